@@ -1,0 +1,199 @@
+package pod
+
+import (
+	"context"
+	"os"
+	"time"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"carob/internal/image"
+	"carob/internal/spec"
+	"carob/internal/status"
+)
+
+// The interfaces of this file are what the engine needs of the machine. It
+// declares them itself, so that its state machines are tested without root and
+// with a fault injected at every call. Terms: a *sandbox* is named by its pod's
+// ID; a *process* by the ID of its container, or by the exec's own ID; all IDs are
+// chosen by the engine. Every method's error carries a fault.Kind; a method that
+// returns an error has left nothing behind unless it says otherwise; stop, remove
+// and kill methods are idempotent and succeed on what is gone.
+
+// Sandboxes runs pods' sandboxes.
+type Sandboxes interface {
+	// RunSandbox makes the namespaces and starts what holds them. The sandbox
+	// survives this process. Cancelling ctx undoes it.
+	RunSandbox(ctx context.Context, s Sandbox) (SandboxState, error)
+	// AdoptSandbox finds a sandbox that an earlier daemon started and takes it over:
+	// NotFound when it is gone. Processes lists all it still remembers, ended ones
+	// included until Forget.
+	AdoptSandbox(ctx context.Context, s Sandbox) (SandboxState, error)
+	// StopSandbox ends the sandbox and all its processes and releases the
+	// namespaces.
+	StopSandbox(ctx context.Context, podID string) error
+}
+
+// Processes runs containers and execs inside a sandbox.
+type Processes interface {
+	// Start builds the container's world as p.Spec says and executes its process.
+	// When it returns nil the execve has succeeded. NotFound is a missing command,
+	// Denied one that is not executable; Unsupported names what the kernel or host
+	// cannot do. p.Rootfs stays the caller's.
+	Start(ctx context.Context, p Process) (pid int, err error)
+	// Exec runs p.Spec.Process in the namespaces and cgroup of the running container
+	// p.Target.
+	Exec(ctx context.Context, p Process) (pid int, err error)
+	// Signal sends a signal to a process; NotFound when it has ended.
+	Signal(ctx context.Context, podID, processID string, signal int) error
+	// KillExec kills an exec and every process it started, wherever they moved.
+	KillExec(ctx context.Context, podID, execID string) error
+	// Attach adds a client to a process's streams. The files are duplicated; the
+	// caller closes its own.
+	Attach(ctx context.Context, podID, processID string, io Streams) error
+	// Resize sets the size of a process's terminal.
+	Resize(ctx context.Context, podID, processID string, rows, cols uint16) error
+	// ReopenLog closes the process's log and goes on in the file that is at the path
+	// now, creating it.
+	ReopenLog(ctx context.Context, podID, processID, path string) error
+	// Forget lets the sandbox drop the record of an ended process.
+	Forget(ctx context.Context, podID, processID string) error
+	// Exits delivers the end of every process of every sandbox, and of sandboxes
+	// themselves (ProcessID empty), at least once until forgotten. The channel is
+	// never closed; the engine always receives.
+	Exits() <-chan ProcessExit
+}
+
+// Groups keeps containers' and pods' cgroups. A group is named by its path
+// relative to each hierarchy, as in status.Container.Cgroup.
+type Groups interface {
+	// CreateGroup makes a cgroup with these limits; it is idempotent.
+	CreateGroup(ctx context.Context, path string, limits *specs.LinuxResources) error
+	// UpdateGroup changes limits of a live cgroup, all or nothing.
+	UpdateGroup(ctx context.Context, path string, limits *specs.LinuxResources) error
+	// FreezeGroup stops (true) or continues every process in the group.
+	FreezeGroup(ctx context.Context, path string, frozen bool) error
+	// KillGroup kills every process in the group and below.
+	KillGroup(ctx context.Context, path string) error
+	// RemoveGroup removes the group and those below it. Processes in it are an error.
+	RemoveGroup(ctx context.Context, path string) error
+	// GroupStats reads current use. ID, Name are left to the caller.
+	GroupStats(ctx context.Context, path string) (status.Stats, error)
+	// GroupProcesses lists the processes in the group and below.
+	GroupProcesses(ctx context.Context, path string) ([]status.Process, error)
+}
+
+// Roots turns an image's plan of a root file system into a mount.
+type Roots interface {
+	// MountRoot returns a detached mount as an O_PATH directory the caller owns; when
+	// its last reference goes it is unmounted. ids is the mapping of the user
+	// namespace that will see it; the zero mapping is the host's.
+	MountRoot(ctx context.Context, r image.Rootfs, ids status.IDMapping) (*os.File, error)
+}
+
+// Observer reads what the kernel shows of a process.
+type Observer interface {
+	// Observe reads /proc/PID and the cgroup. Differences are left to the caller.
+	Observe(ctx context.Context, pid int, cgroup string) (status.Observed, error)
+	// Namespaces reads /proc/PID/ns.
+	Namespaces(pid int) (map[string]string, error)
+}
+
+// Images is the image store as the engine uses it: see image.Store.
+type Images interface {
+	Resolve(ctx context.Context, name string) (image.Image, error)
+	NewRootfs(ctx context.Context, containerID, imageID string) (image.Rootfs, error)
+	RemoveRootfs(ctx context.Context, containerID string) error
+	Sweep(ctx context.Context, keep func(containerID string) bool) error
+}
+
+// Network connects a sandbox.
+type Network interface {
+	// Attach connects the network namespace of the process pid and returns the pod's
+	// addresses. A failed Attach is always followed by Detach.
+	Attach(ctx context.Context, podID string, pid int, p *spec.Pod) (ips []string, err error)
+	// Detach is idempotent and works when the namespace is gone.
+	Detach(ctx context.Context, podID string) error
+}
+
+// Store keeps records over a crash of the daemon, not over a reboot. Keys are
+// validated IDs; values are small JSON documents, written whole or not at all.
+type Store interface {
+	Put(kind, id string, value any) error
+	// Load decodes every record of a kind through each, which gets the raw document.
+	Load(kind string, each func(id string, raw []byte) error) error
+	Delete(kind, id string) error
+}
+
+// Sandbox is what a handler must know to run a pod's sandbox.
+type Sandbox struct {
+	PodID    string
+	Hostname string
+	// Namespaces has no zero modes and no names any more: container:… is resolved to
+	// Join.
+	Namespaces spec.Namespaces
+	// Join maps a namespace kind to the pid whose namespace is taken.
+	Join map[string]int
+	// IDs is the mapping of the pod's own user namespace; zero with the host's.
+	IDs     status.IDMapping
+	Sysctls map[string]string
+	ShmSize int64
+	// Dir is the pod's runtime directory, 0700, where the handler keeps its socket.
+	Dir string
+}
+
+// SandboxState is a running sandbox.
+type SandboxState struct {
+	// Pid holds the sandbox's namespaces. ReaperPid is PID 1 of the shared PID
+	// namespace, 0 without one.
+	Pid, ReaperPid int
+	Processes      []ProcessState
+}
+
+// ProcessState is a process an adopted sandbox knows of. Exit is nil while it runs.
+type ProcessState struct {
+	ID   string
+	Pid  int
+	Exit *status.Exit
+}
+
+// ProcessExit is the end of a process, or of the whole sandbox.
+type ProcessExit struct {
+	PodID, ProcessID string
+	Exit             status.Exit
+}
+
+// Process is a container's first process or an exec.
+type Process struct {
+	PodID, ID string
+	// Target is the container an exec joins, with the pid of its first process.
+	Target    string
+	TargetPid int
+	// Spec is complete: numeric user, absolute cwd, limits, mounts. The mounts'
+	// sources are host paths that the handler resolves.
+	Spec *specs.Spec
+	// Rootfs is the detached root mount of a container.
+	Rootfs *os.File
+	// Join maps a namespace kind to the pid whose namespace is taken; kinds that are
+	// neither here nor listed without a path in Spec.Linux.Namespaces are inherited
+	// from the sandbox.
+	Join map[string]int
+	IDs  status.IDMapping
+	// Cgroup is the group the process enters, last.
+	Cgroup string
+	// LogPath is empty for execs.
+	LogPath string
+	// Stdin keeps a pipe open even with nobody attached; Init asks for a reaping PID 1.
+	Stdin, StdinOnce, Init bool
+	// Streams are attached before the process can write.
+	Streams Streams
+	// Deadline, when set, prepares the process so that KillExec can find all it
+	// started.
+	Deadline time.Time
+}
+
+// Streams are the client's ends of a process's standard streams; nil ones are not
+// attached. With a terminal Stdout carries both.
+type Streams struct {
+	Stdin, Stdout, Stderr *os.File
+}

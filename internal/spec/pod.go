@@ -1,0 +1,75 @@
+package spec
+
+import (
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+)
+
+// Pod asks for a sandbox: the environment that its containers share
+// (CRI PodSandboxConfig, Kubernetes PodSpec).
+type Pod struct {
+	// Name is unique among the pods of its Namespace; empty lets the engine choose.
+	Name string `json:"name,omitempty"`
+	// Namespace is the Kubernetes namespace, "default" when empty. It has nothing
+	// to do with the kernel's namespaces.
+	Namespace string `json:"namespace,omitempty"`
+	// UID and Attempt complete the CRI's identity of a sandbox.
+	UID     string `json:"uid,omitempty"`
+	Attempt uint32 `json:"attempt,omitempty"`
+	// Owner says who asked: "cli", "apply" or "cri".
+	Owner string `json:"owner,omitempty"`
+	// Solo marks the pod that `carob run` makes around a single container: it goes
+	// when its container goes, has no cgroup level of its own, and `carob pods`
+	// lists it only on demand.
+	Solo bool `json:"solo,omitempty"`
+
+	Labels      map[string]string `json:"labels,omitempty"`
+	Annotations map[string]string `json:"annotations,omitempty"`
+
+	// Hostname of the pod's UTS namespace; the pod's name when empty.
+	Hostname string `json:"hostname,omitempty"`
+	// Namespaces says per kind whether the sandbox gets its own, the host's or
+	// another container's. See Namespaces for the defaults.
+	Namespaces Namespaces `json:"namespaces,omitzero"`
+	// Sysctls are applied in the sandbox's namespaces; only namespaced ones whose
+	// namespace the pod owns are accepted (CVE-2022-0532).
+	Sysctls map[string]string `json:"sysctls,omitempty"`
+	// CgroupParent is an absolute cgroup path; "/carob" when empty.
+	CgroupParent string `json:"cgroupParent,omitempty"`
+	// Resources limit the pod as a whole, on the pod's own cgroup.
+	Resources *specs.LinuxResources `json:"resources,omitempty"`
+	// ShmSize is the size of the shared /dev/shm in bytes; 0 means 64 MiB.
+	ShmSize int64 `json:"shmSize,omitempty"`
+	// Handler names the runtime that runs the pod; empty is "native".
+	Handler string `json:"handler,omitempty"`
+	// Ports document what containers listen on (container side).
+	Ports []Port `json:"ports,omitempty"`
+	// Hosts are extra /etc/hosts lines (hostAliases, --add-host).
+	Hosts []HostAlias `json:"hosts,omitempty"`
+	// DNS replaces the host's resolver configuration when set.
+	DNS *DNS `json:"dns,omitempty"`
+	// StopTimeout is the pod's grace period in seconds; nil means 10.
+	StopTimeout *int `json:"stopTimeout,omitempty"`
+}
+
+// Port is a port a container listens on.
+type Port struct {
+	Name          string `json:"name,omitempty"`
+	ContainerPort int    `json:"containerPort"`
+	HostPort      int    `json:"hostPort,omitempty"`
+	HostIP        string `json:"hostIP,omitempty"`
+	// Protocol is "TCP" (also when empty), "UDP" or "SCTP".
+	Protocol string `json:"protocol,omitempty"`
+}
+
+// HostAlias is one line of /etc/hosts.
+type HostAlias struct {
+	IP        string   `json:"ip"`
+	Hostnames []string `json:"hostnames"`
+}
+
+// DNS is the content of resolv.conf.
+type DNS struct {
+	Nameservers []string `json:"nameservers,omitempty"`
+	Searches    []string `json:"searches,omitempty"`
+	Options     []string `json:"options,omitempty"`
+}

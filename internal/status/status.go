@@ -1,0 +1,156 @@
+// Package status holds what is: pods and containers as list, inspect, stats and
+// events report them. Values are immutable snapshots; whoever receives one may
+// keep it and must not change what it points to. What was asked for is package
+// spec. The package is pure.
+package status
+
+import (
+	"time"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"carob/internal/lifecycle"
+	"carob/internal/spec"
+)
+
+// Pod is one pod as it is now.
+type Pod struct {
+	ID        string             `json:"id"`
+	Name      string             `json:"name"`
+	Namespace string             `json:"namespace"`
+	State     lifecycle.PodState `json:"state"`
+	// Step names what a running operation is doing right now ("network: attach"),
+	// and since when; both are zero when nothing runs.
+	Step      string    `json:"step,omitempty"`
+	StepSince time.Time `json:"stepSince,omitzero"`
+	CreatedAt time.Time `json:"createdAt"`
+	// Pid is the pod supervisor's, 0 when there is none.
+	Pid int `json:"pid,omitempty"`
+	// Cgroup is the pod's cgroup path relative to each hierarchy.
+	Cgroup string `json:"cgroup"`
+	// Namespaces are the sandbox's, kind → "kind:[inode]", as the kernel shows them.
+	Namespaces map[string]string `json:"namespaces,omitempty"`
+	// UserMapping is the pod's user namespace mapping; zero for the host's.
+	UserMapping IDMapping `json:"userMapping,omitzero"`
+	// IPs are the addresses the network gave the pod.
+	IPs []string `json:"ips,omitempty"`
+	// Spec is what was asked.
+	Spec       spec.Pod `json:"spec"`
+	Containers []string `json:"containers,omitempty"`
+}
+
+// IDMapping maps Size ids starting at 0 in the pod to HostID on the host, for
+// users and groups alike.
+type IDMapping struct {
+	HostID uint32 `json:"hostID"`
+	Size   uint32 `json:"size"`
+}
+
+// Container is one container as it is now.
+type Container struct {
+	ID      string                   `json:"id"`
+	Name    string                   `json:"name"`
+	PodID   string                   `json:"podID"`
+	PodName string                   `json:"podName"`
+	Image   string                   `json:"image"`
+	ImageID string                   `json:"imageID"`
+	State   lifecycle.ContainerState `json:"state"`
+	Paused  bool                     `json:"paused,omitempty"`
+	Step    string                   `json:"step,omitempty"`
+	// StepSince is when the running operation reached Step.
+	StepSince time.Time `json:"stepSince,omitzero"`
+	Pid       int       `json:"pid,omitempty"`
+	// Command is the argument vector that runs, image defaults included.
+	Command    []string  `json:"command,omitempty"`
+	CreatedAt  time.Time `json:"createdAt"`
+	StartedAt  time.Time `json:"startedAt,omitzero"`
+	FinishedAt time.Time `json:"finishedAt,omitzero"`
+	// ExitCode is 128+N for a process killed by signal N.
+	ExitCode int `json:"exitCode"`
+	// Reason is "", "Completed", "Error", "OOMKilled", "StartError" or "Lost" (the
+	// exit code could not be learned).
+	Reason       string `json:"reason,omitempty"`
+	Message      string `json:"message,omitempty"`
+	OOMKilled    bool   `json:"oomKilled,omitempty"`
+	RestartCount int    `json:"restartCount,omitempty"`
+	LogPath      string `json:"logPath,omitempty"`
+	Cgroup       string `json:"cgroup,omitempty"`
+	// Spec is what was asked.
+	Spec spec.Container `json:"spec"`
+}
+
+// Exit is how a process ended.
+type Exit struct {
+	Code      int       `json:"code"`
+	Signal    int       `json:"signal,omitempty"`
+	OOMKilled bool      `json:"oomKilled,omitempty"`
+	At        time.Time `json:"at"`
+}
+
+// Observed is what the kernel shows of a running container, read on request from
+// /proc and the cgroup file system, never from carob's own records.
+type Observed struct {
+	// Namespaces is kind → "kind:[inode]" of the container's first process.
+	Namespaces map[string]string `json:"namespaces,omitempty"`
+	// Resources are the limits read back from the container's cgroup.
+	Resources *specs.LinuxResources `json:"resources,omitempty"`
+	// Cgroups is controller → directory of that cgroup.
+	Cgroups      map[string]string `json:"cgroups,omitempty"`
+	Capabilities map[string]string `json:"capabilities,omitempty"`
+	NoNewPrivs   bool              `json:"noNewPrivs"`
+	SeccompMode  int               `json:"seccompMode"`
+	UID          uint32            `json:"uid"`
+	UIDMap       string            `json:"uidMap,omitempty"`
+	OOMScoreAdj  int               `json:"oomScoreAdj"`
+	// Differences say, one line each, where the kernel's answer is not what was
+	// asked: "resources.memory.limit: asked 268435456, kernel shows 268431360".
+	Differences []string `json:"differences,omitempty"`
+}
+
+// Stats is a container's use of resources at one instant.
+type Stats struct {
+	ID   string    `json:"id"`
+	Name string    `json:"name"`
+	At   time.Time `json:"at"`
+	// CPU time since the start, in nanoseconds.
+	CPUTotal     uint64 `json:"cpuTotal"`
+	CPUThrottled uint64 `json:"cpuThrottled"`
+	// Memory in bytes; MemoryLimit is 0 when unlimited.
+	MemoryUsage      uint64 `json:"memoryUsage"`
+	MemoryWorkingSet uint64 `json:"memoryWorkingSet"`
+	MemoryLimit      uint64 `json:"memoryLimit"`
+	SwapUsage        uint64 `json:"swapUsage"`
+	OOMKills         uint64 `json:"oomKills"`
+	Pids             uint64 `json:"pids"`
+	PidsLimit        uint64 `json:"pidsLimit"`
+	IORead           uint64 `json:"ioRead"`
+	IOWrite          uint64 `json:"ioWrite"`
+}
+
+// Process is one process of a container, as `carob top` shows it.
+type Process struct {
+	Pid     int    `json:"pid"`
+	PPid    int    `json:"ppid"`
+	UID     uint32 `json:"uid"`
+	State   string `json:"state"`
+	RSS     uint64 `json:"rss"`
+	CPU     uint64 `json:"cpu"`
+	Started int64  `json:"started"`
+	Command string `json:"command"`
+}
+
+// Event is one change of state. Events of one pod are in order; Seq is unique and
+// rising over one life of the daemon.
+type Event struct {
+	Seq  uint64    `json:"seq"`
+	Time time.Time `json:"time"`
+	// Type is "pod" or "container"; Action is create, start, exit, oom, stop, kill,
+	// pause, unpause, update, remove, exec, step.
+	Type        string            `json:"type"`
+	Action      string            `json:"action"`
+	PodID       string            `json:"podID"`
+	PodName     string            `json:"podName,omitempty"`
+	ContainerID string            `json:"containerID,omitempty"`
+	Name        string            `json:"name,omitempty"`
+	Attributes  map[string]string `json:"attributes,omitempty"`
+}

@@ -1,0 +1,107 @@
+// Package testenv tells a test what the machine under it can do. A need that is
+// not met skips the test at a desk and fails it where CAROB_TEST_REQUIRE names
+// the need, so that CI never passes by skipping.
+package testenv
+
+import (
+	"os"
+	"strings"
+	"testing"
+)
+
+// Need is something a test requires of the machine.
+type Need string
+
+// The needs that tests name.
+const (
+	// Root is uid 0 with CAP_SYS_ADMIN in the initial user namespace.
+	Root Need = "root"
+	// Cgroup is a writable cgroup file system, v1 or v2.
+	Cgroup Need = "cgroup"
+	// Cgroup2 is a unified hierarchy with controllers.
+	Cgroup2 Need = "cgroup2"
+	// Binaries are bin/carob, bin/carob-pod and bin/carob-toolbox, built by make.
+	Binaries Need = "binaries"
+)
+
+// Variable is the environment variable that lists, comma separated, the needs
+// whose absence is a failure.
+const Variable = "CAROB_TEST_REQUIRE"
+
+// Require skips or fails t unless every need is met.
+func Require(t testing.TB, needs ...Need) {
+	t.Helper()
+	for _, n := range needs {
+		why := missing(n)
+		if why == "" {
+			continue
+		}
+		for _, must := range strings.Split(os.Getenv(Variable), ",") {
+			if must == string(n) {
+				t.Fatalf("%s is required here: %s", n, why)
+			}
+		}
+		t.Skipf("needs %s: %s", n, why)
+	}
+}
+
+func missing(n Need) string {
+	switch n {
+	case Root:
+		if os.Geteuid() != 0 {
+			return "not running as root"
+		}
+	case Cgroup:
+		if err := writable("/sys/fs/cgroup/memory"); err == nil {
+			return ""
+		}
+		if err := writable("/sys/fs/cgroup"); err != nil {
+			return err.Error()
+		}
+	case Cgroup2:
+		if _, err := os.Stat("/sys/fs/cgroup/cgroup.controllers"); err != nil {
+			return err.Error()
+		}
+	case Binaries:
+		if _, err := BinDir(); err != nil {
+			return err.Error()
+		}
+	default:
+		return "unknown need"
+	}
+	return ""
+}
+
+// writable tries what creating a cgroup needs: a directory of its own.
+func writable(dir string) error {
+	d, err := os.MkdirTemp(dir, "carob-testenv-")
+	if err != nil {
+		return err
+	}
+	return os.Remove(d)
+}
+
+// BinDir returns the repository's bin directory, found from the working
+// directory upwards, if the binaries are there.
+func BinDir() (string, error) {
+	dir, err := os.Getwd()
+	if err != nil {
+		return "", err
+	}
+	for {
+		if _, err := os.Stat(dir + "/go.mod"); err == nil {
+			break
+		}
+		i := strings.LastIndexByte(dir, '/')
+		if i <= 0 {
+			return "", os.ErrNotExist
+		}
+		dir = dir[:i]
+	}
+	for _, b := range []string{"carob", "carob-pod", "carob-toolbox"} {
+		if _, err := os.Stat(dir + "/bin/" + b); err != nil {
+			return "", err
+		}
+	}
+	return dir + "/bin", nil
+}
