@@ -1,0 +1,171 @@
+package spawn
+
+import (
+	"encoding/binary"
+	"math"
+	"os"
+	"syscall"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"carob/internal/fault"
+)
+
+const (
+	magic      = 0x63726f62 // "brc" + 'o': any value that no text starts with
+	version    = 1
+	headerSize = 64
+	callSize   = unsafe.Sizeof(call{})
+	relocSize  = unsafe.Sizeof(reloc{})
+	// maxImage bounds what a runner maps: arguments and environment are limited to
+	// 6 MiB by the kernel (a quarter of the stack limit), the rest is small.
+	maxImage = 16 << 20
+)
+
+type header struct {
+	magic, version    uint32
+	flags             uint64
+	calls, relocs     uint32
+	dataOff, dataSize uint64
+	files, regs       uint32
+	_                 [2]uint64
+}
+
+// Image returns the program as bytes. It is an error (fault.Invalid) when the
+// program has more results or data than a runner takes.
+func (b *Builder) Image() ([]byte, error) {
+	if b.regs > maxRegs || len(b.steps) > math.MaxUint16 {
+		return nil, fault.New(fault.Invalid, "program: too many steps")
+	}
+	b.align()
+	off := headerSize + len(b.calls)*int(callSize) + len(b.relocs)*int(relocSize)
+	if off+len(b.data) > maxImage {
+		return nil, fault.New(fault.Invalid, "program: arguments and environment are too large")
+	}
+	h := header{
+		magic: magic, version: version, flags: b.CloneFlags,
+		calls: uint32(len(b.calls)), relocs: uint32(len(b.relocs)),
+		dataOff: uint64(off), dataSize: uint64(len(b.data)),
+		files: uint32(b.files), regs: uint32(b.regs),
+	}
+	img := make([]byte, 0, off+len(b.data))
+	img = append(img, unsafe.Slice((*byte)(unsafe.Pointer(&h)), headerSize)...)
+	if len(b.calls) > 0 {
+		img = append(img, unsafe.Slice((*byte)(unsafe.Pointer(&b.calls[0])), len(b.calls)*int(callSize))...)
+	}
+	if len(b.relocs) > 0 {
+		img = append(img, unsafe.Slice((*byte)(unsafe.Pointer(&b.relocs[0])), len(b.relocs)*int(relocSize))...)
+	}
+	return append(img, b.data...), nil
+}
+
+// Memfd returns the program in an anonymous file, ready to be passed on. The
+// caller closes it.
+func (b *Builder) Memfd() (*os.File, error) {
+	img, err := b.Image()
+	if err != nil {
+		return nil, err
+	}
+	fd, err := unix.MemfdCreate("carob-program", unix.MFD_CLOEXEC)
+	if err != nil {
+		return nil, fault.Wrap(fault.Internal, "program: memfd_create", err)
+	}
+	f := os.NewFile(uintptr(fd), "program")
+	if _, err := f.Write(img); err != nil {
+		f.Close()
+		return nil, fault.Wrap(fault.Internal, "program: write", err)
+	}
+	return f, nil
+}
+
+// Program is an image mapped into memory, private to this process, ready to run
+// once. Close unmaps it.
+type Program struct {
+	mem   []byte
+	calls []call
+	head  *header
+	regs  [maxRegs + 1]uintptr
+	pidfd int32
+}
+
+// Load maps the program that the file holds and checks that nothing in it points
+// outside of it. The file can be closed afterwards.
+func Load(fd int) (*Program, syscall.Errno) {
+	var st syscall.Stat_t
+	if err := syscall.Fstat(fd, &st); err != nil {
+		return nil, errno(err)
+	}
+	if st.Size < headerSize || st.Size > maxImage {
+		return nil, syscall.ENOEXEC
+	}
+	mem, err := syscall.Mmap(fd, 0, int(st.Size), syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_PRIVATE)
+	if err != nil {
+		return nil, errno(err)
+	}
+	p := &Program{mem: mem, head: (*header)(unsafe.Pointer(&mem[0]))}
+	if !p.link() {
+		p.Close()
+		return nil, syscall.ENOEXEC
+	}
+	return p, 0
+}
+
+// Close unmaps the program. A child that was started keeps its own copy.
+func (p *Program) Close() { _ = syscall.Munmap(p.mem) }
+
+// Files is how many entries of the file table the program uses.
+func (p *Program) Files() int { return int(p.head.files) }
+
+// link checks the layout and turns offsets into addresses.
+func (p *Program) link() bool {
+	h, size := p.head, uint64(len(p.mem))
+	callsEnd := headerSize + uint64(h.calls)*uint64(callSize)
+	relocsEnd := callsEnd + uint64(h.relocs)*uint64(relocSize)
+	if h.magic != magic || h.version != version || h.calls == 0 || relocsEnd != h.dataOff ||
+		h.dataSize > size || h.dataOff+h.dataSize != size || h.regs > maxRegs {
+		return false
+	}
+	p.calls = unsafe.Slice((*call)(unsafe.Pointer(&p.mem[headerSize])), h.calls)
+	data := p.mem[h.dataOff:]
+	base := uint64(uintptr(unsafe.Pointer(unsafe.SliceData(data))))
+	if h.relocs > 0 {
+		for _, r := range unsafe.Slice((*reloc)(unsafe.Pointer(&p.mem[callsEnd])), h.relocs) {
+			if r.at%8 != 0 || h.dataSize < 8 || r.at > h.dataSize-8 || r.to >= h.dataSize {
+				return false
+			}
+			binary.NativeEndian.PutUint64(data[r.at:], base+r.to)
+		}
+	}
+	for i := range p.calls {
+		if !p.calls[i].link(h, base) {
+			return false
+		}
+	}
+	return true
+}
+
+func (c *call) link(h *header, base uint64) bool {
+	if uint32(c.out) > h.regs {
+		return false
+	}
+	for k, kind := range c.kinds {
+		switch v := c.args[k]; {
+		case kind == kindData && v < h.dataSize:
+			c.kinds[k], c.args[k] = kindImm, base+v
+		case kind == kindImm,
+			kind == kindFile && v < uint64(h.files),
+			kind == kindReg && v >= 1 && v <= uint64(h.regs):
+		default:
+			return false
+		}
+	}
+	return true
+}
+
+func errno(err error) syscall.Errno {
+	if e, ok := err.(syscall.Errno); ok {
+		return e
+	}
+	return syscall.EIO
+}

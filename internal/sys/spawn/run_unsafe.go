@@ -1,0 +1,302 @@
+package spawn
+
+import (
+	"runtime"
+	"syscall"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// Child is a process that runs a program. Its owner reads Report until it ends,
+// closes both descriptors and waits for the process.
+type Child struct {
+	// Pid of the first process; PidFD refers to it.
+	Pid, PidFD int
+	// Report is the read end of the report pipe, close-on-exec and blocking.
+	Report int
+}
+
+// ReportKind says what a Report is about.
+type ReportKind uint32
+
+// The kinds of reports.
+const (
+	// ReportPid gives, after Fork, the pid of the process that goes on.
+	ReportPid ReportKind = 1
+	// ReportFailed gives the step and errno of the call that ended the program.
+	ReportFailed ReportKind = 2
+)
+
+// Report is what a child tells its maker before execve, as it stands in the pipe.
+type Report struct {
+	Kind  ReportKind
+	Step  uint32
+	Value uint64
+}
+
+// ReportSize is the size of a Report in the pipe, in bytes. Reports are written
+// whole.
+const ReportSize = int(unsafe.Sizeof(Report{}))
+
+// ReadReport reads one report: ok is false at the end, when execve has succeeded
+// or after a failure.
+func (c Child) ReadReport() (r Report, ok bool, err syscall.Errno) {
+	buf := unsafe.Slice((*byte)(unsafe.Pointer(&r)), ReportSize)
+	for {
+		n, e := syscall.Read(c.Report, buf)
+		switch {
+		case e == syscall.EINTR:
+			continue
+		case e != nil:
+			return r, false, errno(e)
+		case n == 0:
+			return r, false, 0
+		case n != ReportSize:
+			return r, false, syscall.EPROTO
+		}
+		return r, true, 0
+	}
+}
+
+// cloneArgs is struct clone_args of clone3(2), as of Linux 5.5.
+type cloneArgs struct {
+	flags, pidfd, childTID, parentTID, exitSignal uint64
+	stack, stackSize, tls, setTID, setTIDSize     uint64
+	cgroup                                        uint64
+}
+
+// Start clones a child that runs the program, with the given file table (see
+// FileStdin and FirstFile; missing entries are -1). The child's signals are all
+// blocked and their handlers the default ones; everything else it inherits. The
+// descriptors in files stay the caller's.
+func (p *Program) Start(files []int) (Child, syscall.Errno) {
+	p.fillFiles(files)
+	var pipe [2]int
+	if err := syscall.Pipe2(pipe[:], syscall.O_CLOEXEC); err != nil {
+		return Child{}, errno(err)
+	}
+	p.pidfd = -1
+	args := &cloneArgs{
+		flags:      p.head.flags | unix.CLONE_PIDFD | unix.CLONE_CLEAR_SIGHAND,
+		pidfd:      uint64(uintptr(unsafe.Pointer(&p.pidfd))), // p is on the heap and stays where it is
+		exitSignal: uint64(syscall.SIGCHLD),
+	}
+	syscall.ForkLock.Lock()
+	pid, err := forkRun(args, p, uintptr(pipe[1]))
+	syscall.ForkLock.Unlock()
+	runtime.KeepAlive(p)
+	_ = syscall.Close(pipe[1])
+	if err != 0 {
+		_ = syscall.Close(pipe[0])
+		return Child{}, err
+	}
+	return Child{Pid: int(pid), PidFD: int(p.pidfd), Report: pipe[0]}, 0
+}
+
+// RunHere runs the program in this process instead of a child. Pseudo calls are
+// refused with EINVAL. It returns the step that did not succeed.
+func (p *Program) RunHere(files []int) (step int, err syscall.Errno) {
+	for i := range p.calls {
+		if p.calls[i].nr >= callFork {
+			return int(p.calls[i].step), syscall.EINVAL
+		}
+	}
+	p.fillFiles(files)
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	s, e := run(p, ^uintptr(0))
+	return int(s), e
+}
+
+// fillFiles turns file arguments into descriptors.
+func (p *Program) fillFiles(files []int) {
+	for i := range p.calls {
+		c := &p.calls[i]
+		for k, kind := range c.kinds {
+			if kind != kindFile {
+				continue
+			}
+			fd := -1
+			if n := c.args[k]; n < uint64(len(files)) {
+				fd = files[n]
+			}
+			c.kinds[k], c.args[k] = kindImm, uint64(fd)
+		}
+	}
+}
+
+//go:linkname runtimeBeforeFork syscall.runtime_BeforeFork
+func runtimeBeforeFork()
+
+//go:linkname runtimeAfterFork syscall.runtime_AfterFork
+func runtimeAfterFork()
+
+// forkRun clones and, in the child, runs the program and never returns. From the
+// clone on the child has one thread of a runtime that does not know of it: nothing
+// below may allocate, grow the stack, or be preempted.
+//
+//go:norace
+//go:nosplit
+func forkRun(args *cloneArgs, p *Program, report uintptr) (uintptr, syscall.Errno) {
+	runtimeBeforeFork()
+	pid, _, err := syscall.RawSyscall6(unix.SYS_CLONE3, uintptr(unsafe.Pointer(args)), unsafe.Sizeof(*args), 0, 0, 0, 0)
+	if err != 0 || pid != 0 {
+		runtimeAfterFork()
+		return pid, err
+	}
+	step, err := run(p, report)
+	if err != 0 {
+		tell(report, ReportFailed, step, uintptr(err))
+		exit(127)
+	}
+	exit(0)
+	return 0, 0
+}
+
+// run makes the calls one after another.
+//
+//go:norace
+//go:nosplit
+func run(p *Program, report uintptr) (step uintptr, err syscall.Errno) {
+	n := uintptr(len(p.calls))
+	first := unsafe.Pointer(unsafe.SliceData(p.calls))
+	for i := uintptr(0); i < n; i++ {
+		c := (*call)(unsafe.Add(first, i*callSize))
+		var r uintptr
+		switch c.nr {
+		case callFork:
+			r, err = divide(report, uintptr(c.args[0]))
+		case callInit:
+			r, err = beInit()
+		case callPause:
+			pause()
+		default:
+			r, _, err = syscall.RawSyscall6(uintptr(c.nr), arg(p, c, 0), arg(p, c, 1), arg(p, c, 2), arg(p, c, 3), arg(p, c, 4), arg(p, c, 5))
+		}
+		if err != 0 {
+			if !permits(c, err) {
+				return uintptr(c.step), err
+			}
+			r = ^uintptr(0)
+			i += uintptr(c.skipErr)
+		} else {
+			i += uintptr(c.skipOK)
+		}
+		if c.out != 0 {
+			*(*uintptr)(unsafe.Add(unsafe.Pointer(&p.regs), uintptr(c.out)*unsafe.Sizeof(uintptr(0)))) = r
+		}
+		err = 0
+	}
+	return 0, 0
+}
+
+//go:norace
+//go:nosplit
+func arg(p *Program, c *call, k uintptr) uintptr {
+	v := uintptr(*(*uint64)(unsafe.Add(unsafe.Pointer(&c.args), k*8)))
+	if *(*uint8)(unsafe.Add(unsafe.Pointer(&c.kinds), k)) == kindReg {
+		return *(*uintptr)(unsafe.Add(unsafe.Pointer(&p.regs), v*unsafe.Sizeof(uintptr(0))))
+	}
+	return v
+}
+
+//go:norace
+//go:nosplit
+func permits(c *call, err syscall.Errno) bool {
+	if c.allowed == anyErrno {
+		return true
+	}
+	for k := uintptr(0); k < uintptr(c.allowed); k++ {
+		if uintptr(*(*uint16)(unsafe.Add(unsafe.Pointer(&c.allow), k*2))) == uintptr(err) {
+			return true
+		}
+	}
+	return false
+}
+
+//go:norace
+//go:nosplit
+func tell(report uintptr, kind ReportKind, step, value uintptr) {
+	r := Report{Kind: kind, Step: uint32(step), Value: uint64(value)}
+	_, _, _ = syscall.RawSyscall6(syscall.SYS_WRITE, report, uintptr(unsafe.Pointer(&r)), uintptr(ReportSize), 0, 0, 0)
+}
+
+// divide clones a sibling that goes on with the program. CLONE_PARENT makes it a
+// child of the runner, whose child this process is.
+//
+//go:norace
+//go:nosplit
+func divide(report, flags uintptr) (uintptr, syscall.Errno) {
+	pid, _, err := syscall.RawSyscall6(syscall.SYS_CLONE, flags|syscall.CLONE_PARENT|uintptr(syscall.SIGCHLD), 0, 0, 0, 0, 0)
+	if err != 0 || pid == 0 {
+		return 0, err
+	}
+	tell(report, ReportPid, 0, pid)
+	exit(0)
+	return 0, 0
+}
+
+// beInit forks; in the parent it stays for good: PID 1 of a container that asked
+// for one. Signals are blocked since the first clone, so even those that would be
+// ignored for an init without handlers wait to be taken and passed on.
+//
+//go:norace
+//go:nosplit
+func beInit() (uintptr, syscall.Errno) {
+	child, _, err := syscall.RawSyscall6(syscall.SYS_CLONE, uintptr(syscall.SIGCHLD), 0, 0, 0, 0, 0)
+	if err != 0 || child == 0 {
+		return 0, err
+	}
+	// Without this the report pipe and the container's streams would never end.
+	_, _, _ = syscall.RawSyscall6(unix.SYS_CLOSE_RANGE, 0, ^uintptr(0)>>32, 0, 0, 0, 0)
+	all := ^uint64(0)
+	for {
+		sig, _, err := syscall.RawSyscall6(syscall.SYS_RT_SIGTIMEDWAIT, uintptr(unsafe.Pointer(&all)), 0, 0, 8, 0, 0)
+		if err != 0 {
+			continue
+		}
+		if sig != uintptr(syscall.SIGCHLD) {
+			_, _, _ = syscall.RawSyscall6(syscall.SYS_KILL, child, sig, 0, 0, 0, 0)
+			continue
+		}
+		reap(child)
+	}
+}
+
+// reap waits for whatever has ended, and ends this process as its child did.
+//
+//go:norace
+//go:nosplit
+func reap(child uintptr) {
+	for {
+		var status int32
+		pid, _, err := syscall.RawSyscall6(syscall.SYS_WAIT4, ^uintptr(0), uintptr(unsafe.Pointer(&status)), syscall.WNOHANG, 0, 0, 0)
+		if err != 0 || pid == 0 {
+			return
+		}
+		if pid != child {
+			continue
+		}
+		if sig := status & 0x7f; sig != 0 {
+			exit(uintptr(128 + sig))
+		}
+		exit(uintptr(status>>8) & 0xff)
+	}
+}
+
+//go:norace
+//go:nosplit
+func pause() {
+	for {
+		_, _, _ = syscall.RawSyscall6(unix.SYS_PPOLL, 0, 0, 0, 0, 0, 0)
+	}
+}
+
+//go:norace
+//go:nosplit
+func exit(code uintptr) {
+	for {
+		_, _, _ = syscall.RawSyscall6(syscall.SYS_EXIT_GROUP, code, 0, 0, 0, 0, 0)
+	}
+}
