@@ -1,0 +1,128 @@
+// Package wire is the protocol between the daemon and a pod supervisor: packets of
+// one fixed size on a SOCK_SEQPACKET socket, files beside them by SCM_RIGHTS. It
+// does no I/O. Fixed packets need no parser and no memory in the supervisor, whose
+// size is part of the product; what is long, the program of system calls that makes
+// a container, is passed as a file (package spawn).
+//
+// A connection carries requests from the daemon, each answered by one packet with
+// the same Seq (List: by one per process and a last one with Handle 0), and Exit
+// events. One connection counts at a time: a new one replaces the old, whose
+// owner has died or lost patience.
+//
+//	op        files                                    A                    B             C         reply
+//	Hello     –                                        version              –             –         A version, B processes
+//	Setup     program, its files                       –                    –             –         Err, A step
+//	Spawn     program, by flags: log, oom, terminal,   flags                target        –         A pid, or Err, A step
+//	          client stdin, stdout, stderr; its files                       handle
+//	Signal    –                                        signal               –             –         Err
+//	Attach    by flags: stdin, stdout, stderr          flags                –             –         Err
+//	Resize    –                                        rows                 columns       –         Err
+//	Reopen    log                                      –                    –             –         Err
+//	List      –                                        –                    –             –         A pid, B flags, C status, D ended
+//	Forget    –                                        –                    –             –         Err
+//	Quit      –                                        –                    –             –         Err
+//	Exit      (event)                                  wait status          flags         oom kills D ended
+//
+// Handle names a process; the daemon chooses it at random, never 0. Err is an
+// errno. Times are nanoseconds since 1970.
+package wire
+
+import "encoding/binary"
+
+// Version is the protocol version. A supervisor outlives the daemon that started
+// it, so every daemon must speak to older ones.
+const Version = 1
+
+// Op says what a packet is.
+type Op uint16
+
+// The operations; never renumber.
+const (
+	Hello Op = iota + 1
+	Setup
+	Spawn
+	Signal
+	Attach
+	Resize
+	Reopen
+	List
+	Forget
+	Quit
+	Exit Op = 100
+)
+
+// Flags of Spawn and Attach (what files come, in this order, and how the process
+// runs) and of Exit and List (how it ended).
+const (
+	// HasLog: a log file in CRI format, opened for appending.
+	HasLog = 1 << iota
+	// HasOOM: the cgroup's memory.oom_control or memory.events, to count OOM kills.
+	HasOOM
+	// HasTerminal: the master of a pseudo terminal; the slave is among the
+	// program's own files.
+	HasTerminal
+	// HasStdin, HasStdout, HasStderr: the client's ends of the standard streams.
+	HasStdin
+	HasStdout
+	HasStderr
+	// OpenStdin keeps the process's standard input open with nobody attached.
+	OpenStdin
+	// StdinOnce ends standard input when the first client's input ends.
+	StdinOnce
+	// Ended marks, in List, a process that has ended.
+	Ended
+	// OOMKilled marks a process that ended after an OOM kill in its cgroup.
+	OOMKilled
+)
+
+// Size is the size of every packet in bytes.
+const Size = 48
+
+// MaxFiles is the most files one packet can carry (SCM_MAX_FD).
+const MaxFiles = 253
+
+// Packet is one message.
+type Packet struct {
+	Op         Op
+	Err        uint16
+	Seq        uint32
+	Handle     uint64
+	A, B, C, D uint64
+}
+
+// Encode writes p to b.
+func (p *Packet) Encode(b *[Size]byte) {
+	le := binary.LittleEndian
+	le.PutUint16(b[0:], uint16(p.Op))
+	le.PutUint16(b[2:], p.Err)
+	le.PutUint32(b[4:], p.Seq)
+	le.PutUint64(b[8:], p.Handle)
+	le.PutUint64(b[16:], p.A)
+	le.PutUint64(b[24:], p.B)
+	le.PutUint64(b[32:], p.C)
+	le.PutUint64(b[40:], p.D)
+}
+
+// Decode reads p from b.
+func (p *Packet) Decode(b *[Size]byte) {
+	le := binary.LittleEndian
+	p.Op = Op(le.Uint16(b[0:]))
+	p.Err = le.Uint16(b[2:])
+	p.Seq = le.Uint32(b[4:])
+	p.Handle = le.Uint64(b[8:])
+	p.A = le.Uint64(b[16:])
+	p.B = le.Uint64(b[24:])
+	p.C = le.Uint64(b[32:])
+	p.D = le.Uint64(b[40:])
+}
+
+// Files counts the files that the flags announce.
+func Files(flags uint64) int {
+	n := 0
+	for f := uint64(HasLog); f <= HasStderr; f <<= 1 {
+		if flags&f != 0 {
+			n++
+		}
+	}
+	return n
+}
