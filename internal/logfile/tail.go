@@ -1,0 +1,89 @@
+package logfile
+
+import (
+	"bytes"
+	"io"
+)
+
+const block = 64 << 10
+
+// starts are the offsets from which each stream is shown: stdout, stderr.
+type starts [2]int64
+
+func index(stderr bool) int {
+	if stderr {
+		return 1
+	}
+	return 0
+}
+
+// tail finds where the last n whole lines begin. A whole line is an F line with the P
+// lines of its stream before it, or P lines at the end that nothing has ended yet.
+// It reads backwards, so its cost is that of what is shown.
+func tail(f io.ReaderAt, size int64, n int) (starts, error) {
+	t := tailer{left: n, at: starts{size, size}}
+	if n <= 0 {
+		return t.at, nil
+	}
+	var rest []byte // read, not yet split; begins at pos
+	for pos := size; pos > 0 && !t.done(); {
+		step := min(block, pos)
+		pos -= step
+		buf := make([]byte, step, int(step)+len(rest))
+		if _, err := f.ReadAt(buf, pos); err != nil && err != io.EOF {
+			return t.at, err
+		}
+		rest = append(buf, rest...)
+		for !t.done() {
+			body := rest
+			if len(rest) > 0 && rest[len(rest)-1] == '\n' {
+				body = rest[:len(rest)-1]
+			}
+			i := bytes.LastIndexByte(body, '\n')
+			if i < 0 {
+				break
+			}
+			t.line(body[i+1:], pos+int64(i)+1)
+			rest = rest[:i+1]
+		}
+		if len(rest) > maxLine { // no newline for that long: not a log; start here
+			break
+		}
+		if pos == 0 && !t.done() && len(rest) > 0 {
+			t.line(bytes.TrimSuffix(rest, []byte{'\n'}), 0)
+		}
+	}
+	return t.at, nil
+}
+
+// tailer sees lines from the last to the first.
+type tailer struct {
+	left   int
+	at     starts
+	seen   [2]bool // the stream has a counted line
+	closed [2]bool // nothing before at[i] belongs to a counted line
+}
+
+func (t *tailer) done() bool {
+	if t.left > 0 {
+		return false
+	}
+	return (!t.seen[0] || t.closed[0]) && (!t.seen[1] || t.closed[1])
+}
+
+func (t *tailer) line(b []byte, start int64) {
+	l, ok := Parse(b)
+	i := index(l.Stderr || !ok) // what is no log line is shown on stderr, as one line
+	ends := !ok || !l.Partial || !t.seen[i]
+	switch {
+	case !ends: // an earlier part of a counted line
+		if !t.closed[i] {
+			t.at[i] = start
+		}
+	case t.left > 0:
+		t.left--
+		t.seen[i], t.at[i] = true, start
+	default:
+		t.closed[i] = true
+	}
+}

@@ -1,0 +1,33 @@
+package fd
+
+import (
+	"errors"
+	"os"
+
+	"golang.org/x/sys/unix"
+
+	"carob/internal/fault"
+)
+
+// Lock opens path, creating it 0600, and takes an exclusive flock on it, which
+// goes with the returned file and with the process. It waits when wait is set;
+// otherwise a held lock is a Conflict.
+func Lock(path string, wait bool) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	how := unix.LOCK_EX
+	if !wait {
+		how |= unix.LOCK_NB
+	}
+	err = control(f, func(n int) error { return retry(func() error { return unix.Flock(n, how) }) })
+	if err == nil {
+		return f, nil
+	}
+	_ = f.Close() // never locked
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		return nil, fault.New(fault.Conflict, path+": held by another process")
+	}
+	return nil, failed("flock", path, err)
+}

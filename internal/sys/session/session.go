@@ -1,0 +1,65 @@
+// Package session is what a command needs of the session it runs in: the signals
+// a person or supervisor sends it, by name and number, and starting a process that
+// outlives it.
+package session
+
+import (
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"carob/internal/fault"
+)
+
+// Quit are the signals that ask a daemon to end.
+func Quit() []os.Signal { return []os.Signal{syscall.SIGTERM, syscall.SIGINT} }
+
+// Resize is sent when the terminal changes its size.
+func Resize() os.Signal { return syscall.SIGWINCH }
+
+// Forwarded are the signals that `run` passes on to the container: all that can be
+// caught, without those that are about this process itself (its children, its
+// terminal, its pipes, the Go scheduler's SIGURG).
+func Forwarded() []os.Signal {
+	return []os.Signal{
+		syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGTERM, syscall.SIGUSR1, syscall.SIGUSR2,
+		syscall.SIGALRM, syscall.SIGCONT,
+	}
+}
+
+// Number returns the number of a caught signal, 0 for one that is no system
+// signal.
+func Number(s os.Signal) int {
+	if n, ok := s.(syscall.Signal); ok {
+		return int(n)
+	}
+	return 0
+}
+
+// Signal reads a signal as `kill -s` takes it: a number, or a name with or without
+// SIG in any case.
+func Signal(s string) (int, error) {
+	if n, err := strconv.Atoi(s); err == nil {
+		if n < 1 || n > 64 {
+			return 0, fault.New(fault.Invalid, "signal "+s+": not between 1 and 64")
+		}
+		return n, nil
+	}
+	name := strings.ToUpper(s)
+	if n := unix.SignalNum("SIG" + strings.TrimPrefix(name, "SIG")); n != 0 {
+		return int(n), nil
+	}
+	return 0, fault.New(fault.Invalid, "signal "+s+": unknown name (TERM, KILL, HUP, 15, …)")
+}
+
+// Detach makes cmd the leader of a session of its own: neither the terminal's
+// Ctrl-C nor its hang-up reach it.
+func Detach(cmd *exec.Cmd) { cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true} }
+
+// Umask sets the mask for new files of this process: once, before anything is
+// created.
+func Umask(mask int) { syscall.Umask(mask) }
