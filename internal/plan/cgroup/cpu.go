@@ -1,0 +1,212 @@
+package cgroup
+
+import (
+	"math"
+	"strconv"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+)
+
+// cpu plans weight, bandwidth, idle and real-time of the cpu controller.
+func (p *planner) cpu(c, now *specs.LinuxCPU) error {
+	if c == nil {
+		return nil
+	}
+	rest := *c
+	rest.Cpus, rest.Mems = "", ""
+	if rest == (specs.LinuxCPU{}) {
+		return nil
+	}
+	v, err := p.need("cpu", "cpu")
+	if err != nil {
+		return err
+	}
+	if now == nil {
+		now = &specs.LinuxCPU{}
+	}
+	if err := checkCPU(c, now, v); err != nil {
+		return err
+	}
+	// An idle group refuses a weight: leave idleness first, enter it last.
+	idle := Write{Controller: "cpu", File: "cpu.idle", Field: "cpu.idle", Missing: "needs Linux 5.15"}
+	if c.Idle != nil && *c.Idle == 0 {
+		p.number(idle, 0, "")
+	}
+	if s := value(c.Shares); s != 0 {
+		p.shares(s, v)
+	}
+	if c.Idle != nil && *c.Idle == 1 {
+		p.number(idle, 1, "")
+	}
+	if v == V2 {
+		p.bandwidthV2(c, now)
+		return nil
+	}
+	p.bandwidthV1(c, now)
+	if n := value(c.RealtimePeriod); n != 0 {
+		p.number(Write{Controller: "cpu", File: "cpu.rt_period_us", Field: "cpu.realtimePeriod", Missing: "this kernel has no real-time groups"}, int64(n), "")
+	}
+	if n := value(c.RealtimeRuntime); n != 0 {
+		p.number(Write{Controller: "cpu", File: "cpu.rt_runtime_us", Field: "cpu.realtimeRuntime", Missing: "this kernel has no real-time groups"}, n, "-1")
+	}
+	return nil
+}
+
+func checkCPU(c, now *specs.LinuxCPU, v Version) error {
+	quota := value(c.Quota)
+	if quota == 0 {
+		quota = value(now.Quota)
+	}
+	switch {
+	case c.Idle != nil && *c.Idle != 0 && *c.Idle != 1:
+		return invalid("cpu.idle", "%d is neither 0 nor 1", *c.Idle)
+	case value(c.Period) > math.MaxInt64 || value(c.RealtimePeriod) > math.MaxInt64:
+		return invalid("cpu.period", "out of range")
+	case c.Burst != nil && (*c.Burst > math.MaxInt64 || (quota > 0 && *c.Burst > uint64(quota))):
+		return invalid("cpu.burst", "%d is above cpu.quota %d", *c.Burst, quota)
+	case v == V2 && (value(c.RealtimePeriod) != 0 || value(c.RealtimeRuntime) != 0):
+		return unsupported("cpu.realtimeRuntime", "only cgroup v1 has it")
+	}
+	return nil
+}
+
+func (p *planner) shares(s uint64, v Version) {
+	if v == V2 {
+		p.number(Write{Controller: "cpu", File: "cpu.weight", Field: "cpu.shares"}, int64(Weight(s)), "")
+		return
+	}
+	// The kernel clamps to 2..262144 itself; a larger number than it can parse is clamped here.
+	p.number(Write{Controller: "cpu", File: "cpu.shares", Field: "cpu.shares"}, int64(min(s, maxShares)), "")
+}
+
+// bandwidthV1 lifts a present quota for a moment when quota and period both
+// change: the kernel checks each single write against the parent's ratio and
+// the burst, and an old quota with a new period may exceed it.
+func (p *planner) bandwidthV1(c, now *specs.LinuxCPU) {
+	quota := Write{Controller: "cpu", File: "cpu.cfs_quota_us", Field: "cpu.quota", Missing: "this kernel has no CPU bandwidth control"}
+	want := value(c.Quota)
+	if want != 0 && value(now.Quota) > 0 && (value(c.Period) != 0 || c.Burst != nil) {
+		p.number(quota, -1, "-1")
+	}
+	if n := value(c.Period); n != 0 {
+		p.number(Write{Controller: "cpu", File: "cpu.cfs_period_us", Field: "cpu.period", Missing: quota.Missing}, int64(n), "")
+	}
+	if c.Burst != nil {
+		p.number(Write{Controller: "cpu", File: "cpu.cfs_burst_us", Field: "cpu.burst", Missing: "needs Linux 5.14"}, int64(*c.Burst), "")
+	}
+	if want != 0 {
+		p.number(quota, want, "-1")
+	}
+}
+
+func (p *planner) bandwidthV2(c, now *specs.LinuxCPU) {
+	limit := func() {
+		if value(c.Quota) == 0 && value(c.Period) == 0 {
+			return
+		}
+		quota, period := value(c.Quota), value(c.Period)
+		if quota == 0 {
+			quota = value(now.Quota)
+		}
+		text := "max"
+		if quota > 0 {
+			text = strconv.FormatInt(quota, 10)
+		}
+		if period != 0 {
+			text += " " + strconv.FormatUint(period, 10)
+		}
+		field := "cpu.quota"
+		if value(c.Quota) == 0 {
+			field = "cpu.period"
+		}
+		p.add(Write{Controller: "cpu", File: "cpu.max", Value: text, Field: field})
+	}
+	if c.Burst == nil {
+		limit()
+		return
+	}
+	burst := Write{Controller: "cpu", File: "cpu.max.burst", Field: "cpu.burst", Missing: "needs Linux 5.14"}
+	if *c.Burst <= value(now.Burst) { // a burst above the quota is refused at every moment
+		p.number(burst, int64(*c.Burst), "")
+		limit()
+		return
+	}
+	limit()
+	p.number(burst, int64(*c.Burst), "")
+}
+
+func (p *planner) cpuset(c *specs.LinuxCPU) error {
+	if c == nil || (c.Cpus == "" && c.Mems == "") {
+		return nil
+	}
+	for _, s := range []struct{ field, file, list string }{
+		{"cpu.cpus", "cpuset.cpus", c.Cpus},
+		{"cpu.mems", "cpuset.mems", c.Mems},
+	} {
+		if s.list == "" {
+			continue
+		}
+		if _, err := p.need("cpuset", s.field); err != nil {
+			return err
+		}
+		if !isList(s.list) {
+			return invalid(s.field, "%q is not a list like 0-3,6", s.list)
+		}
+		p.add(Write{Controller: "cpuset", File: s.file, Value: s.list, Field: s.field})
+	}
+	return nil
+}
+
+// isList tells a cpuset list from everything that must not reach the kernel;
+// the kernel itself judges the ranges.
+func isList(s string) bool {
+	if len(s) > 4096 {
+		return false
+	}
+	for _, r := range s {
+		if (r < '0' || r > '9') && r != '-' && r != ',' && r != ':' && r != '/' {
+			return false
+		}
+	}
+	return s != ""
+}
+
+const (
+	minShares = 2
+	maxShares = 262144
+	maxWeight = 10000
+)
+
+// Weight converts v1 cpu.shares (2..262144, default 1024) to v2 cpu.weight
+// (1..10000, default 100) with the curve through both ends and both
+// defaults that the OCI runtimes agreed on in 2025; 0 (unset) stays 0.
+func Weight(shares uint64) uint64 {
+	switch {
+	case shares == 0:
+		return 0
+	case shares <= minShares:
+		return 1
+	case shares >= maxShares:
+		return maxWeight
+	}
+	l := math.Log2(float64(shares))
+	return uint64(math.Ceil(math.Pow(10, (l*l+125*l)/612-7.0/34)))
+}
+
+// Shares is the inverse of Weight: the most shares that give this weight, or
+// as near below as the curve comes. The default 100 is 1024.
+func Shares(weight uint64) uint64 {
+	if weight == 0 {
+		return 0
+	}
+	lo, hi := uint64(minShares), uint64(maxShares)
+	for lo < hi {
+		mid := (lo + hi + 1) / 2
+		if Weight(mid) <= weight {
+			lo = mid
+			continue
+		}
+		hi = mid - 1
+	}
+	return lo
+}

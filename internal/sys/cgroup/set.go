@@ -1,0 +1,231 @@
+package cgroup
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"carob/internal/fault"
+	plan "carob/internal/plan/cgroup"
+)
+
+// Set changes the limits of a group that may be in use; what res leaves out stays
+// as it is. It is all or nothing: when the kernel refuses a value, every file
+// written before gets its old value back, in reverse.
+func (g *Group) Set(res *specs.LinuxResources) error {
+	if res == nil {
+		return nil
+	}
+	now, err := g.Observed()
+	if err != nil {
+		return err
+	}
+	writes, err := plan.Limits(res, now, g.l.host)
+	if err == nil {
+		err = g.roomFor(res.Memory)
+	}
+	if err == nil {
+		err = g.change(writes, res)
+	}
+	if err != nil {
+		return fmt.Errorf("cgroup %s: %w", g.Name(), err)
+	}
+	return nil
+}
+
+// roomFor honours memory.checkBeforeUpdate: v2 would take a limit below the
+// present use and kill until it holds; v1 refuses by itself.
+func (g *Group) roomFor(m *specs.LinuxMemory) error {
+	if m == nil || m.CheckBeforeUpdate == nil || !*m.CheckBeforeUpdate || m.Limit == nil || *m.Limit <= 0 || g.l.host["memory"] != plan.V2 {
+		return nil
+	}
+	used, err := readNumber(g.Path("memory") + "/memory.current")
+	if err != nil {
+		return err
+	}
+	if used > uint64(*m.Limit) {
+		return fault.New(fault.Conflict, fmt.Sprintf("memory.limit: %d is below the %d bytes in use", *m.Limit, used))
+	}
+	return nil
+}
+
+// limit sets a fresh group's limits; there is nothing to go back to.
+func (g *Group) limit(writes []plan.Write, res *specs.LinuxResources) error {
+	if err := g.apply(writes, nil); err != nil || res == nil || len(res.Devices) == 0 {
+		return err
+	}
+	return g.devices(res.Devices, nil)
+}
+
+// change carries out the writes and then the device rules, or nothing.
+func (g *Group) change(writes []plan.Write, res *specs.LinuxResources) error {
+	var undo []plan.Write
+	err := g.apply(writes, &undo)
+	if err == nil && len(res.Devices) > 0 {
+		err = g.devices(res.Devices, &undo)
+	}
+	if err == nil {
+		return nil
+	}
+	for _, w := range slices.Backward(undo) {
+		if e := writeFile(g.Path(w.Controller)+"/"+w.File, w.Value); e != nil {
+			err = errors.Join(err, fmt.Errorf("roll back %s: %w", w.Field, e))
+		}
+	}
+	return err
+}
+
+// apply writes in order; with undo it records before each what takes it back.
+func (g *Group) apply(writes []plan.Write, undo *[]plan.Write) error {
+	for _, w := range writes {
+		dir := g.Path(w.Controller) + "/"
+		if w.Or != nil && !exists(dir+w.File) {
+			w = *w.Or
+		}
+		var old string
+		if undo != nil {
+			old, _ = readFile(dir + w.File) // a file that is not there fails below
+		}
+		err := writeFile(dir+w.File, w.Value)
+		if errors.Is(err, unix.ENOENT) {
+			return fault.New(fault.Unsupported, w.Field+": "+g.whyMissing(w))
+		}
+		if err != nil {
+			return fault.Wrap(kind(err), fmt.Sprintf("%s: %.80q", w.Field, w.Value), err)
+		}
+		if undo != nil {
+			w.Value = before(w, old)
+			*undo = append(*undo, w)
+		}
+	}
+	return nil
+}
+
+func exists(path string) bool { return unix.Access(path, unix.F_OK) == nil }
+
+// whyMissing tells a file that this kernel lacks from a controller that a v2
+// parent did not pass down.
+func (g *Group) whyMissing(w plan.Write) string {
+	if w.Missing != "" && g.l.host[w.Controller] == plan.V1 {
+		return w.Missing
+	}
+	on, err := readFile(g.Path(w.Controller) + "/cgroup.controllers")
+	if err == nil && !hasWord(on, w.Controller) {
+		return "the parent group does not pass the " + w.Controller + " controller down; a group with processes of its own cannot"
+	}
+	if w.Missing != "" {
+		return w.Missing
+	}
+	return "this kernel has no " + w.File
+}
+
+func hasWord(text, word string) bool {
+	for f := range strings.FieldsSeq(text) {
+		if f == word {
+			return true
+		}
+	}
+	return false
+}
+
+// before returns the write that restores a file whose text was old.
+func before(w plan.Write, old string) string {
+	if w.Key == "" {
+		return strings.TrimSpace(old)
+	}
+	rest := w.Unset
+	for line := range strings.Lines(old) {
+		if after, ok := strings.CutPrefix(line, w.Key+" "); ok {
+			rest = strings.TrimSpace(after)
+			break
+		}
+	}
+	if !strings.HasPrefix(w.Value, w.Key+" ") { // oom_control: the key is shown, not written
+		return rest
+	}
+	return w.Key + " " + rest
+}
+
+// devices applies device rules, after everything else.
+func (g *Group) devices(oci []specs.LinuxDeviceCgroup, undo *[]plan.Write) error {
+	rules, err := plan.DeviceRules(oci)
+	if err != nil {
+		return err
+	}
+	switch g.l.host["devices"] {
+	case plan.None:
+		return fault.New(fault.Unsupported, "devices: no devices controller on this host")
+	case plan.V2:
+		code, err := plan.DeviceProgram(rules)
+		if err != nil {
+			return err
+		}
+		return replaceDeviceProgram(g.Path("devices"), code)
+	}
+	want, err := plan.NewAllowlist(rules)
+	if err != nil {
+		return err
+	}
+	text, err := readFile(g.Path("devices") + "/devices.list")
+	if err != nil {
+		return fault.Wrap(kind(err), "devices", err)
+	}
+	have, err := plan.ParseDevicesList(text)
+	if err != nil {
+		return err
+	}
+	if undo != nil {
+		back := have.Transition(want)
+		slices.Reverse(back) // undone from the end
+		*undo = append(*undo, back...)
+	}
+	for _, w := range want.Transition(have) {
+		if err := writeFile(g.Path("devices")+"/"+w.File, w.Value); err != nil {
+			return fault.Wrap(kind(err), fmt.Sprintf("devices: %q", w.Value), err)
+		}
+	}
+	return nil
+}
+
+// The bpf(2) commands and constants that x/sys/unix has no wrappers for.
+const (
+	attachDevice   = 6 // BPF_CGROUP_DEVICE
+	programDevice  = 15
+	queryMax       = 64
+	bpfNameLength  = 16
+	bpfProgramName = "carob_devices"
+)
+
+// replaceDeviceProgram attaches a device program to a v2 directory and then
+// detaches those that were there. All attached programs must agree, so in
+// between an access needs the consent of old and new: there is no gap. MULTI keeps
+// parents' programs in force and lets the group's own children attach theirs.
+func replaceDeviceProgram(dir string, code []byte) error {
+	fd, err := open(dir, unix.O_RDONLY|unix.O_DIRECTORY)
+	if err != nil {
+		return fault.Wrap(kind(err), "devices", err)
+	}
+	defer unix.Close(fd)
+	old, err := devicePrograms(fd)
+	if err != nil {
+		return fault.Wrap(kind(err), "devices: query programs", err)
+	}
+	prog, err := loadDeviceProgram(code)
+	if err != nil {
+		return fault.Wrap(kind(err), "devices: load program", err)
+	}
+	defer unix.Close(prog)
+	if err := attach(unix.BPF_PROG_ATTACH, fd, prog); err != nil {
+		return fault.Wrap(kind(err), "devices: attach program", err)
+	}
+	for _, id := range old {
+		if err := detachByID(fd, id); err != nil {
+			return fault.Wrap(kind(err), "devices: detach program", err)
+		}
+	}
+	return nil
+}
