@@ -167,7 +167,7 @@ func TestCreateFailureLeavesNothing(t *testing.T) {
 		"kernel refuses the last": {&specs.LinuxResources{Memory: &specs.LinuxMemory{Limit: ptr(int64(1 << 20))},
 			CPU: &specs.LinuxCPU{Cpus: "4000"}}, fault.Invalid, "cpu.cpus"},
 		"quota below 1 ms": {&specs.LinuxResources{CPU: &specs.LinuxCPU{Quota: ptr(int64(10))}}, fault.Invalid, "cpu.quota"},
-		"unknown page size": {&specs.LinuxResources{HugepageLimits: []specs.LinuxHugepageLimit{{Pagesize: "3MB", Limit: 1}}},
+		"no such pages, or no controller": {&specs.LinuxResources{HugepageLimits: []specs.LinuxHugepageLimit{{Pagesize: "3MB", Limit: 1}}},
 			fault.Unsupported, "hugepageLimits[3MB]"},
 		"bad device": {&specs.LinuxResources{Devices: []specs.LinuxDeviceCgroup{{Type: "q"}}}, fault.Invalid, "devices[0]"},
 	}

@@ -4,10 +4,11 @@
 // takes it back when a later step is refused.
 //
 // A Group is the same relative path in every hierarchy that is mounted with a
-// controller, plus systemd's named one. A v2 hierarchy without controllers
-// (systemd's "hybrid") is left alone: joining it costs a global lock (7–16 ms) and
-// limits nothing. Nobody joins by pid for the same reason: JoinFiles hands out
-// fds to which a process writes "0".
+// controller, plus systemd's named one. On a hybrid host a v2 hierarchy that has
+// none of the controllers cpu, cpuset, io, memory and pids is left alone: joining
+// it takes a global lock for 7–16 ms and would buy hugetlb at most (see docs/adr/0002).
+// Nobody joins by pid for the same reason: JoinFiles hands out fds to which a
+// process writes "0".
 //
 // The package keeps no state but mount points and nothing open; it takes no
 // locks. Concurrent calls are safe on different groups; on one group the caller
@@ -18,6 +19,7 @@ import (
 	"bufio"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -147,14 +149,25 @@ func newLayout(mounts []mountPoint, v2Controllers func(dir string) ([]string, er
 	default:
 		return nil, fault.New(fault.Unsupported, "cgroup layout: no cgroup file system is mounted on this host")
 	}
-	l.trees = slices.DeleteFunc(l.trees, func(t hierarchy) bool {
-		return t.v2 && len(t.controllers) == 0 && l.mode == ModeHybrid
-	})
+	if l.mode == ModeHybrid {
+		l.leaveMinorV2()
+	}
 	if l.host["devices"] == plan.None && slices.ContainsFunc(l.trees, func(t hierarchy) bool { return t.v2 }) {
 		l.host["devices"] = plan.V2
 	}
 	l.trackTree = l.chooseTracking()
 	return l, nil
+}
+
+// leaveMinorV2 drops a v2 tree that is not worth joining beside v1.
+func (l *Layout) leaveMinorV2() {
+	for _, c := range [...]string{"cpu", "cpuset", "io", "memory", "pids"} {
+		if l.host[c] == plan.V2 {
+			return
+		}
+	}
+	l.trees = slices.DeleteFunc(l.trees, func(t hierarchy) bool { return t.v2 })
+	maps.DeleteFunc(l.host, func(_ string, v plan.Version) bool { return v == plan.V2 })
 }
 
 func (l *Layout) addV2(dir string, controllers func(string) ([]string, error)) error {

@@ -34,6 +34,8 @@ func TestLayout(t *testing.T) {
 	}{
 		"hybrid, bare unified": {hybridMounts, "", ModeHybrid, plan.Host{"cpu": plan.V1, "cpuacct": plan.V1, "cpuset": plan.V1,
 			"memory": plan.V1, "io": plan.V1}, "/sys/fs/cgroup/systemd", 5},
+		"hybrid, only hugetlb in unified": {hybridMounts, "hugetlb misc", ModeHybrid, plan.Host{"cpu": plan.V1, "cpuacct": plan.V1, "cpuset": plan.V1,
+			"memory": plan.V1, "io": plan.V1}, "/sys/fs/cgroup/systemd", 5},
 		"hybrid, pids in unified": {hybridMounts, "pids", ModeHybrid, plan.Host{"cpu": plan.V1, "cpuacct": plan.V1, "cpuset": plan.V1,
 			"memory": plan.V1, "io": plan.V1, "pids": plan.V2, "devices": plan.V2}, "/sys/fs/cgroup/unified", 6},
 		"v2":                     {v2Mounts, "cpu memory", ModeV2, plan.Host{"cpu": plan.V2, "memory": plan.V2, "devices": plan.V2}, "/sys/fs/cgroup", 1},
