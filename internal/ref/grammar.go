@@ -103,8 +103,8 @@ func validDigest(s string) bool {
 	return false
 }
 
-// isID reports whether s reads as a bare image ID.
-func isID(s string) bool { return isHex(s, 64) }
+// IsID reports whether s is the hex part of an image ID: 64 lower-case digits.
+func IsID(s string) bool { return isHex(s, 64) }
 
 func isHex(s string, n int) bool {
 	return len(s) == n && strings.Trim(s, "0123456789abcdef") == ""

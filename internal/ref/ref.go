@@ -73,7 +73,7 @@ func Parse(s string) (Ref, error) {
 		return Ref{}, invalid(s, "a name is lower-case letters and digits, separated by '.', '_', '__', '-' or '/'")
 	case len(r.Registry)+1+len(r.Path) > maxName:
 		return Ref{}, invalid(s, "a name is at most 255 characters long")
-	case isID(s):
+	case IsID(s):
 		// A name of 64 hex digits could never be told from an image ID.
 		return Ref{}, invalid(s, "64 hex digits are an image ID, not a name")
 	}
@@ -98,7 +98,7 @@ func (r Ref) Familiar() string {
 			name = short
 		}
 	}
-	if isID(name) {
+	if IsID(name) {
 		// Too short a form would read as an image ID.
 		name = r.Name()
 	}

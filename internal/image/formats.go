@@ -1,0 +1,231 @@
+package image
+
+import (
+	"path"
+	"runtime"
+	"slices"
+	"strings"
+
+	"github.com/opencontainers/go-digest"
+	v1 "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"carob/internal/ref"
+)
+
+// dockerManifest is an element of manifest.json, as docker image save documents it.
+type dockerManifest struct {
+	Config   string
+	RepoTags []string
+	Layers   []string
+}
+
+func (a *tarball) dockerImages() ([]packedImage, error) {
+	var list []dockerManifest
+	if err := a.readJSON("manifest.json", &list); err != nil {
+		return nil, err
+	}
+	if len(list) == 0 || len(list) > a.limits.images {
+		return nil, invalid("manifest.json: %d images; want 1 to %d", len(list), a.limits.images)
+	}
+	images := make([]packedImage, len(list))
+	for i, m := range list {
+		p, err := a.dockerImage(m)
+		if err != nil {
+			return nil, err
+		}
+		images[i] = p
+	}
+	return images, nil
+}
+
+func (a *tarball) dockerImage(m dockerManifest) (packedImage, error) {
+	var p packedImage
+	var err error
+	if p.config, err = a.read(m.Config); err != nil {
+		return p, err
+	}
+	// The file is named after its digest, which is the image's ID.
+	hex := strings.TrimSuffix(path.Base(m.Config), ".json")
+	if have := digest.FromBytes(p.config); ref.IsID(hex) && have.Encoded() != hex {
+		return p, invalid("%.200q: wrong digest: it is %s", m.Config, have)
+	}
+	for _, name := range m.RepoTags {
+		full, err := parseName(name)
+		if err != nil {
+			return p, err
+		}
+		p.names = append(p.names, full)
+	}
+	for _, name := range m.Layers {
+		r, err := a.open(name)
+		if err != nil {
+			return p, err
+		}
+		p.layers = append(p.layers, packedLayer{member: name, r: r})
+	}
+	return p, a.checkConfig(&p, m.Config)
+}
+
+// dockerList and dockerImage are the media types of Docker's own formats, which
+// image-spec calls compatible.
+const (
+	dockerListType     = "application/vnd.docker.distribution.manifest.list.v2+json"
+	dockerManifestType = "application/vnd.docker.distribution.manifest.v2+json"
+)
+
+// Annotations that hold an image's name. The second is image-spec's, and often a
+// bare tag; the first is what containerd, Docker and nerdctl write beside it.
+const (
+	annotationName = "io.containerd.image.name"
+	annotationRef  = v1.AnnotationRefName
+)
+
+// maxNesting bounds indexes within indexes; real archives have one.
+const maxNesting = 3
+
+func (a *tarball) ociImages() ([]packedImage, error) {
+	var x v1.Index
+	if err := a.readJSON(v1.ImageIndexFile, &x); err != nil {
+		return nil, err
+	}
+	if len(x.Manifests) > a.limits.images {
+		return nil, invalid("index.json: %d manifests are more than the %d accepted", len(x.Manifests), a.limits.images)
+	}
+	var images []packedImage
+	seen := map[digest.Digest]int{} // manifest → its place in images
+	for _, d := range x.Manifests {
+		name := d.Annotations
+		d, err := a.choose(d, maxNesting)
+		if err != nil {
+			return nil, err
+		}
+		if d.Digest == "" {
+			continue // for other machines, or no image at all
+		}
+		names, err := namesFrom(name)
+		if err != nil {
+			return nil, err
+		}
+		if i, ok := seen[d.Digest]; ok {
+			images[i].names = append(images[i].names, names...)
+			continue
+		}
+		p, err := a.ociImage(d)
+		if err != nil {
+			return nil, err
+		}
+		p.names = names
+		seen[d.Digest] = len(images)
+		images = append(images, p)
+	}
+	if len(images) == 0 {
+		return nil, invalid("index.json: no image for linux/%s", runtime.GOARCH)
+	}
+	return images, nil
+}
+
+// choose goes down through indexes to the manifest for this machine. A zero
+// descriptor means that there is none.
+func (a *tarball) choose(d v1.Descriptor, nesting int) (v1.Descriptor, error) {
+	if _, attestation := d.Annotations["vnd.docker.reference.type"]; attestation || !runsHere(d.Platform) {
+		return v1.Descriptor{}, nil
+	}
+	switch d.MediaType {
+	case v1.MediaTypeImageManifest, dockerManifestType:
+		return d, nil
+	case v1.MediaTypeImageIndex, dockerListType:
+	default:
+		return v1.Descriptor{}, nil
+	}
+	if nesting == 0 {
+		return v1.Descriptor{}, invalid("%s: indexes nested too deep", d.Digest)
+	}
+	var x v1.Index
+	if err := a.blobJSON(d, &x); err != nil {
+		return v1.Descriptor{}, err
+	}
+	if len(x.Manifests) > a.limits.images {
+		return v1.Descriptor{}, invalid("%s: too many manifests", d.Digest)
+	}
+	for _, inner := range x.Manifests {
+		found, err := a.choose(inner, nesting-1)
+		if err != nil || found.Digest != "" {
+			return found, err
+		}
+	}
+	return v1.Descriptor{}, nil
+}
+
+func runsHere(p *v1.Platform) bool {
+	return p == nil || p.OS == "linux" && p.Architecture == runtime.GOARCH
+}
+
+func (a *tarball) ociImage(d v1.Descriptor) (packedImage, error) {
+	var p packedImage
+	var m v1.Manifest
+	if err := a.blobJSON(d, &m); err != nil {
+		return p, err
+	}
+	var err error
+	if p.config, err = a.blob(m.Config); err != nil {
+		return p, err
+	}
+	for _, l := range m.Layers {
+		if err := checkDigest(l.Digest); err != nil {
+			return p, invalid("manifest %s: %w", d.Digest, err)
+		}
+		name := blobPath(l.Digest)
+		r, err := a.open(name)
+		if err != nil {
+			return p, err
+		}
+		if r.Size() != l.Size {
+			return p, invalid("%s: %d bytes long, not %d as its manifest says", name, r.Size(), l.Size)
+		}
+		p.layers = append(p.layers, packedLayer{member: name, r: r, digest: l.Digest})
+	}
+	return p, a.checkConfig(&p, m.Config.Digest.String())
+}
+
+// blob reads a small blob and checks it against its descriptor.
+func (a *tarball) blob(d v1.Descriptor) ([]byte, error) {
+	if err := checkDigest(d.Digest); err != nil {
+		return nil, invalid("%w", err)
+	}
+	text, err := a.read(blobPath(d.Digest))
+	if err != nil {
+		return nil, err
+	}
+	if have := digest.FromBytes(text); have != d.Digest || int64(len(text)) != d.Size {
+		return nil, invalid("%s: wrong digest or size: it is %s, %d bytes", blobPath(d.Digest), have, len(text))
+	}
+	return text, nil
+}
+
+func (a *tarball) blobJSON(d v1.Descriptor, into any) error {
+	if _, err := a.blob(d); err != nil {
+		return err
+	}
+	return a.readJSON(blobPath(d.Digest), into)
+}
+
+func blobPath(d digest.Digest) string {
+	return path.Join(v1.ImageBlobsDir, d.Algorithm().String(), d.Encoded())
+}
+
+// namesFrom reads the image's names from its descriptor's annotations. A bare tag
+// names nothing.
+func namesFrom(annotations map[string]string) ([]string, error) {
+	name := annotations[annotationName]
+	if r := annotations[annotationRef]; name == "" && strings.ContainsAny(r, ":/") {
+		name = r
+	}
+	if name == "" {
+		return nil, nil
+	}
+	full, err := parseName(name)
+	if err != nil {
+		return nil, err
+	}
+	return slices.Clip([]string{full}), nil
+}

@@ -1,0 +1,259 @@
+package image
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"carob/internal/fault"
+	"carob/internal/ref"
+	"carob/internal/sys/disk"
+)
+
+// Remove takes a name off an image; with its last name goes the image, with the
+// last image goes a layer. By ID it takes all names off at once. removed lists the
+// names in familiar form and the ID if the image is gone. Conflict is an image that
+// would go while a root filesystem is made of it, and changes nothing.
+func (s *Store) Remove(_ context.Context, name string) (removed []string, err error) {
+	var gone string
+	s.mu.Lock()
+	err = s.commitLocked(func(st *state, next *index) error {
+		id, full, err := st.find(name)
+		if err != nil {
+			return err
+		}
+		drop := []string{full}
+		if full == "" {
+			drop = st.index.namesOf(id)
+		}
+		for _, n := range drop {
+			delete(next.Names, n)
+			removed = append(removed, familiar(n))
+		}
+		if len(next.namesOf(id)) > 0 {
+			return nil
+		}
+		if err := s.leave(id); err != nil {
+			return fmt.Errorf("image %s: %w", name, err)
+		}
+		gone = id
+		delete(next.Images, id)
+		removed = append(removed, id)
+		return nil
+	})
+	if gone != "" {
+		s.usersMu.Lock()
+		delete(s.leaving, gone)
+		s.usersMu.Unlock()
+	}
+	s.mu.Unlock()
+	if err != nil {
+		return nil, err
+	}
+	if gone == "" {
+		return removed, nil
+	}
+	return removed, errors.Join(s.dropConfig(gone), s.collect())
+}
+
+// leave marks an image as going, after which no rootfs can be made of it.
+func (s *Store) leave(id string) error {
+	s.usersMu.Lock()
+	defer s.usersMu.Unlock()
+	users := 0
+	example := ""
+	for c, of := range s.users {
+		if of == id {
+			users++
+			if example == "" || c < example {
+				example = c
+			}
+		}
+	}
+	if users == 1 {
+		return fault.New(fault.Conflict, "in use by container "+example+"; remove it first")
+	}
+	if users > 1 {
+		return fault.New(fault.Conflict, fmt.Sprintf("in use by container %s and %d more; remove them first", example, users-1))
+	}
+	s.leaving[id] = struct{}{}
+	return nil
+}
+
+// Sweep removes what a crash left: root filesystems that keep refuses, half
+// imports, and layers, configurations and generated images nothing leads to. It
+// may run beside imports and starts: it leaves alone what is under way, but keep
+// must already know every container NewRootfs was called for. It goes on after an
+// error and returns all of them.
+func (s *Store) Sweep(ctx context.Context, keep func(containerID string) bool) error {
+	var errs []error
+	entries, err := os.ReadDir(filepath.Join(s.root, "rootfs"))
+	errs = append(errs, err)
+	for _, e := range entries {
+		if ctx.Err() != nil {
+			return fault.Wrap(fault.Unavailable, "image store: sweep", ctx.Err())
+		}
+		if !keep(e.Name()) {
+			err := removeTree(s.rootfsDir(e.Name()))
+			if err == nil {
+				s.release(e.Name())
+			}
+			errs = append(errs, err)
+		}
+	}
+	errs = append(errs, s.dropGenerated(ctx), s.collect(), s.sweepConfigs(), s.sweepTemps())
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("image store: sweep: %w", err)
+	}
+	return nil
+}
+
+// dropGenerated removes generated images that a newer one took the name from, once
+// no container uses them.
+func (s *Store) dropGenerated(ctx context.Context) error {
+	st := s.snapshot.Load()
+	for id, r := range st.index.Images {
+		if r.Source == nil || len(st.index.namesOf(id)) > 0 {
+			continue
+		}
+		_, err := s.Remove(ctx, id)
+		if err != nil && !fault.Is(err, fault.Conflict) && !fault.Is(err, fault.NotFound) {
+			return err
+		}
+	}
+	return nil
+}
+
+// collect removes the layers that neither an image nor an import needs.
+func (s *Store) collect() error {
+	trash, err := s.trashLayers()
+	errs := []error{err}
+	for _, t := range trash {
+		errs = append(errs, t.close())
+	}
+	return errors.Join(errs...)
+}
+
+// trashLayers moves unneeded layers below tmp, so that mu is not held while their
+// many files are removed.
+func (s *Store) trashLayers() ([]*temp, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	used := s.snapshot.Load().index.layersInUse()
+	entries, err := os.ReadDir(s.layersDir())
+	if err != nil {
+		return nil, err
+	}
+	var trash []*temp
+	for _, e := range entries {
+		if used[e.Name()] || s.pins[e.Name()] > 0 {
+			continue
+		}
+		t, err := s.tempLocked("trash-")
+		if err != nil {
+			return trash, err
+		}
+		trash = append(trash, t)
+		if err := os.Rename(filepath.Join(s.layersDir(), e.Name()), filepath.Join(t.dir, "layer")); err != nil {
+			return trash, err
+		}
+	}
+	return trash, nil
+}
+
+func (s *Store) dropConfig(id string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, again := s.snapshot.Load().index.Images[id]; again {
+		return nil // imported anew since
+	}
+	err := os.Remove(s.configPath(id))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
+func (s *Store) sweepConfigs() error {
+	entries, err := os.ReadDir(filepath.Join(s.root, "configs"))
+	errs := []error{err}
+	for _, e := range entries {
+		hex, ok := strings.CutSuffix(e.Name(), ".json")
+		if ok && ref.IsID(hex) {
+			errs = append(errs, s.dropConfig("sha256:"+hex))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// sweepTemps removes what lies below tmp and belongs to nobody alive, and files
+// that a replace was cut short at.
+func (s *Store) sweepTemps() error {
+	s.mu.Lock()
+	entries, err := os.ReadDir(s.tmpDir())
+	var litter []string
+	for _, e := range entries {
+		if _, alive := s.temps[e.Name()]; !alive {
+			litter = append(litter, filepath.Join(s.tmpDir(), e.Name()))
+		}
+	}
+	// Every replace happens under mu.
+	for _, dir := range []string{s.root, filepath.Join(s.root, "configs")} {
+		found, _ := filepath.Glob(filepath.Join(dir, ".new-*"))
+		litter = append(litter, found...)
+	}
+	errs := []error{err}
+	for i, path := range litter {
+		if strings.HasPrefix(filepath.Base(path), ".new-") {
+			errs = append(errs, os.Remove(path))
+			litter[i] = ""
+		}
+	}
+	s.mu.Unlock()
+	for _, path := range litter {
+		if path != "" {
+			errs = append(errs, removeTree(path))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// removeTree removes a tree that a container may have written. RemoveAll follows no
+// links and needs no readable modes as root; only inode flags stop it, so those are
+// taken off when it has failed.
+func removeTree(dir string) error {
+	err := os.RemoveAll(dir)
+	if err == nil || !errors.Is(err, fs.ErrPermission) {
+		return err
+	}
+	if e := unlockTree(dir); e != nil {
+		return errors.Join(err, e)
+	}
+	return os.RemoveAll(dir)
+}
+
+// unlockTree walks by file descriptors below dir: a link in it leads nowhere else.
+func unlockTree(dir string) error {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	return fs.WalkDir(root.FS(), ".", func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if !d.IsDir() && !d.Type().IsRegular() {
+			return nil // opening a pipe or device could block or act
+		}
+		f, err := root.Open(path)
+		if err != nil {
+			return err
+		}
+		return errors.Join(disk.Unlock(f), f.Close())
+	})
+}

@@ -1,0 +1,212 @@
+package image
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"context"
+
+	v1 "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"carob/internal/fault"
+	"carob/internal/ref"
+)
+
+// Image is one image as it was when it was read. It shares memory with the store:
+// do not change what its slices and maps hold.
+type Image struct {
+	// ID is "sha256:" and the hex digest of the image's configuration.
+	ID string
+	// Names are the references that lead to it, in familiar form, sorted; an image
+	// that lost its name to a newer one has none.
+	Names []string
+	// Created is when the image was made, or imported when it does not say.
+	Created time.Time
+	// Size is the bytes its layers take on disk.
+	Size int64
+	// Config is what containers of this image run by default. It is the image
+	// author's word: check it before use.
+	Config v1.ImageConfig
+	// Layers are the unpacked layers, absolute directories, lowest first.
+	Layers []string
+	// Pinned images are kept by garbage collection; they can be removed by name.
+	Pinned bool
+}
+
+// Store is the images below one root directory. Its methods may be called
+// concurrently.
+type Store struct {
+	root   string
+	limits limits
+	now    func() time.Time
+	// snapshot is replaced under mu, read without.
+	snapshot atomic.Pointer[state]
+
+	// ensure lets one caller at a time rebuild the toolbox.
+	ensure sync.Mutex
+
+	// mu guards pins and temps, and orders the writers of the index.
+	mu    sync.Mutex
+	pins  map[string]int      // layers that an import under way counts on
+	temps map[string]struct{} // names below tmp that belong to somebody
+
+	// usersMu guards users and leaving.
+	usersMu sync.Mutex
+	users   map[string]string   // container ID → image ID
+	leaving map[string]struct{} // image IDs being removed
+}
+
+// Open reads the store below root, an absolute path, and makes what is missing. It
+// removes nothing: see Sweep.
+func Open(root string) (*Store, error) {
+	if !filepath.IsAbs(root) {
+		return nil, fault.New(fault.Invalid, fmt.Sprintf("image store: root %q is not an absolute path", root))
+	}
+	s := &Store{
+		root: filepath.Clean(root), limits: defaultLimits(), now: time.Now,
+		pins: map[string]int{}, temps: map[string]struct{}{},
+		users: map[string]string{}, leaving: map[string]struct{}{},
+	}
+	for _, dir := range []string{"", "configs", "layers", "rootfs", "tmp"} {
+		if err := os.MkdirAll(filepath.Join(s.root, dir), 0o700); err != nil {
+			return nil, fmt.Errorf("image store: %w", err)
+		}
+	}
+	// The container sees the merged root with the mode of its layers.
+	if err := makeDir(filepath.Join(s.root, "empty"), 0o755); err != nil {
+		return nil, fmt.Errorf("image store: %w", err)
+	}
+	x, err := readIndex(s.indexPath())
+	if err != nil {
+		return nil, err
+	}
+	if err := s.readUsers(); err != nil {
+		return nil, err
+	}
+	s.snapshot.Store(newState(x, s.layersDir()))
+	return s, nil
+}
+
+// List returns all images, newest first. It never waits for an import.
+func (s *Store) List() []Image { return slices.Clone(s.snapshot.Load().sorted) }
+
+// Resolve finds an image by reference, by ID, or by a prefix of an ID that only one
+// image has. A name that looks like a prefix is a name. NotFound says what to do;
+// Invalid is no reference at all, or a prefix that fits several images.
+func (s *Store) Resolve(_ context.Context, name string) (Image, error) {
+	st := s.snapshot.Load()
+	id, _, err := st.find(name)
+	if err != nil {
+		return Image{}, err
+	}
+	return st.byID[id], nil
+}
+
+// find returns the image's ID, and the full name if it was found by name.
+func (st *state) find(name string) (id, full string, err error) {
+	hex := strings.TrimPrefix(name, "sha256:")
+	if _, ok := st.byID["sha256:"+hex]; ok {
+		return "sha256:" + hex, "", nil
+	}
+	r, parseErr := ref.Parse(name)
+	if parseErr == nil {
+		if id, ok := st.index.Names[r.String()]; ok {
+			return id, r.String(), nil
+		}
+	}
+	if hex != "" && len(hex) <= 64 && strings.Trim(hex, "0123456789abcdef") == "" {
+		for candidate := range st.byID {
+			if !strings.HasPrefix(candidate, "sha256:"+hex) {
+				continue
+			}
+			if id != "" {
+				return "", "", fault.New(fault.Invalid, "image "+name+": several IDs begin so; give more digits")
+			}
+			id = candidate
+		}
+		if id != "" {
+			return id, "", nil
+		}
+		parseErr = nil // a well-formed ID of nobody
+	}
+	if parseErr != nil {
+		return "", "", parseErr
+	}
+	return "", "", fault.New(fault.NotFound, "image "+name+`: not in the local store; "carob image ls" lists what is, "carob image load" and "carob image import" add to it`)
+}
+
+// Tag gives an image one more name; a name that another image had moves over.
+func (s *Store) Tag(_ context.Context, name, newName string) error {
+	full, err := parseName(newName)
+	if err != nil {
+		return err
+	}
+	return s.commit(func(st *state, next *index) error {
+		id, _, err := st.find(name)
+		if err != nil {
+			return err
+		}
+		next.Names[full] = id
+		return nil
+	})
+}
+
+// parseName completes a name that is to be given to an image.
+func parseName(name string) (string, error) {
+	r, err := ref.Parse(name)
+	if err != nil {
+		return "", err
+	}
+	if r.Digest != "" {
+		return "", fault.New(fault.Invalid, "image name "+r.Familiar()+": a name given here cannot hold a digest")
+	}
+	return r.String(), nil
+}
+
+// commit changes the index: edit gets the present state and a copy of its index to
+// change. The change is on disk before it can be seen; an error changes nothing.
+func (s *Store) commit(edit func(st *state, next *index) error) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.commitLocked(edit)
+}
+
+func (s *Store) commitLocked(edit func(st *state, next *index) error) error {
+	st := s.snapshot.Load()
+	next := st.index.clone()
+	if err := edit(st, &next); err != nil {
+		return err
+	}
+	text, err := json.Marshal(next)
+	if err != nil {
+		return fmt.Errorf("image store: index: %w", err)
+	}
+	if err := replace(s.indexPath(), text); err != nil {
+		return fmt.Errorf("image store: index: %w", err)
+	}
+	s.snapshot.Store(newState(next, s.layersDir()))
+	return nil
+}
+
+func (s *Store) indexPath() string { return filepath.Join(s.root, "index.json") }
+func (s *Store) layersDir() string { return filepath.Join(s.root, "layers") }
+func (s *Store) tmpDir() string    { return filepath.Join(s.root, "tmp") }
+
+func (s *Store) configPath(id string) string {
+	return filepath.Join(s.root, "configs", strings.TrimPrefix(id, "sha256:")+".json")
+}
+
+// makeDir is Mkdir that the umask does not touch and that accepts what is there.
+func makeDir(path string, mode os.FileMode) error {
+	if err := os.Mkdir(path, mode); err != nil && !os.IsExist(err) {
+		return err
+	}
+	return os.Chmod(path, mode)
+}

@@ -1,0 +1,71 @@
+package image
+
+import (
+	"bufio"
+	"bytes"
+	"compress/gzip"
+	"context"
+	"errors"
+	"io"
+
+	"github.com/klauspost/compress/zstd"
+)
+
+// maxWindow is the memory a zstd frame may ask for; --ultra --long=27 needs this.
+const maxWindow = 128 << 20
+
+// decompress finds out by its first bytes how a stream is packed: not at all, with
+// gzip or with zstd. Closing the result does not close r.
+func decompress(r io.Reader) (io.ReadCloser, error) {
+	b := bufio.NewReaderSize(r, 64<<10)
+	head, err := b.Peek(6)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil, err
+	}
+	switch {
+	case len(head) == 0:
+		return nil, invalid("the archive is empty")
+	case bytes.HasPrefix(head, []byte{0x1f, 0x8b}):
+		return gzip.NewReader(b)
+	case bytes.HasPrefix(head, []byte{0x28, 0xb5, 0x2f, 0xfd}):
+		z, err := zstd.NewReader(b, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(maxWindow))
+		if err != nil {
+			return nil, err
+		}
+		return z.IOReadCloser(), nil
+	case bytes.HasPrefix(head, []byte("\xfd7zXZ")), bytes.HasPrefix(head, []byte("BZh")):
+		return nil, invalid("packed with xz or bzip2; unpack it first (plain, gzip and zstd are read)")
+	}
+	return io.NopCloser(b), nil
+}
+
+// meter passes a stream on, ends it with an error beyond a limit or when ctx is
+// done, and remembers whether it ended in zeros, as every whole tar does.
+type meter struct {
+	ctx   context.Context
+	r     io.Reader
+	left  int64
+	zeros int   // at the end so far
+	err   error // what the source said, other than io.EOF
+}
+
+func (m *meter) Read(p []byte) (int, error) {
+	if err := m.ctx.Err(); err != nil {
+		m.err = err
+		return 0, err
+	}
+	n, err := m.r.Read(p)
+	m.left -= int64(n)
+	if tail := len(bytes.TrimRight(p[:n], "\x00")); tail == 0 {
+		m.zeros += n
+	} else {
+		m.zeros = n - tail
+	}
+	if m.left < 0 {
+		err = invalid("larger than the store accepts")
+	}
+	if err != nil && !errors.Is(err, io.EOF) {
+		m.err = err
+	}
+	return n, err
+}

@@ -1,0 +1,64 @@
+// Package disk has the few file-system calls that package os lacks: flushing one
+// file system, taking inode flags away, and telling a full or broken disk from a
+// bad request. It holds no state and decides nothing.
+package disk
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// Sync writes everything that is dirty on f's file system to the disk: syncfs(2).
+func Sync(f *os.File) error {
+	for {
+		err := unix.Syncfs(int(f.Fd()))
+		if err != unix.EINTR {
+			return wrap("syncfs", f, err)
+		}
+	}
+}
+
+// Unlock takes the immutable and append-only flags (chattr +i, +a) off an open
+// file or directory; a file system without inode flags is no error. It needs
+// CAP_LINUX_IMMUTABLE when there is something to take away.
+func Unlock(f *os.File) error {
+	flags, err := unix.IoctlGetInt(int(f.Fd()), unix.FS_IOC_GETFLAGS)
+	if errors.Is(err, unix.ENOTTY) || errors.Is(err, unix.EOPNOTSUPP) {
+		return nil
+	}
+	if err != nil {
+		return wrap("get inode flags", f, err)
+	}
+	const locked = unix.STATX_ATTR_IMMUTABLE | unix.STATX_ATTR_APPEND // same bits as FS_IMMUTABLE_FL, FS_APPEND_FL
+	if flags&locked == 0 {
+		return nil
+	}
+	return wrap("set inode flags", f, unix.IoctlSetPointerInt(int(f.Fd()), unix.FS_IOC_SETFLAGS, flags&^locked))
+}
+
+// Troubled reports whether err is the disk's or the machine's fault rather than
+// the request's: no space, no quota, read-only, broken, out of files or memory.
+func Troubled(err error) bool {
+	for _, e := range []unix.Errno{unix.ENOSPC, unix.EDQUOT, unix.EROFS, unix.EIO, unix.EMFILE, unix.ENFILE, unix.ENOMEM} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
+}
+
+// Taken reports whether err says that a rename met a directory with something in
+// it. (os.IsExist knows only one of the two codes file systems use.)
+func Taken(err error) bool {
+	return errors.Is(err, unix.EEXIST) || errors.Is(err, unix.ENOTEMPTY)
+}
+
+func wrap(call string, f *os.File, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%s: %s: %w", call, f.Name(), err)
+}
