@@ -1,0 +1,67 @@
+package arch
+
+import "strings"
+
+// A room is a package or a tree of packages and what it may import directly of
+// this module. Read from top to bottom: an arrow never points up.
+type room struct {
+	name string
+	may  []string
+}
+
+// pure rooms decide and do no I/O.
+var pure = []string{"fault", "undo", "ref", "lifecycle", "spec", "status", "plan"}
+
+// rooms are the directions of the house:
+// cmd → {cli, cri, api, kube} → pod → {image, network, runtime, store} → sys → fault.
+// A package in a room may import the room's other packages. Rooms of one level
+// never import each other: the one that needs declares an interface, and main
+// supplies what fits.
+var rooms = []room{
+	{"fault", nil},
+	{"undo", nil},
+	{"ref", []string{"fault"}},
+	{"lifecycle", []string{"fault"}},
+	{"spec", []string{"fault"}},
+	{"status", []string{"fault", "lifecycle", "spec"}},
+	{"host", []string{"fault"}},
+	{"plan", []string{"fault", "ref", "spec", "status", "host"}},
+	{"sys", []string{"fault", "plan"}}, // plan: the edge applies what was decided
+	{"archive", []string{"fault", "sys"}},
+	{"logfile", []string{"fault", "sys"}},
+	{"podproc", []string{"fault", "sys"}},
+	{"store", []string{"fault", "sys", "undo"}},
+	{"image", []string{"fault", "ref", "sys", "undo", "status", "archive"}},
+	{"network", []string{"fault", "spec", "status", "sys", "undo", "host"}},
+	{"look", []string{"fault", "sys"}},
+	{"pod", []string{"fault", "undo", "ref", "lifecycle", "spec", "status", "plan", "host", "image", "logfile"}},
+	// The engine declares what it needs of the machine in its own terms; handlers
+	// are written against that contract, and the engine never sees them.
+	{"runtime", []string{"fault", "undo", "spec", "status", "plan", "host", "sys", "podproc", "logfile", "image", "pod"}},
+	{"api", []string{"fault", "lifecycle", "spec", "status", "pod", "image", "sys", "logfile"}},
+	{"kube", []string{"fault", "spec", "status", "lifecycle"}},
+	{"cli", []string{"fault", "lifecycle", "ref", "spec", "status", "sys", "logfile"}},
+	{"testenv", nil},
+	{"systest", []string{"fault", "pod", "image", "spec", "status", "lifecycle"}},
+	{"toolbox", nil},
+	{"arch", nil},
+}
+
+// roomOf returns the room of a package directory, "" for one outside internal.
+func roomOf(dir string) string {
+	rest, ok := strings.CutPrefix(dir, "internal/")
+	if !ok {
+		return ""
+	}
+	name, _, _ := strings.Cut(rest, "/")
+	return name
+}
+
+func findRoom(name string) (room, bool) {
+	for _, r := range rooms {
+		if r.name == name {
+			return r, true
+		}
+	}
+	return room{}, false
+}
