@@ -1,0 +1,113 @@
+package ident
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/moby/sys/capability"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"carob/internal/fault"
+)
+
+// defaults is what Docker leaves a container's root.
+func defaults() []string {
+	return []string{
+		"CAP_AUDIT_WRITE", "CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FOWNER", "CAP_FSETID", "CAP_KILL", "CAP_MKNOD",
+		"CAP_NET_BIND_SERVICE", "CAP_NET_RAW", "CAP_SETFCAP", "CAP_SETGID", "CAP_SETPCAP", "CAP_SETUID", "CAP_SYS_CHROOT",
+	}
+}
+
+// Capabilities returns the sets of a container's first process if it is root:
+// Docker's defaults plus add without drop, or everything if privileged. Names are
+// taken with and without "CAP_", in any case; ALL stands for all; an unknown one is
+// fault.Invalid. An explicit add survives "drop ALL", an explicit drop "add ALL".
+// Inheritable and ambient are empty: a file with inheritable capabilities must
+// not give them back to a user without any (CVE-2022-24769). All lists are sorted.
+func Capabilities(add, drop []string, privileged bool) (*specs.LinuxCapabilities, error) {
+	added, addAll, err := names("cap-add", add)
+	if err != nil {
+		return nil, err
+	}
+	dropped, dropAll, err := names("cap-drop", drop)
+	if err != nil {
+		return nil, err
+	}
+	var set []string
+	switch {
+	case privileged:
+		set = All()
+	case addAll:
+		set = All()
+	case dropAll:
+	default:
+		set = defaults()
+	}
+	if dropAll && (privileged || addAll) {
+		set = nil // "drop ALL" leaves only what is named
+	}
+	set = slices.DeleteFunc(append(set, added...), func(c string) bool {
+		return slices.Contains(dropped, c)
+	})
+	slices.Sort(set)
+	set = slices.Compact(set)
+	return &specs.LinuxCapabilities{Bounding: set, Effective: slices.Clone(set), Permitted: slices.Clone(set)}, nil
+}
+
+// ForUser returns the sets for a uid: a user other than root keeps only the
+// bounding set, so that no program it starts has anything before it execs a
+// file with capabilities. What stands in ambient stays usable.
+func ForUser(c *specs.LinuxCapabilities, uid uint32) *specs.LinuxCapabilities {
+	out := &specs.LinuxCapabilities{
+		Bounding:    slices.Clone(c.Bounding),
+		Effective:   slices.Clone(c.Effective),
+		Inheritable: slices.Clone(c.Inheritable),
+		Permitted:   slices.Clone(c.Permitted),
+		Ambient:     slices.Clone(c.Ambient),
+	}
+	if uid != 0 {
+		out.Effective, out.Permitted = slices.Clone(c.Ambient), slices.Clone(c.Ambient)
+	}
+	return out
+}
+
+// All returns every capability that carob knows, sorted by name.
+func All() []string {
+	var out []string
+	for _, c := range capability.ListKnown() {
+		out = append(out, full(c.String()))
+	}
+	slices.Sort(out)
+	return out
+}
+
+// Number returns a capability's number in the kernel by its full name.
+func Number(name string) (int, bool) {
+	for _, c := range capability.ListKnown() {
+		if full(c.String()) == name {
+			return int(c), true
+		}
+	}
+	return 0, false
+}
+
+func full(name string) string { return "CAP_" + strings.ToUpper(name) }
+
+// names brings capability names into one form and splits ALL off.
+func names(what string, in []string) (out []string, all bool, err error) {
+	known := All()
+	for _, n := range in {
+		up := strings.ToUpper(n)
+		if up == "ALL" || up == "CAP_ALL" {
+			all = true
+			continue
+		}
+		up = "CAP_" + strings.TrimPrefix(up, "CAP_")
+		if !slices.Contains(known, up) {
+			return nil, false, fault.New(fault.Invalid, fmt.Sprintf("%s: %.80q is no capability", what, n))
+		}
+		out = append(out, up)
+	}
+	return out, all, nil
+}
