@@ -11,9 +11,11 @@ import (
 	"carob/internal/fault"
 )
 
-// MaxPass bounds the descriptors of one message; the kernel's own bound is 253
-// (SCM_MAX_FD).
+// MaxPass bounds the descriptors that Receive takes with one message from a client.
 const MaxPass = 8
+
+// scmMax is the kernel's own bound on what Send can attach (SCM_MAX_FD).
+const scmMax = 253
 
 // Send writes b with the files attached to its first byte (SCM_RIGHTS). The
 // files stay the caller's and keep their blocking mode.
@@ -22,7 +24,7 @@ func Send(c *net.UnixConn, b []byte, files []*os.File) error {
 		_, err := c.Write(b)
 		return err
 	}
-	if len(files) > MaxPass || len(b) == 0 {
+	if len(files) > scmMax || len(b) == 0 {
 		return fault.New(fault.Invalid, "send: too many files or nothing to attach them to")
 	}
 	fds := make([]int, len(files))
