@@ -40,7 +40,7 @@ func TestLookup(t *testing.T) {
 		want  Identity
 		kind  fault.Kind
 	}{
-		"empty is root":        {"", nil, Identity{Home: "/root", Name: "root"}, 0},
+		"empty is root":        {"", nil, Identity{Groups: []uint32{10}, Home: "/root", Name: "root"}, 0},
 		"uid with entry":       {"1000", nil, Identity{UID: 1000, GID: 1000, Groups: []uint32{1, 10, 11}, Home: "/home/app", Name: "app"}, 0},
 		"uid without entry":    {"4711", nil, Identity{UID: 4711, Home: "/"}, 0},
 		"uid:gid":              {"4711:42", nil, Identity{UID: 4711, GID: 42, Home: "/"}, 0},
