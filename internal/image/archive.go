@@ -107,9 +107,9 @@ func spool(ctx context.Context, path string, r io.Reader, l limits) (*os.File, e
 	return f, nil
 }
 
-// tarball is an archive's table of contents. Only regular members have content;
+// contents is an archive's table of contents. Only regular members have content;
 // links are kept because "docker save" once wrote a repeated layer as one.
-type tarball struct {
+type contents struct {
 	f       *os.File
 	limits  limits
 	members map[string]member
@@ -120,11 +120,11 @@ type member struct {
 	link         string // the path of the member meant, for links
 }
 
-func openArchive(f *os.File, l limits) (*tarball, error) {
+func openArchive(f *os.File, l limits) (*contents, error) {
 	if _, err := f.Seek(0, io.SeekStart); err != nil {
 		return nil, err
 	}
-	a := &tarball{f: f, limits: l, members: map[string]member{}}
+	a := &contents{f: f, limits: l, members: map[string]member{}}
 	size, err := f.Seek(0, io.SeekEnd)
 	if err != nil {
 		return nil, err
@@ -149,7 +149,7 @@ func openArchive(f *os.File, l limits) (*tarball, error) {
 	}
 }
 
-func (a *tarball) note(h *tar.Header, end int64) error {
+func (a *contents) note(h *tar.Header, end int64) error {
 	name, err := inside(h.Name)
 	if err != nil {
 		return invalid("entry %.200q: %w", h.Name, err)
@@ -175,7 +175,7 @@ func (a *tarball) note(h *tar.Header, end int64) error {
 }
 
 // open returns a member's content; NotFound's cousin here is an invalid archive.
-func (a *tarball) open(unsafeName string) (*io.SectionReader, error) {
+func (a *contents) open(unsafeName string) (*io.SectionReader, error) {
 	name := path.Clean(unsafeName)
 	for range maxLinks {
 		m, ok := a.members[name]
@@ -191,7 +191,7 @@ func (a *tarball) open(unsafeName string) (*io.SectionReader, error) {
 }
 
 // read returns a small member whole.
-func (a *tarball) read(name string) ([]byte, error) {
+func (a *contents) read(name string) ([]byte, error) {
 	r, err := a.open(name)
 	if err != nil {
 		return nil, err
@@ -202,7 +202,7 @@ func (a *tarball) read(name string) ([]byte, error) {
 	return io.ReadAll(r)
 }
 
-func (a *tarball) readJSON(name string, into any) error {
+func (a *contents) readJSON(name string, into any) error {
 	text, err := a.read(name)
 	if err != nil {
 		return err
@@ -215,7 +215,7 @@ func (a *tarball) readJSON(name string, into any) error {
 
 // images finds out the format. Docker writes both since version 25; its own file
 // knows the names better.
-func (a *tarball) images() ([]packedImage, error) {
+func (a *contents) images() ([]packedImage, error) {
 	if _, ok := a.members["manifest.json"]; ok {
 		return a.dockerImages()
 	}
@@ -226,7 +226,7 @@ func (a *tarball) images() ([]packedImage, error) {
 }
 
 // checkConfig reads a configuration and holds it against its layers.
-func (a *tarball) checkConfig(p *packedImage, subject string) error {
+func (a *contents) checkConfig(p *packedImage, subject string) error {
 	if err := json.Unmarshal(p.config, &p.parsed); err != nil {
 		return invalid("configuration %.200q: %w", subject, err)
 	}

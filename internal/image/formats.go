@@ -3,7 +3,6 @@ package image
 import (
 	"path"
 	"runtime"
-	"slices"
 	"strings"
 
 	"github.com/opencontainers/go-digest"
@@ -19,7 +18,7 @@ type dockerManifest struct {
 	Layers   []string
 }
 
-func (a *tarball) dockerImages() ([]packedImage, error) {
+func (a *contents) dockerImages() ([]packedImage, error) {
 	var list []dockerManifest
 	if err := a.readJSON("manifest.json", &list); err != nil {
 		return nil, err
@@ -38,14 +37,14 @@ func (a *tarball) dockerImages() ([]packedImage, error) {
 	return images, nil
 }
 
-func (a *tarball) dockerImage(m dockerManifest) (packedImage, error) {
+func (a *contents) dockerImage(m dockerManifest) (packedImage, error) {
 	var p packedImage
 	var err error
 	if p.config, err = a.read(m.Config); err != nil {
 		return p, err
 	}
-	// The file is named after its digest, which is the image's ID.
-	hex := strings.TrimSuffix(path.Base(m.Config), ".json")
+	// Every tool names the file after its digest, which is the image's ID.
+	hex := strings.TrimPrefix(strings.TrimSuffix(path.Base(m.Config), ".json"), "sha256:")
 	if have := digest.FromBytes(p.config); ref.IsID(hex) && have.Encoded() != hex {
 		return p, invalid("%.200q: wrong digest: it is %s", m.Config, have)
 	}
@@ -66,8 +65,7 @@ func (a *tarball) dockerImage(m dockerManifest) (packedImage, error) {
 	return p, a.checkConfig(&p, m.Config)
 }
 
-// dockerList and dockerImage are the media types of Docker's own formats, which
-// image-spec calls compatible.
+// Media types of Docker's own formats, which image-spec calls compatible.
 const (
 	dockerListType     = "application/vnd.docker.distribution.manifest.list.v2+json"
 	dockerManifestType = "application/vnd.docker.distribution.manifest.v2+json"
@@ -83,7 +81,7 @@ const (
 // maxNesting bounds indexes within indexes; real archives have one.
 const maxNesting = 3
 
-func (a *tarball) ociImages() ([]packedImage, error) {
+func (a *contents) ociImages() ([]packedImage, error) {
 	var x v1.Index
 	if err := a.readJSON(v1.ImageIndexFile, &x); err != nil {
 		return nil, err
@@ -126,7 +124,7 @@ func (a *tarball) ociImages() ([]packedImage, error) {
 
 // choose goes down through indexes to the manifest for this machine. A zero
 // descriptor means that there is none.
-func (a *tarball) choose(d v1.Descriptor, nesting int) (v1.Descriptor, error) {
+func (a *contents) choose(d v1.Descriptor, nesting int) (v1.Descriptor, error) {
 	if _, attestation := d.Annotations["vnd.docker.reference.type"]; attestation || !runsHere(d.Platform) {
 		return v1.Descriptor{}, nil
 	}
@@ -160,7 +158,7 @@ func runsHere(p *v1.Platform) bool {
 	return p == nil || p.OS == "linux" && p.Architecture == runtime.GOARCH
 }
 
-func (a *tarball) ociImage(d v1.Descriptor) (packedImage, error) {
+func (a *contents) ociImage(d v1.Descriptor) (packedImage, error) {
 	var p packedImage
 	var m v1.Manifest
 	if err := a.blobJSON(d, &m); err != nil {
@@ -188,7 +186,7 @@ func (a *tarball) ociImage(d v1.Descriptor) (packedImage, error) {
 }
 
 // blob reads a small blob and checks it against its descriptor.
-func (a *tarball) blob(d v1.Descriptor) ([]byte, error) {
+func (a *contents) blob(d v1.Descriptor) ([]byte, error) {
 	if err := checkDigest(d.Digest); err != nil {
 		return nil, invalid("%w", err)
 	}
@@ -202,7 +200,7 @@ func (a *tarball) blob(d v1.Descriptor) ([]byte, error) {
 	return text, nil
 }
 
-func (a *tarball) blobJSON(d v1.Descriptor, into any) error {
+func (a *contents) blobJSON(d v1.Descriptor, into any) error {
 	if _, err := a.blob(d); err != nil {
 		return err
 	}
@@ -227,5 +225,5 @@ func namesFrom(annotations map[string]string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	return slices.Clip([]string{full}), nil
+	return []string{full}, nil
 }

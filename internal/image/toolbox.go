@@ -3,6 +3,7 @@ package image
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -122,8 +123,11 @@ type commandOutput struct {
 }
 
 func (c *commandOutput) Read(p []byte) (int, error) {
-	n, err := c.r.Read(p)
-	if err == io.EOF {
+	n, err := 0, io.EOF
+	if !c.done { // waiting for the command closes its output
+		n, err = c.r.Read(p)
+	}
+	if errors.Is(err, io.EOF) {
 		if e := c.finish(); e != nil {
 			err = e
 		}
