@@ -110,9 +110,14 @@ func spool(ctx context.Context, path string, r io.Reader, l limits) (*os.File, e
 // contents is an archive's table of contents. Only regular members have content;
 // links are kept because "docker save" once wrote a repeated layer as one.
 type contents struct {
-	f       *os.File
+	f       seekable
 	limits  limits
 	members map[string]member
+}
+
+type seekable interface {
+	io.ReadSeeker
+	io.ReaderAt
 }
 
 type member struct {
@@ -120,10 +125,7 @@ type member struct {
 	link         string // the path of the member meant, for links
 }
 
-func openArchive(f *os.File, l limits) (*contents, error) {
-	if _, err := f.Seek(0, io.SeekStart); err != nil {
-		return nil, err
-	}
+func openArchive(f seekable, l limits) (*contents, error) {
 	a := &contents{f: f, limits: l, members: map[string]member{}}
 	size, err := f.Seek(0, io.SeekEnd)
 	if err != nil {
