@@ -1,0 +1,226 @@
+package e2e
+
+import (
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"sort"
+	"strconv"
+	"strings"
+)
+
+// A snapshot is what of one machine can be seen on the host, as lines.
+type snapshot map[string]bool
+
+// since returns the lines that are not in an earlier snapshot.
+func (s snapshot) since(before snapshot) string {
+	var left []string
+	for l := range s {
+		if !before[l] {
+			left = append(left, "  "+l+"\n")
+		}
+	}
+	sort.Strings(left)
+	return strings.Join(left, "")
+}
+
+// look takes a snapshot: processes, mounts, cgroups, files of the machine, and the
+// host's links and nftables.
+func (m *machine) look() snapshot {
+	s := snapshot{}
+	for _, l := range m.processes() {
+		s["process "+l] = true
+	}
+	mounts, _ := os.ReadFile("/proc/self/mountinfo")
+	for l := range strings.Lines(string(mounts)) {
+		if strings.Contains(l, m.dir) {
+			s["mount "+strings.TrimSpace(l)] = true
+		}
+	}
+	for _, dir := range cgroups(m.parent) {
+		s["cgroup "+dir] = true
+	}
+	for _, l := range m.files() {
+		s["file "+l] = true
+	}
+	links, _ := net.Interfaces()
+	for _, l := range links {
+		if strings.HasPrefix(l.Name, "carob") || strings.HasPrefix(l.Name, "veth") {
+			s["link "+l.Name] = true
+		}
+	}
+	return s
+}
+
+// processes lists the processes that run one of the machine's binaries or are in
+// a cgroup of its own.
+func (m *machine) processes() []string {
+	var found []string
+	dirs, _ := filepath.Glob("/proc/[0-9]*")
+	for _, d := range dirs {
+		exe, _ := os.Readlink(d + "/exe")
+		group, _ := os.ReadFile(d + "/cgroup")
+		if strings.HasPrefix(exe, m.dir+"/") || strings.Contains(string(group), m.parent) {
+			cmd, _ := os.ReadFile(d + "/cmdline")
+			found = append(found, filepath.Base(d)+" "+strings.TrimSpace(strings.ReplaceAll(string(cmd), "\x00", " ")))
+		}
+	}
+	return found
+}
+
+// supervisors returns the pids of the machine's pod supervisors.
+func (m *machine) supervisors() []int {
+	var pids []int
+	dirs, _ := filepath.Glob("/proc/[0-9]*")
+	for _, d := range dirs {
+		exe, _ := os.Readlink(d + "/exe")
+		if pid, err := strconv.Atoi(filepath.Base(d)); err == nil && strings.HasPrefix(exe, m.dir+"/bin/carob-pod") {
+			pids = append(pids, pid)
+		}
+	}
+	return pids
+}
+
+// files lists what belongs to pods and containers below the run and root
+// directories; images and the daemon's own files stay.
+func (m *machine) files() []string {
+	var found []string
+	for _, dir := range []string{"run", "lib"} {
+		_ = filepath.WalkDir(filepath.Join(m.dir, dir), func(name string, d fs.DirEntry, err error) error {
+			rel := strings.TrimPrefix(name, m.dir+"/")
+			switch {
+			case err != nil || rel == dir:
+				return nil
+			case d.IsDir() && (strings.HasPrefix(rel, "lib/image") || strings.HasPrefix(rel, "lib/blob") || strings.HasPrefix(rel, "lib/layer")):
+				return fs.SkipDir
+			case strings.Count(rel, "/") >= 2: // run/KIND/ID, lib/KIND/ID: something of a pod
+				found = append(found, rel)
+				if d.IsDir() {
+					return fs.SkipDir
+				}
+			}
+			return nil
+		})
+	}
+	return found
+}
+
+// hierarchies are the places where cgroup file systems are mounted.
+func hierarchies() []string {
+	if _, err := os.Stat("/sys/fs/cgroup/cgroup.controllers"); err == nil {
+		return []string{"/sys/fs/cgroup"}
+	}
+	all, _ := filepath.Glob("/sys/fs/cgroup/*")
+	return all
+}
+
+// cgroups lists the cgroups below a parent, in every hierarchy.
+func cgroups(parent string) []string {
+	var found []string
+	for _, h := range hierarchies() {
+		_ = filepath.WalkDir(h+parent, func(name string, d fs.DirEntry, err error) error {
+			if err == nil && d.IsDir() && name != h+parent {
+				found = append(found, name)
+			}
+			return nil
+		})
+	}
+	return found
+}
+
+// removeCgroups removes a parent and what is below it, children first.
+func removeCgroups(parent string) {
+	for _, h := range hierarchies() {
+		var dirs []string
+		_ = filepath.WalkDir(h+parent, func(name string, d fs.DirEntry, err error) error {
+			if err == nil && d.IsDir() {
+				dirs = append(dirs, name)
+			}
+			return nil
+		})
+		for i := len(dirs) - 1; i >= 0; i-- {
+			_ = os.Remove(dirs[i])
+		}
+	}
+}
+
+// cgroupFile reads a limit of the process's cgroup, under its v1 or its v2 name.
+func (h *host) cgroupFile(pid int, controller, v1, v2 string) string {
+	h.Helper()
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", pid))
+	if err != nil {
+		h.Fatal(err)
+	}
+	unified := ""
+	for l := range strings.Lines(string(b)) {
+		f := strings.SplitN(strings.TrimSpace(l), ":", 3)
+		for c := range strings.SplitSeq(f[1], ",") {
+			if c == controller {
+				return readTrim(h, "/sys/fs/cgroup/"+f[1]+f[2]+"/"+v1)
+			}
+		}
+		if f[0] == "0" {
+			unified = f[2]
+		}
+	}
+	return readTrim(h, "/sys/fs/cgroup"+unified+"/"+v2)
+}
+
+func readTrim(h *host, name string) string {
+	h.Helper()
+	b, err := os.ReadFile(name)
+	if err != nil {
+		h.Fatal(err)
+	}
+	return strings.TrimSpace(string(b))
+}
+
+// status returns one field of /proc/PID/status.
+func (h *host) status(pid int, field string) string {
+	h.Helper()
+	for l := range strings.Lines(readTrim(h, fmt.Sprintf("/proc/%d/status", pid))) {
+		if v, ok := strings.CutPrefix(l, field+":"); ok {
+			return strings.TrimSpace(v)
+		}
+	}
+	h.Fatalf("no %s in /proc/%d/status", field, pid)
+	return ""
+}
+
+// pss returns the proportional set size of a process in bytes.
+func (h *host) pss(pid int) int {
+	h.Helper()
+	for l := range strings.Lines(readTrim(h, fmt.Sprintf("/proc/%d/smaps_rollup", pid))) {
+		if v, ok := strings.CutPrefix(l, "Pss:"); ok {
+			kb, err := strconv.Atoi(strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(v), "kB")))
+			if err != nil {
+				h.Fatal(err)
+			}
+			return kb << 10
+		}
+	}
+	h.Fatalf("no Pss of %d", pid)
+	return 0
+}
+
+// fds counts a process's open descriptors.
+func (h *host) fds(pid int) int {
+	h.Helper()
+	all, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", pid))
+	if err != nil {
+		h.Fatal(err)
+	}
+	return len(all)
+}
+
+// threads counts a process's threads.
+func (h *host) threads(pid int) int {
+	h.Helper()
+	n, err := strconv.Atoi(h.status(pid, "Threads"))
+	if err != nil {
+		h.Fatal(err)
+	}
+	return n
+}

@@ -1,0 +1,274 @@
+package e2e
+
+import (
+	"encoding/binary"
+	"io"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/creack/pty"
+)
+
+// TestExitCodes holds run's exit codes against Docker's.
+func TestExitCodes(t *testing.T) {
+	h := start(t)
+	for _, c := range []struct {
+		name string
+		want int
+		args []string
+	}{
+		{"success", 0, []string{"true"}},
+		{"failure", 1, []string{"false"}},
+		{"own code", 42, []string{"sh", "-c", "exit 42"}},
+		{"killed by itself", 137, []string{"sh", "-c", "kill -9 $$"}},
+		{"command not found", 127, []string{"/no/such/command"}},
+		{"not executable", 126, []string{"/etc/passwd"}},
+		{"a directory", 126, []string{"/etc"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			h := &host{T: t, machine: h.machine}
+			h.code(c.want, append([]string{"run", "--rm", image}, c.args...)...)
+		})
+	}
+	if out := h.ok("ps", "-aq"); out != "" {
+		t.Errorf("containers are left: %s", out)
+	}
+}
+
+// TestRunOptions starts one container per option and asks it what it sees.
+func TestRunOptions(t *testing.T) {
+	h := start(t)
+	dir := filepath.Join(h.dir, "data")
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "file"), []byte("from the host"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "env"), []byte("# comment\nA=1\nB=two words\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		name  string
+		flags []string
+		sh    string
+		want  string
+	}{
+		{"env", []string{"-e", "A=b"}, "echo $A", "b"},
+		{"env file", []string{"--env-file", filepath.Join(dir, "env")}, "echo $A $B", "1 two words"},
+		{"workdir", []string{"-w", "/tmp"}, "pwd", "/tmp"},
+		{"user", []string{"-u", "1000:1001"}, "id -u; id -g", "1000\n1001"},
+		{"hostname", []string{"--hostname", "box"}, "hostname", "box"},
+		{"bind", []string{"-v", dir + ":/data:ro"}, "cat /data/file", "from the host"},
+		{"mount", []string{"--mount", "type=bind,source=" + dir + ",target=/data,readonly"}, "cat /data/file; echo x 2>/dev/null >/data/y || echo refused", "from the host\nrefused"},
+		{"tmpfs", []string{"--tmpfs", "/scratch"}, "echo a >/scratch/b && cat /scratch/b", "a"},
+		{"read-only", []string{"--read-only"}, "echo a 2>/dev/null >/x || echo refused", "refused"},
+		{"entrypoint", []string{"--entrypoint", "echo"}, "", "-c"},
+		{"ulimit", []string{"--ulimit", "nofile=100:200"}, "ulimit -n", "100"},
+		{"init", []string{"--init"}, "echo $$", ""},
+		{"pids", []string{"--pids-limit", "50"}, "echo ok", "ok"},
+		{"stdin closed", nil, "cat", ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			h := &host{T: t, machine: h.machine}
+			args := append(append([]string{"run", "--rm"}, c.flags...), image)
+			switch c.name {
+			case "entrypoint":
+				args = append(args, "-c")
+			default:
+				args = append(args, "sh", "-c", c.sh)
+			}
+			got := h.ok(args...)
+			if c.name == "init" {
+				if got == "1" {
+					t.Error("the command is PID 1 in spite of --init")
+				}
+				return
+			}
+			if got != c.want {
+				t.Errorf("got %q, want %q", got, c.want)
+			}
+		})
+	}
+}
+
+// TestStreams keeps the two streams apart and passes standard input through.
+func TestStreams(t *testing.T) {
+	h := start(t)
+	r := h.run("run", "--rm", image, "sh", "-c", "echo out; echo err >&2")
+	if r.out != "out\n" || r.err != "err\n" {
+		t.Errorf("stdout %q, stderr %q", r.out, r.err)
+	}
+	if r := h.feed("one\ntwo\n", "run", "--rm", "-i", image, "cat"); r.out != "one\ntwo\n" {
+		t.Errorf("-i gave %q, %s", r.out, r.err)
+	}
+	big := strings.Repeat("0123456789abcdef", 64<<10) // 1 MiB
+	if r := h.feed(big, "run", "--rm", "-i", image, "cat"); r.out != big {
+		t.Errorf("1 MiB through cat came back as %d bytes, exit %d", len(r.out), r.code)
+	}
+}
+
+// TestTerminal runs with -it on a real terminal: it is one, it has the size of
+// ours, follows a change, and Ctrl-C reaches the process.
+func TestTerminal(t *testing.T) {
+	h := start(t)
+	c := h.cmd("run", "--rm", "-it", image, "sh", "-c", "tty; stty size; read x; stty size; sleep 1000")
+	tty, err := pty.StartWithSize(c, &pty.Winsize{Rows: 31, Cols: 117})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tty.Close()
+	out := make(chan string, 64)
+	go func() {
+		defer close(out)
+		for {
+			l, err := line(tty)
+			if err != nil {
+				return
+			}
+			out <- strings.TrimSpace(l)
+		}
+	}()
+	expect := func(want string) {
+		t.Helper()
+		end := time.After(20 * time.Second)
+		for {
+			select {
+			case l, open := <-out:
+				if strings.Contains(l, want) {
+					return
+				}
+				if !open {
+					t.Fatalf("the terminal closed before %q", want)
+				}
+			case <-end:
+				t.Fatalf("no %q", want)
+			}
+		}
+	}
+	expect("/dev/")
+	expect("31 117")
+	if err := pty.Setsize(tty, &pty.Winsize{Rows: 40, Cols: 80}); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(300 * time.Millisecond) // SIGWINCH is not acknowledged
+	_, _ = io.WriteString(tty, "\n")
+	expect("40 80")
+	_, _ = io.WriteString(tty, "\x03")
+	done := make(chan error, 1)
+	go func() { done <- c.Wait() }()
+	select {
+	case <-done:
+		if code := c.ProcessState.ExitCode(); code != 130 {
+			t.Errorf("exit code %d after Ctrl-C, want 130", code)
+		}
+	case <-time.After(20 * time.Second):
+		t.Fatal("Ctrl-C does not end it")
+	}
+}
+
+// TestRestartPolicies counts starts by what a container writes into a volume.
+func TestRestartPolicies(t *testing.T) {
+	h := start(t)
+	for _, c := range []struct {
+		name, policy, exit string
+		starts             int
+	}{
+		{"never", "no", "1", 1},
+		{"on-failure, twice", "on-failure:2", "1", 3},
+		{"on-failure, success", "on-failure:2", "0", 1},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			h := &host{T: t, machine: h.machine}
+			name := "restart-" + strings.NewReplacer(" ", "", ",", "-").Replace(c.name)
+			h.ok("run", "-d", "--name", name, "--restart", c.policy, image, "sh", "-c", "echo started; exit "+c.exit)
+			t.Cleanup(func() { h.run("rm", "-f", name) })
+			h.eventually("it has ended for good", func() bool {
+				return strings.Count(h.run("logs", name).out, "started") == c.starts &&
+					h.run("inspect", "--format", "{{.State.Status}}", name).out == "exited\n"
+			})
+			time.Sleep(300 * time.Millisecond) // one start too many would come now
+			if got := strings.Count(h.ok("logs", name), "started"); got != c.starts {
+				t.Errorf("%d starts, want %d", got, c.starts)
+			}
+		})
+	}
+	t.Run("always, until stopped", func(t *testing.T) {
+		h := &host{T: t, machine: h.machine}
+		name := h.name("c")
+		h.ok("run", "-d", "--name", name, "--restart", "always", image, "sh", "-c", "echo started; sleep 0.1")
+		t.Cleanup(func() { h.run("rm", "-f", name) })
+		h.eventually("it starts three times", func() bool { return strings.Count(h.run("logs", name).out, "started") >= 3 })
+		h.ok("stop", "-t", "0", name)
+		n := strings.Count(h.ok("logs", name), "started")
+		time.Sleep(500 * time.Millisecond)
+		if m := strings.Count(h.ok("logs", name), "started"); m != n {
+			t.Errorf("%d more starts after stop", m-n)
+		}
+	})
+}
+
+// TestOutOfMemory says so: 137, and the reason in inspect.
+func TestOutOfMemory(t *testing.T) {
+	h := start(t)
+	name := h.name("c")
+	t.Cleanup(func() { h.run("rm", "-f", name) })
+	h.code(137, "run", "--name", name, "--memory", "16m", "--memory-swap", "16m", image, "sh", "-c", "cat /dev/zero | head -c 100000000 | tail -n 1 >/dev/null; dd if=/dev/zero of=/dev/shm/x bs=1M count=64")
+	if got := h.ok("inspect", "--format", "{{.State.OOMKilled}} {{.State.ExitCode}}", name); got != "true 137" {
+		t.Errorf("inspect says %q, want \"true 137\"", got)
+	}
+}
+
+// TestSmallMemory starts programs under the smallest limits: nothing of carob is
+// charged to the container. The toolbox is a Go program of some megabytes; the
+// other one is 132 bytes and does nothing but exit.
+func TestSmallMemory(t *testing.T) {
+	h := start(t)
+	h.code(0, "run", "--rm", "--memory", "6m", image, "true")
+	dir := filepath.Join(h.dir, "small")
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "true"), smallest(t), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	h.code(0, "run", "--rm", "--memory", "1m", "-v", dir+":/small:ro", image, "/small/true")
+}
+
+// smallest returns a static ELF program that calls exit(0).
+func smallest(t *testing.T) []byte {
+	var machine uint16
+	var code []byte
+	switch runtime.GOARCH {
+	case "amd64":
+		machine, code = 62, []byte{0x31, 0xff, 0xb8, 60, 0, 0, 0, 0x0f, 0x05, 0, 0, 0} // xor edi,edi; mov eax,60; syscall
+	case "arm64":
+		machine, code = 183, []byte{0x00, 0x00, 0x80, 0xd2, 0xa8, 0x0b, 0x80, 0xd2, 0x01, 0x00, 0x00, 0xd4} // mov x0,0; mov x8,93; svc 0
+	default:
+		t.Skip("no program for " + runtime.GOARCH)
+	}
+	const base, headers = 0x400000, 64 + 56
+	b := append([]byte("\x7fELF"), 2, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0)
+	le := binary.LittleEndian
+	b = le.AppendUint16(b, 2) // ET_EXEC
+	b = le.AppendUint16(b, machine)
+	b = le.AppendUint32(b, 1)
+	b = le.AppendUint64(b, base+headers) // entry
+	b = le.AppendUint64(b, 64)           // program headers
+	b = le.AppendUint64(b, 0)
+	b = le.AppendUint32(b, 0)
+	for _, v := range []uint16{64, 56, 1, 0, 0, 0} {
+		b = le.AppendUint16(b, v)
+	}
+	b = le.AppendUint32(b, 1) // PT_LOAD
+	b = le.AppendUint32(b, 5) // read, execute
+	size := uint64(headers + len(code))
+	for _, v := range []uint64{0, base, base, size, size, 0x1000} {
+		b = le.AppendUint64(b, v)
+	}
+	return append(b, code...)
+}
