@@ -39,7 +39,7 @@ var rooms = []room{
 	// are written against that contract, and the engine never sees them.
 	{"runtime", []string{"fault", "undo", "spec", "status", "plan", "host", "sys", "podproc", "logfile", "image", "pod"}},
 	{"api", []string{"fault", "lifecycle", "spec", "status", "pod", "image", "sys", "logfile"}},
-	{"kube", []string{"fault", "spec", "status", "lifecycle"}},
+	{"kube", []string{"fault", "undo", "spec", "status", "lifecycle"}},
 	{"cli", []string{"fault", "lifecycle", "ref", "spec", "status", "sys", "logfile"}},
 	{"testenv", nil},
 	{"systest", []string{"fault", "pod", "image", "spec", "status", "lifecycle"}},

@@ -1,4 +1,4 @@
-package kube
+package manifest
 
 import (
 	"fmt"
@@ -129,8 +129,10 @@ func security(p *corev1.Pod, c *corev1.Container, f Facts) (spec.Security, error
 	return out, nil
 }
 
-// seccompFiles lists the Localhost profiles a pod refers to.
-func seccompFiles(p *corev1.Pod) []string {
+// SeccompFiles lists the Localhost profiles a manifest refers to, for
+// Facts.Seccomp.
+func SeccompFiles(m Manifest) []string {
+	p := m.Pod
 	var all []string
 	eachContainer(p, func(_ string, c *corev1.Container) {
 		pod, own := contexts(p, c)

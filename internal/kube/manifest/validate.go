@@ -1,4 +1,4 @@
-package kube
+package manifest
 
 import (
 	"fmt"
@@ -100,23 +100,15 @@ func validateDNS(r *report, s *corev1.PodSpec) {
 	if c == nil {
 		return
 	}
-	if len(c.Nameservers) > 3 {
-		r.invalidf("spec.dnsConfig.nameservers", "%d, at most 3", len(c.Nameservers))
+	if len(c.Nameservers) > maxNameservers {
+		r.invalidf("spec.dnsConfig.nameservers", "%d, at most %d", len(c.Nameservers), maxNameservers)
 	}
 	for i, n := range c.Nameservers {
 		if !isIP(n) {
 			r.invalidf(fmt.Sprintf("spec.dnsConfig.nameservers[%d]", i), "%q is not an IP address", n)
 		}
 	}
-	if len(c.Searches) > 32 || len(strings.Join(c.Searches, " ")) > 2048 {
-		r.invalid("spec.dnsConfig.searches", "at most 32 domains and 2048 characters")
-	}
-	for i, d := range c.Searches {
-		if d != "." {
-			name := strings.TrimSuffix(d, ".")
-			r.rules(fmt.Sprintf("spec.dnsConfig.searches[%d]", i), d, validation.IsDNS1123SubdomainWithUnderscore(name))
-		}
-	}
+	validateSearches(r, c)
 	for i, o := range c.Options {
 		at := fmt.Sprintf("spec.dnsConfig.options[%d]", i)
 		if o.Name == "" {
@@ -124,6 +116,18 @@ func validateDNS(r *report, s *corev1.PodSpec) {
 		}
 		if strings.ContainsFunc(o.Name+value(o.Value), isSpaceOrControl) {
 			r.invalid(at, "spaces and control characters are not allowed")
+		}
+	}
+}
+
+func validateSearches(r *report, c *corev1.PodDNSConfig) {
+	if len(c.Searches) > 32 || len(strings.Join(c.Searches, " ")) > 2048 {
+		r.invalid("spec.dnsConfig.searches", "at most 32 domains and 2048 characters")
+	}
+	for i, d := range c.Searches {
+		if d != "." {
+			name := strings.TrimSuffix(d, ".")
+			r.rules(fmt.Sprintf("spec.dnsConfig.searches[%d]", i), d, validation.IsDNS1123SubdomainWithUnderscore(name))
 		}
 	}
 }

@@ -1,4 +1,4 @@
-package kube
+package manifest
 
 import (
 	"fmt"
@@ -145,27 +145,17 @@ func resourceField(p *corev1.Pod, c *corev1.Container, ref *corev1.ResourceField
 		}
 	}
 	kind, name, _ := strings.Cut(ref.Resource, ".")
-	known := name == "cpu" || name == "memory" || name == "ephemeral-storage" || strings.HasPrefix(name, hugepages)
-	if !known || (kind != "limits" && kind != "requests") {
+	if !isResource(name) || (kind != "limits" && kind != "requests") {
 		return "", fmt.Errorf("%q is not a resource (such as limits.memory or requests.cpu)", ref.Resource)
 	}
 	unit, err := divisor(name, ref.Divisor)
 	if err != nil {
 		return "", err
 	}
-	list := c.Resources.Requests
+	n := amount(c.Resources.Requests, corev1.ResourceName(name))
 	if kind == "limits" {
-		list = c.Resources.Limits
-	}
-	n := amount(list, corev1.ResourceName(name))
-	if n == 0 && kind == "limits" {
-		switch name {
-		case "cpu":
-			n = int64(f.CPUs) * 1000
-		case "memory":
-			n = f.Memory
-		case "ephemeral-storage":
-			return "", fmt.Errorf("container %s has no %s", c.Name, ref.Resource)
+		if n, err = limitOf(c, name, f); err != nil {
+			return "", err
 		}
 	}
 	whole := n / unit
@@ -173,6 +163,26 @@ func resourceField(p *corev1.Pod, c *corev1.Container, ref *corev1.ResourceField
 		whole++
 	}
 	return strconv.FormatInt(whole, 10), nil
+}
+
+func isResource(name string) bool {
+	return name == "cpu" || name == "memory" || name == "ephemeral-storage" || strings.HasPrefix(name, hugepages)
+}
+
+// limitOf is a container's limit, or what the machine has.
+func limitOf(c *corev1.Container, name string, f Facts) (int64, error) {
+	n := amount(c.Resources.Limits, corev1.ResourceName(name))
+	switch {
+	case n > 0:
+		return n, nil
+	case name == "cpu":
+		return int64(f.CPUs) * 1000, nil
+	case name == "memory":
+		return f.Memory, nil
+	case name == "ephemeral-storage":
+		return 0, fmt.Errorf("container %s has no limits.ephemeral-storage", c.Name)
+	}
+	return 0, nil
 }
 
 func containerNamed(p *corev1.Pod, name string) (found *corev1.Container) {

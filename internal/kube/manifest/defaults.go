@@ -1,4 +1,4 @@
-package kube
+package manifest
 
 import (
 	"fmt"
@@ -6,8 +6,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// defaultGrace is Kubernetes' terminationGracePeriodSeconds when unset.
-const defaultGrace = 30
+// DefaultGrace is Kubernetes' terminationGracePeriodSeconds when unset.
+const DefaultGrace = 30
 
 // setDefaults fills in what the API server would, as far as carob reads it.
 func setDefaults(p *corev1.Pod) {
@@ -22,7 +22,7 @@ func setDefaults(p *corev1.Pod) {
 		s.DNSPolicy = corev1.DNSClusterFirst
 	}
 	if s.TerminationGracePeriodSeconds == nil {
-		s.TerminationGracePeriodSeconds = new(int64(defaultGrace))
+		s.TerminationGracePeriodSeconds = new(int64(DefaultGrace))
 	}
 	for i := range s.Volumes {
 		if s.Volumes[i].VolumeSource == (corev1.VolumeSource{}) {

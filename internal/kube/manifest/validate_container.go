@@ -1,4 +1,4 @@
-package kube
+package manifest
 
 import (
 	"fmt"
@@ -143,18 +143,27 @@ func (k containerCheck) envSource(at string, e corev1.EnvVar, c *corev1.Containe
 func (k containerCheck) resources(at string, c *corev1.Container) {
 	at += ".resources"
 	for _, name := range sortedKeys(c.Resources.Limits) {
-		k.quantity(at+".limits["+string(name)+"]", name, c.Resources.Limits)
+		at := at + ".limits[" + string(name) + "]"
+		if k.quantity(at, name, c.Resources.Limits[name]) && name == corev1.ResourceEphemeralStorage {
+			k.warn(at, "no effect: disk use is not limited")
+		}
 	}
 	for _, name := range sortedKeys(c.Resources.Requests) {
-		path := at + ".requests[" + string(name) + "]"
-		q, ok := k.quantity(path, name, c.Resources.Requests)
-		limit, limited := c.Resources.Limits[name]
-		switch {
-		case !ok:
-		case limited && q.Cmp(limit) > 0:
-			k.invalidf(path, "%s is more than the limit %s", q.String(), limit.String())
-		case isHugepages(name) && (!limited || q.Cmp(limit) != 0):
-			k.invalidf(path, "%s must equal the limit: huge pages cannot be overcommitted", q.String())
-		}
+		k.request(at+".requests["+string(name)+"]", name, c.Resources)
+	}
+}
+
+func (k containerCheck) request(at string, name corev1.ResourceName, all corev1.ResourceRequirements) {
+	q := all.Requests[name]
+	limit, limited := all.Limits[name]
+	equal := limited && q.Cmp(limit) == 0
+	switch {
+	case !k.quantity(at, name, q) || equal: // equal is also what the default makes of a limit
+	case limited && q.Cmp(limit) > 0:
+		k.invalidf(at, "%s is more than the limit %s", q.String(), limit.String())
+	case isHugepages(name):
+		k.invalidf(at, "%s must equal the limit: huge pages cannot be overcommitted", q.String())
+	case name != corev1.ResourceCPU:
+		k.warn(at, "no effect: nothing is scheduled by it")
 	}
 }

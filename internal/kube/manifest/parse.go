@@ -1,4 +1,4 @@
-package kube
+package manifest
 
 import (
 	"bytes"
@@ -214,16 +214,21 @@ func parseList(doc map[string]any, prefix string, rep *report) []Manifest {
 			rep.invalid(at, "want an object, found "+kindOf(it))
 			continue
 		}
-		if item["kind"] == nil && item["apiVersion"] == nil && doc["kind"] == "PodList" {
-			item["kind"], item["apiVersion"] = "Pod", "v1"
-		}
-		if kind, _ := item["kind"].(string); strings.HasSuffix(kind, "List") {
-			rep.invalid(at+".kind", "a list inside a list")
-			continue
-		}
-		all = append(all, parseObject(item, at+".", rep)...)
+		all = append(all, parseItem(item, at, doc["kind"] == "PodList", rep)...)
 	}
 	return all
+}
+
+// parseItem handles one item; those of a PodList need not say what they are.
+func parseItem(item map[string]any, at string, ofPods bool, rep *report) []Manifest {
+	if ofPods && item["kind"] == nil && item["apiVersion"] == nil {
+		item["kind"], item["apiVersion"] = "Pod", "v1"
+	}
+	if kind, _ := item["kind"].(string); strings.HasSuffix(kind, "List") {
+		rep.invalid(at+".kind", "a list inside a list")
+		return nil
+	}
+	return parseObject(item, at+".", rep)
 }
 
 // parsePod checks the fields before it decodes, so that the decoder meets only

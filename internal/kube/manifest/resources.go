@@ -1,4 +1,4 @@
-package kube
+package manifest
 
 import (
 	"fmt"
@@ -24,49 +24,32 @@ const (
 
 func isHugepages(n corev1.ResourceName) bool { return strings.HasPrefix(string(n), hugepages) }
 
-// quantity checks one entry of limits or requests.
-func (k containerCheck) quantity(at string, name corev1.ResourceName, list corev1.ResourceList) (resource.Quantity, bool) {
-	q := list[name]
-	if q.Sign() < 0 {
-		k.invalidf(at, "%s is negative", q.String())
-		return q, false
-	}
+// quantity checks one entry of limits or requests; false ends the checks of it.
+func (k containerCheck) quantity(at string, name corev1.ResourceName, q resource.Quantity) bool {
 	switch {
-	case name == corev1.ResourceCPU, name == corev1.ResourceMemory && strings.Contains(at, ".limits["):
-	case name == corev1.ResourceMemory && q.Sign() > 0:
-		if limit := k.limitBeside(at, name); limit == nil || limit.Cmp(q) != 0 {
-			k.warn(at, "no effect: nothing is scheduled by it")
-		}
-	case name == corev1.ResourceMemory:
-	case name == corev1.ResourceEphemeralStorage:
-		if limit := k.limitBeside(at, name); limit == nil || limit.Cmp(q) != 0 || strings.Contains(at, ".limits[") {
-			k.warn(at, "no effect: disk use is not limited")
-		}
+	case q.Sign() < 0:
+		k.invalidf(at, "%s is negative", q.String())
+		return false
 	case isHugepages(name):
-		page, err := pageSize(name)
-		switch {
-		case err != nil:
-			k.invalidf(at, "%v", err)
-			return q, false
-		case q.Value()%page != 0:
-			k.invalidf(at, "%s is not a multiple of the page size", q.String())
-		}
-	default:
-		k.unsupported(at, notSupported+" (only cpu, memory, hugepages-SIZE, ephemeral-storage)"+
-			didYouMean(string(name), []string{"cpu", "memory", "ephemeral-storage"}))
-		return q, false
+		return k.pages(at, name, q)
+	case name == corev1.ResourceCPU || name == corev1.ResourceMemory || name == corev1.ResourceEphemeralStorage:
+		return true
 	}
-	return q, true
+	k.unsupported(at, notSupported+" (only cpu, memory, hugepages-SIZE, ephemeral-storage)"+
+		didYouMean(string(name), []string{"cpu", "memory", "ephemeral-storage"}))
+	return false
 }
 
-// limitBeside finds the limit that belongs to the container at is in.
-func (k containerCheck) limitBeside(at string, name corev1.ResourceName) (limit *resource.Quantity) {
-	eachContainer(k.pod, func(path string, c *corev1.Container) {
-		if q, ok := c.Resources.Limits[name]; ok && strings.HasPrefix(at, path+".") {
-			limit = &q
-		}
-	})
-	return limit
+func (k containerCheck) pages(at string, name corev1.ResourceName, q resource.Quantity) bool {
+	page, err := pageSize(name)
+	if err != nil {
+		k.invalidf(at, "%v", err)
+		return false
+	}
+	if q.Value()%page != 0 {
+		k.invalidf(at, "%s is not a multiple of the page size", q.String())
+	}
+	return true
 }
 
 // pageSize reads the page size in bytes from hugepages-2Mi.

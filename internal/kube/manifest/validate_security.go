@@ -1,4 +1,4 @@
-package kube
+package manifest
 
 import (
 	"fmt"
@@ -67,20 +67,9 @@ func (k containerCheck) security(at string, c *corev1.Container) {
 	}
 	checkUser(k.report, at+".runAsUser", sc.RunAsUser)
 	checkGroup(k.report, at+".runAsGroup", sc.RunAsGroup)
-	user, group := or(sc.RunAsUser, pod.RunAsUser), or(sc.RunAsGroup, pod.RunAsGroup)
-	if group != nil && user == nil {
-		k.unsupported(at+".runAsGroup", notSupported+" without runAsUser")
-	}
-	if user != nil && *user == 0 && value(or(sc.RunAsNonRoot, pod.RunAsNonRoot)) {
-		k.invalid(at+".runAsNonRoot", "true, but runAsUser is 0")
-	}
+	k.identity(at, sc, pod)
 	if sc.AllowPrivilegeEscalation != nil && !*sc.AllowPrivilegeEscalation {
-		if value(sc.Privileged) {
-			k.invalid(at+".allowPrivilegeEscalation", "cannot be false in a privileged container")
-		}
-		if sc.Capabilities != nil && slices.ContainsFunc(sc.Capabilities.Add, isSysAdmin) {
-			k.invalid(at+".allowPrivilegeEscalation", "cannot be false with the capability SYS_ADMIN")
-		}
+		k.escalation(at+".allowPrivilegeEscalation", sc)
 	}
 	k.capabilities(at+".capabilities", sc.Capabilities)
 	oneOfOptional(k.report, at+".procMount", sc.ProcMount, corev1.DefaultProcMount, corev1.UnmaskedProcMount)
@@ -90,6 +79,26 @@ func (k containerCheck) security(at string, c *corev1.Container) {
 	checkSeccomp(k.report, at+".seccompProfile", sc.SeccompProfile)
 	checkAppArmor(k.report, at+".appArmorProfile", sc.AppArmorProfile)
 	checkSELinux(k.report, at+".seLinuxOptions", sc.SELinuxOptions)
+}
+
+func (k containerCheck) identity(at string, sc *corev1.SecurityContext, pod *corev1.PodSecurityContext) {
+	user, group := or(sc.RunAsUser, pod.RunAsUser), or(sc.RunAsGroup, pod.RunAsGroup)
+	if group != nil && user == nil {
+		k.unsupported(at+".runAsGroup", notSupported+" without runAsUser")
+	}
+	if user != nil && *user == 0 && value(or(sc.RunAsNonRoot, pod.RunAsNonRoot)) {
+		k.invalid(at+".runAsNonRoot", "true, but runAsUser is 0")
+	}
+}
+
+// escalation: what implies privilege cannot be had while refusing to gain any.
+func (k containerCheck) escalation(at string, sc *corev1.SecurityContext) {
+	if value(sc.Privileged) {
+		k.invalid(at, "cannot be false in a privileged container")
+	}
+	if sc.Capabilities != nil && slices.ContainsFunc(sc.Capabilities.Add, isSysAdmin) {
+		k.invalid(at, "cannot be false with the capability SYS_ADMIN")
+	}
 }
 
 func isSysAdmin(c corev1.Capability) bool { return c == "SYS_ADMIN" || c == "CAP_SYS_ADMIN" }

@@ -1,4 +1,4 @@
-package kube
+package manifest
 
 import (
 	"crypto/sha256"
@@ -23,6 +23,9 @@ const (
 	// RoleAnnotation is a container's role when it is not an ordinary one.
 	RoleAnnotation = ownPrefix + "role"
 )
+
+// Owner marks the pods that Apply made.
+const Owner = "apply"
 
 // The values of RoleAnnotation.
 const (
@@ -53,11 +56,17 @@ type Facts struct {
 // Plan is a manifest in carob's own words.
 type Plan struct {
 	Pod spec.Pod
-	// Init run one after the other before Containers; those with RoleSidecar are
-	// started and left running.
-	Init       []spec.Container
+	// Init run one after the other before Containers.
+	Init       []Init
 	Containers []spec.Container
 	Volumes    []Volume
+}
+
+// Init is an init container. A Sidecar is started and left running; any other must
+// end well before the next one starts, and with Retry is run again until it does.
+type Init struct {
+	Container      spec.Container
+	Sidecar, Retry bool
 }
 
 // Translate turns a checked manifest into what the engine is asked for. It is pure.
@@ -66,16 +75,11 @@ func Translate(m Manifest, f Facts) (Plan, error) {
 	plan := Plan{Pod: podSpec(p, f), Volumes: volumes(p, f)}
 	plan.Pod.Annotations[AppliedAnnotation] = Digest(m)
 	for i := range p.Spec.InitContainers {
-		c, err := containerSpec(p, &p.Spec.InitContainers[i], f)
+		in, err := initSpec(p, &p.Spec.InitContainers[i], f)
 		if err != nil {
 			return Plan{}, fmt.Errorf("pod %s: %w", m.Ref(), err)
 		}
-		role := RoleSidecar
-		if !isSidecar(&p.Spec.InitContainers[i]) {
-			role, c.Restart = RoleInit, spec.Restart{} // retried by the Applier
-		}
-		c.Annotations = map[string]string{RoleAnnotation: role}
-		plan.Init = append(plan.Init, c)
+		plan.Init = append(plan.Init, in)
 	}
 	for i := range p.Spec.Containers {
 		c, err := containerSpec(p, &p.Spec.Containers[i], f)
@@ -85,6 +89,21 @@ func Translate(m Manifest, f Facts) (Plan, error) {
 		plan.Containers = append(plan.Containers, c)
 	}
 	return plan, nil
+}
+
+func initSpec(p *corev1.Pod, c *corev1.Container, f Facts) (Init, error) {
+	out, err := containerSpec(p, c, f)
+	if err != nil {
+		return Init{}, err
+	}
+	if isSidecar(c) {
+		out.Annotations = map[string]string{RoleAnnotation: RoleSidecar}
+		return Init{Container: out, Sidecar: true}, nil
+	}
+	out.Annotations = map[string]string{RoleAnnotation: RoleInit}
+	retry := out.Restart.Policy != spec.RestartNever
+	out.Restart = spec.Restart{} // the engine would run it again after success too
+	return Init{Container: out, Retry: retry}, nil
 }
 
 // Digest identifies what a manifest asks for: two with the same digest make the
@@ -102,7 +121,7 @@ func Digest(m Manifest) string {
 func podSpec(p *corev1.Pod, f Facts) spec.Pod {
 	s := &p.Spec
 	out := spec.Pod{
-		Name: p.Name, Namespace: p.Namespace, UID: f.UID, Owner: "apply",
+		Name: p.Name, Namespace: p.Namespace, UID: f.UID, Owner: Owner,
 		Labels:      maps.Clone(p.Labels),
 		Annotations: maps.Clone(p.Annotations),
 		Hostname:    hostname(p),
