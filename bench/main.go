@@ -1,0 +1,135 @@
+// Command bench measures whole processes: what a person waits for between the
+// command and its end. It compares carob with the peers that are installed, in
+// turns, so that whatever else the machine does falls on all of them alike, and
+// prints the ratio of each pair.
+//
+// It needs root and the binaries in bin/, works in a temporary directory with a
+// daemon of its own, and takes away what it made.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"text/tabwriter"
+	"time"
+)
+
+func main() {
+	rounds := flag.Int("n", 30, "rounds per scenario")
+	peers := flag.Bool("install-peers", false, "apt-get install runc, crun and podman first")
+	bin := flag.String("bin", "bin", "directory of carob's binaries")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	if err := run(ctx, *rounds, *bin, *peers); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, rounds int, bin string, install bool) error {
+	if os.Geteuid() != 0 {
+		return errors.New("containers need root; run it as root")
+	}
+	if install {
+		if err := installPeers(ctx); err != nil {
+			return err
+		}
+	}
+	b, err := newBench(ctx, bin)
+	if err != nil {
+		return err
+	}
+	defer b.close()
+	if err := b.prepare(ctx); err != nil {
+		return err
+	}
+	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "what\twho\tmin ms\tmedian ms\tmax ms\tratio\tbudget ms")
+	for _, s := range b.scenarios() {
+		took, err := measure(ctx, s, rounds)
+		if err != nil {
+			return fmt.Errorf("%s: %w", s.name, err)
+		}
+		show(w, s, took)
+	}
+	if err := b.memory(ctx, w); err != nil {
+		return err
+	}
+	return w.Flush()
+}
+
+// installPeers installs what Debian has of the peers.
+func installPeers(ctx context.Context) error {
+	c := exec.CommandContext(ctx, "apt-get", "install", "-y", "--no-install-recommends", "runc", "crun", "podman")
+	c.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive")
+	c.Stdout, c.Stderr = os.Stderr, os.Stderr
+	if err := c.Run(); err != nil {
+		return fmt.Errorf("apt-get: %w", err)
+	}
+	return nil
+}
+
+// A bench is a temporary directory with a daemon and, for the peers, a bundle.
+type bench struct {
+	dir, bin string
+	env      []string
+}
+
+func newBench(ctx context.Context, bin string) (*bench, error) {
+	abs, err := filepath.Abs(bin)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := os.Stat(filepath.Join(abs, "carob")); err != nil {
+		return nil, fmt.Errorf("%w; run make first", err)
+	}
+	dir, err := os.MkdirTemp("", "carob-bench-")
+	if err != nil {
+		return nil, err
+	}
+	if err := os.Chmod(dir, 0o711); err != nil { // users of a container's namespace pass through
+		return nil, err
+	}
+	return &bench{dir: dir, bin: abs, env: append(os.Environ(),
+		"CAROB_RUN="+filepath.Join(dir, "run"), "CAROB_ROOT="+filepath.Join(dir, "lib"))}, ctx.Err()
+}
+
+// command returns a command with the bench's environment.
+func (b *bench) command(ctx context.Context, name string, args ...string) *exec.Cmd {
+	c := exec.CommandContext(ctx, name, args...)
+	c.Env = b.env
+	c.Dir = b.dir
+	return c
+}
+
+// carob runs one carob command to its end.
+func (b *bench) carob(ctx context.Context, args ...string) error {
+	return quiet(b.command(ctx, filepath.Join(b.bin, "carob"), args...))
+}
+
+// quiet runs a command and returns what it printed only when it fails.
+func quiet(c *exec.Cmd) error {
+	if out, err := c.CombinedOutput(); err != nil {
+		return fmt.Errorf("%s: %w: %s", filepath.Base(c.Path), err, out)
+	}
+	return nil
+}
+
+// close removes containers, the daemon and the directory.
+func (b *bench) close() {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	if err := b.stop(ctx); err != nil {
+		fmt.Fprintln(os.Stderr, "bench: clean up:", err)
+	}
+	if err := os.RemoveAll(b.dir); err != nil {
+		fmt.Fprintln(os.Stderr, "bench: clean up:", err)
+	}
+}
