@@ -1,0 +1,231 @@
+package ask
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/docker/go-units"
+	"github.com/spf13/pflag"
+
+	"carob/internal/fault"
+	"carob/internal/spec"
+)
+
+// Run are the flags of run and create.
+type Run struct {
+	Limits
+
+	name, pod                                      string
+	Remove, Detach, Stdin, TTY                     bool
+	DetachKeys                                     string
+	SigProxy                                       bool
+	pull                                           string
+	net, ipc, pid, uts, user, cgroup, cgroupParent string
+	env, envFiles, volumes, mounts, tmpfs          []string
+	shm, workdir, username, hostname               string
+	groups, labels, labelFiles, annotations        []string
+	entrypoint                                     string
+	capAdd, capDrop, security                      []string
+	privileged, readOnly, init                     bool
+	devices, sysctls, ulimits                      []string
+	stopSignal, restart                            string
+	stopTimeout, oomScoreAdj                       int
+	addHosts, dns, dnsSearches, dnsOptions         []string
+	publish                                        []string
+	publishAll                                     bool
+
+	fs *pflag.FlagSet
+}
+
+// Request is what the flags and words of a command line ask for. Pod is not used
+// when PodRef names an existing pod. Notes are for the user to read.
+type Request struct {
+	PodRef    string
+	Pod       spec.Pod
+	Container spec.Container
+	Notes     []string
+}
+
+// Bind registers the flags.
+func (r *Run) Bind(fs *pflag.FlagSet) {
+	r.fs = fs
+	r.Limits.Bind(fs)
+	r.Limits.BindMore(fs)
+	r.bindProcess(fs)
+	r.bindWorld(fs)
+	r.bindSecurity(fs)
+	fs.SetInterspersed(false) // what follows the image is the container's
+}
+
+func (r *Run) bindProcess(fs *pflag.FlagSet) {
+	fs.StringVar(&r.name, "name", "", "name of the container")
+	fs.BoolVar(&r.Remove, "rm", false, "remove the container when it has exited")
+	fs.BoolVarP(&r.Stdin, "interactive", "i", false, "keep standard input open")
+	fs.BoolVarP(&r.TTY, "tty", "t", false, "give the container a terminal")
+	fs.StringArrayVarP(&r.env, "env", "e", nil, "set `NAME=VALUE`, or pass NAME on")
+	fs.StringArrayVar(&r.envFiles, "env-file", nil, "read environment variables from a `FILE`")
+	fs.StringVarP(&r.workdir, "workdir", "w", "", "working directory in the container")
+	fs.StringVarP(&r.username, "user", "u", "", "user `NAME|UID[:GROUP|GID]`")
+	fs.StringArrayVar(&r.groups, "group-add", nil, "additional group")
+	fs.StringVar(&r.entrypoint, "entrypoint", "", "replace the image's entrypoint")
+	fs.StringArrayVarP(&r.labels, "label", "l", nil, "label `KEY=VALUE`")
+	fs.StringArrayVar(&r.labelFiles, "label-file", nil, "read labels from a `FILE`")
+	fs.StringArrayVar(&r.annotations, "annotation", nil, "annotation `KEY=VALUE`")
+	fs.BoolVar(&r.init, "init", false, "run a small init that forwards signals and reaps processes")
+	fs.StringVar(&r.stopSignal, "stop-signal", "", "signal that stops the container")
+	fs.IntVar(&r.stopTimeout, "stop-timeout", 10, "`SECONDS` that a stop waits before it kills")
+	fs.StringVar(&r.restart, "restart", "no", "restart `POLICY`: no, on-failure[:N], always, unless-stopped")
+	fs.IntVar(&r.oomScoreAdj, "oom-score-adj", 0, "preference of the OOM killer, -1000 to 1000")
+	fs.StringArrayVar(&r.ulimits, "ulimit", nil, "resource limit of the process `NAME=SOFT[:HARD]`")
+	fs.StringVar(&r.pull, "pull", "never", "never: images come from this host")
+}
+
+func (r *Run) bindWorld(fs *pflag.FlagSet) {
+	fs.StringVar(&r.pod, "pod", "", "run in this existing pod")
+	fs.StringVar(&r.net, "network", "", "network namespace: private, host, none, container:`NAME`")
+	fs.StringVar(&r.net, "net", "", "")
+	_ = fs.MarkHidden("net") // it was registered in the line above
+	fs.StringVar(&r.ipc, "ipc", "", "IPC namespace: private, shareable, host, none, container:`NAME`")
+	fs.StringVar(&r.pid, "pid", "", "PID namespace: private, host, container:`NAME`")
+	fs.StringVar(&r.uts, "uts", "", "UTS namespace: private, host, container:`NAME`")
+	fs.StringVar(&r.user, "userns", "", "user namespace: private, host, container:`NAME`")
+	fs.StringVar(&r.cgroup, "cgroupns", "", "cgroup namespace: private, host")
+	fs.StringVar(&r.cgroupParent, "cgroup-parent", "", "cgroup to make the container's cgroup in, an absolute path")
+	fs.StringArrayVarP(&r.volumes, "volume", "v", nil, "mount `[SOURCE:]TARGET[:OPTIONS]`")
+	fs.StringArrayVar(&r.mounts, "mount", nil, "mount `type=bind|volume|tmpfs,source=…,target=…`")
+	fs.StringArrayVar(&r.tmpfs, "tmpfs", nil, "mount a memory file system on `TARGET[:OPTIONS]`")
+	fs.StringVar(&r.shm, "shm-size", "", "size of /dev/shm in `BYTES`; 64m when not given")
+	fs.StringVarP(&r.hostname, "hostname", "h", "", "host name in the container")
+	fs.StringArrayVar(&r.addHosts, "add-host", nil, "line of /etc/hosts `NAME:IP`")
+	fs.StringArrayVar(&r.dns, "dns", nil, "name server")
+	fs.StringArrayVar(&r.dnsSearches, "dns-search", nil, "DNS search domain")
+	fs.StringArrayVar(&r.dnsOptions, "dns-option", nil, "resolver option")
+	fs.StringArrayVarP(&r.publish, "publish", "p", nil, "refused: publishing ports comes with a later version")
+	fs.BoolVarP(&r.publishAll, "publish-all", "P", false, "refused: publishing ports comes with a later version")
+}
+
+func (r *Run) bindSecurity(fs *pflag.FlagSet) {
+	fs.StringArrayVar(&r.capAdd, "cap-add", nil, "add a capability, or ALL")
+	fs.StringArrayVar(&r.capDrop, "cap-drop", nil, "drop a capability, or ALL")
+	fs.StringArrayVar(&r.security, "security-opt", nil,
+		"no-new-privileges, seccomp=`FILE`|unconfined, apparmor=PROFILE, label=…, systempaths=unconfined")
+	fs.BoolVar(&r.privileged, "privileged", false, "all capabilities and devices; the host's user namespace unless --userns says otherwise")
+	fs.BoolVar(&r.readOnly, "read-only", false, "make the root file system read-only")
+	fs.StringArrayVar(&r.devices, "device", nil, "give a device `/dev/NAME[:/dev/NAME][:rwm]`")
+	fs.StringArrayVar(&r.sysctls, "sysctl", nil, "kernel parameter `NAME=VALUE` of the container's namespaces")
+}
+
+// BindForeground registers the flags that only run has.
+func (r *Run) BindForeground(fs *pflag.FlagSet) {
+	fs.BoolVarP(&r.Detach, "detach", "d", false, "run in the background and print the ID")
+	fs.StringVar(&r.DetachKeys, "detach-keys", DefaultDetachKeys, "key sequence that leaves the container running")
+	fs.BoolVar(&r.SigProxy, "sig-proxy", true, "pass signals on to the container")
+}
+
+// Translate turns the flags and words (IMAGE [COMMAND] [ARG…]) into a request.
+func (r *Run) Translate(words []string, h Host) (Request, error) {
+	var q Request
+	if len(words) == 0 {
+		return q, fault.New(fault.Invalid, "needs an image: carob run [FLAGS] IMAGE [COMMAND] [ARG…]")
+	}
+	for _, step := range []func(*Request, Host) error{r.process, r.world, r.securities, r.environment, r.networks, r.podOnly} {
+		if err := step(&q, h); err != nil {
+			return q, err
+		}
+	}
+	q.Container.Image = words[0]
+	if err := r.command(&q.Container, words[1:]); err != nil {
+		return q, err
+	}
+	q.Pod.Owner, q.Pod.Solo, q.Pod.Name = "cli", true, r.name
+	return q, nil
+}
+
+// command distributes Docker's entrypoint and arguments.
+func (r *Run) command(c *spec.Container, args []string) error {
+	c.Args = args
+	if !r.fs.Changed("entrypoint") {
+		return nil
+	}
+	if r.entrypoint != "" {
+		c.Command = []string{r.entrypoint}
+		return nil
+	}
+	// An empty entrypoint drops the image's; what is left is the command itself.
+	if len(args) == 0 {
+		return clash("entrypoint", "is empty and no command is given")
+	}
+	c.Command, c.Args = args, nil
+	return nil
+}
+
+func (r *Run) process(q *Request, h Host) (err error) {
+	c := &q.Container
+	c.Name, c.WorkingDir, c.User, c.Groups = r.name, r.workdir, r.username, r.groups
+	c.Stdin, c.TTY, c.AutoRemove, c.Init = r.Stdin, r.TTY, r.Remove, r.init
+	c.StdinOnce = r.Stdin && !r.Detach
+	c.StopSignal = r.stopSignal
+	if r.workdir != "" && !strings.HasPrefix(r.workdir, "/") {
+		return bad("workdir", r.workdir, "must be an absolute path")
+	}
+	if r.fs.Changed("stop-timeout") {
+		c.StopTimeout = &r.stopTimeout
+	}
+	if r.fs.Changed("oom-score-adj") {
+		if r.oomScoreAdj < -1000 || r.oomScoreAdj > 1000 {
+			return bad("oom-score-adj", strconv.Itoa(r.oomScoreAdj), "not between -1000 and 1000")
+		}
+		c.OOMScoreAdj = &r.oomScoreAdj
+	}
+	if c.Restart, err = Restart(r.restart); err != nil {
+		return err
+	}
+	if c.Restart.Policy != "" && r.Remove {
+		return clash("restart", "conflicts with --rm")
+	}
+	if !slices.Contains([]string{"never", "missing"}, r.pull) {
+		return bad("pull", r.pull, "registries come with a later version; use never, and carob load or carob import")
+	}
+	if c.Rlimits, err = ulimits(r.ulimits); err != nil {
+		return err
+	}
+	c.Resources, err = r.Limits.Resources(h)
+	return err
+}
+
+func (r *Run) environment(q *Request, h Host) (err error) {
+	c := &q.Container
+	if c.Env, err = environment(r.envFiles, r.env, h); err != nil {
+		return err
+	}
+	if c.Labels, err = labels(r.labelFiles, r.labels, h); err != nil {
+		return err
+	}
+	c.Annotations, err = pairs("annotation", r.annotations)
+	return err
+}
+
+func (r *Run) world(q *Request, h Host) (err error) {
+	if q.Container.Mounts, err = mounts(r.volumes, r.mounts, r.tmpfs, h); err != nil {
+		return err
+	}
+	if q.Container.Devices, err = devices(r.devices); err != nil {
+		return err
+	}
+	if q.Pod.Sysctls, err = pairs("sysctl", r.sysctls); err != nil {
+		return err
+	}
+	if q.Pod.Hosts, err = hosts(r.addHosts); err != nil {
+		return err
+	}
+	if q.Pod.DNS, err = resolver(r.dns, r.dnsSearches, r.dnsOptions); err != nil {
+		return err
+	}
+	if r.shm != "" {
+		if q.Pod.ShmSize, err = units.RAMInBytes(r.shm); err != nil || q.Pod.ShmSize <= 0 {
+			return bad("shm-size", r.shm, "not a size; write bytes or a number with b, k, m, g")
+		}
+	}
+	return nil
+}
