@@ -89,6 +89,13 @@ type Roots interface {
 	// its last reference goes it is unmounted. ids is the mapping of the user
 	// namespace that will see it; the zero mapping is the host's.
 	MountRoot(ctx context.Context, r image.Rootfs, ids status.IDMapping) (*os.File, error)
+	// OpenRoot returns the root directory that the running process pid sees, as an
+	// O_PATH directory the caller owns. NotFound when the process has ended.
+	OpenRoot(ctx context.Context, pid int) (*os.File, error)
+	// OpenFile opens a regular file below root for reading, with every symbolic link
+	// resolved inside root (openat2 RESOLVE_IN_ROOT); what is not a regular file is
+	// refused. NotFound when there is none. The caller closes it.
+	OpenFile(root *os.File, unsafePath string) (*os.File, error)
 }
 
 // Observer reads what the kernel shows of a process.
@@ -129,8 +136,8 @@ type Store interface {
 type Sandbox struct {
 	PodID    string
 	Hostname string
-	// Namespaces has no zero modes and no names any more: container:… is resolved to
-	// Join.
+	// Namespaces has no zero modes and no names any more: a kind taken from another
+	// container is in Join, and its mode here says nothing.
 	Namespaces spec.Namespaces
 	// Join maps a namespace kind to the pid whose namespace is taken.
 	Join map[string]int
@@ -140,6 +147,9 @@ type Sandbox struct {
 	ShmSize int64
 	// Dir is the pod's runtime directory, 0700, where the handler keeps its socket.
 	Dir string
+	// Known are, for AdoptSandbox, the IDs of processes the records name: a handler
+	// may remember less than whole IDs and gives what is not among them a made-up one.
+	Known []string
 }
 
 // SandboxState is a running sandbox.
@@ -185,6 +195,8 @@ type Process struct {
 	LogPath string
 	// Stdin keeps a pipe open even with nobody attached; Init asks for a reaping PID 1.
 	Stdin, StdinOnce, Init bool
+	// CreateCwd makes a missing working directory: the image's own.
+	CreateCwd bool
 	// Streams are attached before the process can write.
 	Streams Streams
 	// Deadline, when set, prepares the process so that KillExec can find all it

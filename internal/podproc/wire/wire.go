@@ -10,7 +10,7 @@
 // owner has died or lost patience.
 //
 //	op        files                                    A                    B             C         reply
-//	Hello     –                                        version              –             –         A version, B processes
+//	Hello     –                                        version              –             –         A version, B processes, C pid
 //	Setup     program, its files                       –                    –             –         Err, A step
 //	Spawn     program, by flags: log, oom, terminal,   flags                target        –         A pid, or Err, A step
 //	          client stdin, stdout, stderr; its files                       handle
@@ -73,6 +73,8 @@ const (
 	Ended
 	// OOMKilled marks a process that ended after an OOM kill in its cgroup.
 	OOMKilled
+	// Starting marks, in List, a process whose program has not come to execve yet.
+	Starting
 )
 
 // Size is the size of every packet in bytes.

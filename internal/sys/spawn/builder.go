@@ -1,6 +1,9 @@
 package spawn
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"syscall"
+)
 
 // Numbers of pseudo calls: things between clone and exec that are not one system
 // call. They are far above any system call number.
@@ -43,7 +46,7 @@ const (
 )
 
 // maxRegs is the number of results a program can keep.
-const maxRegs = 64
+const maxRegs = 128
 
 // Builder makes a program. The zero value is ready. Methods never fail; Image
 // reports what went wrong.
@@ -57,6 +60,7 @@ type Builder struct {
 	steps  []string
 	files  int
 	regs   int
+	free   []uint64
 	strs   map[string]uint64
 }
 
@@ -206,7 +210,21 @@ func (r Ref) SkipOnErr(n int) Ref {
 // Result keeps the call's result and is an argument for later calls. A call that
 // failed in an allowed way leaves -1.
 func (r Ref) Result() Arg {
-	r.b.regs++
-	r.b.calls[r.i].out = uint8(min(r.b.regs, maxRegs))
-	return Arg{kindReg, uint64(r.b.regs)}
+	var reg uint64
+	if n := len(r.b.free); n > 0 {
+		reg, r.b.free = r.b.free[n-1], r.b.free[:n-1]
+	} else {
+		r.b.regs++
+		reg = uint64(r.b.regs)
+	}
+	r.b.calls[r.i].out = uint8(min(reg, maxRegs))
+	return Arg{kindReg, reg}
+}
+
+// Close adds close(2) of a result, which must not be used afterwards.
+func (b *Builder) Close(result Arg) Ref {
+	if result.kind == kindReg {
+		b.free = append(b.free, result.value)
+	}
+	return b.Call(syscall.SYS_CLOSE, result)
 }

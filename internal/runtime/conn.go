@@ -1,0 +1,174 @@
+package runtime
+
+import (
+	"context"
+	"net"
+	"os"
+	"sync"
+	"syscall"
+	"time"
+
+	"carob/internal/fault"
+	"carob/internal/podproc/wire"
+	"carob/internal/sys/fd"
+)
+
+// conn is a connection to a supervisor: requests are answered by number.
+type conn struct {
+	c *net.UnixConn
+
+	mu      sync.Mutex
+	seq     uint32
+	waiting map[uint32]chan wire.Packet
+	err     error // why the connection ended
+}
+
+// callTimeout bounds the answer to what a supervisor does at once; starting a
+// process is bounded by the caller only.
+const callTimeout = 10 * time.Second
+
+func dial(path string) (*conn, error) {
+	c, err := net.DialUnix("unixpacket", nil, &net.UnixAddr{Name: path, Net: "unixpacket"})
+	if err != nil {
+		return nil, fault.Wrap(fault.NotFound, "supervisor", err)
+	}
+	return &conn{c: c, waiting: map[uint32]chan wire.Packet{}}, nil
+}
+
+func (c *conn) close() { _ = c.c.Close() } // its reader sees the end
+
+// read receives until the connection ends; events go to the callback.
+func (c *conn) read(event func(wire.Packet)) {
+	var b [wire.Size]byte
+	for {
+		n, err := c.c.Read(b[:])
+		if err != nil || n != wire.Size {
+			c.fail(fault.New(fault.Unavailable, "supervisor: the connection has ended"))
+			return
+		}
+		var p wire.Packet
+		p.Decode(&b)
+		if p.Op == wire.Exit {
+			event(p)
+			continue
+		}
+		c.mu.Lock()
+		ch := c.waiting[p.Seq]
+		c.mu.Unlock()
+		if ch != nil {
+			ch <- p
+		}
+	}
+}
+
+func (c *conn) fail(err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.err = err
+	for seq, ch := range c.waiting {
+		close(ch)
+		delete(c.waiting, seq)
+	}
+}
+
+// send sends a request and returns the channel of its answers, closed if the
+// connection ends, and a function to stop listening.
+func (c *conn) send(p wire.Packet, files []*os.File) (<-chan wire.Packet, func(), error) {
+	// A listing is received by a loop that keeps up; everything else is one packet.
+	ch := make(chan wire.Packet, 1)
+	c.mu.Lock()
+	if c.err != nil {
+		c.mu.Unlock()
+		return nil, nil, c.err
+	}
+	c.seq++
+	p.Seq = c.seq
+	c.waiting[p.Seq] = ch
+	c.mu.Unlock()
+	forget := func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		delete(c.waiting, p.Seq)
+	}
+	var b [wire.Size]byte
+	p.Encode(&b)
+	if err := fd.Send(c.c, b[:], files); err != nil {
+		forget()
+		return nil, nil, fault.Wrap(fault.Unavailable, "supervisor: send", err)
+	}
+	return ch, forget, nil
+}
+
+// call sends a request and waits for its answer.
+func (c *conn) call(ctx context.Context, p wire.Packet, files ...*os.File) (wire.Packet, error) {
+	ch, forget, err := c.send(p, files)
+	if err != nil {
+		return wire.Packet{}, err
+	}
+	defer forget()
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	select {
+	case r, ok := <-ch:
+		if !ok {
+			return r, fault.New(fault.Unavailable, "supervisor: the connection has ended")
+		}
+		return r, nil
+	case <-ctx.Done():
+		return wire.Packet{}, fault.Wrap(fault.Unavailable, "supervisor: no answer", ctx.Err())
+	}
+}
+
+// do is call for requests whose answer is an errno only.
+func (c *conn) do(ctx context.Context, what string, p wire.Packet, files ...*os.File) error {
+	r, err := c.call(ctx, p, files...)
+	if err != nil {
+		return err
+	}
+	return errnoFault(what, r.Err)
+}
+
+func errnoFault(what string, errno uint16) error {
+	switch e := syscall.Errno(errno); e {
+	case 0:
+		return nil
+	case syscall.ESRCH, syscall.ENOENT:
+		return fault.Wrap(fault.NotFound, what, e)
+	case syscall.EBUSY:
+		return fault.Wrap(fault.Conflict, what, e)
+	case syscall.EINVAL, syscall.ENOTTY:
+		return fault.Wrap(fault.Invalid, what, e)
+	default:
+		return fault.Wrap(fault.Internal, what, e)
+	}
+}
+
+// list asks for all processes.
+func (c *conn) list(ctx context.Context) ([]wire.Packet, error) {
+	ch, forget, err := c.send(wire.Packet{Op: wire.List}, nil)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	var all []wire.Packet
+	for {
+		select {
+		case p, ok := <-ch:
+			if !ok {
+				return nil, fault.New(fault.Unavailable, "supervisor: the connection has ended")
+			}
+			if p.Handle == 0 {
+				forget()
+				return all, nil
+			}
+			all = append(all, p)
+		case <-ctx.Done():
+			go func() { // the reader must not block on packets nobody takes
+				for range ch {
+				}
+			}()
+			return nil, fault.Wrap(fault.Unavailable, "supervisor: list", ctx.Err())
+		}
+	}
+}

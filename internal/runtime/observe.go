@@ -1,0 +1,189 @@
+package runtime
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"carob/internal/fault"
+	"carob/internal/status"
+	"carob/internal/sys/cgroup"
+)
+
+// Namespaces reads /proc/PID/ns.
+func (n *Native) Namespaces(pid int) (map[string]string, error) {
+	dir := "/proc/" + strconv.Itoa(pid) + "/ns/"
+	out := make(map[string]string, 8)
+	for _, kind := range []string{"mnt", "uts", "ipc", "pid", "net", "user", "cgroup", "time"} {
+		link, err := os.Readlink(dir + kind)
+		if os.IsNotExist(err) {
+			if kind == "mnt" {
+				return nil, fault.Wrap(fault.NotFound, "process "+strconv.Itoa(pid), err)
+			}
+			continue // a kernel without time namespaces
+		}
+		if err != nil {
+			return nil, fault.Wrap(fault.Denied, "process "+strconv.Itoa(pid), err)
+		}
+		out[kind] = link
+	}
+	return out, nil
+}
+
+// Observe reads what the kernel shows of a container's first process and group.
+func (n *Native) Observe(_ context.Context, pid int, path string) (status.Observed, error) {
+	var o status.Observed
+	var err error
+	if o.Namespaces, err = n.Namespaces(pid); err != nil {
+		return o, err
+	}
+	dir := "/proc/" + strconv.Itoa(pid)
+	text, err := os.ReadFile(dir + "/status")
+	if err != nil {
+		return o, fault.Wrap(fault.NotFound, "process "+strconv.Itoa(pid), err)
+	}
+	readStatus(text, &o)
+	if text, err = os.ReadFile(dir + "/uid_map"); err == nil {
+		o.UIDMap = strings.Join(strings.Fields(string(text)), " ")
+	}
+	if text, err = os.ReadFile(dir + "/oom_score_adj"); err == nil {
+		o.OOMScoreAdj, _ = strconv.Atoi(strings.TrimSpace(string(text))) // the kernel writes a number
+	}
+	g, err := n.layout.Open(path)
+	if err != nil {
+		return o, err
+	}
+	limits, err := g.Observed()
+	if err != nil {
+		return o, err
+	}
+	o.Resources = &limits
+	o.Cgroups = map[string]string{}
+	for _, c := range n.layout.Controllers() {
+		o.Cgroups[c] = g.Path(c)
+	}
+	return o, nil
+}
+
+// readStatus reads /proc/PID/status (proc_pid_status(5)).
+func readStatus(text []byte, o *status.Observed) {
+	o.Capabilities = map[string]string{}
+	lines := bufio.NewScanner(bytes.NewReader(text))
+	for lines.Scan() {
+		key, value, ok := strings.Cut(lines.Text(), ":")
+		if !ok {
+			continue
+		}
+		value = strings.TrimSpace(value)
+		switch key {
+		case "CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb":
+			o.Capabilities[key] = value
+		case "NoNewPrivs":
+			o.NoNewPrivs = value == "1"
+		case "Seccomp":
+			o.SeccompMode, _ = strconv.Atoi(value) // 0, 1 or 2
+		case "Uid":
+			if f := strings.Fields(value); len(f) > 0 {
+				id, _ := strconv.ParseUint(f[0], 10, 32) // a uid
+				o.UID = uint32(id)
+			}
+		}
+	}
+}
+
+// GroupProcesses lists the processes in a group and below. Those that end while
+// they are read are left out.
+func (n *Native) GroupProcesses(_ context.Context, path string) ([]status.Process, error) {
+	pids, err := n.pids(path)
+	if err != nil {
+		return nil, err
+	}
+	boot := time.Now().Add(-uptime())
+	out := make([]status.Process, 0, len(pids))
+	for _, pid := range pids {
+		if p, ok := readProcess(pid, boot); ok {
+			out = append(out, p)
+		}
+	}
+	return out, nil
+}
+
+func uptime() time.Duration {
+	b, err := os.ReadFile("/proc/uptime")
+	if err != nil {
+		return 0
+	}
+	first, _, _ := strings.Cut(string(b), " ")
+	s, err := strconv.ParseFloat(first, 64)
+	if err != nil {
+		return 0
+	}
+	return time.Duration(s * float64(time.Second))
+}
+
+// ticksPerSecond is USER_HZ, the unit of times in /proc/PID/stat: 100 on every
+// architecture that carob runs on.
+const ticksPerSecond = 100
+
+func readProcess(pid int, boot time.Time) (status.Process, bool) {
+	dir := "/proc/" + strconv.Itoa(pid)
+	stat, err := os.ReadFile(dir + "/stat")
+	if err != nil {
+		return status.Process{}, false
+	}
+	p, ok := parseStat(stat, boot)
+	if !ok {
+		return p, false
+	}
+	p.Pid = pid
+	if line, err := os.ReadFile(dir + "/cmdline"); err == nil && len(line) > 0 {
+		p.Command = strings.TrimSpace(string(bytes.ReplaceAll(line, []byte{0}, []byte{' '})))
+	}
+	if text, err := os.ReadFile(dir + "/status"); err == nil {
+		var o status.Observed
+		readStatus(text, &o)
+		p.UID = o.UID
+	}
+	return p, true
+}
+
+// parseStat reads /proc/PID/stat (proc_pid_stat(5)). The command's name is in
+// parentheses and may itself contain any character.
+func parseStat(stat []byte, boot time.Time) (p status.Process, ok bool) {
+	open, end := bytes.IndexByte(stat, '('), bytes.LastIndexByte(stat, ')')
+	if open < 0 || end < open {
+		return p, false
+	}
+	p.Command = "[" + string(stat[open+1:end]) + "]"
+	f := strings.Fields(string(stat[end+1:]))
+	if len(f) < 22 {
+		return p, false
+	}
+	n := func(i int) uint64 {
+		v, _ := strconv.ParseUint(f[i], 10, 64) // the kernel writes numbers; a negative one is 0 here
+		return v
+	}
+	p.State = f[0]
+	p.PPid = int(n(1))
+	p.CPU = (n(11) + n(12)) * uint64(time.Second/ticksPerSecond)
+	p.Started = boot.Add(time.Duration(n(19)) * time.Second / ticksPerSecond).Unix()
+	p.RSS = n(21) * uint64(os.Getpagesize())
+	return p, true
+}
+
+func statsOf(s cgroup.Stats, at time.Time) status.Stats {
+	return status.Stats{
+		At:       at,
+		CPUTotal: s.CPU.Usage, CPUThrottled: s.CPU.Throttled,
+		MemoryUsage: s.Memory.Usage, MemoryWorkingSet: s.Memory.WorkingSet, MemoryLimit: s.Memory.Limit,
+		SwapUsage: s.Memory.Swap, OOMKills: s.Memory.OOMKills,
+		Pids: s.Pids.Current, PidsLimit: s.Pids.Limit,
+		IORead: s.IO.Read, IOWrite: s.IO.Write,
+	}
+}
+
+func isGone(err error) bool { return fault.Is(err, fault.NotFound) || os.IsNotExist(err) }

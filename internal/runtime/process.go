@@ -1,0 +1,377 @@
+package runtime
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"carob/internal/fault"
+	"carob/internal/plan/seccomp"
+	"carob/internal/pod"
+	"carob/internal/podproc/wire"
+	"carob/internal/sys/initstage"
+	"carob/internal/sys/mount"
+	"carob/internal/sys/ns"
+	"carob/internal/sys/spawn"
+)
+
+// fileList owns the files that go with a request until it has been sent.
+type fileList struct{ files []*os.File }
+
+// add takes the file over and returns its place.
+func (l *fileList) add(f *os.File) int {
+	l.files = append(l.files, f)
+	return len(l.files) - 1
+}
+
+func (l *fileList) close() {
+	for _, f := range l.files {
+		f.Close()
+	}
+}
+
+// filterCache keeps compiled seccomp filters: pods use few different profiles.
+type filterCache struct {
+	mu    sync.Mutex
+	known map[*specs.LinuxSeccomp]initstage.Seccomp
+}
+
+// maxFilters bounds the cache; a full one is emptied.
+const maxFilters = 64
+
+func (c *filterCache) get(profile *specs.LinuxSeccomp) (initstage.Seccomp, error) {
+	if profile == nil {
+		return initstage.Seccomp{}, nil
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if f, ok := c.known[profile]; ok {
+		return f, nil
+	}
+	compiled, err := seccomp.Compile(profile)
+	if err != nil {
+		return initstage.Seccomp{}, err
+	}
+	f := initstage.Seccomp{Filter: compiled.Program, Flags: uint(compiled.Flags)}
+	if c.known == nil || len(c.known) >= maxFilters {
+		c.known = map[*specs.LinuxSeccomp]initstage.Seccomp{}
+	}
+	c.known[profile] = f
+	return f, nil
+}
+
+// Start builds the container's world and executes its process.
+func (n *Native) Start(ctx context.Context, p pod.Process) (pid int, err error) {
+	sb, err := n.sandbox(p.PodID)
+	if err != nil {
+		return 0, err
+	}
+	w := world{n: n, sb: sb, p: p}
+	defer w.close()
+	if err := w.build(); err != nil {
+		return 0, err
+	}
+	c := initstage.Container{
+		Spec: w.spec, Files: w.files, Init: p.Init, CreateCwd: p.CreateCwd, LastCap: n.lastCap,
+		JoinTarget: w.joinReaper,
+	}
+	if c.Seccomp, err = n.filters.get(p.Spec.Linux.Seccomp); err != nil {
+		return 0, err
+	}
+	program, err := c.Program()
+	if err != nil {
+		return 0, err
+	}
+	if w.joinReaper {
+		w.target = handle(reaperID)
+	}
+	return w.spawn(ctx, program)
+}
+
+// Exec runs one more process in a container.
+func (n *Native) Exec(ctx context.Context, p pod.Process) (pid int, err error) {
+	sb, err := n.sandbox(p.PodID)
+	if err != nil {
+		return 0, err
+	}
+	w := world{n: n, sb: sb, p: p, spec: p.Spec, target: handle(p.Target)}
+	defer w.close()
+	w.files = noFiles()
+	if err := w.cgroup(false); err != nil {
+		return 0, err
+	}
+	if p.Spec.Process.Terminal {
+		if err := w.execTerminal(); err != nil {
+			return 0, err
+		}
+	}
+	x := initstage.Exec{
+		Process: p.Spec.Process, Cgroups: w.files.Cgroups, Slave: w.files.Slave, LastCap: n.lastCap,
+	}
+	for _, kind := range []string{"net", "ipc", "uts", "cgroup"} {
+		if !ns.Same(p.TargetPid, sb.pid, kind) {
+			x.Namespaces |= initstage.NamespaceFlag(kind)
+		}
+	}
+	if p.Spec.Linux != nil {
+		if x.Seccomp, err = n.filters.get(p.Spec.Linux.Seccomp); err != nil {
+			return 0, err
+		}
+	}
+	program, err := x.Program()
+	if err != nil {
+		return 0, err
+	}
+	return w.spawn(ctx, program)
+}
+
+// spawn sends the program with its files and waits until it has come to execve.
+func (w *world) spawn(ctx context.Context, program *spawn.Builder) (int, error) {
+	image, err := program.Memfd()
+	if err != nil {
+		return 0, err
+	}
+	defer image.Close()
+	files := []*os.File{image}
+	var flags uint64
+	give := func(f *os.File, flag uint64) {
+		if f != nil {
+			files, flags = append(files, f), flags|flag
+		}
+	}
+	log, err := openLog(w.p.LogPath)
+	if err != nil {
+		return 0, err
+	}
+	if log != nil {
+		defer log.Close()
+	}
+	give(log, wire.HasLog)
+	give(w.oom, wire.HasOOM)
+	give(w.terminal.Master, wire.HasTerminal)
+	give(w.p.Streams.Stdin, wire.HasStdin)
+	give(w.p.Streams.Stdout, wire.HasStdout)
+	give(w.p.Streams.Stderr, wire.HasStderr)
+	if w.p.Stdin {
+		flags |= wire.OpenStdin
+	}
+	if w.p.StdinOnce {
+		flags |= wire.StdinOnce
+	}
+	files = append(files, w.passed.files...)
+	if len(files) > wire.MaxFiles {
+		return 0, fault.New(fault.Invalid, "mounts: "+strconv.Itoa(len(w.files.Mounts))+" are too many for one container")
+	}
+	h := handle(w.p.ID)
+	w.sb.add(&process{id: w.p.ID, cgroup: w.p.Cgroup, sub: w.sub})
+	pid, err := w.sb.spawn(ctx, wire.Packet{Op: wire.Spawn, Handle: h, A: flags, B: w.target}, files, program.Steps())
+	if err != nil {
+		w.sb.drop(h)
+		return 0, err
+	}
+	return pid, w.adjustOOM(pid)
+}
+
+// spawn sends a Spawn and waits for the answer as long as ctx allows; then the
+// child is killed, which makes the supervisor answer.
+func (s *sandbox) spawn(ctx context.Context, p wire.Packet, files []*os.File, steps []string) (int, error) {
+	ch, forget, err := s.conn.send(p, files)
+	if err != nil {
+		return 0, err
+	}
+	defer forget()
+	var r wire.Packet
+	var ok bool
+	select {
+	case r, ok = <-ch:
+	case <-ctx.Done():
+		kill := wire.Packet{Op: wire.Signal, Handle: p.Handle, A: uint64(syscall.SIGKILL)}
+		_, _ = s.conn.call(context.WithoutCancel(ctx), kill) // gone already is as good
+		if r, ok = <-ch; ok && r.Err == 0 {
+			_, _ = s.conn.call(context.WithoutCancel(ctx), wire.Packet{Op: wire.Forget, Handle: p.Handle}) // its exit is nobody's
+		}
+		return 0, fault.Wrap(fault.Unavailable, "start", ctx.Err())
+	}
+	if !ok {
+		return 0, fault.New(fault.Unavailable, "supervisor: the connection has ended")
+	}
+	if r.Err != 0 {
+		return 0, stepFault(steps, r.A, r.Err)
+	}
+	return int(r.A), nil
+}
+
+// adjustOOM sets the score from outside: lowering it takes a privilege that the
+// container's own user namespace cannot give.
+func (w *world) adjustOOM(pid int) error {
+	adj := w.p.Spec.Process.OOMScoreAdj
+	if adj == nil {
+		return nil
+	}
+	err := os.WriteFile("/proc/"+strconv.Itoa(pid)+"/oom_score_adj", []byte(strconv.Itoa(*adj)), 0)
+	if err != nil && !os.IsNotExist(err) && !os.IsPermission(err) { // gone, or below what this host allows: clamped by then
+		return fault.Wrap(fault.Internal, "oom_score_adj", err)
+	}
+	return nil
+}
+
+func openLog(path string) (*os.File, error) {
+	if path == "" {
+		return nil, nil
+	}
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND|syscall.O_NOFOLLOW, 0o640)
+	if err != nil {
+		return nil, fault.Wrap(fault.Invalid, "log", err)
+	}
+	return f, nil
+}
+
+// execTerminal gives an exec a terminal of the container's own devpts, which is
+// reached through the container's mount namespace.
+func (w *world) execTerminal() (err error) {
+	pts, err := mount.CloneFrom(w.p.TargetPid, "/dev/pts")
+	if err != nil {
+		return fmt.Errorf("terminal: %w", err)
+	}
+	w.passed.add(pts)
+	return w.openTerminal(pts, false)
+}
+
+func (w *world) openTerminal(pts *os.File, console bool) (err error) {
+	uid := int(w.p.IDs.HostID) + int(w.p.Spec.Process.User.UID)
+	if w.terminal, err = mount.OpenTerminal(pts, uid); err != nil {
+		return fmt.Errorf("terminal: %w", err)
+	}
+	// The supervisor gets the master; slave and console go with the program's files.
+	w.files.Slave = w.passed.add(w.terminal.Slave)
+	w.terminal.Slave = nil
+	at := w.passed.add(w.terminal.Console)
+	w.terminal.Console = nil
+	if console {
+		w.files.Console = at
+	}
+	return nil
+}
+
+// Signal sends a signal.
+func (n *Native) Signal(ctx context.Context, podID, processID string, signal int) error {
+	sb, err := n.sandbox(podID)
+	if err != nil {
+		return err
+	}
+	return sb.conn.do(ctx, "signal", wire.Packet{Op: wire.Signal, Handle: handle(processID), A: uint64(signal)})
+}
+
+// KillExec kills an exec with all it started: they are in a group of their own if
+// the exec had a deadline.
+func (n *Native) KillExec(ctx context.Context, podID, execID string) error {
+	sb, err := n.sandbox(podID)
+	if err != nil {
+		return err
+	}
+	err = n.Signal(ctx, podID, execID, int(syscall.SIGKILL))
+	if fault.Is(err, fault.NotFound) {
+		err = nil
+	}
+	p, ok := sb.find(execID)
+	if err != nil || !ok || p.sub == "" {
+		return err
+	}
+	return n.KillGroup(ctx, p.cgroup+"/"+p.sub)
+}
+
+// Attach adds a client.
+func (n *Native) Attach(ctx context.Context, podID, processID string, io pod.Streams) error {
+	sb, err := n.sandbox(podID)
+	if err != nil {
+		return err
+	}
+	p := wire.Packet{Op: wire.Attach, Handle: handle(processID)}
+	var files []*os.File
+	for i, f := range []*os.File{io.Stdin, io.Stdout, io.Stderr} {
+		if f != nil {
+			files, p.A = append(files, f), p.A|wire.HasStdin<<i
+		}
+	}
+	return sb.conn.do(ctx, "attach", p, files...)
+}
+
+// Resize sets a terminal's size.
+func (n *Native) Resize(ctx context.Context, podID, processID string, rows, cols uint16) error {
+	sb, err := n.sandbox(podID)
+	if err != nil {
+		return err
+	}
+	return sb.conn.do(ctx, "resize", wire.Packet{Op: wire.Resize, Handle: handle(processID), A: uint64(rows), B: uint64(cols)})
+}
+
+// ReopenLog hands the supervisor the file that is at the log's path now.
+func (n *Native) ReopenLog(ctx context.Context, podID, processID, path string) error {
+	sb, err := n.sandbox(podID)
+	if err != nil {
+		return err
+	}
+	f, err := openLog(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return sb.conn.do(ctx, "log", wire.Packet{Op: wire.Reopen, Handle: handle(processID)}, f)
+}
+
+// Forget drops the record of an ended process, and the group of an exec.
+func (n *Native) Forget(ctx context.Context, podID, processID string) error {
+	sb, err := n.sandbox(podID)
+	if fault.Is(err, fault.NotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	p, ok := sb.find(processID)
+	sb.drop(handle(processID))
+	err = sb.conn.do(ctx, "forget", wire.Packet{Op: wire.Forget, Handle: handle(processID)})
+	if fault.Is(err, fault.NotFound) {
+		err = nil
+	}
+	if ok && p.sub != "" {
+		// What the exec left running stays in its group until the container goes.
+		if procs, perr := n.pids(p.cgroup + "/" + p.sub); perr == nil && len(procs) == 0 {
+			return n.RemoveGroup(ctx, p.cgroup+"/"+p.sub)
+		}
+	}
+	return err
+}
+
+// stepFault says in a person's words what a program's failed step means.
+func stepFault(steps []string, step uint64, errno uint16) error {
+	name := "?"
+	if step < uint64(len(steps)) {
+		name = steps[step]
+	}
+	e := syscall.Errno(errno)
+	switch {
+	case name == initstage.StepExec && slices.Contains([]syscall.Errno{syscall.ENOENT, syscall.ENOTDIR}, e):
+		return fault.New(fault.NotFound, "command not found")
+	case name == initstage.StepExec && e == syscall.ENOEXEC:
+		return fault.New(fault.Denied, "not executable: unknown format (is it a program for this machine?)")
+	case name == initstage.StepExec && (e == syscall.EACCES || e == syscall.EISDIR || e == syscall.EPERM):
+		return fault.New(fault.Denied, "not executable: permission denied")
+	case name == initstage.StepCwd:
+		return fault.Wrap(fault.Invalid, name, e)
+	case e == syscall.EPERM || e == syscall.EACCES:
+		return fault.Wrap(fault.Denied, name, e)
+	case e == syscall.ENOSYS || e == syscall.EOPNOTSUPP:
+		return fault.Wrap(fault.Unsupported, name, e)
+	case e == syscall.EINVAL || strings.HasPrefix(name, "mount "):
+		return fault.Wrap(fault.Invalid, name, e)
+	}
+	return fault.Wrap(fault.Internal, name, e)
+}

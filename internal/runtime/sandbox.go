@@ -1,0 +1,340 @@
+package runtime
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"time"
+
+	"carob/internal/fault"
+	"carob/internal/pod"
+	"carob/internal/podproc/wire"
+	"carob/internal/spec"
+	"carob/internal/status"
+	"carob/internal/sys/initstage"
+	"carob/internal/sys/mount"
+	"carob/internal/sys/ns"
+	"carob/internal/undo"
+)
+
+const (
+	socketName = "supervisor.sock"
+	crashLog   = "supervisor.log"
+	// reaperID names the pod's shared PID 1 among its processes.
+	reaperID = "reaper"
+)
+
+// RunSandbox starts a supervisor in the sandbox's namespaces and lets it set up
+// its own world.
+func (n *Native) RunSandbox(ctx context.Context, s pod.Sandbox) (st pod.SandboxState, err error) {
+	var u undo.Stack
+	defer u.OnError(ctx, &err)
+	listener, err := listen(s.Dir)
+	if err != nil {
+		return st, err
+	}
+	defer listener.Close()
+	u.Push("socket", func(context.Context) error { return removeSocket(s.Dir) })
+	pid, err := n.launch(s, listener)
+	if err != nil {
+		return st, fmt.Errorf("sandbox: supervisor: %w", err)
+	}
+	u.Push("supervisor", func(context.Context) error {
+		defer ns.Reap(pid)
+		return ns.Kill(pid)
+	})
+	sb, err := n.connect(ctx, s, pid)
+	if err != nil {
+		return st, err
+	}
+	u.Push("connection", func(context.Context) error {
+		n.take(s.PodID)
+		sb.close()
+		return nil
+	})
+	if err := n.setup(ctx, sb, s); err != nil {
+		return st, err
+	}
+	if s.Namespaces.PID == spec.OfPod {
+		if err := n.startReaper(ctx, sb); err != nil {
+			return st, err
+		}
+	}
+	return pod.SandboxState{Pid: pid, ReaperPid: sb.reaper}, nil
+}
+
+// listen makes the supervisor's socket: a path in a directory only root can enter,
+// never an abstract name (CVE-2020-15257).
+func listen(dir string) (*os.File, error) {
+	path := filepath.Join(dir, socketName)
+	if err := removeSocket(dir); err != nil {
+		return nil, err
+	}
+	l, err := net.ListenUnix("unixpacket", &net.UnixAddr{Name: path, Net: "unixpacket"})
+	if err != nil {
+		return nil, fault.Wrap(fault.Internal, "sandbox: socket", err)
+	}
+	defer l.Close()
+	l.SetUnlinkOnClose(false)
+	if err := os.Chmod(path, 0o600); err != nil {
+		return nil, err
+	}
+	return l.File()
+}
+
+func removeSocket(dir string) error {
+	if err := os.Remove(filepath.Join(dir, socketName)); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
+// launch starts the process. Namespaces that another process owns are entered;
+// the rest is new unless it is the host's.
+func (n *Native) launch(s pod.Sandbox, listener *os.File) (int, error) {
+	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	if err != nil {
+		return 0, err
+	}
+	defer null.Close()
+	crash, err := os.OpenFile(filepath.Join(s.Dir, crashLog), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+	if err != nil {
+		return 0, err
+	}
+	defer crash.Close()
+	l := ns.Launch{
+		Binary: n.binary,
+		Args:   []string{"carob-pod", short(s.PodID)},
+		// One P: each costs 75 KB, and a supervisor is one loop.
+		Env:   []string{"GOMAXPROCS=1", "GOTRACEBACK=single"},
+		Fresh: initstage.NamespaceFlag("mnt"),
+		Users: ns.Mapping{HostID: s.IDs.HostID, Size: s.IDs.Size},
+		Join:  map[uint64]*os.File{},
+		Files: []*os.File{null, null, crash, listener},
+	}
+	for _, kind := range []string{"net", "ipc", "uts", "user"} {
+		if pid, ok := s.Join[kind]; ok {
+			f, err := ns.Open(pid, kind)
+			if err != nil {
+				return 0, err
+			}
+			defer f.Close()
+			if kind == "user" {
+				l.JoinUser = f
+			} else {
+				l.Join[initstage.NamespaceFlag(kind)] = f
+			}
+			continue
+		}
+		if m := s.Namespaces.Mode(kind); m == spec.Own || m == spec.None {
+			l.Fresh |= initstage.NamespaceFlag(kind)
+		}
+	}
+	return l.Start()
+}
+
+// connect opens the supervisor's socket and starts listening to it. With pid 0 the
+// supervisor is asked for its own.
+func (n *Native) connect(ctx context.Context, s pod.Sandbox, pid int) (sb *sandbox, err error) {
+	c, err := dial(filepath.Join(s.Dir, socketName))
+	if err != nil {
+		return nil, err
+	}
+	sb = &sandbox{podID: s.PodID, pid: pid, ids: s.IDs, conn: c, processes: map[uint64]*process{}}
+	for _, id := range append(s.Known, reaperID) { // before any event can come
+		sb.processes[handle(id)] = &process{id: id}
+	}
+	n.readers.Go(func() { n.serve(sb) })
+	defer func() {
+		if err != nil {
+			sb.close()
+		}
+	}()
+	if pid == 0 {
+		r, err := c.call(ctx, wire.Packet{Op: wire.Hello, A: wire.Version})
+		if err != nil {
+			return nil, err
+		}
+		sb.pid = int(r.C)
+	}
+	if s.IDs.Size > 0 {
+		if sb.users, err = ns.Open(sb.pid, "user"); err != nil {
+			return nil, err
+		}
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.sandboxes[s.PodID] = sb
+	return sb, nil
+}
+
+// serve receives events until the connection ends. When nobody meant it to end,
+// the supervisor has died.
+func (n *Native) serve(sb *sandbox) {
+	sb.conn.read(func(p wire.Packet) { n.ended(sb, p) })
+	n.mu.Lock()
+	lost := n.sandboxes[sb.podID] == sb
+	if lost {
+		delete(n.sandboxes, sb.podID)
+	}
+	n.mu.Unlock()
+	select {
+	case <-n.closing:
+		return
+	default:
+	}
+	if lost {
+		sb.close()
+		ns.Reap(sb.pid)
+		n.deliver(pod.ProcessExit{PodID: sb.podID, Exit: status.Exit{Code: 255, At: time.Now()}})
+	}
+}
+
+// ended turns an exit event into the engine's.
+func (n *Native) ended(sb *sandbox, p wire.Packet) {
+	sb.mu.Lock()
+	proc := sb.processes[p.Handle]
+	sb.mu.Unlock()
+	if proc == nil || proc.id == reaperID {
+		return
+	}
+	n.deliver(pod.ProcessExit{PodID: sb.podID, ProcessID: proc.id, Exit: exitOf(p.A, p.B, p.D)})
+}
+
+// exitOf reads a wait status as Docker does: 128+N for a signal.
+func exitOf(waitStatus, flags, at uint64) status.Exit {
+	e := status.Exit{At: time.Unix(0, int64(at)), OOMKilled: flags&wire.OOMKilled != 0}
+	if sig := int(waitStatus & 0x7f); sig != 0 {
+		e.Signal, e.Code = sig, 128+sig
+	} else {
+		e.Code = int(waitStatus >> 8 & 0xff)
+	}
+	return e
+}
+
+// setup sends the supervisor the program that makes its world.
+func (n *Native) setup(ctx context.Context, sb *sandbox, s pod.Sandbox) error {
+	var files fileList
+	defer files.close()
+	root, err := mount.Empty(initstage.SandboxDirs())
+	if err != nil {
+		return fmt.Errorf("sandbox: %w", err)
+	}
+	files.add(root)
+	w := initstage.Sandbox{
+		Loopback: s.Namespaces.Net == spec.Own || s.Namespaces.Net == spec.None,
+		ShmSize:  s.ShmSize, Sysctls: s.Sysctls,
+	}
+	if s.Namespaces.UTS == spec.Own {
+		w.Hostname = s.Hostname
+	}
+	if w.ForeignShm, err = shm(&files, s); err != nil {
+		return fmt.Errorf("sandbox: /dev/shm: %w", err)
+	}
+	program := w.Program()
+	f, err := program.Memfd()
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	r, err := sb.conn.call(ctx, wire.Packet{Op: wire.Setup}, append([]*os.File{f}, files.files...)...)
+	if err != nil {
+		return err
+	}
+	if r.Err != 0 {
+		return fmt.Errorf("sandbox: %w", stepFault(program.Steps(), r.A, r.Err))
+	}
+	return nil
+}
+
+// shm finds the shared memory file system that goes with an IPC namespace that is
+// not the sandbox's own: the host's, or the one a joined container sees.
+func shm(files *fileList, s pod.Sandbox) (foreign bool, err error) {
+	var f *os.File
+	switch pid, joined := s.Join["ipc"]; {
+	case joined:
+		f, err = mount.CloneFrom(pid, "/dev/shm")
+	case s.Namespaces.IPC == spec.Host:
+		f, err = mount.Clone(nil, "/dev/shm", false)
+	default:
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	files.add(f)
+	return true, nil
+}
+
+// startReaper gives a pod whose containers share a PID namespace its PID 1.
+func (n *Native) startReaper(ctx context.Context, sb *sandbox) error {
+	program := initstage.Reaper(n.lastCap + 1)
+	f, err := program.Memfd()
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	r, err := sb.conn.call(ctx, wire.Packet{Op: wire.Spawn, Handle: handle(reaperID)}, f)
+	if err != nil {
+		return err
+	}
+	if r.Err != 0 {
+		return fmt.Errorf("sandbox: %w", stepFault(program.Steps(), r.A, r.Err))
+	}
+	sb.reaper = int(r.A)
+	sb.add(&process{id: reaperID, pid: int(r.A)})
+	return nil
+}
+
+// AdoptSandbox connects to a supervisor that is already there.
+func (n *Native) AdoptSandbox(ctx context.Context, s pod.Sandbox) (st pod.SandboxState, err error) {
+	sb, err := n.connect(ctx, s, 0)
+	if err != nil {
+		return st, err
+	}
+	all, err := sb.conn.list(ctx)
+	if err != nil {
+		n.take(s.PodID)
+		sb.close()
+		return st, err
+	}
+	known := map[uint64]string{handle(reaperID): reaperID}
+	for _, id := range s.Known {
+		known[handle(id)] = id
+	}
+	for _, p := range all {
+		id, ok := known[p.Handle]
+		if !ok {
+			id = fmt.Sprintf("%016x", p.Handle)
+		}
+		sb.add(&process{id: id, pid: int(p.A)})
+		if id == reaperID {
+			sb.reaper = int(p.A)
+			continue
+		}
+		ps := pod.ProcessState{ID: id, Pid: int(p.A)}
+		if p.B&wire.Ended != 0 {
+			e := exitOf(p.C, p.B, p.D)
+			ps.Exit = &e
+		}
+		st.Processes = append(st.Processes, ps)
+	}
+	st.Pid, st.ReaperPid = sb.pid, sb.reaper
+	return st, nil
+}
+
+// StopSandbox kills what is left in the sandbox and the supervisor.
+func (n *Native) StopSandbox(ctx context.Context, podID string) error {
+	sb := n.take(podID)
+	if sb == nil {
+		return nil
+	}
+	// Asked to quit it kills its children; killed it would leave them to the cgroup.
+	_, _ = sb.conn.call(ctx, wire.Packet{Op: wire.Quit, A: 1}) // a dead supervisor has no children either
+	sb.close()
+	defer ns.Reap(sb.pid)
+	return ns.Kill(sb.pid)
+}

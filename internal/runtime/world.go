@@ -1,0 +1,366 @@
+package runtime
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"sort"
+	"strings"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"carob/internal/fault"
+	"carob/internal/plan/oci"
+	"carob/internal/pod"
+	"carob/internal/sys/fd"
+	"carob/internal/sys/initstage"
+	"carob/internal/sys/mount"
+	"carob/internal/sys/ns"
+)
+
+// world collects what a process is started with: files to pass, and where each of
+// them is. It owns every file in it until close.
+type world struct {
+	n      *Native
+	sb     *sandbox
+	p      pod.Process
+	spec   *specs.Spec // p.Spec with mounts in the init stage's terms
+	target uint64
+
+	passed   fileList
+	files    initstage.Files
+	terminal mount.Terminal
+	oom      *os.File
+	sub      string
+
+	joinReaper bool
+}
+
+func (w *world) close() {
+	w.passed.close()
+	w.terminal.Close()
+	if w.oom != nil {
+		w.oom.Close()
+	}
+}
+
+func noFiles() initstage.Files {
+	return initstage.Files{Rootfs: -1, Dev: -1, Pts: -1, Console: -1, Slave: -1, Shm: -1, Mounts: map[int]int{}}
+}
+
+// build opens and makes everything for a container.
+func (w *world) build() error {
+	s := *w.p.Spec
+	s.Mounts = slices.Clone(s.Mounts)
+	w.spec, w.files = &s, noFiles()
+	if err := w.rootfs(); err != nil {
+		return err
+	}
+	if err := w.joins(); err != nil {
+		return err
+	}
+	users, err := w.users()
+	if err != nil {
+		return err
+	}
+	if users != nil {
+		defer users.Close()
+	}
+	for i := range s.Mounts {
+		if err := w.mount(i, users); err != nil {
+			return fmt.Errorf("mount %s: %w", s.Mounts[i].Destination, err)
+		}
+	}
+	return w.cgroup(true)
+}
+
+// rootfs passes a copy of the caller's file, which stays the caller's.
+func (w *world) rootfs() error {
+	f, err := fd.Dup(w.p.Rootfs)
+	if err != nil {
+		return err
+	}
+	w.files.Rootfs = w.passed.add(f)
+	return nil
+}
+
+// joins opens the namespaces taken from other processes.
+func (w *world) joins() error {
+	for _, kind := range []string{"pid", "net", "ipc", "uts", "cgroup"} {
+		pid, ok := w.p.Join[kind]
+		if !ok {
+			continue
+		}
+		if kind == "pid" && pid == w.sb.reaper {
+			w.joinReaper = true
+			continue
+		}
+		f, err := ns.Open(pid, kind)
+		if err != nil {
+			return err
+		}
+		w.files.Joins = append(w.files.Joins, initstage.Join{File: w.passed.add(f), Type: initstage.NamespaceFlag(kind)})
+	}
+	return nil
+}
+
+func (w *world) users() (*os.File, error) {
+	if w.p.IDs.Size == 0 {
+		return nil, nil
+	}
+	return ns.Open(w.sb.pid, "user")
+}
+
+// mount prepares the i-th mount of the specification.
+func (w *world) mount(i int, users *os.File) (err error) {
+	m := &w.spec.Mounts[i]
+	owner := int(w.p.IDs.HostID)
+	var f *os.File
+	switch {
+	case m.Destination == "/dev" && m.Type == "tmpfs":
+		f, err = mount.Dev(owner, devices(w.spec))
+		w.files.Dev = len(w.passed.files)
+	case m.Type == "devpts":
+		if f, err = mount.Pts(owner); err == nil && w.p.Spec.Process.Terminal {
+			err = w.openTerminal(f, true)
+		}
+		w.files.Pts = len(w.passed.files)
+	case m.Source == oci.ShmSource:
+		pid, joined := w.p.Join["ipc"]
+		if !joined {
+			return nil // the sandbox's own: the init stage finds it in the supervisor's root
+		}
+		f, err = mount.CloneFrom(pid, "/dev/shm")
+		w.files.Shm = len(w.passed.files)
+	case m.Type == "tmpfs":
+		f, err = tmpfs(*m, owner)
+		w.files.Mounts[i] = len(w.passed.files)
+	case m.Type == "bind":
+		var dir bool
+		if f, dir, err = w.bind(*m, users); err == nil && !dir {
+			m.Type = initstage.BindFile
+		}
+		w.files.Mounts[i] = len(w.passed.files)
+	case m.Type == "cgroup":
+		return w.cgroupDirs(slices.Contains(m.Options, "rw"))
+	default:
+		return nil // proc, sysfs, mqueue: made by the process itself
+	}
+	if err != nil {
+		return err
+	}
+	w.passed.add(f)
+	return nil
+}
+
+func tmpfs(m specs.Mount, owner int) (*os.File, error) {
+	flags, _, rest := splitOptions(m.Options)
+	var options []mount.Option
+	for _, o := range rest {
+		key, value, _ := strings.Cut(o, "=")
+		options = append(options, mount.Option{Key: key, Value: value})
+	}
+	if owner > 0 {
+		id := fmt.Sprint(owner)
+		options = append(options, mount.Option{Key: "uid", Value: id}, mount.Option{Key: "gid", Value: id})
+	}
+	return mount.New("tmpfs", flags, options...)
+}
+
+// splitOptions separates a mount's flags and propagation from what the file
+// system itself is told.
+func splitOptions(options []string) (flags mount.Flags, propagation string, rest []string) {
+	for _, o := range options {
+		switch o {
+		case "ro":
+			flags |= mount.ReadOnly
+		case "nosuid":
+			flags |= mount.NoSuid
+		case "nodev":
+			flags |= mount.NoDev
+		case "noexec":
+			flags |= mount.NoExec
+		case "noatime":
+			flags |= mount.NoAtime
+		case "rw", "suid", "dev", "exec", "bind", "rbind", "relatime", "strictatime", "atime", "nodiratime", "diratime", "norelatime":
+		case "private", "slave", "shared", "unbindable", "rprivate", "rslave", "rshared", "runbindable":
+			propagation = strings.TrimPrefix(o, "r")
+		default:
+			rest = append(rest, o)
+		}
+	}
+	return flags, propagation, rest
+}
+
+// bind clones a mount of the host and gives it the mount's attributes.
+func (w *world) bind(m specs.Mount, users *os.File) (f *os.File, dir bool, err error) {
+	flags, propagation, rest := splitOptions(m.Options)
+	recursive := !slices.Contains(m.Options, "bind")
+	source, err := openSource(m.Source, rest)
+	if err != nil {
+		return nil, false, err
+	}
+	defer source.Close()
+	info, err := source.Stat()
+	if err != nil {
+		return nil, false, err
+	}
+	f, err = mount.Clone(source, "", recursive)
+	if err != nil {
+		return nil, false, err
+	}
+	own := strings.HasPrefix(m.Source, w.n.runDir+"/")
+	if err := attributes(f, mount.Attributes{Set: flags, Propagation: propagation, Recursive: recursive}, users, own); err != nil {
+		f.Close()
+		return nil, false, fmt.Errorf("source %s: %w", m.Source, err)
+	}
+	return f, info.IsDir(), nil
+}
+
+// attributes sets flags, and the mapping apart from them: a file system that
+// cannot be mapped is an error, except for carob's own files, which a container
+// may also read as they are.
+func attributes(f *os.File, a mount.Attributes, users *os.File, own bool) error {
+	if err := mount.SetAttributes(f, a); err != nil {
+		return err
+	}
+	if users == nil {
+		return nil
+	}
+	err := mount.SetAttributes(f, mount.Attributes{Users: users, Recursive: a.Recursive})
+	if err == nil || own {
+		return nil
+	}
+	return fault.Wrap(fault.Unsupported, "its file system ("+mount.FSType(fd.Path(f))+
+		") cannot be id-mapped for the pod's user namespace on this kernel (use --userns host, or another volume)", err)
+}
+
+// openSource opens what is to be mounted; a path below it is never let out of it.
+func openSource(source string, options []string) (*os.File, error) {
+	for _, o := range options {
+		if kind, ok := strings.CutPrefix(o, oci.CreateOption); ok {
+			if err := create(source, kind); err != nil {
+				return nil, err
+			}
+		}
+	}
+	f, err := fd.OpenPath(source)
+	if err != nil {
+		return nil, err
+	}
+	for _, o := range options {
+		if sub, ok := strings.CutPrefix(o, oci.SubPathOption); ok {
+			below, err := fd.InRoot(f, sub, true)
+			f.Close()
+			return below, err
+		}
+	}
+	return f, nil
+}
+
+func create(source, kind string) error {
+	if _, err := os.Stat(source); err == nil {
+		return nil
+	}
+	if kind == "dir" {
+		return os.MkdirAll(source, 0o755)
+	}
+	if err := os.MkdirAll(filepath.Dir(source), 0o755); err != nil {
+		return err
+	}
+	f, err := os.OpenFile(source, os.O_CREATE|os.O_RDONLY, 0o644)
+	if err != nil {
+		return err
+	}
+	return f.Close()
+}
+
+func devices(s *specs.Spec) []mount.Device {
+	var out []mount.Device
+	for _, d := range s.Linux.Devices {
+		dev := mount.Device{Path: strings.TrimPrefix(d.Path, "/dev/"), Mode: 0o666, Major: uint32(d.Major), Minor: uint32(d.Minor)}
+		if d.FileMode != nil {
+			dev.Mode = uint32(d.FileMode.Perm())
+		}
+		if d.UID != nil && d.GID != nil {
+			dev.UID, dev.GID = int(*d.UID), int(*d.GID)
+		}
+		switch d.Type {
+		case "b":
+			dev.Mode |= fd.ModeBlock
+		case "p":
+			dev.Mode |= fd.ModeFIFO
+		default:
+			dev.Mode |= fd.ModeChar
+		}
+		out = append(out, dev)
+	}
+	return out
+}
+
+// cgroup opens the group's files. For an exec with a deadline it makes a group
+// inside, in which everything that is started can be found again.
+func (w *world) cgroup(container bool) error {
+	g, err := w.n.layout.Open(w.p.Cgroup)
+	if err != nil {
+		return err
+	}
+	if !container && !w.p.Deadline.IsZero() {
+		w.sub = "exec-" + short(w.p.ID)
+		if g, err = g.Sub(w.sub); err != nil {
+			return err
+		}
+	}
+	files, err := g.JoinFiles()
+	if err != nil {
+		return err
+	}
+	for _, f := range files {
+		w.files.Cgroups = append(w.files.Cgroups, w.passed.add(f))
+	}
+	if container {
+		w.oom, err = g.OOMFile()
+		if fault.Is(err, fault.Unsupported) { // a host without memory cgroups has no OOM kills in them
+			err = nil
+		}
+	}
+	return err
+}
+
+// cgroupDirs prepares /sys/fs/cgroup: the container's own group and nothing above
+// it, read-only unless the container is privileged (CVE-2023-25809).
+func (w *world) cgroupDirs(writable bool) error {
+	g, err := w.n.layout.Open(w.p.Cgroup)
+	if err != nil {
+		return err
+	}
+	dirs := g.Dirs()
+	names := make([]string, 0, len(dirs))
+	for name := range dirs {
+		names = append(names, name)
+	}
+	sort.Strings(names)
+	if names[0] != "" {
+		base, err := mount.Empty(names)
+		if err != nil {
+			return err
+		}
+		w.files.CgroupDirs = append(w.files.CgroupDirs, initstage.NamedFile{File: w.passed.add(base)})
+	}
+	flags := mount.NoSuid | mount.NoDev | mount.NoExec
+	if !writable {
+		flags |= mount.ReadOnly
+	}
+	for _, name := range names {
+		f, err := mount.Clone(nil, dirs[name], false)
+		if err != nil {
+			return err
+		}
+		w.files.CgroupDirs = append(w.files.CgroupDirs, initstage.NamedFile{Name: name, File: w.passed.add(f)})
+		if err := mount.SetAttributes(f, mount.Attributes{Set: flags}); err != nil {
+			return err
+		}
+	}
+	return nil
+}

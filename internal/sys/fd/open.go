@@ -1,0 +1,37 @@
+package fd
+
+import (
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// File types of a device node's mode, for mknod.
+const (
+	ModeChar  = unix.S_IFCHR
+	ModeBlock = unix.S_IFBLK
+	ModeFIFO  = unix.S_IFIFO
+)
+
+// Dup returns a second descriptor of an open file, close-on-exec, the caller's to
+// close.
+func Dup(f *os.File) (*os.File, error) {
+	var n int
+	err := control(f, func(fd int) (err error) {
+		n, err = unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 3)
+		return err
+	})
+	if err != nil {
+		return nil, failed("fcntl F_DUPFD", f.Name(), err)
+	}
+	return os.NewFile(uintptr(n), f.Name()), nil
+}
+
+// OpenPath opens a path of the host as an O_PATH descriptor, following links.
+func OpenPath(path string) (*os.File, error) {
+	n, err := unix.Open(path, unix.O_PATH|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, failed("open", path, err)
+	}
+	return os.NewFile(uintptr(n), path), nil
+}

@@ -1,0 +1,328 @@
+package initstage
+
+import (
+	"path"
+	"strings"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"carob/internal/fault"
+	"carob/internal/sys/spawn"
+)
+
+// Files says at which place of the passed files (0 is the first after the program)
+// each thing is; -1 where there is none.
+type Files struct {
+	Rootfs, Dev, Pts, Console, Slave, Shm int
+	// Cgroups are opened for writing "0" into them.
+	Cgroups []int
+	// Joins are namespaces to enter, in order, pid first when there is one.
+	Joins []Join
+	// Mounts maps the index of a mount in the specification to its detached mount.
+	Mounts map[int]int
+	// CgroupDirs are detached mounts for /sys/fs/cgroup: name "" is the directory
+	// itself, others go below it.
+	CgroupDirs []NamedFile
+}
+
+// NamedFile is a passed file with a name.
+type NamedFile struct {
+	Name string
+	File int
+}
+
+// Join is a namespace to enter: Type is the CLONE_NEW flag.
+type Join struct {
+	File int
+	Type uint64
+}
+
+// Container is what a container's program is made from. The specification is
+// finished: numeric user, absolute paths, nothing left to look up.
+type Container struct {
+	Spec  *specs.Spec
+	Files Files
+	// JoinTarget enters the pid namespace of the process that Spawn names as target.
+	JoinTarget bool
+	// Init puts a reaping PID 1 above the process.
+	Init bool
+	// CreateCwd makes the working directory when it is missing.
+	CreateCwd bool
+	// LastCap is the kernel's last capability (/proc/sys/kernel/cap_last_cap).
+	LastCap int
+	Seccomp Seccomp
+}
+
+// NamespaceFlag returns the CLONE_NEW flag of a namespace kind, named as the OCI
+// specification or /proc/PID/ns names it, 0 for an unknown one.
+func NamespaceFlag(kind string) uint64 {
+	switch kind {
+	case "pid":
+		return unix.CLONE_NEWPID
+	case "network", "net":
+		return unix.CLONE_NEWNET
+	case "mount", "mnt":
+		return unix.CLONE_NEWNS
+	case "ipc":
+		return unix.CLONE_NEWIPC
+	case "uts":
+		return unix.CLONE_NEWUTS
+	case "cgroup":
+		return unix.CLONE_NEWCGROUP
+	case "user":
+		return unix.CLONE_NEWUSER
+	}
+	return 0
+}
+
+func passed(n int) spawn.Arg { return spawn.File(spawn.FirstFile + n) }
+
+// Program returns the container's program.
+func (c Container) Program() (*spawn.Builder, error) {
+	b := &spawn.Builder{}
+	fresh := c.fresh()
+	c.enter(b, fresh)
+	b.Step("session")
+	b.Call(unix.SYS_SETSID)
+	if fresh&unix.CLONE_NEWNET != 0 {
+		loopback(b)
+	}
+	if fresh&unix.CLONE_NEWUTS != 0 && c.Spec.Hostname != "" {
+		hostname(b, c.Spec.Hostname)
+	}
+	kernel := c.kernelMounts(b)
+	b.Step("rootfs")
+	root := passed(c.Files.Rootfs)
+	moveMount(b, root, cwd(), "/")
+	pivot(b, root)
+	if err := c.mounts(b, kernel); err != nil {
+		return nil, err
+	}
+	joinCgroup(b, c.Files.Cgroups)
+	if fresh&unix.CLONE_NEWCGROUP != 0 {
+		b.Call(unix.SYS_UNSHARE, spawn.Imm(unix.CLONE_NEWCGROUP))
+	}
+	c.hide(b)
+	return b, c.run(b)
+}
+
+// fresh are the flags of the namespaces that the container gets newly.
+func (c Container) fresh() uint64 {
+	flags := uint64(unix.CLONE_NEWNS)
+	for _, n := range c.Spec.Linux.Namespaces {
+		if n.Path == "" {
+			flags |= NamespaceFlag(string(n.Type))
+		}
+	}
+	return flags
+}
+
+// enter joins and makes namespaces. The cgroup namespace comes later, once the
+// process is in its cgroup. A pid namespace can only be entered by a child of who
+// joined it, which is then cloned into the others.
+func (c Container) enter(b *spawn.Builder, fresh uint64) {
+	flags := fresh &^ unix.CLONE_NEWCGROUP
+	second := false
+	if !c.JoinTarget {
+		for _, j := range c.Files.Joins {
+			second = second || j.Type == unix.CLONE_NEWPID
+		}
+	}
+	if !c.JoinTarget && !second {
+		b.CloneFlags = flags
+	}
+	b.Step("namespaces: join")
+	if c.JoinTarget {
+		b.Call(unix.SYS_SETNS, spawn.File(spawn.FileTarget), spawn.Imm(unix.CLONE_NEWPID))
+	}
+	for _, j := range c.Files.Joins {
+		b.Call(unix.SYS_SETNS, passed(j.File), spawn.Imm(j.Type))
+	}
+	if c.JoinTarget || second {
+		b.Step("namespaces: make")
+		b.Fork(flags)
+	}
+}
+
+// kernelMounts makes the file systems that belong to namespaces, still detached.
+func (c Container) kernelMounts(b *spawn.Builder) map[int]spawn.Arg {
+	made := map[int]spawn.Arg{}
+	for i, m := range c.Spec.Mounts {
+		switch m.Type {
+		case "proc", "sysfs", "mqueue":
+			b.Step("mount " + m.Destination)
+			made[i] = newMount(b, m)
+		}
+		if m.Source == ShmSource && c.Files.Shm < 0 {
+			b.Step("mount " + m.Destination)
+			made[i] = b.Call(unix.SYS_OPEN_TREE, cwd(), b.Str(shmDir), spawn.Imm(unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC)).Result()
+		}
+	}
+	return made
+}
+
+// ShmSource is the source of the mount that brings the sandbox's shared memory
+// file system into a container.
+const ShmSource = "carob:shm"
+
+func newMount(b *spawn.Builder, m specs.Mount) spawn.Arg {
+	var attr uint64
+	for _, o := range m.Options {
+		switch o {
+		case "ro":
+			attr |= unix.MOUNT_ATTR_RDONLY
+		case "nosuid":
+			attr |= unix.MOUNT_ATTR_NOSUID
+		case "nodev":
+			attr |= unix.MOUNT_ATTR_NODEV
+		case "noexec":
+			attr |= unix.MOUNT_ATTR_NOEXEC
+		}
+	}
+	fs := b.Call(unix.SYS_FSOPEN, b.Str(m.Type), spawn.Imm(unix.FSOPEN_CLOEXEC)).Result()
+	b.Call(unix.SYS_FSCONFIG, fs, spawn.Imm(unix.FSCONFIG_CMD_CREATE), spawn.Imm(0), spawn.Imm(0), spawn.Imm(0))
+	mnt := b.Call(unix.SYS_FSMOUNT, fs, spawn.Imm(unix.FSMOUNT_CLOEXEC), spawn.Imm(attr)).Result()
+	b.Close(fs)
+	return mnt
+}
+
+// mounts attaches everything, in the order of the specification.
+func (c Container) mounts(b *spawn.Builder, kernel map[int]spawn.Arg) error {
+	for i, m := range c.Spec.Mounts {
+		b.Step("mount " + m.Destination)
+		mnt, ok := kernel[i]
+		switch n, passedIn := c.Files.Mounts[i]; {
+		case ok:
+		case m.Destination == "/dev" && c.Files.Dev >= 0:
+			mnt = passed(c.Files.Dev)
+		case m.Destination == "/dev/pts" && c.Files.Pts >= 0:
+			mnt = passed(c.Files.Pts)
+		case m.Source == ShmSource && c.Files.Shm >= 0:
+			mnt = passed(c.Files.Shm)
+		case m.Type == "cgroup":
+			c.cgroupMounts(b, m.Destination)
+			continue
+		case passedIn:
+			mnt = passed(n)
+		default:
+			return fault.New(fault.Unsupported, "mount "+m.Destination+": file system "+m.Type+" is not supported")
+		}
+		target(b, m.Destination, m.Type == BindFile)
+		place(b, mnt, m.Destination)
+	}
+	if c.Files.Console >= 0 {
+		b.Step("mount /dev/console")
+		target(b, "/dev/console", true)
+		place(b, passed(c.Files.Console), "/dev/console")
+	}
+	return nil
+}
+
+// BindFile is the mount type that the handler gives a bind mount of something that
+// is not a directory.
+const BindFile = "bind-file"
+
+func (c Container) cgroupMounts(b *spawn.Builder, at string) {
+	for _, d := range c.Files.CgroupDirs {
+		place(b, passed(d.File), path.Join(at, d.Name))
+	}
+}
+
+// target makes what a mount goes onto, if it is missing. The kernel's own file
+// systems and carob's /dev have what is needed.
+func target(b *spawn.Builder, dest string, file bool) {
+	if dest == "/proc" || dest == "/sys" || strings.HasPrefix(dest, "/sys/") {
+		mkdir(b, firstDir(dest))
+		return
+	}
+	dir := dest
+	if file {
+		dir = path.Dir(dest)
+	}
+	mkdirAll(b, dir)
+	if file {
+		f := b.Call(unix.SYS_OPENAT, cwd(), b.Str(dest), spawn.Imm(unix.O_CREAT|unix.O_EXCL|unix.O_WRONLY|unix.O_CLOEXEC|unix.O_NOFOLLOW), spawn.Imm(0o644)).
+			Allow(uintptr(unix.EEXIST), uintptr(unix.EROFS), uintptr(unix.ELOOP)).SkipOnErr(1).Result()
+		b.Close(f)
+	}
+}
+
+func firstDir(p string) string {
+	if i := strings.IndexByte(p[1:], '/'); i >= 0 {
+		return p[:i+1]
+	}
+	return p
+}
+
+func mkdir(b *spawn.Builder, dir string) {
+	b.Call(unix.SYS_MKDIRAT, cwd(), b.Str(dir), spawn.Imm(0o755)).Allow(uintptr(unix.EEXIST), uintptr(unix.EROFS))
+}
+
+func mkdirAll(b *spawn.Builder, dir string) {
+	for i := 1; i <= len(dir); i++ {
+		if i == len(dir) && dir != "/" || i < len(dir) && dir[i] == '/' {
+			mkdir(b, dir[:i])
+		}
+	}
+}
+
+// place opens the target, inside the root and without magic links, and moves the
+// mount onto what was opened.
+func place(b *spawn.Builder, mnt spawn.Arg, dest string) {
+	at := openTarget(b, dest, unix.RESOLVE_IN_ROOT|unix.RESOLVE_NO_MAGICLINKS).Result()
+	moveMount(b, mnt, at, "")
+	b.Close(at)
+}
+
+func openTarget(b *spawn.Builder, dest string, resolve uint64) spawn.Ref {
+	how := make([]byte, 24) // struct open_how: flags, mode, resolve
+	putU64(how, unix.O_PATH|unix.O_CLOEXEC)
+	putU64(how[16:], resolve)
+	return b.Call(unix.SYS_OPENAT2, cwd(), b.Str(dest), b.Bytes(how), spawn.Imm(len(how)))
+}
+
+// joinCgroup moves the process; a "0" written to a v1 tasks file costs
+// microseconds, where cgroup.procs takes a lock over all threads of the host.
+func joinCgroup(b *spawn.Builder, files []int) {
+	b.Step("cgroup: join")
+	for _, f := range files {
+		b.Call(unix.SYS_WRITE, passed(f), b.Str("0"), spawn.Imm(1))
+	}
+}
+
+// hide covers masked paths with the container's own null device or an empty
+// directory, makes read-only what is to be read-only, the root last.
+func (c Container) hide(b *spawn.Builder) {
+	noLinks := uint64(unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_SYMLINKS)
+	gone := []uintptr{uintptr(unix.ENOENT), uintptr(unix.ENOTDIR), uintptr(unix.ELOOP), uintptr(unix.EACCES)}
+	for _, p := range c.Spec.Linux.MaskedPaths {
+		b.Step("mask " + p)
+		at := openTarget(b, p, noLinks).Allow(gone...).SkipOnErr(10).Result()
+		null := b.Call(unix.SYS_OPEN_TREE, cwd(), b.Str("/dev/null"), spawn.Imm(unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_SYMLINK_NOFOLLOW)).Result()
+		moveMount(b, null, at, "").Allow(uintptr(unix.ENOTDIR)).SkipOnOK(6)
+		dir := newMount(b, emptyDir())
+		moveMount(b, dir, at, "")
+		b.Close(dir)
+		b.Close(null)
+		b.Close(at)
+	}
+	for _, p := range c.Spec.Linux.ReadonlyPaths {
+		b.Step("read-only " + p)
+		at := openTarget(b, p, noLinks).Allow(gone...).SkipOnErr(5).Result()
+		tree := b.Call(unix.SYS_OPEN_TREE, at, b.Str(""), spawn.Imm(unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_RECURSIVE|unix.AT_EMPTY_PATH)).Result()
+		setattr(b, tree, "", unix.MOUNT_ATTR_RDONLY)
+		moveMount(b, tree, at, "")
+		b.Close(tree)
+		b.Close(at)
+	}
+	if c.Spec.Root != nil && c.Spec.Root.Readonly {
+		b.Step("rootfs: read-only")
+		setattr(b, cwd(), "/", unix.MOUNT_ATTR_RDONLY)
+	}
+}
+
+// emptyDir is the read-only file system that covers a masked directory.
+func emptyDir() specs.Mount {
+	return specs.Mount{Type: "tmpfs", Options: []string{"ro", "nosuid", "nodev", "noexec"}}
+}

@@ -1,0 +1,154 @@
+package initstage
+
+import (
+	"flag"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"carob/internal/sys/spawn"
+)
+
+var update = flag.Bool("update", false, "rewrite the golden files")
+
+func name(nr uint32) string {
+	names := map[uint32]string{
+		unix.SYS_SETNS: "setns", unix.SYS_SETSID: "setsid", unix.SYS_FSOPEN: "fsopen", unix.SYS_FSCONFIG: "fsconfig",
+		unix.SYS_FSMOUNT: "fsmount", unix.SYS_CLOSE: "close", unix.SYS_OPEN_TREE: "open_tree", unix.SYS_MOVE_MOUNT: "move_mount",
+		unix.SYS_FCHDIR: "fchdir", unix.SYS_PIVOT_ROOT: "pivot_root", unix.SYS_UMOUNT2: "umount2", unix.SYS_CHDIR: "chdir",
+		unix.SYS_MKDIRAT: "mkdirat", unix.SYS_OPENAT: "openat", unix.SYS_OPENAT2: "openat2", unix.SYS_WRITE: "write",
+		unix.SYS_UNSHARE: "unshare", unix.SYS_MOUNT: "mount", unix.SYS_MOUNT_SETATTR: "mount_setattr", unix.SYS_PRCTL: "prctl",
+		unix.SYS_SETGROUPS: "setgroups", unix.SYS_SETRESGID: "setresgid", unix.SYS_SETRESUID: "setresuid", unix.SYS_CAPSET: "capset",
+		unix.SYS_SECCOMP: "seccomp", unix.SYS_PRLIMIT64: "prlimit64", unix.SYS_DUP3: "dup3", unix.SYS_FCHOWN: "fchown",
+		unix.SYS_IOCTL: "ioctl", unix.SYS_SOCKET: "socket", unix.SYS_SETHOSTNAME: "sethostname", unix.SYS_CLOSE_RANGE: "close_range",
+		unix.SYS_RT_SIGPROCMASK: "rt_sigprocmask", unix.SYS_EXECVE: "execve", unix.SYS_UMASK: "umask", unix.SYS_RT_SIGACTION: "rt_sigaction",
+	}
+	if n, ok := names[nr]; ok {
+		return n
+	}
+	return "syscall?"
+}
+
+func golden(t *testing.T, file string, b *spawn.Builder) {
+	t.Helper()
+	if _, err := b.Image(); err != nil {
+		t.Fatal(err)
+	}
+	got := b.Listing(name)
+	path := filepath.Join("testdata", file)
+	if *update {
+		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(string(want), got); d != "" {
+		t.Errorf("%s (-want +got):\n%s", file, d)
+	}
+}
+
+// plain is a container as most are.
+func plain() Container {
+	null := []string{"CAP_NET_BIND_SERVICE", "CAP_KILL"}
+	return Container{
+		LastCap: 10,
+		Files: Files{
+			Rootfs: 0, Dev: 1, Pts: 2, Console: -1, Slave: -1, Shm: -1,
+			Cgroups: []int{3, 4}, Mounts: map[int]int{6: 5, 7: 6},
+		},
+		Seccomp: Seccomp{Filter: make([]byte, 16)},
+		Spec: &specs.Spec{
+			Root: &specs.Root{Readonly: true},
+			Process: &specs.Process{
+				Args: []string{"sh", "-c", "true"}, Env: []string{"PATH=/bin:relative:/usr/bin"}, Cwd: "/srv/app",
+				User:         specs.User{UID: 1000, GID: 100, AdditionalGids: []uint32{5}},
+				Capabilities: &specs.LinuxCapabilities{Bounding: null},
+				Rlimits:      []specs.POSIXRlimit{{Type: "RLIMIT_NOFILE", Soft: 1, Hard: 2}},
+			},
+			Mounts: []specs.Mount{
+				{Destination: "/proc", Type: "proc", Options: []string{"nosuid", "noexec", "nodev"}},
+				{Destination: "/dev", Type: "tmpfs"},
+				{Destination: "/dev/pts", Type: "devpts"},
+				{Destination: "/dev/shm", Type: "bind", Source: ShmSource},
+				{Destination: "/dev/mqueue", Type: "mqueue"},
+				{Destination: "/sys", Type: "sysfs", Options: []string{"ro"}},
+				{Destination: "/data/in", Type: "bind"},
+				{Destination: "/etc/hosts", Type: BindFile},
+			},
+			Linux: &specs.Linux{
+				Namespaces:    []specs.LinuxNamespace{{Type: "mount"}, {Type: "pid"}, {Type: "cgroup"}},
+				MaskedPaths:   []string{"/proc/kcore"},
+				ReadonlyPaths: []string{"/proc/sys"},
+			},
+		},
+	}
+}
+
+func program(t *testing.T, c Container) *spawn.Builder {
+	t.Helper()
+	b, err := c.Program()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func TestContainerProgram(t *testing.T) {
+	b := program(t, plain())
+	if want := uint64(unix.CLONE_NEWNS | unix.CLONE_NEWPID); b.CloneFlags != want {
+		t.Errorf("clone flags %#x, want %#x", b.CloneFlags, want)
+	}
+	golden(t, "container.txt", b)
+}
+
+func TestContainerThatJoinsTheReaper(t *testing.T) {
+	c := plain()
+	c.JoinTarget, c.Init = true, true
+	c.Spec.Linux.Namespaces = []specs.LinuxNamespace{{Type: "mount"}, {Type: "network"}, {Type: "uts"}}
+	c.Spec.Hostname = "box"
+	c.Spec.Process.NoNewPrivileges = true
+	b := program(t, c)
+	if b.CloneFlags != 0 {
+		t.Errorf("clone flags %#x: namespaces must be made by the second fork", b.CloneFlags)
+	}
+	golden(t, "joined.txt", b)
+}
+
+func TestExecProgram(t *testing.T) {
+	x := Exec{Process: plain().Spec.Process, Namespaces: unix.CLONE_NEWCGROUP, Cgroups: []int{0}, Slave: -1, LastCap: 10}
+	b, err := x.Program()
+	if err != nil {
+		t.Fatal(err)
+	}
+	golden(t, "exec.txt", b)
+}
+
+func TestSandboxProgram(t *testing.T) {
+	s := Sandbox{Hostname: "foo", Loopback: true, ShmSize: 64 << 20, Sysctls: map[string]string{"net.ipv4.ip_forward": "1", "kernel.sem": "1 2 3 4"}}
+	golden(t, "sandbox.txt", s.Program())
+}
+
+func TestWhatCannotBeDoneIsNamed(t *testing.T) {
+	tests := map[string]func(*Container){
+		"capability CAP_FLY: unknown": func(c *Container) { c.Spec.Process.Capabilities.Bounding = []string{"CAP_FLY"} },
+		"rlimit RLIMIT_X: unknown":    func(c *Container) { c.Spec.Process.Rlimits[0].Type = "RLIMIT_X" },
+		"mount /x: file system nfs is not supported": func(c *Container) {
+			c.Spec.Mounts[6] = specs.Mount{Destination: "/x", Type: "nfs"}
+			delete(c.Files.Mounts, 6)
+		},
+	}
+	for want, change := range tests {
+		c := plain()
+		change(&c)
+		if _, err := c.Program(); err == nil || err.Error() != want {
+			t.Errorf("got %v, want %s", err, want)
+		}
+	}
+}

@@ -1,0 +1,144 @@
+package initstage
+
+import (
+	"path"
+	"strings"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"carob/internal/sys/spawn"
+)
+
+// Names of steps whose failure means something to a person: package runtime turns
+// them into the exit codes that Docker gives.
+const (
+	StepCwd  = "working directory"
+	StepExec = "exec"
+)
+
+// run is the end of every program: streams, identity, working directory, execve.
+func (c Container) run(b *spawn.Builder) error {
+	p := c.Spec.Process
+	if c.Init {
+		b.Step("init")
+		b.Call(unix.SYS_PRCTL, spawn.Imm(unix.PR_SET_NAME), b.Str("carob-init"))
+		b.Init()
+		b.Call(unix.SYS_SETSID)
+	}
+	streams(b, p, c.Files.Slave)
+	workingDir(b, p.Cwd, c.CreateCwd)
+	if err := identity(b, p, c.LastCap, c.Seccomp); err != nil {
+		return err
+	}
+	execute(b, p, c.Seccomp)
+	return nil
+}
+
+// Exec is what the program of one more process in a running container is made
+// from. The container's first process is the target that Spawn names.
+type Exec struct {
+	Process *specs.Process
+	// Namespaces are the CLONE_NEW flags of what to enter besides the pid namespace:
+	// all in which the target differs from the supervisor.
+	Namespaces uint64
+	// Cgroups and Slave are places of passed files, as in Files.
+	Cgroups []int
+	Slave   int
+	LastCap int
+	Seccomp Seccomp
+}
+
+// Program returns the exec's program: the container's, with every namespace joined
+// and no world to build.
+func (x Exec) Program() (*spawn.Builder, error) {
+	b := &spawn.Builder{}
+	b.Step("namespaces: join")
+	b.Call(unix.SYS_SETNS, spawn.File(spawn.FileTarget), spawn.Imm(x.Namespaces|unix.CLONE_NEWPID|unix.CLONE_NEWNS))
+	b.Fork(0)
+	b.Step("session")
+	b.Call(unix.SYS_SETSID)
+	joinCgroup(b, x.Cgroups)
+	streams(b, x.Process, x.Slave)
+	workingDir(b, x.Process.Cwd, false)
+	if err := identity(b, x.Process, x.LastCap, x.Seccomp); err != nil {
+		return nil, err
+	}
+	execute(b, x.Process, x.Seccomp)
+	return b, nil
+}
+
+// streams puts the process's ends at 0, 1 and 2; what is not there reads or writes
+// the container's /dev/null. The streams are given to the process's user, so that
+// it can open /dev/stdout.
+func streams(b *spawn.Builder, p *specs.Process, slave int) {
+	b.Step("streams")
+	if p.Terminal && slave >= 0 {
+		b.Call(unix.SYS_IOCTL, passed(slave), spawn.Imm(unix.TIOCSCTTY), spawn.Imm(0))
+		for n := range 3 {
+			b.Call(unix.SYS_DUP3, passed(slave), spawn.Imm(n), spawn.Imm(0))
+		}
+		return
+	}
+	null := b.Call(unix.SYS_OPENAT, cwd(), b.Str("/dev/null"), spawn.Imm(unix.O_RDWR|unix.O_CLOEXEC), spawn.Imm(0)).Allow(uintptr(unix.ENOENT)).Result()
+	for n := range 3 {
+		b.Call(unix.SYS_DUP3, null, spawn.Imm(n), spawn.Imm(0))
+		b.Call(unix.SYS_DUP3, spawn.File(n), spawn.Imm(n), spawn.Imm(0)).Allow(uintptr(unix.EBADF)).SkipOnErr(1)
+		b.Call(unix.SYS_FCHOWN, spawn.Imm(n), spawn.Imm(p.User.UID), spawn.Imm(p.User.GID)).AllowAny()
+	}
+}
+
+// workingDir resolves without magic links: /proc/self/fd/N as a working directory
+// led out of the container once (CVE-2024-21626).
+func workingDir(b *spawn.Builder, dir string, create bool) {
+	b.Step(StepCwd)
+	if create {
+		mkdirAll(b, path.Clean(dir))
+	}
+	at := openTarget(b, dir, unix.RESOLVE_IN_ROOT|unix.RESOLVE_NO_MAGICLINKS).Result()
+	b.Call(unix.SYS_FCHDIR, at)
+	b.Close(at)
+}
+
+// execute closes everything at execve, unblocks signals and tries the command, in
+// each directory of PATH when its name has no slash, as execvp does.
+func execute(b *spawn.Builder, p *specs.Process, s Seccomp) {
+	b.Step("descriptors")
+	b.Call(unix.SYS_CLOSE_RANGE, spawn.Imm(3), spawn.Imm(^uint32(0)), spawn.Imm(unix.CLOSE_RANGE_CLOEXEC))
+	b.Call(unix.SYS_RT_SIGPROCMASK, spawn.Imm(unix.SIG_SETMASK), b.Bytes(make([]byte, 8)), spawn.Imm(0), spawn.Imm(8))
+	if p.NoNewPrivileges {
+		seccomp(b, s)
+	}
+	b.Step(StepExec)
+	argv, env := b.Strings(p.Args), b.Strings(p.Env)
+	candidates := lookup(p.Args[0], p.Env)
+	for i, file := range candidates {
+		call := b.Call(unix.SYS_EXECVE, b.Str(file), argv, env)
+		if i < len(candidates)-1 {
+			call.Allow(uintptr(unix.ENOENT), uintptr(unix.ENOTDIR), uintptr(unix.EACCES))
+		}
+	}
+}
+
+// lookup lists the files that a command may be.
+func lookup(command string, env []string) []string {
+	if strings.ContainsRune(command, '/') {
+		return []string{command}
+	}
+	var files []string
+	for _, e := range env {
+		dirs, ok := strings.CutPrefix(e, "PATH=")
+		if !ok {
+			continue
+		}
+		for _, dir := range strings.Split(dirs, ":") {
+			if path.IsAbs(dir) { // a relative entry would run what lies in the working directory
+				files = append(files, path.Join(dir, command))
+			}
+		}
+	}
+	if len(files) == 0 {
+		return []string{"/" + command}
+	}
+	return files
+}

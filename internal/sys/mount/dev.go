@@ -1,0 +1,171 @@
+package mount
+
+import (
+	"os"
+	"strconv"
+
+	"golang.org/x/sys/unix"
+)
+
+// nodes are the devices that every container has (OCI runtime specification,
+// "Default Devices"): character devices with these numbers.
+func nodes() map[string][2]uint32 {
+	return map[string][2]uint32{
+		"null": {1, 3}, "zero": {1, 5}, "full": {1, 7}, "random": {1, 8}, "urandom": {1, 9}, "tty": {5, 0},
+	}
+}
+
+// links are the symbolic links of a container's /dev, as the OCI runtime
+// specification lists them ("Dev symbolic links"), and ptmx of its own devpts.
+func links() map[string]string {
+	return map[string]string{
+		"fd": "/proc/self/fd", "stdin": "/proc/self/fd/0", "stdout": "/proc/self/fd/1", "stderr": "/proc/self/fd/2",
+		"ptmx": "pts/ptmx", "core": "/proc/kcore",
+	}
+}
+
+// Device is one more device node for a container's /dev.
+type Device struct {
+	// Path is relative to /dev; Mode has the type (S_IFCHR, S_IFBLK) and permissions.
+	Path         string
+	Mode         uint32
+	Major, Minor uint32
+	UID, GID     int
+}
+
+// Dev makes a container's /dev: a small detached memory file system with the
+// default devices, extra ones, the links, and the directories that other mounts go
+// to. owner is the host's id of the container's root. The nodes are made here
+// because no user namespace but the first may make them, and they work because the
+// file system belongs to it.
+func Dev(owner int, extra []Device) (*os.File, error) {
+	id := strconv.Itoa(owner)
+	m, err := New("tmpfs", NoSuid, Option{Key: "mode", Value: "0755"}, Option{Key: "size", Value: "64k"},
+		Option{Key: "uid", Value: id}, Option{Key: "gid", Value: id})
+	if err != nil {
+		return nil, err
+	}
+	if err := fillDev(int(m.Fd()), owner, extra); err != nil {
+		m.Close()
+		return nil, err
+	}
+	return m, nil
+}
+
+func fillDev(dir, owner int, extra []Device) error {
+	for _, name := range []string{"pts", "shm", "mqueue"} {
+		if err := unix.Mkdirat(dir, name, 0o755); err != nil {
+			return wrap("mkdirat", "/dev/"+name, err)
+		}
+		if err := unix.Fchownat(dir, name, owner, owner, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+			return wrap("fchownat", "/dev/"+name, err)
+		}
+	}
+	for name, to := range links() {
+		if err := unix.Symlinkat(to, dir, name); err != nil {
+			return wrap("symlinkat", "/dev/"+name, err)
+		}
+	}
+	for name, n := range nodes() {
+		if err := mknod(dir, Device{Path: name, Mode: unix.S_IFCHR | 0o666, Major: n[0], Minor: n[1], UID: owner, GID: owner}); err != nil {
+			return err
+		}
+	}
+	for _, d := range extra {
+		if err := mknod(dir, d); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func mknod(dir int, d Device) error {
+	for i, c := range d.Path { // /dev/net/tun
+		if c == '/' {
+			if err := unix.Mkdirat(dir, d.Path[:i], 0o755); err != nil && err != unix.EEXIST {
+				return wrap("mkdirat", "/dev/"+d.Path[:i], err)
+			}
+		}
+	}
+	if err := unix.Mknodat(dir, d.Path, d.Mode, int(unix.Mkdev(d.Major, d.Minor))); err != nil {
+		return wrap("mknodat", "/dev/"+d.Path, err)
+	}
+	if err := unix.Fchmodat(dir, d.Path, d.Mode&0o7777, 0); err != nil { // the umask took bits away
+		return wrap("fchmodat", "/dev/"+d.Path, err)
+	}
+	return wrap("fchownat", "/dev/"+d.Path, unix.Fchownat(dir, d.Path, d.UID, d.GID, unix.AT_SYMLINK_NOFOLLOW))
+}
+
+// Pts makes a container's own devpts. owner is the host's id of its root; terminals
+// belong to its group 5 as everywhere.
+func Pts(owner int) (*os.File, error) {
+	return New("devpts", NoSuid|NoExec, Option{Key: "newinstance"}, Option{Key: "ptmxmode", Value: "0666"},
+		Option{Key: "mode", Value: "0620"}, Option{Key: "gid", Value: strconv.Itoa(owner + 5)})
+}
+
+// Terminal is a pseudo terminal of a container's devpts.
+type Terminal struct {
+	// Master is read and written by whoever serves the terminal.
+	Master *os.File
+	// Slave becomes the process's standard streams.
+	Slave *os.File
+	// Console is a detached mount of the slave's node, for /dev/console.
+	Console *os.File
+}
+
+// Close closes what is open.
+func (t Terminal) Close() {
+	for _, f := range []*os.File{t.Master, t.Slave, t.Console} {
+		if f != nil {
+			f.Close()
+		}
+	}
+}
+
+// OpenTerminal opens a new terminal of a devpts that Pts made, owned by uid on the
+// host. The slave is taken from the master (TIOCGPTPEER), never opened by name
+// (CVE-2025-52565).
+func OpenTerminal(pts *os.File, uid int) (t Terminal, err error) {
+	defer func() {
+		if err != nil {
+			t.Close()
+		}
+	}()
+	fd, err := unix.Openat(int(pts.Fd()), "ptmx", unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return t, wrap("openat", "/dev/pts/ptmx", err)
+	}
+	t.Master = os.NewFile(uintptr(fd), "ptmx")
+	if err := unix.IoctlSetPointerInt(fd, unix.TIOCSPTLCK, 0); err != nil {
+		return t, wrap("ioctl TIOCSPTLCK", "/dev/pts/ptmx", err)
+	}
+	n, err := unix.IoctlGetUint32(fd, unix.TIOCGPTN)
+	if err != nil {
+		return t, wrap("ioctl TIOCGPTN", "/dev/pts/ptmx", err)
+	}
+	peer, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), unix.TIOCGPTPEER, unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC)
+	if errno != 0 {
+		return t, wrap("ioctl TIOCGPTPEER", "/dev/pts/ptmx", errno)
+	}
+	t.Slave = os.NewFile(peer, "tty")
+	if err := unix.Fchown(int(peer), uid, -1); err != nil {
+		return t, wrap("fchown", "/dev/pts/"+strconv.Itoa(int(n)), err)
+	}
+	t.Console, err = Clone(pts, strconv.Itoa(int(n)), false)
+	return t, err
+}
+
+// Empty makes a small detached memory file system with these empty directories.
+func Empty(dirs []string) (*os.File, error) {
+	m, err := New("tmpfs", NoSuid|NoDev|NoExec, Option{Key: "mode", Value: "0755"}, Option{Key: "size", Value: "64k"})
+	if err != nil {
+		return nil, err
+	}
+	for _, d := range dirs {
+		if err := unix.Mkdirat(int(m.Fd()), d, 0o755); err != nil {
+			m.Close()
+			return nil, wrap("mkdirat", d, err)
+		}
+	}
+	return m, nil
+}

@@ -1,0 +1,258 @@
+// Package ns makes and opens namespaces. Files it returns are close-on-exec and
+// the caller's to close. It keeps no state.
+package ns
+
+import (
+	"io"
+	"os"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"carob/internal/fault"
+	"carob/internal/sys/spawn"
+)
+
+// Open opens a namespace of a process; kind is a name in /proc/PID/ns. NotFound
+// when the process is gone.
+func Open(pid int, kind string) (*os.File, error) {
+	name := "/proc/" + strconv.Itoa(pid) + "/ns/" + kind
+	fd, err := unix.Open(name, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, fault.Wrap(fault.NotFound, name, err)
+	}
+	return os.NewFile(uintptr(fd), name), nil
+}
+
+// Same reports whether two processes are in the same namespace of a kind.
+func Same(a, b int, kind string) bool {
+	one, err := os.Readlink("/proc/" + strconv.Itoa(a) + "/ns/" + kind)
+	if err != nil {
+		return false
+	}
+	two, err := os.Readlink("/proc/" + strconv.Itoa(b) + "/ns/" + kind)
+	return err == nil && one == two
+}
+
+// Mapping maps Size ids from 0 on to those from HostID on, users and groups alike.
+type Mapping struct{ HostID, Size uint32 }
+
+// write gives a process's new user namespace its mapping (user_namespaces(7)).
+func (m Mapping) write(pid int) error {
+	line := []byte("0 " + strconv.Itoa(int(m.HostID)) + " " + strconv.Itoa(int(m.Size)))
+	for _, name := range []string{"uid_map", "gid_map"} {
+		if err := os.WriteFile("/proc/"+strconv.Itoa(pid)+"/"+name, line, 0); err != nil {
+			return fault.Wrap(fault.Denied, "user namespace: "+strings.TrimSuffix(name, "_map")+" map "+string(line), err)
+		}
+	}
+	return nil
+}
+
+// NewUser makes a user namespace with this mapping that only the file keeps alive.
+func NewUser(m Mapping) (*os.File, error) {
+	b := &spawn.Builder{CloneFlags: unix.CLONE_NEWUSER}
+	b.Call(unix.SYS_CLOSE_RANGE, spawn.Imm(0), spawn.Imm(^uint32(0)), spawn.Imm(0))
+	b.Pause()
+	child, err := start(b, nil)
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		_ = unix.Kill(child.Pid, unix.SIGKILL)
+		_, _ = unix.Wait4(child.Pid, nil, 0, nil)
+		_ = unix.Close(child.PidFD)
+		_ = unix.Close(child.Report)
+	}()
+	if err := m.write(child.Pid); err != nil {
+		return nil, err
+	}
+	return Open(child.Pid, "user")
+}
+
+func start(b *spawn.Builder, files []int) (spawn.Child, error) {
+	f, err := b.Memfd()
+	if err != nil {
+		return spawn.Child{}, err
+	}
+	defer f.Close()
+	p, errno := spawn.Load(int(f.Fd()))
+	if errno != 0 {
+		return spawn.Child{}, errno
+	}
+	defer p.Close()
+	c, errno := p.Start(files)
+	if errno != 0 {
+		kind := fault.Internal
+		if errno == unix.EPERM || errno == unix.ENOSPC {
+			kind = fault.Denied
+		}
+		return c, fault.Wrap(kind, "clone3", errno)
+	}
+	return c, nil
+}
+
+// Launch is a process to start in namespaces of its own, detached from this one:
+// in a session of its own, and not ended with it.
+type Launch struct {
+	// Binary is executed; a sealed memory file cannot be overwritten through
+	// /proc/PID/exe (CVE-2019-5736).
+	Binary *os.File
+	Args   []string
+	Env    []string
+	// Fresh are the CLONE_NEW flags of new namespaces; Users maps a new user
+	// namespace.
+	Fresh uint64
+	Users Mapping
+	// JoinUser and Join are namespaces to enter, with the CLONE_NEW flag of each.
+	JoinUser *os.File
+	Join     map[uint64]*os.File
+	// Files become the descriptors 0, 1, 2, …; all others are closed.
+	Files []*os.File
+}
+
+// Start starts the process and returns its pid once execve has succeeded. It is
+// this process's child, to be reaped when it ends.
+func (l Launch) Start() (pid int, err error) {
+	ready, release, err := os.Pipe()
+	if err != nil {
+		return 0, err
+	}
+	defer ready.Close()
+	defer release.Close()
+	b, files := l.program(ready, release)
+	child, err := start(b, files)
+	if err != nil {
+		return 0, err
+	}
+	defer unix.Close(child.PidFD)
+	defer unix.Close(child.Report)
+	if l.Fresh&unix.CLONE_NEWUSER != 0 {
+		err = l.Users.write(child.Pid)
+	}
+	if err == nil {
+		_, err = release.Write([]byte{0})
+	}
+	if err == nil {
+		err = outcome(b, child)
+	}
+	if err != nil {
+		_ = unix.Kill(child.Pid, unix.SIGKILL)
+		_, _ = unix.Wait4(child.Pid, nil, 0, nil)
+		return 0, err
+	}
+	return child.Pid, nil
+}
+
+func outcome(b *spawn.Builder, c spawn.Child) error {
+	r, failed, errno := c.ReadReport()
+	switch {
+	case errno != 0:
+		return errno
+	case !failed:
+		return nil
+	}
+	step := "?"
+	if int(r.Step) < len(b.Steps()) {
+		step = b.Steps()[r.Step]
+	}
+	e := unix.Errno(r.Value)
+	kind := fault.Internal
+	if e == unix.EPERM || e == unix.EACCES {
+		kind = fault.Denied
+	}
+	return fault.Wrap(kind, step, e)
+}
+
+// program returns the launch as a program with its file table.
+func (l Launch) program(ready, release *os.File) (*spawn.Builder, []int) {
+	table := []int{-1, -1, -1, -1}
+	pass := func(f *os.File) spawn.Arg {
+		table = append(table, int(f.Fd()))
+		return spawn.File(len(table) - 1)
+	}
+	b := &spawn.Builder{}
+	b.Step("wait for the user mapping")
+	b.Call(unix.SYS_CLOSE, pass(release)) // its own copy would keep it waiting for a dead daemon
+	b.Call(unix.SYS_READ, pass(ready), b.Bytes(make([]byte, 8)), spawn.Imm(1))
+	if l.JoinUser == nil {
+		b.CloneFlags = l.Fresh
+	}
+	if l.JoinUser != nil {
+		b.Step("user namespace: join")
+		b.Call(unix.SYS_SETNS, pass(l.JoinUser), spawn.Imm(unix.CLONE_NEWUSER))
+	}
+	for flag, f := range l.Join {
+		b.Step("namespaces: join " + f.Name())
+		b.Call(unix.SYS_SETNS, pass(f), spawn.Imm(flag))
+	}
+	if l.JoinUser != nil {
+		b.Step("namespaces: make")
+		b.Call(unix.SYS_UNSHARE, spawn.Imm(l.Fresh))
+	}
+	b.Step("become root of the user namespace")
+	b.Call(unix.SYS_SETSID)
+	if l.JoinUser != nil || l.Fresh&unix.CLONE_NEWUSER != 0 {
+		b.Call(unix.SYS_SETRESGID, spawn.Imm(0), spawn.Imm(0), spawn.Imm(0))
+		b.Call(unix.SYS_SETGROUPS, spawn.Imm(0), spawn.Imm(0))
+		b.Call(unix.SYS_SETRESUID, spawn.Imm(0), spawn.Imm(0), spawn.Imm(0))
+	}
+	b.Step("exec " + l.Binary.Name())
+	binary := spawn.Imm(len(l.Files))
+	l.place(b, pass, binary)
+	b.Call(unix.SYS_RT_SIGPROCMASK, spawn.Imm(unix.SIG_SETMASK), b.Bytes(make([]byte, 8)), spawn.Imm(0), spawn.Imm(8))
+	b.Call(unix.SYS_EXECVEAT, binary, b.Str(""), b.Strings(l.Args), b.Strings(l.Env), spawn.Imm(unix.AT_EMPTY_PATH))
+	return b, table
+}
+
+// place brings the files to 0, 1, 2, … and the binary behind them. Every one is
+// first copied above all targets, so that none is overwritten before its turn.
+func (l Launch) place(b *spawn.Builder, pass func(*os.File) spawn.Arg, binary spawn.Arg) {
+	const above = 1000
+	all := append(append([]*os.File{}, l.Files...), l.Binary)
+	for i, f := range all {
+		b.Call(unix.SYS_DUP3, pass(f), spawn.Imm(above+i), spawn.Imm(unix.O_CLOEXEC))
+	}
+	for i := range l.Files {
+		b.Call(unix.SYS_DUP3, spawn.Imm(above+i), spawn.Imm(i), spawn.Imm(0))
+	}
+	b.Call(unix.SYS_DUP3, spawn.Imm(above+len(l.Files)), binary, spawn.Imm(unix.O_CLOEXEC))
+	b.Call(unix.SYS_CLOSE_RANGE, spawn.Imm(len(l.Files)), spawn.Imm(^uint32(0)), spawn.Imm(unix.CLOSE_RANGE_CLOEXEC))
+}
+
+// Seal copies a program into a sealed memory file that nobody can change.
+func Seal(name string, r io.Reader) (*os.File, error) {
+	fd, err := unix.MemfdCreate(name, unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING)
+	if err != nil {
+		return nil, fault.Wrap(fault.Internal, "memfd_create "+name, err)
+	}
+	f := os.NewFile(uintptr(fd), name)
+	if _, err := io.Copy(f, r); err != nil {
+		f.Close()
+		return nil, err
+	}
+	const seals = unix.F_SEAL_SEAL | unix.F_SEAL_SHRINK | unix.F_SEAL_GROW | unix.F_SEAL_WRITE
+	if _, err := unix.FcntlInt(uintptr(fd), unix.F_ADD_SEALS, seals); err != nil {
+		f.Close()
+		return nil, fault.Wrap(fault.Internal, "seal "+name, err)
+	}
+	return f, nil
+}
+
+// Reap waits for a child that has ended or is about to; somebody else's child is
+// left alone.
+func Reap(pid int) {
+	for {
+		if _, err := unix.Wait4(pid, nil, 0, nil); err != unix.EINTR {
+			return
+		}
+	}
+}
+
+// Kill sends SIGKILL; a process that is gone is not an error.
+func Kill(pid int) error {
+	if err := unix.Kill(pid, unix.SIGKILL); err != nil && err != unix.ESRCH {
+		return fault.Wrap(fault.Internal, "kill "+strconv.Itoa(pid), err)
+	}
+	return nil
+}

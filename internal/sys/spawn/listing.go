@@ -1,0 +1,82 @@
+package spawn
+
+import (
+	"strconv"
+	"strings"
+)
+
+// Listing shows the program as text, a line per call, in the manner of strace;
+// name turns a system call's number into a word. Tests compare programs by it and
+// people read it.
+func (b *Builder) Listing(name func(nr uint32) string) string {
+	var out strings.Builder
+	step := -1
+	for i := range b.calls {
+		c := &b.calls[i]
+		if int(c.step) != step && int(c.step) < len(b.steps) {
+			step = int(c.step)
+			out.WriteString(b.steps[step] + "\n")
+		}
+		out.WriteString("\t" + b.line(c, name) + "\n")
+	}
+	return out.String()
+}
+
+func (b *Builder) line(c *call, name func(nr uint32) string) string {
+	last := -1
+	for k := range c.args {
+		if c.kinds[k] != kindImm || c.args[k] != 0 {
+			last = k
+		}
+	}
+	args := make([]string, 0, 6)
+	for k := range last + 1 {
+		args = append(args, b.argument(c.kinds[k], c.args[k]))
+	}
+	word := ""
+	switch c.nr {
+	case callFork:
+		word = "FORK"
+	case callInit:
+		word = "INIT"
+	case callPause:
+		word = "PAUSE"
+	default:
+		word = name(c.nr)
+	}
+	s := word + "(" + strings.Join(args, ", ") + ")"
+	if c.out != 0 {
+		s = "r" + strconv.Itoa(int(c.out)) + " = " + s
+	}
+	if c.allowed != 0 {
+		s += " may fail"
+	}
+	if c.skipErr != 0 {
+		s += ", then skip " + strconv.Itoa(int(c.skipErr))
+	}
+	if c.skipOK != 0 {
+		s += ", else skip " + strconv.Itoa(int(c.skipOK))
+	}
+	return s
+}
+
+func (b *Builder) argument(kind uint8, v uint64) string {
+	switch kind {
+	case kindFile:
+		return "file" + strconv.FormatUint(v, 10)
+	case kindReg:
+		return "r" + strconv.FormatUint(v, 10)
+	case kindData:
+		s, _, _ := strings.Cut(string(b.data[v:]), "\x00")
+		for _, r := range s {
+			if r < ' ' || r > '~' {
+				return "data"
+			}
+		}
+		return strconv.Quote(s)
+	}
+	if n := int64(v); n < 0 && n > -4096 {
+		return strconv.FormatInt(n, 10)
+	}
+	return "0x" + strconv.FormatUint(v, 16)
+}
