@@ -1,0 +1,319 @@
+package pod
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+	"time"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"carob/internal/fault"
+	"carob/internal/lifecycle"
+	"carob/internal/spec"
+	"carob/internal/status"
+	"carob/internal/undo"
+)
+
+// sameSpec compares what was asked; a record that has been read back has lost the
+// difference between an empty list and none.
+func sameSpec(a, b any) bool {
+	x, errX := json.Marshal(a)
+	y, errY := json.Marshal(b)
+	return errX == nil && errY == nil && string(x) == string(y)
+}
+
+// CreateContainer adds a container to a ready pod: image found, mounts checked,
+// cgroup and root file system made, nothing started. A retry with the same pod,
+// name and attempt joins the running attempt; once that is done the name is taken
+// and the answer Exists.
+func (e *Engine) CreateContainer(ctx context.Context, podRef string, s spec.Container) (status.Container, error) {
+	if err := checkContainer(&s); err != nil {
+		return status.Container{}, err
+	}
+	p, err := e.findPod(podRef)
+	if err != nil {
+		return status.Container{}, err
+	}
+	if p.spec.Solo {
+		return status.Container{}, p.fault(fault.Conflict, "is a solo pod, it takes no second container")
+	}
+	r, err := e.attempt(ctx, request{
+		key:     strings.Join([]string{"container", p.id, s.Name, fmt.Sprint(s.Attempt), anonymous(s.Name)}, "\n"),
+		want:    s,
+		title:   "container " + p.title() + "/" + s.Name,
+		run:     func(ctx context.Context) (any, error) { return e.createIn(ctx, p, s) },
+		exists:  func(r any) bool { return !r.(*container).view.load().gone },
+		discard: func(r any) { e.discardContainer(r.(*container)) },
+	})
+	if err != nil {
+		return status.Container{}, err
+	}
+	return r.(*container).snapshot(), nil
+}
+
+func (e *Engine) createIn(ctx context.Context, p *pod, s spec.Container) (_ *container, err error) {
+	ctx, end, err := p.begin(ctx, nil)
+	if err != nil {
+		return nil, err
+	}
+	defer end()
+	if st := p.view.load(); st.gone || st.status.State != lifecycle.PodReady {
+		return nil, p.fault(fault.Conflict, fmt.Sprintf("is %s, containers are created in a ready pod", st.status.State))
+	}
+	var u undo.Stack
+	defer u.OnError(ctx, &err)
+	return e.create(ctx, p, s, &u)
+}
+
+// create does the work of CreateContainer and CreateSolo. The caller holds the pod's
+// lock and unwinds u on an error.
+func (e *Engine) create(ctx context.Context, p *pod, s spec.Container, u *undo.Stack) (*container, error) {
+	c, err := e.admitContainer(p, s)
+	if err != nil {
+		return nil, err
+	}
+	u.Push("name", func(context.Context) error { e.dismissContainer(c); return nil })
+	defer c.step.done()
+	wrap := func(err error) error { return fmt.Errorf("container %s: %w", c.title(), err) }
+
+	c.step.set("image: resolve")
+	img, err := e.d.Images.Resolve(ctx, s.Image)
+	if err != nil {
+		return nil, wrap(err)
+	}
+	rec := c.record()
+	rec.Image, rec.Status.ImageID = img.Config, img.ID
+	rec.Status.Command = command(s, img.Config.Entrypoint, img.Config.Cmd)
+	rec.Creating = true
+	if err := c.change(func(r *containerRecord) error { *r = rec; return nil }); err != nil {
+		return nil, err
+	}
+	u.Push("record", func(context.Context) error { return e.d.Store.Delete(containerKind, c.id) })
+	if err := e.prepareMounts(ctx, c, &rec, u); err != nil {
+		return nil, wrap(err)
+	}
+	if err := e.prepareLog(rec.Status.LogPath); err != nil {
+		return nil, wrap(err)
+	}
+	if s.LogPath == "" {
+		u.Push("log", func(context.Context) error { e.removeLog(c); return nil })
+	}
+	c.step.set("cgroup and root file system")
+	if err := e.foundation(ctx, c, &rec, u); err != nil {
+		return nil, wrap(err)
+	}
+	rec.Creating = false
+	if err := rec.move(lifecycle.Create); err != nil {
+		return nil, err
+	}
+	if err := c.change(func(r *containerRecord) error { *r = rec; return nil }); err != nil {
+		return nil, err
+	}
+	c.event("create", nil)
+	return c, nil
+}
+
+// foundation makes the cgroup and, at the same time, the root file system's
+// directories.
+func (e *Engine) foundation(ctx context.Context, c *container, rec *containerRecord, u *undo.Stack) error {
+	group := rec.Status.Cgroup
+	errs := parallel(
+		func() error { return e.d.Groups.CreateGroup(ctx, group, rec.Status.Spec.Resources) },
+		func() (err error) {
+			rec.Rootfs, err = e.d.Images.NewRootfs(ctx, c.id, rec.Status.ImageID)
+			return err
+		})
+	if errs[0] == nil {
+		u.Push("cgroup", func(ctx context.Context) error { return e.d.Groups.RemoveGroup(ctx, group) })
+	} else {
+		errs[0] = fmt.Errorf("cgroup: %w", errs[0])
+	}
+	if errs[1] == nil {
+		u.Push("rootfs", func(ctx context.Context) error { return e.d.Images.RemoveRootfs(ctx, c.id) })
+	} else {
+		errs[1] = fmt.Errorf("rootfs: %w", errs[1])
+	}
+	return errors.Join(errs...)
+}
+
+// command is the argument vector that will run: Kubernetes' and Docker's rule.
+func command(s spec.Container, entrypoint, cmd []string) []string {
+	first, rest := s.Command, s.Args
+	if len(s.Command) == 0 {
+		first = entrypoint
+		if len(s.Args) == 0 {
+			rest = cmd
+		}
+	}
+	return append(append([]string{}, first...), rest...)
+}
+
+// admitContainer reserves the container's name and ID in its pod.
+func (e *Engine) admitContainer(p *pod, s spec.Container) (*container, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if s.Name == "" {
+		s.Name = freeName(func(n string) bool { return p.containerLocked(n, s.Attempt) != nil })
+	}
+	if c := p.containerLocked(s.Name, s.Attempt); c != nil {
+		return nil, fault.New(fault.Exists, fmt.Sprintf("container %s: the name belongs to container %.12s (%s); remove that or choose another name", c.title(), c.id, c.view.load().status.State))
+	}
+	sandbox := p.record()
+	ns, err := planContainer(s.Namespaces, sandbox.Namespaces, sandbox.Status.UserMapping, e.peerLocked)
+	if err != nil {
+		return nil, fmt.Errorf("container %s: %w", s.Name, err)
+	}
+	id := newID()
+	parent := sandbox.Status.Cgroup
+	if p.spec.Solo {
+		parent = parentOf(p.spec)
+	}
+	if s.CgroupParent != "" {
+		parent = s.CgroupParent
+	}
+	st := status.Container{
+		ID: id, Name: s.Name, PodID: p.id, PodName: p.name, Image: s.Image, State: lifecycle.ContainerAbsent,
+		CreatedAt: time.Now(), Cgroup: path.Join(parent, id), LogPath: s.LogPath, Spec: s,
+	}
+	if st.LogPath == "" {
+		st.LogPath = filepath.Join(p.logDir(), s.Name+".log")
+		if s.Attempt > 0 {
+			st.LogPath = filepath.Join(p.logDir(), fmt.Sprintf("%s.%d.log", s.Name, s.Attempt))
+		}
+	}
+	c := e.newContainer(p, containerRecord{Status: st, Namespaces: ns.modes, Peers: ns.peers})
+	e.containers[id] = c
+	p.containers[id] = c
+	e.listContainersLocked(p)
+	return c, nil
+}
+
+func (p *pod) containerLocked(name string, attempt uint32) *container {
+	for _, c := range p.containers {
+		if c.name == name && c.view.load().status.Spec.Attempt == attempt {
+			return c
+		}
+	}
+	return nil
+}
+
+// listContainersLocked shows the pod's containers, oldest first, in its snapshot.
+// The record does not hold them: each container's says which pod it is in.
+func (e *Engine) listContainersLocked(p *pod) {
+	ids := sortedContainers(p.containers)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	next := p.rec
+	next.Status.Containers = ids
+	p.publishLocked(next)
+}
+
+func (e *Engine) dismissContainer(c *container) {
+	e.mu.Lock()
+	delete(e.containers, c.id)
+	delete(c.pod.containers, c.id)
+	e.listContainersLocked(c.pod)
+	e.mu.Unlock()
+	c.cancelRestart()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	v := *c.view.load()
+	v.gone = true
+	c.view.publish(v)
+}
+
+func (e *Engine) prepareLog(p string) error {
+	if err := os.MkdirAll(filepath.Dir(p), 0o755); err != nil {
+		return fmt.Errorf("log: %w", err)
+	}
+	return nil
+}
+
+// removeLog removes a log that the engine placed. Its directory goes with the last.
+func (e *Engine) removeLog(c *container) {
+	if c.rec.Status.Spec.LogPath == "" {
+		_ = os.Remove(c.rec.Status.LogPath)
+		_ = os.Remove(c.pod.logDir())
+	}
+}
+
+// UpdateContainer changes limits of a container, running or not, and its restart
+// policy; nil leaves a part as it is.
+func (e *Engine) UpdateContainer(ctx context.Context, ref string, res *specs.LinuxResources, restart *spec.Restart) error {
+	c, err := e.findContainer(ref)
+	if err != nil {
+		return err
+	}
+	ctx, end, err := c.pod.begin(ctx, c)
+	if err != nil {
+		return err
+	}
+	defer end()
+	rec := c.record()
+	next := rec.Status.Spec
+	if restart != nil {
+		next.Restart = *restart
+	}
+	if res != nil {
+		next.Resources = merged(next.Resources, res)
+	}
+	if err := checkContainer(&next); err != nil {
+		return err
+	}
+	if c.view.load().gone {
+		return notFound("container", ref)
+	}
+	if res != nil {
+		c.step.set("cgroup: update")
+		if err := e.d.Groups.UpdateGroup(ctx, rec.Status.Cgroup, res); err != nil {
+			return fmt.Errorf("container %s: %w", c.title(), err)
+		}
+	}
+	err = c.change(func(r *containerRecord) error { r.Status.Spec = next; return nil })
+	if err != nil {
+		if res != nil && rec.Status.Spec.Resources != nil {
+			err = errors.Join(err, e.d.Groups.UpdateGroup(context.WithoutCancel(ctx), rec.Status.Cgroup, rec.Status.Spec.Resources))
+		}
+		return err
+	}
+	c.event("update", nil)
+	return nil
+}
+
+// merged lays the limits of change over those of base: every limit that change
+// names replaces base's.
+func merged(base, change *specs.LinuxResources) *specs.LinuxResources {
+	if base == nil {
+		return change
+	}
+	out := *base
+	// JSON has exactly the wanted meaning: what change leaves out stays.
+	whole, err := json.Marshal(base)
+	if err != nil {
+		return change
+	}
+	part, err := json.Marshal(change)
+	if err != nil {
+		return change
+	}
+	out = specs.LinuxResources{}
+	if json.Unmarshal(whole, &out) != nil || json.Unmarshal(part, &out) != nil {
+		return change
+	}
+	return &out
+}
+
+// discardContainer takes back a container that nobody claimed.
+func (e *Engine) discardContainer(c *container) {
+	ctx, cancel := context.WithTimeout(context.Background(), undo.Timeout)
+	defer cancel()
+	if err := e.RemoveContainer(ctx, c.id, RemoveOptions{Force: true}); err != nil {
+		e.d.Log.Error("container that nobody waited for stays", "container", c.id, "cause", err)
+	}
+}

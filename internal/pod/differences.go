@@ -1,0 +1,248 @@
+package pod
+
+import (
+	"cmp"
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"carob/internal/spec"
+	"carob/internal/status"
+)
+
+func selfPid() int { return os.Getpid() }
+
+// expectation is what an observation of a container is held against.
+type expectation struct {
+	world *specs.Spec
+	// modes are the container's effective ones, sandboxModes its pod's.
+	modes, sandboxModes spec.Namespaces
+	// sandbox and host are kind → "kind:[inode]".
+	sandbox, host map[string]string
+	resources     *specs.LinuxResources
+	mapping       status.IDMapping
+}
+
+// differences says where the kernel's answer is not what was asked. What the
+// observer could not read is no difference.
+func differences(want expectation, o status.Observed) []string {
+	var d []string
+	for _, kind := range spec.Kinds() {
+		d = append(d, namespaceDifference(want, kind, o.Namespaces[kind])...)
+	}
+	d = append(d, resourceDifferences(want.resources, o.Resources)...)
+	if p := want.world.Process; p != nil {
+		d = append(d, processDifferences(p, o)...)
+	}
+	d = append(d, seccompDifference(want.world, o)...)
+	if m := want.mapping; m.Size > 0 && o.UIDMap != "" {
+		asked := fmt.Sprintf("0 %d %d", m.HostID, m.Size)
+		if got := strings.Join(strings.Fields(o.UIDMap), " "); got != asked {
+			d = append(d, differs("uidMap", asked, got))
+		}
+	}
+	return d
+}
+
+func differs(what, asked, got string) string {
+	return fmt.Sprintf("%s: asked %s, kernel shows %s", what, asked, got)
+}
+
+func namespaceDifference(want expectation, kind, got string) []string {
+	if got == "" {
+		return nil
+	}
+	what, mode := "namespaces."+kind, want.modes.Mode(kind)
+	host, sandbox := want.host[kind], want.sandbox[kind]
+	if mode == spec.OfPod && want.sandboxModes.Mode(kind) == spec.Host {
+		mode = spec.Host
+	}
+	switch {
+	case (mode == spec.Own || mode == spec.None) && got == host:
+		return []string{differs(what, string(mode), "the host's "+got)}
+	case (mode == spec.Own || mode == spec.None) && got == sandbox && kind != "user":
+		return []string{differs(what, string(mode), "the pod's "+got)}
+	case mode == spec.OfPod && kind == "pid":
+		// The sandbox's own pid namespace is the host's when its containers share one
+		// that begins with the reaper; only the host's is wrong.
+		if got == host {
+			return []string{differs(what, string(mode), "the host's "+got)}
+		}
+	case mode == spec.OfPod && sandbox != "" && got != sandbox:
+		return []string{differs(what, string(mode)+" "+sandbox, got)}
+	case mode == spec.Host && host != "" && got != host:
+		return []string{differs(what, string(mode)+" "+host, got)}
+	}
+	return nil
+}
+
+func podDifferences(modes spec.Namespaces, host map[string]string, o status.Observed) []string {
+	var d []string
+	for _, kind := range []string{"net", "ipc", "uts", "user"} {
+		got := o.Namespaces[kind]
+		switch m := modes.Mode(kind); {
+		case got == "" || host[kind] == "":
+		case (m == spec.Own || m == spec.None) && got == host[kind]:
+			d = append(d, differs("namespaces."+kind, string(m), "the host's "+got))
+		case m == spec.Host && got != host[kind]:
+			d = append(d, differs("namespaces."+kind, string(m), got))
+		}
+	}
+	return d
+}
+
+// number compares one limit; the kernel rounds memory down to pages.
+func number[T int64 | uint64](what string, asked, got *T, granule T) []string {
+	if asked == nil || got == nil || *asked == *got {
+		return nil
+	}
+	a, g := *asked, *got
+	unlimited := func(v T) bool { return int64(v) <= 0 || int64(v) >= 1<<62 }
+	if unlimited(a) && unlimited(g) || granule > 1 && a/granule == g/granule {
+		return nil
+	}
+	return []string{differs("resources."+what, fmt.Sprint(a), fmt.Sprint(g))}
+}
+
+func resourceDifferences(asked, got *specs.LinuxResources) []string {
+	if asked == nil || got == nil {
+		return nil
+	}
+	var d []string
+	if a, g := asked.Memory, got.Memory; a != nil && g != nil {
+		page := int64(os.Getpagesize())
+		d = append(d, number("memory.limit", a.Limit, g.Limit, page)...)
+		d = append(d, number("memory.swap", a.Swap, g.Swap, page)...)
+		d = append(d, number("memory.reservation", a.Reservation, g.Reservation, page)...)
+	}
+	if a, g := asked.CPU, got.CPU; a != nil && g != nil {
+		d = append(d, number("cpu.shares", a.Shares, g.Shares, 1)...)
+		d = append(d, quotaDifference(a, g)...)
+		d = append(d, setDifference("cpu.cpus", a.Cpus, g.Cpus)...)
+		d = append(d, setDifference("cpu.mems", a.Mems, g.Mems)...)
+	}
+	if a, g := asked.Pids, got.Pids; a != nil && g != nil {
+		d = append(d, number("pids.limit", a.Limit, g.Limit, 1)...)
+	}
+	return d
+}
+
+// quotaDifference compares what share of a CPU is allowed: quota and period mean
+// something only together.
+func quotaDifference(a, g *specs.LinuxCPU) []string {
+	if a.Quota == nil || g.Quota == nil || *a.Quota <= 0 && *g.Quota <= 0 {
+		return nil
+	}
+	const defaultPeriod = 100000
+	period := func(p *uint64) int64 {
+		if p == nil || *p == 0 {
+			return defaultPeriod
+		}
+		return int64(*p)
+	}
+	pa, pg := period(a.Period), period(g.Period)
+	if *a.Quota > 0 && *g.Quota > 0 && *a.Quota*pg == *g.Quota*pa {
+		return nil
+	}
+	return []string{differs("resources.cpu.quota", fmt.Sprintf("%d/%d", *a.Quota, pa), fmt.Sprintf("%d/%d", *g.Quota, pg))}
+}
+
+// setDifference compares lists like "0-2,4" by what they mean.
+func setDifference(what, asked, got string) []string {
+	if asked == "" || got == "" || slices.Equal(cpuList(asked), cpuList(got)) {
+		return nil
+	}
+	return []string{differs("resources."+what, asked, got)}
+}
+
+// cpuList expands a list of the kernel's (cpuset(7) "List format"); what it cannot
+// read it leaves out.
+func cpuList(s string) []int {
+	var out []int
+	for _, part := range strings.Split(strings.TrimSpace(s), ",") {
+		lo, hi, isRange := strings.Cut(part, "-")
+		if !isRange {
+			hi = lo
+		}
+		first, err1 := strconv.Atoi(lo)
+		last, err2 := strconv.Atoi(hi)
+		if err1 != nil || err2 != nil || last-first > 1<<16 {
+			continue
+		}
+		for n := first; n <= last; n++ {
+			out = append(out, n)
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+func processDifferences(p *specs.Process, o status.Observed) []string {
+	var d []string
+	if p.NoNewPrivileges && !o.NoNewPrivs {
+		d = append(d, differs("noNewPrivileges", "true", "false"))
+	}
+	if p.Capabilities != nil {
+		for _, set := range []struct {
+			name  string
+			asked []string
+		}{{"bounding", p.Capabilities.Bounding}, {"effective", p.Capabilities.Effective}, {"permitted", p.Capabilities.Permitted}} {
+			if got, ok := o.Capabilities[set.name]; ok {
+				d = append(d, capabilityDifference("capabilities."+set.name, set.asked, got)...)
+			}
+		}
+	}
+	if p.OOMScoreAdj != nil && *p.OOMScoreAdj != o.OOMScoreAdj {
+		d = append(d, differs("oomScoreAdj", strconv.Itoa(*p.OOMScoreAdj), strconv.Itoa(o.OOMScoreAdj)))
+	}
+	return d
+}
+
+// capabilityDifference takes the observation as words with any separators, "all",
+// or empty.
+func capabilityDifference(what string, asked []string, got string) []string {
+	words := func(in []string) []string {
+		var out []string
+		for _, w := range in {
+			w = strings.TrimPrefix(strings.ToUpper(w), "CAP_")
+			if w != "" {
+				out = append(out, w)
+			}
+		}
+		slices.Sort(out)
+		return slices.Compact(out)
+	}
+	a := words(asked)
+	g := words(strings.FieldsFunc(got, func(r rune) bool { return r == ',' || r == ' ' || r == '+' }))
+	if slices.Equal(a, g) || slices.Equal(g, []string{"ALL"}) && len(a) >= 40 {
+		return nil
+	}
+	var only []string
+	for _, w := range a {
+		if !slices.Contains(g, w) {
+			only = append(only, "-"+w)
+		}
+	}
+	for _, w := range g {
+		if !slices.Contains(a, w) {
+			only = append(only, "+"+w)
+		}
+	}
+	return []string{fmt.Sprintf("%s: kernel shows %s", what, strings.Join(only, " "))}
+}
+
+func seccompDifference(world *specs.Spec, o status.Observed) []string {
+	const filter = 2 // SECCOMP_MODE_FILTER, proc_pid_status(5)
+	asked := 0
+	if world.Linux != nil && world.Linux.Seccomp != nil {
+		asked = filter
+	}
+	if cmp.Compare(asked, o.SeccompMode) <= 0 { // a daemon that is confined itself passes its filter on
+		return nil
+	}
+	return []string{differs("seccomp", "a filter", "mode "+strconv.Itoa(o.SeccompMode))}
+}

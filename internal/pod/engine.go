@@ -1,0 +1,148 @@
+package pod
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"carob/internal/fault"
+	"carob/internal/plan/ident"
+	"carob/internal/plan/oci"
+)
+
+// Deps is what an engine works with. All fields are required.
+type Deps struct {
+	Sandboxes Sandboxes
+	Processes Processes
+	Groups    Groups
+	Roots     Roots
+	Observer  Observer
+	Images    Images
+	Network   Network
+	Store     Store
+
+	Facts oci.Facts
+	Log   *slog.Logger
+	// RunDir is on tmpfs (/run/carob): pods/<id> is a pod's runtime directory.
+	RunDir string
+	// LibDir is on disk (/var/lib/carob): logs/<podid>/<name>.log and
+	// volumes/<name>.
+	LibDir string
+	// Ranges is where user namespaces get their ids from.
+	Ranges Ranges
+}
+
+// Ranges is where user namespaces get their ids from: pieces of Count ids from
+// [First, First+Size), never one that overlaps Taken. See package ident.
+type Ranges struct {
+	First, Size, Count uint32
+	// Taken belong to others: /etc/subuid's, say.
+	Taken []ident.Range
+}
+
+// Engine owns all pods, containers and execs of a host. Its methods may be called
+// from any goroutine. See the package comment for its locks and its crash rule.
+type Engine struct {
+	d      Deps
+	events *hub
+
+	// ctx ends with Close: the parent of everything the engine does on its own
+	// account (attempts, exits, restarts).
+	ctx    context.Context
+	cancel context.CancelFunc
+	work   sync.WaitGroup
+
+	// mu guards what follows. It is held for map access only.
+	mu         sync.Mutex
+	closed     bool
+	pods       map[string]*pod
+	containers map[string]*container
+	execs      map[string]*exec
+	attempts   map[string]*attempt
+	// early holds exits that arrived before Recover knew whose they are.
+	early     []ProcessExit
+	recovered bool
+}
+
+// New returns an engine that knows no pods; Recover loads them. The caller ends it
+// with Close.
+func New(d Deps) *Engine {
+	ctx, cancel := context.WithCancel(context.Background())
+	e := &Engine{
+		d: d, ctx: ctx, cancel: cancel, events: newHub(),
+		pods:       map[string]*pod{},
+		containers: map[string]*container{},
+		execs:      map[string]*exec{},
+		attempts:   map[string]*attempt{},
+	}
+	e.spawn(e.receiveExits)
+	return e
+}
+
+// Close ends the engine's goroutines and waits for them. Pods and containers go
+// on; running attempts are cancelled and undone. Subscribers' channels are closed.
+func (e *Engine) Close() error {
+	e.mu.Lock()
+	if e.closed {
+		e.mu.Unlock()
+		return nil
+	}
+	e.closed = true
+	cs := make([]*container, 0, len(e.containers))
+	for _, c := range e.containers {
+		cs = append(cs, c)
+	}
+	xs := make([]*exec, 0, len(e.execs))
+	for _, x := range e.execs {
+		xs = append(xs, x)
+	}
+	e.mu.Unlock()
+	e.cancel()
+	for _, c := range cs {
+		c.cancelRestart()
+	}
+	for _, x := range xs {
+		x.stopTimers()
+	}
+	e.work.Wait()
+	e.events.close()
+	return nil
+}
+
+// spawn runs f in a goroutine that Close waits for; after Close it does nothing
+// and returns false.
+func (e *Engine) spawn(f func()) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.closed {
+		return false
+	}
+	e.work.Add(1)
+	go func() {
+		defer e.work.Done()
+		f()
+	}()
+	return true
+}
+
+// after runs f in an engine goroutine when d has passed.
+func (e *Engine) after(d time.Duration, f func()) *time.Timer {
+	return time.AfterFunc(d, func() { e.spawn(f) })
+}
+
+// parallel runs independent steps at once and returns their errors in order. The
+// last one runs in the caller's goroutine.
+func parallel(steps ...func() error) []error {
+	errs := make([]error, len(steps))
+	var wg sync.WaitGroup
+	last := len(steps) - 1
+	for i, f := range steps[:last] {
+		wg.Go(func() { errs[i] = f() })
+	}
+	errs[last] = steps[last]()
+	wg.Wait()
+	return errs
+}
+
+var errClosed = fault.New(fault.Unavailable, "engine: shutting down")

@@ -1,0 +1,90 @@
+package pod
+
+import (
+	"context"
+	"fmt"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"carob/internal/lifecycle"
+	"carob/internal/status"
+)
+
+// ContainerInspection is all that is known of a container: what was asked, what it
+// was made from, and what the kernel shows.
+type ContainerInspection struct {
+	status.Container
+	// Observed is zero unless the container runs.
+	Observed status.Observed `json:"observed,omitzero"`
+	// OCI is what the process was made from, or would be.
+	OCI *specs.Spec `json:"oci,omitempty"`
+}
+
+// PodInspection is all that is known of a pod.
+type PodInspection struct {
+	status.Pod
+	// Observed is what the kernel shows of the pod's supervisor and cgroup.
+	Observed status.Observed `json:"observed,omitzero"`
+}
+
+// InspectContainer reads what the kernel shows of a container and says where that
+// differs from what was asked. It takes no lock; a container that ends meanwhile is
+// shown without its observation.
+func (e *Engine) InspectContainer(ctx context.Context, ref string) (ContainerInspection, error) {
+	c, err := e.findContainer(ref)
+	if err != nil {
+		return ContainerInspection{}, err
+	}
+	in := ContainerInspection{Container: c.snapshot()}
+	if in.OCI, err = c.spec(); err != nil {
+		return in, err
+	}
+	if in.State != lifecycle.ContainerRunning {
+		return in, nil
+	}
+	in.Observed, err = e.d.Observer.Observe(ctx, in.Pid, in.Cgroup)
+	if err != nil {
+		if c.view.load().status.Pid != in.Pid {
+			in.Container, in.Observed = c.snapshot(), status.Observed{}
+			return in, nil
+		}
+		return in, fmt.Errorf("container %s: inspect: %w", c.title(), err)
+	}
+	rec := c.record()
+	sandbox := c.pod.view.load().status.Namespaces
+	here, err := e.d.Observer.Namespaces(selfPid())
+	if err != nil {
+		return in, fmt.Errorf("container %s: inspect: %w", c.title(), err)
+	}
+	in.Observed.Differences = differences(expectation{
+		world: in.OCI, modes: rec.Namespaces, sandboxModes: c.pod.record().Namespaces, sandbox: sandbox, host: here,
+		resources: in.OCI.Linux.Resources, mapping: c.pod.view.load().status.UserMapping,
+	}, in.Observed)
+	return in, nil
+}
+
+// InspectPod reads what the kernel shows of a pod.
+func (e *Engine) InspectPod(ctx context.Context, ref string) (PodInspection, error) {
+	p, err := e.findPod(ref)
+	if err != nil {
+		return PodInspection{}, err
+	}
+	in := PodInspection{Pod: p.snapshot()}
+	if in.State != lifecycle.PodReady {
+		return in, nil
+	}
+	in.Observed, err = e.d.Observer.Observe(ctx, in.Pid, in.Cgroup)
+	if err != nil {
+		return in, fmt.Errorf("pod %s: inspect: %w", p.title(), err)
+	}
+	here, err := e.d.Observer.Namespaces(selfPid())
+	if err != nil {
+		return in, fmt.Errorf("pod %s: inspect: %w", p.title(), err)
+	}
+	modes := p.record().Namespaces
+	in.Observed.Differences = podDifferences(modes, here, in.Observed)
+	if p.spec.Resources != nil {
+		in.Observed.Differences = append(in.Observed.Differences, resourceDifferences(p.spec.Resources, in.Observed.Resources)...)
+	}
+	return in, nil
+}

@@ -1,0 +1,181 @@
+package pod
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"carob/internal/fault"
+	"carob/internal/lifecycle"
+	"carob/internal/status"
+)
+
+// Filter chooses pods or containers. The zero Filter chooses all.
+type Filter struct {
+	// ID is the beginning of an ID.
+	ID string
+	// Labels must all be there with these values.
+	Labels map[string]string
+	// States are the names of states, of which one must be the thing's.
+	States []string
+	// PodRef names a pod; only it, or its containers, are chosen.
+	PodRef string
+	// Solo, when set, chooses pods that are (true) or are not solo.
+	Solo *bool
+}
+
+func (f *Filter) fits(id string, labels map[string]string, state string) bool {
+	if !strings.HasPrefix(id, f.ID) || len(f.States) > 0 && !slices.Contains(f.States, state) {
+		return false
+	}
+	for k, v := range f.Labels {
+		if got, ok := labels[k]; !ok || got != v {
+			return false
+		}
+	}
+	return true
+}
+
+// Pods returns snapshots of the chosen pods, newest first. It waits for nobody.
+func (e *Engine) Pods(f Filter) []status.Pod {
+	var out []status.Pod
+	for _, p := range e.somePods(f) {
+		v := p.view.load()
+		if !v.gone && f.fits(p.id, v.status.Spec.Labels, string(v.status.State)) && (f.Solo == nil || *f.Solo == p.spec.Solo) {
+			out = append(out, p.snapshot())
+		}
+	}
+	slices.SortFunc(out, func(a, b status.Pod) int {
+		return cmp.Or(b.CreatedAt.Compare(a.CreatedAt), cmp.Compare(a.ID, b.ID))
+	})
+	return out
+}
+
+func (e *Engine) somePods(f Filter) []*pod {
+	if f.PodRef == "" {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		return slices.Collect(maps.Values(e.pods))
+	}
+	p, err := e.findPod(f.PodRef)
+	if err != nil {
+		return nil
+	}
+	return []*pod{p}
+}
+
+// Containers returns snapshots of the chosen containers, newest first. It waits for
+// nobody. Containers that are still being created are among them, with their step.
+func (e *Engine) Containers(f Filter) []status.Container {
+	var all []*container
+	if f.PodRef == "" {
+		e.mu.Lock()
+		all = slices.Collect(maps.Values(e.containers))
+		e.mu.Unlock()
+	} else if p, err := e.findPod(f.PodRef); err == nil {
+		all = e.containersOf(p)
+	}
+	var out []status.Container
+	for _, c := range all {
+		v := c.view.load()
+		if !v.gone && f.fits(c.id, v.status.Spec.Labels, string(v.status.State)) && (f.Solo == nil || *f.Solo == c.pod.spec.Solo) {
+			out = append(out, c.snapshot())
+		}
+	}
+	slices.SortFunc(out, func(a, b status.Container) int {
+		return cmp.Or(b.CreatedAt.Compare(a.CreatedAt), cmp.Compare(a.ID, b.ID))
+	})
+	return out
+}
+
+// containersOf returns p's containers, oldest first.
+func (e *Engine) containersOf(p *pod) []*container {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	out := make([]*container, 0, len(p.containers))
+	for _, id := range sortedContainers(p.containers) {
+		out = append(out, p.containers[id])
+	}
+	return out
+}
+
+func sortedContainers(all map[string]*container) []string {
+	return slices.SortedFunc(maps.Keys(all), func(a, b string) int {
+		return cmp.Or(all[a].view.load().status.CreatedAt.Compare(all[b].view.load().status.CreatedAt), cmp.Compare(a, b))
+	})
+}
+
+// Pod returns a snapshot of one pod.
+func (e *Engine) Pod(ref string) (status.Pod, error) {
+	p, err := e.findPod(ref)
+	if err != nil {
+		return status.Pod{}, err
+	}
+	return p.snapshot(), nil
+}
+
+// Container returns a snapshot of one container.
+func (e *Engine) Container(ref string) (status.Container, error) {
+	c, err := e.findContainer(ref)
+	if err != nil {
+		return status.Container{}, err
+	}
+	return c.snapshot(), nil
+}
+
+// Stats reads the use of resources of the named containers, of all that run without
+// names. One that ends meanwhile is left out, unless it was named.
+func (e *Engine) Stats(ctx context.Context, refs ...string) ([]status.Stats, error) {
+	named := len(refs) > 0
+	if !named {
+		for _, c := range e.Containers(Filter{States: []string{string(lifecycle.ContainerRunning)}}) {
+			refs = append(refs, c.ID)
+		}
+	}
+	out := make([]status.Stats, 0, len(refs))
+	var errs []error
+	for _, ref := range refs {
+		s, err := e.stats(ctx, ref)
+		switch {
+		case err == nil:
+			out = append(out, s)
+		case named || !fault.Is(err, fault.NotFound) && !fault.Is(err, fault.Conflict):
+			errs = append(errs, err)
+		}
+	}
+	return out, errors.Join(errs...)
+}
+
+func (e *Engine) stats(ctx context.Context, ref string) (status.Stats, error) {
+	c, err := e.running(ref, "stats")
+	if err != nil {
+		return status.Stats{}, err
+	}
+	s, err := e.d.Groups.GroupStats(ctx, c.view.load().status.Cgroup)
+	if err != nil {
+		return status.Stats{}, fmt.Errorf("container %s: stats: %w", c.title(), err)
+	}
+	s.ID, s.Name = c.id, c.title()
+	if s.At.IsZero() {
+		s.At = time.Now()
+	}
+	return s, nil
+}
+
+// Top lists the processes of a running container.
+func (e *Engine) Top(ctx context.Context, ref string) ([]status.Process, error) {
+	c, err := e.running(ref, "top")
+	if err != nil {
+		return nil, err
+	}
+	ps, err := e.d.Groups.GroupProcesses(ctx, c.view.load().status.Cgroup)
+	if err != nil {
+		return nil, fmt.Errorf("container %s: top: %w", c.title(), err)
+	}
+	return ps, nil
+}

@@ -1,0 +1,241 @@
+package pod
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"fmt"
+	"regexp"
+	"strings"
+
+	"carob/internal/fault"
+	"carob/internal/lifecycle"
+)
+
+// newID returns 64 random hexadecimal digits. crypto/rand never fails on Linux
+// (it ends the program instead).
+func newID() string {
+	var b [32]byte
+	_, _ = rand.Read(b[:])
+	return hex.EncodeToString(b[:])
+}
+
+func isID(s string) bool {
+	return len(s) == 64 && strings.Trim(s, "0123456789abcdef") == ""
+}
+
+func isHex(s string) bool { return s != "" && strings.Trim(s, "0123456789abcdef") == "" }
+
+// Names become file names (logs) and hosts' names: one plain component.
+var plainName = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_.-]*$`)
+
+func checkName(what, name string) error {
+	if len(name) > 253 || !plainName.MatchString(name) {
+		return fault.New(fault.Invalid, fmt.Sprintf("%s name %.80q: want 1 to 253 letters, digits, '_', '.' or '-', beginning with a letter or digit", what, name))
+	}
+	return nil
+}
+
+// The words of generated names: what grows in a dry garden.
+var (
+	qualities = []string{
+		"amber", "brisk", "calm", "candid", "clear", "cosy", "crisp", "dapper", "deft", "dusty", "eager", "early", "fair", "fleet",
+		"fond", "frank", "gentle", "glad", "golden", "hardy", "hazy", "humble", "keen", "kind", "late", "lively", "lucid", "mellow",
+		"merry", "mild", "neat", "noble", "patient", "plain", "proud", "quick", "quiet", "rapid", "ripe", "rosy", "rustic", "shady",
+		"sharp", "silent", "silver", "sleek", "smooth", "snug", "solid", "spry", "steady", "still", "sunny", "sweet", "tidy", "vivid",
+		"warm", "wild", "wise", "witty",
+	}
+	plants = []string{
+		"acacia", "agave", "almond", "aloe", "anise", "apricot", "arbutus", "argan", "basil", "bay", "borage", "broom", "caper",
+		"caraway", "carob", "cedar", "chicory", "cistus", "citron", "clover", "cork", "cumin", "cypress", "dill", "fennel", "fig",
+		"flax", "hyssop", "iris", "jasmine", "jujube", "juniper", "laurel", "lavender", "lemon", "lentil", "lupin", "mallow", "mastic",
+		"medlar", "mint", "mulberry", "myrtle", "oak", "oleander", "olive", "orange", "oregano", "palm", "pine", "pistachio", "poppy",
+		"quince", "rosemary", "rue", "saffron", "sage", "sorrel", "sumac", "tamarisk", "thyme", "vetch", "vine", "yarrow",
+	}
+)
+
+// suggestName returns two random words, with four digits of the id once short
+// names seem to be used up.
+func suggestName(try int, id string) string {
+	var b [2]byte
+	_, _ = rand.Read(b[:])
+	name := qualities[int(b[0])%len(qualities)] + "-" + plants[int(b[1])%len(plants)]
+	if try >= 8 {
+		name += "-" + id[:4+min(try-8, 60)]
+	}
+	return name
+}
+
+// freeName finds a name that taken does not know.
+func freeName(taken func(string) bool) string {
+	for try := 0; ; try++ {
+		if n := suggestName(try, newID()); !taken(n) {
+			return n
+		}
+	}
+}
+
+// candidate is a thing a reference may mean. Of several with one name, the live
+// one is meant, and among those that are not the newest.
+type candidate struct {
+	id, title string
+	live      bool
+	rank      int64
+}
+
+// pick chooses among things that carry the name that was asked for.
+func pick(what, ref string, cs []candidate) (string, error) {
+	var live []candidate
+	for _, c := range cs {
+		if c.live {
+			live = append(live, c)
+		}
+	}
+	switch {
+	case len(live) > 1:
+		return "", ambiguous(what, ref, live)
+	case len(live) == 1:
+		return live[0].id, nil
+	}
+	best := cs[0]
+	for _, c := range cs[1:] {
+		if c.rank > best.rank {
+			best = c
+		}
+	}
+	return best.id, nil
+}
+
+func ambiguous(what, ref string, cs []candidate) error {
+	const most = 5
+	var names []string
+	for i, c := range cs {
+		if i == most {
+			names = append(names, fmt.Sprintf("%d more", len(cs)-most))
+			break
+		}
+		names = append(names, fmt.Sprintf("%s (%s)", c.id[:12], c.title))
+	}
+	return fault.New(fault.Invalid, fmt.Sprintf("%s %s: means several: %s", what, ref, strings.Join(names, ", ")))
+}
+
+func notFound(what, ref string) error {
+	return fault.New(fault.NotFound, what+" "+ref+": no such "+what)
+}
+
+// findPod resolves a reference: an ID, "name" or "namespace/name", or a prefix of
+// an ID that only one pod has. Pods that somebody asked for come before solo ones.
+func (e *Engine) findPod(ref string) (*pod, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.findPodLocked(ref)
+}
+
+func (e *Engine) findPodLocked(ref string) (*pod, error) {
+	if p := e.pods[ref]; p != nil {
+		return p, nil
+	}
+	namespace, name, qualified := strings.Cut(ref, "/")
+	if !qualified {
+		namespace, name = "", ref
+	}
+	var named, solo, begin []candidate
+	for id, p := range e.pods {
+		st := p.view.load().status
+		c := candidate{id: id, title: p.title(), live: st.State == lifecycle.PodReady || st.State == lifecycle.PodCreated, rank: st.CreatedAt.UnixNano()}
+		switch {
+		case p.name == name && (!qualified || p.namespace == namespace) && p.spec.Solo:
+			solo = append(solo, c)
+		case p.name == name && (!qualified || p.namespace == namespace):
+			named = append(named, c)
+		case !qualified && isHex(ref) && strings.HasPrefix(id, ref):
+			begin = append(begin, c)
+		}
+	}
+	for _, cs := range [][]candidate{named, solo} {
+		if len(cs) > 0 {
+			id, err := pick("pod", ref, cs)
+			return e.pods[id], err
+		}
+	}
+	switch len(begin) {
+	case 0:
+		return nil, notFound("pod", ref)
+	case 1:
+		return e.pods[begin[0].id], nil
+	}
+	return nil, ambiguous("pod", ref, begin)
+}
+
+// findContainer resolves a reference: an ID, the name of a solo container,
+// "pod/name" or "namespace/pod/name", a name that only one pod uses, or a prefix
+// of an ID that only one container has.
+func (e *Engine) findContainer(ref string) (*container, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.findContainerLocked(ref)
+}
+
+func (e *Engine) findContainerLocked(ref string) (*container, error) {
+	if c := e.containers[ref]; c != nil {
+		return c, nil
+	}
+	if i := strings.LastIndexByte(ref, '/'); i >= 0 {
+		p, err := e.findPodLocked(ref[:i])
+		if err != nil {
+			return nil, err
+		}
+		return e.inPodLocked(p, ref[i+1:], ref)
+	}
+	var solo, begin []candidate
+	byPod := map[*pod][]candidate{}
+	for id, c := range e.containers {
+		switch {
+		case c.name == ref && c.pod.spec.Solo:
+			solo = append(solo, c.candidate())
+		case c.name == ref:
+			byPod[c.pod] = append(byPod[c.pod], c.candidate())
+		case isHex(ref) && strings.HasPrefix(id, ref):
+			begin = append(begin, c.candidate())
+		}
+	}
+	var named []candidate // one of each pod
+	for _, cs := range byPod {
+		id, err := pick("container", ref, cs)
+		if err != nil {
+			return nil, err
+		}
+		named = append(named, e.containers[id].candidate())
+	}
+	for _, cs := range [][]candidate{solo, named, begin} {
+		switch len(cs) {
+		case 0:
+		case 1:
+			return e.containers[cs[0].id], nil
+		default:
+			return nil, ambiguous("container", ref, cs)
+		}
+	}
+	return nil, notFound("container", ref)
+}
+
+func (e *Engine) inPodLocked(p *pod, name, ref string) (*container, error) {
+	var cs []candidate
+	for _, c := range p.containers {
+		if c.name == name {
+			cs = append(cs, c.candidate())
+		}
+	}
+	if len(cs) == 0 {
+		return nil, notFound("container", ref)
+	}
+	id, err := pick("container", ref, cs)
+	return e.containers[id], err
+}
+
+func (c *container) candidate() candidate {
+	st := &c.view.load().status
+	return candidate{
+		id: c.id, title: c.title(), live: st.State == lifecycle.ContainerRunning,
+		rank: int64(st.Spec.Attempt)<<32 + st.CreatedAt.Unix()&0xffffffff,
+	}
+}

@@ -1,0 +1,348 @@
+package pod
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"carob/internal/fault"
+	"carob/internal/lifecycle"
+	"carob/internal/plan/ident"
+	"carob/internal/spec"
+	"carob/internal/status"
+	"carob/internal/undo"
+)
+
+// RunPod makes a pod and brings its sandbox up. It is idempotent by (namespace,
+// name, uid, attempt): the same request again joins the running attempt or gets the
+// ready pod; another specification under that identity is Exists. See attempt for
+// what happens when ctx ends before it is ready.
+func (e *Engine) RunPod(ctx context.Context, s spec.Pod) (status.Pod, error) {
+	if s.Solo {
+		return status.Pod{}, fault.New(fault.Invalid, "pod "+s.Name+": a solo pod is made with its container")
+	}
+	if err := checkPod(&s); err != nil {
+		return status.Pod{}, err
+	}
+	r, err := e.attempt(ctx, request{
+		key:     strings.Join([]string{"pod", s.Namespace, s.Name, s.UID, fmt.Sprint(s.Attempt), anonymous(s.Name)}, "\n"),
+		want:    s,
+		title:   "pod " + s.Name,
+		run:     func(ctx context.Context) (any, error) { return e.runPod(ctx, s) },
+		exists:  func(r any) bool { return !r.(*pod).view.load().gone },
+		discard: func(r any) { e.discardPod(r.(*pod)) },
+	})
+	if err != nil {
+		return status.Pod{}, err
+	}
+	return r.(*pod).snapshot(), nil
+}
+
+// anonymous keeps attempts apart whose name the engine chooses.
+func anonymous(name string) string {
+	if name == "" {
+		return newID()
+	}
+	return ""
+}
+
+func (e *Engine) runPod(ctx context.Context, s spec.Pod) (_ *pod, err error) {
+	p, err := e.admitPod(s)
+	if err != nil || p.view.load().status.State == lifecycle.PodReady {
+		return p, err
+	}
+	var u undo.Stack
+	defer u.OnError(ctx, &err)
+	u.Push("name", func(context.Context) error { e.dismissPod(p); return nil })
+	ctx, end, err := p.begin(ctx, nil)
+	if err != nil {
+		return nil, err
+	}
+	defer end()
+	if err := e.layPod(ctx, p, &u); err != nil {
+		return nil, err
+	}
+	p.event("create", nil)
+	var b undo.Stack
+	if err = e.wake(ctx, p, &b); err != nil {
+		return nil, errors.Join(err, b.Unwind(ctx))
+	}
+	return p, nil
+}
+
+// admitPod reserves the pod's identity, and a user namespace's range with it. The
+// same pod, already ready, is returned as it is.
+func (e *Engine) admitPod(s spec.Pod) (*pod, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if s.Name == "" {
+		s.Name = freeName(func(n string) bool { return e.podNamedLocked(s, n) != nil })
+	}
+	if p := e.podNamedLocked(s, s.Name); p != nil {
+		st := &p.view.load().status
+		if st.State == lifecycle.PodReady && sameSpec(st.Spec, s) {
+			return p, nil
+		}
+		return nil, fault.New(fault.Exists, fmt.Sprintf("pod %s: the name belongs to pod %.12s (%s); remove that or choose another name", p.title(), p.id, st.State))
+	}
+	return e.registerPodLocked(s)
+}
+
+// podNamedLocked finds the pod with this identity. Solo pods have names of their
+// own: those of their containers.
+func (e *Engine) podNamedLocked(s spec.Pod, name string) *pod {
+	for _, p := range e.pods {
+		o := &p.spec
+		if p.name == name && o.Solo == s.Solo && (s.Solo || p.namespace == s.Namespace && o.UID == s.UID && o.Attempt == s.Attempt) {
+			return p
+		}
+	}
+	return nil
+}
+
+// registerPodLocked plans the pod's namespaces and enters it into the map.
+func (e *Engine) registerPodLocked(s spec.Pod) (*pod, error) {
+	c, err := planPod(s.Namespaces, e.peerLocked)
+	if err == nil {
+		err = checkSysctls(s.Sysctls, c.modes)
+	}
+	if err == nil && c.fresh {
+		c.ids, err = e.allocateLocked()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("pod %s: %w", s.Name, err)
+	}
+	id := newID()
+	st := status.Pod{
+		ID: id, Name: s.Name, Namespace: s.Namespace, State: lifecycle.PodAbsent, CreatedAt: time.Now(),
+		UserMapping: c.ids, Spec: s,
+	}
+	rec := podRecord{Status: st, Namespaces: c.modes, Peers: c.peers}
+	if !s.Solo {
+		rec.Status.Cgroup = path.Join(parentOf(s), id)
+	}
+	if err := rec.move(lifecycle.Create); err != nil {
+		return nil, err
+	}
+	p := e.newPod(rec)
+	e.pods[id] = p
+	return p, nil
+}
+
+func parentOf(s spec.Pod) string {
+	if s.CgroupParent == "" {
+		return defaultParent
+	}
+	return s.CgroupParent
+}
+
+// allocateLocked finds a free range. A range is taken for as long as a pod that uses
+// it has a record: files in its containers' root file systems carry those ids.
+// Pods that share a user namespace have the same range.
+func (e *Engine) allocateLocked() (status.IDMapping, error) {
+	r := e.d.Ranges
+	used := slices.Clone(r.Taken)
+	for _, p := range e.pods {
+		if m := p.view.load().status.UserMapping; m.Size > 0 {
+			used = append(used, ident.Range{First: m.HostID, Count: m.Size})
+		}
+	}
+	got, err := ident.Allocate(used, r.First, r.Size, r.Count)
+	return status.IDMapping{HostID: got.First, Size: got.Count}, err
+}
+
+func (e *Engine) peerLocked(ref string) (peer, error) {
+	c, err := e.findContainerLocked(ref)
+	if err != nil {
+		return peer{}, err
+	}
+	return peer{id: c.id, title: c.title(), ids: c.pod.view.load().status.UserMapping}, nil
+}
+
+// dismissPod takes a pod out of the map and tells those who wait.
+func (e *Engine) dismissPod(p *pod) {
+	e.mu.Lock()
+	delete(e.pods, p.id)
+	e.mu.Unlock()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	v := *p.view.load()
+	v.gone = true
+	p.view.publish(v)
+}
+
+// layPod writes the pod's record and makes what outlives its sandbox: its directory
+// and cgroup. The caller holds the pod's lock.
+func (e *Engine) layPod(ctx context.Context, p *pod, u *undo.Stack) error {
+	p.step.set("record")
+	if err := p.change(func(*podRecord) error { return nil }); err != nil {
+		return err
+	}
+	u.Push("record", func(context.Context) error { return e.d.Store.Delete(podKind, p.id) })
+	u.Push("directory", func(context.Context) error { return os.RemoveAll(p.dir) })
+	if err := os.MkdirAll(p.dir, 0o700); err != nil {
+		return fmt.Errorf("pod %s: directory: %w", p.title(), err)
+	}
+	group := p.rec.Status.Cgroup
+	if group == "" {
+		return nil
+	}
+	p.step.set("cgroup: create")
+	if err := e.d.Groups.CreateGroup(ctx, group, p.spec.Resources); err != nil {
+		return fmt.Errorf("pod %s: cgroup: %w", p.title(), err)
+	}
+	u.Push("cgroup", func(ctx context.Context) error { return e.d.Groups.RemoveGroup(ctx, group) })
+	return nil
+}
+
+// wake brings the sandbox up: namespaces, network, the files of /etc. The caller
+// holds the pod's lock, pushes nothing before, and unwinds b on an error.
+//
+// A solo pod is woken by every start of its container and rests when that has
+// ended. For the state table a woken pod that had exited is removed and created
+// anew, under the same ID: an exited sandbox is never ready again.
+func (e *Engine) wake(ctx context.Context, p *pod, b *undo.Stack) error {
+	box, err := e.sandbox(p)
+	if err != nil {
+		return fmt.Errorf("pod %s: %w", p.title(), err)
+	}
+	since := time.Now()
+	if err := p.change(func(r *podRecord) error { r.Since = since; return nil }); err != nil {
+		return err
+	}
+	b.Push("record", func(context.Context) error {
+		return p.note(func(r *podRecord) error { r.Since = time.Time{}; return nil })
+	})
+	p.step.set("sandbox: run")
+	state, err := e.d.Sandboxes.RunSandbox(ctx, box)
+	if err != nil {
+		return fmt.Errorf("pod %s: sandbox: %w", p.title(), err)
+	}
+	b.Push("sandbox", func(ctx context.Context) error { return e.d.Sandboxes.StopSandbox(ctx, p.id) })
+	ips, err := e.connect(ctx, p, state.Pid, b)
+	if err != nil {
+		return err
+	}
+	if err := e.writeFiles(p, ips); err != nil {
+		return fmt.Errorf("pod %s: %w", p.title(), err)
+	}
+	// What the kernel shows is told where it can be learned; a pod is not refused for it.
+	ns, _ := e.d.Observer.Namespaces(state.Pid)
+	err = p.change(func(r *podRecord) error {
+		if r.Status.State == lifecycle.PodExited {
+			for _, ev := range []lifecycle.Event{lifecycle.Remove, lifecycle.Create} {
+				if err := r.move(ev); err != nil {
+					return err
+				}
+			}
+		}
+		r.Status.Pid, r.Status.IPs, r.Status.Namespaces = state.Pid, ips, ns
+		return r.move(lifecycle.Start)
+	})
+	if err != nil {
+		return err
+	}
+	b.Push("state", func(context.Context) error { return p.note(func(r *podRecord) error { return r.exited() }) })
+	p.event("start", nil)
+	return nil
+}
+
+// exited is the record of a pod whose sandbox is gone.
+func (r *podRecord) exited() error {
+	r.Status.Pid, r.Status.IPs, r.Status.Namespaces = 0, nil, nil
+	r.Since = time.Time{}
+	return r.move(lifecycle.Exit)
+}
+
+// connect attaches the network where the pod has one of its own; a pod in another
+// container's network has that one's addresses.
+func (e *Engine) connect(ctx context.Context, p *pod, pid int, b *undo.Stack) ([]string, error) {
+	rec := p.record()
+	if id, ok := rec.Peers["net"]; ok {
+		if c, err := e.findContainer(id); err == nil {
+			return c.pod.view.load().status.IPs, nil
+		}
+		return nil, nil
+	}
+	if rec.Namespaces.Net != spec.Own {
+		return nil, nil
+	}
+	p.step.set("network: attach")
+	b.Push("network", func(ctx context.Context) error { return e.d.Network.Detach(ctx, p.id) })
+	ips, err := e.d.Network.Attach(ctx, p.id, pid, &rec.Status.Spec)
+	if err != nil {
+		return nil, fmt.Errorf("pod %s: network: %w", p.title(), err)
+	}
+	return ips, nil
+}
+
+// sandbox says what the handler must know of p. Containers whose namespaces it takes
+// must run now.
+func (e *Engine) sandbox(p *pod) (Sandbox, error) {
+	rec := p.record()
+	join, err := e.pidsOf(rec.Peers)
+	if err != nil {
+		return Sandbox{}, err
+	}
+	box := e.box(p, rec)
+	delete(join, "cgroup") // a container's own, see planContainer
+	box.Join = join
+	return box, nil
+}
+
+func (e *Engine) box(p *pod, rec podRecord) Sandbox {
+	shm := p.spec.ShmSize
+	if shm == 0 {
+		shm = defaultShm
+	}
+	return Sandbox{
+		PodID: p.id, Hostname: p.hostname(), Namespaces: rec.Namespaces, IDs: rec.Status.UserMapping,
+		Sysctls: p.spec.Sysctls, ShmSize: shm, Dir: p.dir,
+	}
+}
+
+func (p *pod) hostname() string {
+	if p.spec.Hostname != "" {
+		return p.spec.Hostname
+	}
+	return hostnameOf(p.name)
+}
+
+// pidsOf returns kind → pid of the running containers that kinds are taken from.
+func (e *Engine) pidsOf(peers map[string]string) (map[string]int, error) {
+	pids := make(map[string]int, len(peers))
+	for kind, id := range peers {
+		c, err := e.findContainer(id)
+		if err != nil {
+			return nil, fmt.Errorf("%s namespace: %w", kind, err)
+		}
+		st := &c.view.load().status
+		if st.State != lifecycle.ContainerRunning {
+			return nil, fmt.Errorf("%s namespace: %w", kind, c.fault(fault.Conflict, "does not run, its namespace cannot be joined"))
+		}
+		pids[kind] = st.Pid
+	}
+	return pids, nil
+}
+
+// discardPod takes back a pod that nobody claimed.
+func (e *Engine) discardPod(p *pod) {
+	ctx, cancel := context.WithTimeout(context.Background(), undo.Timeout)
+	defer cancel()
+	now := time.Duration(0)
+	err := e.stopPod(ctx, p, &now)
+	if err == nil {
+		err = e.removePod(ctx, p)
+	}
+	if err != nil {
+		e.d.Log.Error("pod that nobody waited for stays", "pod", p.id, "cause", err)
+	}
+}
+
+func (p *pod) logDir() string { return filepath.Join(p.e.d.LibDir, "logs", p.id) }

@@ -1,0 +1,362 @@
+package pod
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"carob/internal/fault"
+	"carob/internal/lifecycle"
+	"carob/internal/undo"
+)
+
+// recoverAtOnce bounds how many pods are adopted at the same time.
+const recoverAtOnce = 16
+
+// Recover brings records and machine together, once, before anything else is asked
+// of the engine: running sandboxes are adopted, ends that nobody saw are recorded,
+// what was half made or half removed is removed, and litter of earlier lives is
+// swept. It does what it can: its error joins all that could not be done, and the
+// engine serves all the same.
+func (e *Engine) Recover(ctx context.Context) error {
+	errs := []error{e.loadPods(), e.loadContainers()}
+	e.mu.Lock()
+	pods := make([]*pod, 0, len(e.pods))
+	for _, p := range e.pods {
+		pods = append(pods, p)
+	}
+	e.mu.Unlock()
+
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	slots := make(chan struct{}, recoverAtOnce)
+	for _, p := range pods {
+		slots <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-slots }()
+			if err := e.recoverPod(ctx, p); err != nil {
+				mu.Lock()
+				defer mu.Unlock()
+				errs = append(errs, err)
+			}
+		})
+	}
+	wg.Wait()
+	loaded := errs[0] == nil && errs[1] == nil
+	if loaded { // with an unreadable record nobody knows what is litter
+		errs = append(errs, e.sweep(ctx))
+	}
+	e.replayEarly()
+	for _, p := range pods {
+		for _, c := range e.containersOf(p) {
+			e.spawn(func() { e.settle(c) })
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (e *Engine) replayEarly() {
+	e.mu.Lock()
+	e.recovered = true
+	early := e.early
+	e.early = nil
+	e.mu.Unlock()
+	for _, x := range early {
+		e.mu.Lock()
+		p := e.pods[x.PodID]
+		e.mu.Unlock()
+		if p != nil {
+			p.enqueue(x)
+		}
+	}
+}
+
+func (e *Engine) loadPods() error {
+	return e.d.Store.Load(podKind, func(id string, raw []byte) error {
+		var rec podRecord
+		if err := json.Unmarshal(raw, &rec); err != nil {
+			return fmt.Errorf("pod %s: record: %w", id, err)
+		}
+		if rec.Status.ID != id || !isID(id) {
+			return fault.New(fault.Invalid, "pod "+id+": record: is another pod's")
+		}
+		rec.Status.Containers = nil
+		p := e.newPod(rec)
+		e.mu.Lock()
+		e.pods[id] = p
+		e.mu.Unlock()
+		return nil
+	})
+}
+
+func (e *Engine) loadContainers() error {
+	return e.d.Store.Load(containerKind, func(id string, raw []byte) error {
+		var rec containerRecord
+		if err := json.Unmarshal(raw, &rec); err != nil {
+			return fmt.Errorf("container %s: record: %w", id, err)
+		}
+		if rec.Status.ID != id || !isID(id) {
+			return fault.New(fault.Invalid, "container "+id+": record: is another container's")
+		}
+		e.mu.Lock()
+		p := e.pods[rec.Status.PodID]
+		if p != nil {
+			c := e.newContainer(p, rec)
+			e.containers[id], p.containers[id] = c, c
+			e.listContainersLocked(p)
+		}
+		e.mu.Unlock()
+		if p == nil {
+			return fault.New(fault.NotFound, "container "+id+": record: its pod "+rec.Status.PodID+" has none")
+		}
+		return nil
+	})
+}
+
+// recoverPod adopts what runs and removes what is neither whole nor wanted.
+func (e *Engine) recoverPod(ctx context.Context, p *pod) error {
+	if err := p.acquire(ctx); err != nil {
+		return err
+	}
+	defer func() {
+		p.step.done()
+		<-p.op
+	}()
+	p.step.set("recover")
+	rec := p.record()
+	var state SandboxState
+	found := fault.New(fault.NotFound, "no sandbox was asked for")
+	if !rec.Since.IsZero() {
+		join, _ := e.pidsOf(rec.Peers) // what it was taken from may have ended since
+		delete(join, "cgroup")
+		box := e.box(p, rec)
+		box.Join = join
+		state, found = e.d.Sandboxes.AdoptSandbox(ctx, box)
+		if found != nil && !fault.Is(found, fault.NotFound) {
+			return fmt.Errorf("pod %s: adopt: %w", p.title(), found)
+		}
+	}
+	byID := map[string]ProcessState{}
+	for _, s := range state.Processes {
+		byID[s.ID] = s
+	}
+	for _, c := range e.containersOf(p) {
+		if err := e.recoverContainer(ctx, c, byID); err != nil {
+			return err
+		}
+		delete(byID, c.id)
+	}
+	for id := range byID { // execs: whoever waited for them is gone
+		if err := errors.Join(e.d.Processes.KillExec(ctx, p.id, id), e.d.Processes.Forget(ctx, p.id, id)); err != nil && !fault.Is(err, fault.NotFound) {
+			e.d.Log.Warn("exec of an earlier daemon stays", "pod", p.id, "exec", id, "cause", err)
+		}
+	}
+	return e.recoverSandbox(ctx, p, found == nil, state)
+}
+
+// recoverContainer holds a container's record against what its sandbox says.
+func (e *Engine) recoverContainer(ctx context.Context, c *container, byID map[string]ProcessState) error {
+	rec := c.record()
+	process, known := byID[c.id]
+	runs := known && process.Exit == nil
+	switch {
+	case rec.Creating || rec.Removing:
+		if runs {
+			if err := e.endLaunched(ctx, c); err != nil {
+				return fmt.Errorf("container %s: %w", c.title(), err)
+			}
+		}
+		return e.removeRemains(ctx, c)
+	case rec.Starting:
+		return e.recoverStart(ctx, c, process, known)
+	case rec.Status.State != lifecycle.ContainerRunning || runs:
+		return nil
+	case known:
+		e.containerExited(c, *process.Exit)
+	default:
+		e.lose(c, time.Now())
+	}
+	return nil
+}
+
+// recoverStart finishes a start that the daemon did not live to record: a process
+// that is there was started, else nothing was.
+func (e *Engine) recoverStart(_ context.Context, c *container, process ProcessState, known bool) error {
+	if known && process.Exit != nil && process.Exit.At.Before(c.record().Since) {
+		known = false // of the run before
+	}
+	if !known {
+		return c.note(func(r *containerRecord) error {
+			r.Starting, r.Forgotten, r.Stopped = false, true, true
+			r.Status.Reason, r.Status.ExitCode = "StartError", codeCannotStart
+			r.Status.Message = "the daemon ended while it was being started"
+			return nil
+		})
+	}
+	since := c.record().Since
+	err := c.started(process.Pid)
+	if err != nil {
+		return err
+	}
+	err = c.change(func(r *containerRecord) error { r.Status.StartedAt = since; return nil })
+	if err == nil && process.Exit != nil {
+		e.containerExited(c, *process.Exit)
+	}
+	return err
+}
+
+// removeRemains removes a container whose creation or removal was cut short.
+func (e *Engine) removeRemains(ctx context.Context, c *container) error {
+	if c.view.load().status.State == lifecycle.ContainerRunning {
+		e.lose(c, time.Now())
+	}
+	// The crash may have come before the record named its anonymous volumes; the sweep
+	// finds those.
+	return e.removeAlone(ctx, c)
+}
+
+// recoverSandbox brings the pod's own record in line with its sandbox.
+func (e *Engine) recoverSandbox(ctx context.Context, p *pod, found bool, state SandboxState) error {
+	rec := p.record()
+	empty := len(e.containersOf(p)) == 0
+	switch {
+	case rec.Removing, p.spec.Solo && empty, !p.spec.Solo && rec.Status.State == lifecycle.PodCreated:
+		return e.removeRest(ctx, p)
+	case found && (rec.Status.State == lifecycle.PodReady && !p.spec.Solo || p.soloRuns()):
+		return e.adopted(p, state)
+	case rec.Since.IsZero() && rec.Status.State != lifecycle.PodReady:
+		return nil
+	}
+	// Gone, or a solo pod's whose container does not run.
+	if found && p.spec.Solo && p.soloRestarts() {
+		return e.adopted(p, state)
+	}
+	if err := e.dropSandbox(ctx, p); err != nil {
+		return err
+	}
+	p.event("exit", map[string]string{"reason": "Lost"})
+	return p.note(func(r *podRecord) error { return r.exited() })
+}
+
+// adopted notes a sandbox that goes on.
+func (e *Engine) adopted(p *pod, state SandboxState) error {
+	return p.note(func(r *podRecord) error {
+		r.Status.Pid = state.Pid
+		if r.Status.State == lifecycle.PodReady {
+			return nil
+		}
+		if r.Status.State == lifecycle.PodExited { // a solo pod that was being woken: see wake
+			for _, ev := range []lifecycle.Event{lifecycle.Remove, lifecycle.Create} {
+				if err := r.move(ev); err != nil {
+					return err
+				}
+			}
+		}
+		r.Status.Namespaces, _ = e.d.Observer.Namespaces(state.Pid)
+		return r.move(lifecycle.Start)
+	})
+}
+
+func (p *pod) soloRuns() bool {
+	if !p.spec.Solo {
+		return false
+	}
+	for _, c := range p.e.containersOf(p) {
+		if c.view.load().status.State == lifecycle.ContainerRunning {
+			return true
+		}
+	}
+	return false
+}
+
+func (p *pod) soloRestarts() bool {
+	for _, c := range p.e.containersOf(p) {
+		rec := c.record()
+		if restartDue(&rec) {
+			return p.record().Status.State == lifecycle.PodReady
+		}
+	}
+	return false
+}
+
+// removeRest removes a pod that is not wanted, whatever its state, with what is left
+// in it.
+func (e *Engine) removeRest(ctx context.Context, p *pod) error {
+	if !p.record().Since.IsZero() {
+		if err := e.dropSandbox(ctx, p); err != nil {
+			return err
+		}
+		if err := p.note(func(r *podRecord) error { return r.exited() }); err != nil {
+			return err
+		}
+	}
+	for _, c := range e.containersOf(p) {
+		e.lose(c, time.Now())
+		if err := e.removeAlone(ctx, c); err != nil {
+			return err
+		}
+	}
+	return e.removeEmpty(ctx, p)
+}
+
+// sweep removes what no record names: root file systems, anonymous volumes, and
+// directories of pods that a crash or a reboot has left.
+func (e *Engine) sweep(ctx context.Context) error {
+	pods, used := e.inUse()
+	keep := func(id string) bool {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		return e.containers[id] != nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, undo.Timeout)
+	defer cancel()
+	return errors.Join(
+		e.d.Images.Sweep(ctx, keep),
+		sweepDir(filepath.Join(e.d.LibDir, "volumes"), func(dir string) bool { return used[dir] }),
+		sweepDir(filepath.Join(e.d.LibDir, "logs"), func(dir string) bool { return pods[filepath.Base(dir)] }),
+		sweepDir(filepath.Join(e.d.RunDir, "pods"), func(dir string) bool { return pods[filepath.Base(dir)] }),
+	)
+}
+
+// inUse returns the pods there are and the anonymous volumes of their containers.
+func (e *Engine) inUse() (pods, volumes map[string]bool) {
+	pods, volumes = map[string]bool{}, map[string]bool{}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for id := range e.pods {
+		pods[id] = true
+	}
+	for _, c := range e.containers {
+		for _, dir := range c.record().Anonymous {
+			volumes[dir] = true
+		}
+	}
+	return pods, volumes
+}
+
+// sweepDir removes entries that carry an ID as name and are not kept; others are
+// somebody's.
+func sweepDir(dir string, keep func(path string) bool) error {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		return fmt.Errorf("sweep: %w", err)
+	}
+	var errs []error
+	for _, d := range entries {
+		path := filepath.Join(dir, d.Name())
+		if isID(d.Name()) && !keep(path) {
+			errs = append(errs, os.RemoveAll(path))
+		}
+	}
+	return errors.Join(errs...)
+}
+

@@ -1,0 +1,98 @@
+package pod
+
+import (
+	"time"
+
+	"carob/internal/lifecycle"
+	"carob/internal/spec"
+)
+
+// Docker's back-off: the first restart comes after 100 ms, each further one after
+// twice as long up to a minute; a process that ran for 10 s begins anew.
+const (
+	firstDelay  = 100 * time.Millisecond
+	longestWait = time.Minute
+	goodRun     = 10 * time.Second
+)
+
+// nextDelay is the delay before the next restart, given the one before the last and
+// how long the process ran.
+func nextDelay(last, ran time.Duration) time.Duration {
+	if last == 0 || ran >= goodRun {
+		return firstDelay
+	}
+	return min(2*last, longestWait)
+}
+
+// restartDue decides whether an exited container is started again. Stopped ones are
+// not: always and unless-stopped differ in Docker only after a restart of its
+// daemon, which for carob is no event in a container's life.
+func restartDue(rec *containerRecord) bool {
+	if rec.Stopped || rec.Removing || rec.Status.State != lifecycle.ContainerExited {
+		return false
+	}
+	r := rec.Status.Spec.Restart
+	switch r.Policy {
+	case spec.RestartAlways, spec.RestartUnlessStopped:
+		return true
+	case spec.RestartOnFailure:
+		return rec.Status.ExitCode != 0 && (r.MaxRetries == 0 || rec.Status.RestartCount < r.MaxRetries)
+	}
+	return false
+}
+
+// scheduleRestart sets the timer of c's restart if one is due. A pod that is not
+// solo restarts nothing once its sandbox is gone.
+func (e *Engine) scheduleRestart(c *container) bool {
+	if !c.pod.spec.Solo && c.pod.view.load().status.State != lifecycle.PodReady {
+		return false
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !restartDue(&c.rec) {
+		return false
+	}
+	s := &c.rec.Status
+	c.backoff = nextDelay(c.backoff, s.FinishedAt.Sub(s.StartedAt))
+	if c.pending != nil {
+		c.pending.Stop()
+	}
+	var timer *time.Timer
+	timer = e.after(c.backoff, func() { e.restart(c, timer) })
+	c.pending = timer
+	return true
+}
+
+// restart is the timer's end. Whoever stopped, removed or started the container in
+// the meantime has taken the timer away.
+func (e *Engine) restart(c *container, timer *time.Timer) {
+	ctx, end, err := c.pod.begin(e.ctx, c)
+	if err != nil {
+		return
+	}
+	c.mu.Lock()
+	due := c.pending == timer && restartDue(&c.rec)
+	if due {
+		c.pending = nil
+	}
+	c.mu.Unlock()
+	if !due {
+		end()
+		return
+	}
+	err = e.start(ctx, c, startOptions{})
+	end()
+	if err != nil && e.ctx.Err() == nil {
+		e.d.Log.Warn("restart", "container", c.id, "cause", err)
+		e.settle(c) // counts as one more failed run
+	}
+}
+
+func (c *container) cancelRestart() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.pending != nil {
+		c.pending.Stop()
+		c.pending = nil
+	}
+}

@@ -1,0 +1,84 @@
+package pod
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"carob/internal/fault"
+	"carob/internal/lifecycle"
+	"carob/internal/spec"
+	"carob/internal/status"
+	"carob/internal/undo"
+)
+
+// CreateSolo makes a pod around a single container, and that container, or nothing.
+// The container's name is unique among solo containers; the pod has it too. Nothing
+// runs yet: a solo pod's sandbox comes and goes with the container's process, so
+// that a created or exited container holds no namespaces.
+func (e *Engine) CreateSolo(ctx context.Context, p spec.Pod, c spec.Container) (status.Container, error) {
+	p.Solo = true
+	if c.Name == "" {
+		c.Name = p.Name
+	}
+	p.Name = c.Name
+	if err := errors.Join(checkPod(&p), checkContainer(&c)); err != nil {
+		return status.Container{}, err
+	}
+	type pair struct {
+		pod       spec.Pod
+		container spec.Container
+	}
+	r, err := e.attempt(ctx, request{
+		key:     strings.Join([]string{"solo", c.Name, anonymous(c.Name)}, "\n"),
+		want:    pair{p, c},
+		title:   "container " + c.Name,
+		run:     func(ctx context.Context) (any, error) { return e.createSolo(ctx, p, c) },
+		exists:  func(r any) bool { return !r.(*container).view.load().gone },
+		discard: func(r any) { e.discardContainer(r.(*container)) },
+	})
+	if err != nil {
+		return status.Container{}, err
+	}
+	return r.(*container).snapshot(), nil
+}
+
+func (e *Engine) createSolo(ctx context.Context, s spec.Pod, c spec.Container) (_ *container, err error) {
+	p, err := e.admitSolo(s)
+	if err != nil {
+		return nil, err
+	}
+	var u undo.Stack
+	defer u.OnError(ctx, &err)
+	u.Push("name", func(context.Context) error { e.dismissPod(p); return nil })
+	ctx, end, err := p.begin(ctx, nil)
+	if err != nil {
+		return nil, err
+	}
+	defer end()
+	if err := e.layPod(ctx, p, &u); err != nil {
+		return nil, err
+	}
+	c.Name = p.name
+	made, err := e.create(ctx, p, c, &u)
+	if err != nil {
+		return nil, err
+	}
+	return made, nil
+}
+
+func (e *Engine) admitSolo(s spec.Pod) (*pod, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if s.Name == "" {
+		s.Name = freeName(func(n string) bool { return e.podNamedLocked(s, n) != nil })
+	}
+	if p := e.podNamedLocked(s, s.Name); p != nil {
+		for id, c := range p.containers {
+			return nil, fault.New(fault.Exists, fmt.Sprintf("container %s: the name belongs to container %.12s (%s); remove that or choose another name", s.Name, id, c.view.load().status.State))
+		}
+		return nil, fault.New(fault.Exists, fmt.Sprintf("container %s: the name belongs to pod %.12s (%s)", s.Name, p.id, lifecycle.PodCreated))
+	}
+	return e.registerPodLocked(s)
+}

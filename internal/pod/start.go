@@ -1,0 +1,396 @@
+package pod
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"carob/internal/fault"
+	"carob/internal/lifecycle"
+	"carob/internal/plan/ident"
+	"carob/internal/plan/oci"
+	"carob/internal/spec"
+	"carob/internal/status"
+	"carob/internal/undo"
+)
+
+// Docker's exit codes for a container whose process never was.
+const (
+	codeCannotStart   = 125
+	codeNotExecutable = 126
+	codeNoCommand     = 127
+)
+
+// StartError is a start that did not succeed, with the exit code that `run` ends
+// with: 127 for a missing command, 126 for one that is not executable, else 125.
+type StartError struct {
+	Code int
+	Err  error
+}
+
+// Error is the cause's text.
+func (s *StartError) Error() string { return s.Err.Error() }
+
+// Unwrap returns the cause.
+func (s *StartError) Unwrap() error { return s.Err }
+
+// StartContainer starts a created or exited container and attaches io before its
+// process can write. When it returns nil the process has been executed. Every
+// failure of the start itself is a *StartError; the container then stays created
+// or exited, with Reason "StartError", and can be started again; one that is
+// removed automatically goes.
+func (e *Engine) StartContainer(ctx context.Context, ref string, io Streams) error {
+	c, err := e.findContainer(ref)
+	if err != nil {
+		return err
+	}
+	op, end, err := c.pod.begin(ctx, c)
+	if err != nil {
+		return err
+	}
+	c.cancelRestart()
+	c.mu.Lock()
+	c.backoff = 0
+	c.mu.Unlock()
+	err = e.start(op, c, startOptions{streams: io, fresh: true})
+	var failed *StartError
+	if errors.As(err, &failed) && c.record().Status.Spec.AutoRemove {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undo.Timeout)
+		defer cancel()
+		err = errors.Join(err, e.remove(ctx, c))
+	}
+	end()
+	return err
+}
+
+type startOptions struct {
+	streams Streams
+	// fresh is a start that somebody asked for: it begins a new count of restarts.
+	fresh bool
+}
+
+// start starts c. The caller holds the pod's lock.
+func (e *Engine) start(ctx context.Context, c *container, o startOptions) error {
+	if err := e.mayStart(ctx, c); err != nil {
+		return err
+	}
+	ended := c.record().Status.FinishedAt
+	err := c.change(func(r *containerRecord) error {
+		r.Starting, r.Forgotten, r.Since = true, false, time.Now()
+		r.Stopped = o.fresh // until it runs: a failed start by hand is not repeated
+		if o.fresh {
+			r.Status.RestartCount = 0
+		} else {
+			r.Status.RestartCount++
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	var u undo.Stack
+	pid, err := e.launch(ctx, c, o.streams, &u)
+	if err == nil {
+		err = c.started(pid)
+		if err != nil {
+			u.Push("process", func(ctx context.Context) error { return e.endLaunched(ctx, c) })
+		}
+	}
+	if err != nil {
+		return e.startFailed(ctx, c, errors.Join(err, u.Unwind(ctx)), ended)
+	}
+	c.event("start", nil)
+	c.settleParked()
+	return nil
+}
+
+// mayStart checks both state tables and that the sandbox remembers no earlier
+// process of the container.
+func (e *Engine) mayStart(ctx context.Context, c *container) error {
+	if c.view.load().gone {
+		return notFound("container", c.title())
+	}
+	if _, err := lifecycle.NextContainer(c.view.load().status.State, lifecycle.Start); err != nil {
+		return fmt.Errorf("container %s: %w", c.title(), err)
+	}
+	p := c.pod.view.load()
+	if !c.pod.spec.Solo && p.status.State != lifecycle.PodReady {
+		return c.fault(fault.Conflict, fmt.Sprintf("its pod is %s", p.status.State))
+	}
+	return e.forget(ctx, c)
+}
+
+// started makes the record of a process that runs. An end that came while it was
+// being started is parked until then.
+func (c *container) started(pid int) error {
+	return c.change(func(r *containerRecord) error {
+		r.Starting, r.Stopped = false, false
+		s := &r.Status
+		s.Pid, s.Paused = pid, false
+		s.StartedAt, s.FinishedAt = time.Now(), time.Time{}
+		s.ExitCode, s.Reason, s.Message, s.OOMKilled = 0, "", "", false
+		return r.move(lifecycle.Start)
+	})
+}
+
+func (c *container) settleParked() {
+	c.mu.Lock()
+	exit := c.parked
+	c.parked = nil
+	c.mu.Unlock()
+	if exit != nil {
+		c.e.containerExited(c, *exit)
+	}
+}
+
+// launch does what the machine must do: sandbox (of a solo pod) and root file
+// system at the same time, then the process.
+func (e *Engine) launch(ctx context.Context, c *container, io Streams, u *undo.Stack) (int, error) {
+	rec := c.record()
+	var root *os.File
+	mount := func() (err error) {
+		root, err = e.d.Roots.MountRoot(ctx, rec.Rootfs, c.pod.view.load().status.UserMapping)
+		return err
+	}
+	c.step.set("root file system: mount")
+	if c.pod.spec.Solo && c.pod.view.load().status.State != lifecycle.PodReady {
+		errs := parallel(mount, func() error { return e.wake(ctx, c.pod, u) })
+		if err := errors.Join(errs...); err != nil {
+			e.letGo(root)
+			return 0, err
+		}
+	} else if err := mount(); err != nil {
+		return 0, err
+	}
+	pid, err := e.execute(ctx, c, root, io)
+	if err != nil {
+		e.letGo(root) // an overlay's end syncs, 1–3 ms
+		return 0, err
+	}
+	_ = root.Close() // the container holds it now
+	return pid, nil
+}
+
+// letGo closes a mount's last reference beside the caller's way.
+func (e *Engine) letGo(root *os.File) {
+	if root != nil && !e.spawn(func() { _ = root.Close() }) {
+		_ = root.Close()
+	}
+}
+
+func (e *Engine) execute(ctx context.Context, c *container, root *os.File, io Streams) (int, error) {
+	c.step.set("user: look up")
+	rec := c.record()
+	id, err := e.identity(root, userOf(rec), rec.Status.Spec.Groups)
+	if err != nil {
+		return 0, err
+	}
+	join, err := e.joins(rec)
+	if err != nil {
+		return 0, err
+	}
+	rec.Identity = id
+	world, err := oci.Container(e.request(c, rec))
+	if err != nil {
+		return 0, err
+	}
+	c.mu.Lock()
+	c.rec.Identity, c.world = id, world
+	c.mu.Unlock()
+	s := &rec.Status.Spec
+	c.step.set("process: start")
+	pid, err := e.d.Processes.Start(ctx, Process{
+		PodID: c.pod.id, ID: c.id, Spec: world, Rootfs: root, Join: join, IDs: c.pod.view.load().status.UserMapping,
+		Cgroup: rec.Status.Cgroup, LogPath: rec.Status.LogPath,
+		Stdin: s.Stdin, StdinOnce: s.StdinOnce, Init: s.Init, Streams: io,
+	})
+	return pid, commandFault(err)
+}
+
+// commandFault gives a refused execve Docker's exit code.
+func commandFault(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case fault.Is(err, fault.NotFound):
+		if !strings.Contains(err.Error(), "command not found") {
+			err = fmt.Errorf("command not found: %w", err)
+		}
+		return &StartError{codeNoCommand, err}
+	case fault.Is(err, fault.Denied):
+		return &StartError{codeNotExecutable, err}
+	}
+	return err
+}
+
+// startFailed records why and returns the *StartError. A solo pod whose sandbox has
+// been undone stays at rest.
+func (e *Engine) startFailed(ctx context.Context, c *container, err error, ended time.Time) error {
+	code := codeCannotStart
+	var refused *StartError
+	if errors.As(err, &refused) {
+		code = refused.Code
+	}
+	if e := context.Cause(ctx); e != nil && !errors.Is(err, e) {
+		err = fmt.Errorf("%w (%w)", err, e)
+	}
+	failed := &StartError{code, fmt.Errorf("container %s: start: %w", c.title(), err)}
+	c.mu.Lock()
+	c.parked, c.world = nil, nil
+	c.mu.Unlock()
+	note := c.note(func(r *containerRecord) error {
+		r.Starting, r.Forgotten = false, true
+		s := &r.Status
+		s.ExitCode, s.Reason, s.Message, s.FinishedAt = code, "StartError", err.Error(), ended
+		return nil
+	})
+	if note != nil {
+		failed.Err = errors.Join(failed.Err, note)
+	}
+	return failed
+}
+
+// endLaunched takes back a process whose start could not be recorded.
+func (e *Engine) endLaunched(ctx context.Context, c *container) error {
+	return errors.Join(e.d.Processes.KillExec(ctx, c.pod.id, c.id), e.d.Groups.KillGroup(ctx, c.record().Status.Cgroup), e.d.Processes.Forget(ctx, c.pod.id, c.id))
+}
+
+// forget lets the sandbox drop the record of c's last process, once.
+func (e *Engine) forget(ctx context.Context, c *container) error {
+	rec := c.record()
+	if rec.Status.State != lifecycle.ContainerExited || rec.Forgotten {
+		return nil
+	}
+	if c.pod.view.load().status.State == lifecycle.PodReady {
+		if err := e.d.Processes.Forget(ctx, c.pod.id, c.id); err != nil && !fault.Is(err, fault.NotFound) {
+			return fmt.Errorf("container %s: forget the ended process: %w", c.title(), err)
+		}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.rec.Forgotten = true // repeating it after a crash is harmless: no record
+	return nil
+}
+
+func userOf(rec containerRecord) string {
+	if u := rec.Status.Spec.User; u != "" {
+		return u
+	}
+	return rec.Image.User
+}
+
+// identity resolves a user in the files of a root file system, which are opened
+// only when they can matter: "uid:gid" without names needs none.
+func (e *Engine) identity(root *os.File, user string, groups []string) (ident.Identity, error) {
+	uid, gid, both := strings.Cut(user, ":")
+	if both && digits(uid) && digits(gid) && allDigits(groups) {
+		return ident.Lookup(user, groups, nil, nil)
+	}
+	passwd, err := e.d.Roots.OpenFile(root, "/etc/passwd")
+	if err != nil && !fault.Is(err, fault.NotFound) {
+		return ident.Identity{}, fmt.Errorf("user %.80s: /etc/passwd: %w", user, err)
+	}
+	defer closeFile(passwd)
+	group, err := e.d.Roots.OpenFile(root, "/etc/group")
+	if err != nil && !fault.Is(err, fault.NotFound) {
+		return ident.Identity{}, fmt.Errorf("user %.80s: /etc/group: %w", user, err)
+	}
+	defer closeFile(group)
+	return ident.Lookup(user, groups, reader(passwd), reader(group))
+}
+
+// reader is f, or a nil interface without one.
+func reader(f *os.File) io.Reader {
+	if f == nil {
+		return nil
+	}
+	return f
+}
+
+func closeFile(f *os.File) {
+	if f != nil {
+		_ = f.Close()
+	}
+}
+
+func digits(s string) bool { return s != "" && strings.Trim(s, "0123456789") == "" }
+
+func allDigits(words []string) bool {
+	for _, w := range words {
+		if !digits(w) {
+			return false
+		}
+	}
+	return true
+}
+
+// request is what the container's OCI specification is planned from.
+func (e *Engine) request(c *container, rec containerRecord) oci.Request {
+	joined := make(map[string]bool, len(rec.Peers))
+	for kind := range rec.Peers {
+		joined[kind] = true
+	}
+	hostname := rec.Status.Spec.Hostname
+	if hostname == "" {
+		hostname = c.pod.hostname()
+	}
+	return oci.Request{
+		Pod: &c.pod.spec, Container: &rec.Status.Spec, Image: rec.Image, Facts: e.d.Facts,
+		Namespaces: rec.Namespaces, Identity: rec.Identity, IDs: c.pod.view.load().status.UserMapping,
+		Hostname: hostname, Files: c.pod.files(rec.Status.Spec), Volumes: rec.Volumes,
+		Cgroup: rec.Status.Cgroup, Joined: joined,
+	}
+}
+
+// joins returns kind → pid of the namespaces that are neither fresh nor the
+// sandbox's: other containers', or the host's, which this process lives in.
+func (e *Engine) joins(rec containerRecord) (map[string]int, error) {
+	join, err := e.pidsOf(rec.Peers)
+	if err != nil {
+		return nil, err
+	}
+	for _, kind := range spec.Kinds() {
+		if kind != "cgroup" && rec.Namespaces.Mode(kind) == spec.Host {
+			join[kind] = os.Getpid()
+		}
+	}
+	return join, nil
+}
+
+// spec returns what the container's process was made from, planning it anew after a
+// restart of the daemon.
+func (c *container) spec() (*specs.Spec, error) {
+	c.mu.Lock()
+	world, rec := c.world, c.rec
+	c.mu.Unlock()
+	if world != nil {
+		return world, nil
+	}
+	world, err := oci.Container(c.e.request(c, rec))
+	if err != nil {
+		return nil, fmt.Errorf("container %s: %w", c.title(), err)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.world == nil {
+		c.world = world
+	}
+	return c.world, nil
+}
+
+// exitReason is the word of status.Container.Reason.
+func exitReason(x status.Exit) string {
+	switch {
+	case x.OOMKilled:
+		return "OOMKilled"
+	case x.Code == 0:
+		return "Completed"
+	}
+	return "Error"
+}

@@ -1,0 +1,309 @@
+package pod
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"sync"
+	"time"
+
+	v1 "github.com/opencontainers/image-spec/specs-go/v1"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"carob/internal/fault"
+	"carob/internal/image"
+	"carob/internal/lifecycle"
+	"carob/internal/plan/ident"
+	"carob/internal/spec"
+	"carob/internal/status"
+)
+
+// The kinds of records in the Store.
+const (
+	podKind       = "pod"
+	containerKind = "container"
+)
+
+// podRecord is what is stored of a pod.
+type podRecord struct {
+	Status status.Pod `json:"status"`
+	// Namespaces are the effective modes; Peers are the containers, by ID, that
+	// kinds are taken from.
+	Namespaces spec.Namespaces   `json:"namespaces"`
+	Peers      map[string]string `json:"peers,omitempty"`
+	// Since is when the present sandbox was asked for, zero while there is none. It
+	// is written before the sandbox is made.
+	Since time.Time `json:"since,omitzero"`
+	// Removing is written before a removal begins; Recover completes it.
+	Removing bool `json:"removing,omitempty"`
+}
+
+// containerRecord is what is stored of a container.
+type containerRecord struct {
+	Status     status.Container  `json:"status"`
+	Image      v1.ImageConfig    `json:"image"`
+	Rootfs     image.Rootfs      `json:"rootfs"`
+	Namespaces spec.Namespaces   `json:"namespaces"`
+	Peers      map[string]string `json:"peers,omitempty"`
+	// Volumes is mount target → directory; Anonymous are the directories among them
+	// that go with the container.
+	Volumes   map[string]string `json:"volumes,omitempty"`
+	Anonymous []string          `json:"anonymous,omitempty"`
+	Identity  ident.Identity    `json:"identity,omitzero"`
+	// Creating is written first and cleared when the container is complete;
+	// Starting is set while a start is under way; Removing as for a pod.
+	Creating bool `json:"creating,omitempty"`
+	Starting bool `json:"starting,omitempty"`
+	Removing bool `json:"removing,omitempty"`
+	// Stopped says that somebody asked for the end: no restart.
+	Stopped bool `json:"stopped,omitempty"`
+	// Forgotten says that the sandbox has no record of the ended process any more.
+	Forgotten bool `json:"forgotten,omitempty"`
+	// Since is when the present or last process was asked for.
+	Since time.Time `json:"since,omitzero"`
+}
+
+type podView struct {
+	status status.Pod
+	gone   bool
+}
+
+// pod is one pod. What never changes stands first.
+type pod struct {
+	e               *Engine
+	id              string
+	name, namespace string
+	spec            spec.Pod
+	dir             string
+
+	view cell[podView]
+	step progress
+
+	// op is the pod's lock: whoever has put a value in changes the pod.
+	op chan struct{}
+
+	// containers is guarded by Engine.mu.
+	containers map[string]*container
+
+	// mu guards what follows, and the order of records and views. It is a leaf.
+	mu  sync.Mutex
+	rec podRecord
+	// interrupt cancels the operation that holds op; owner is the container it is
+	// about, nil for the pod. stopping counts those who want no operation to begin.
+	interrupt context.CancelCauseFunc
+	owner     *container
+	stopping  int
+	// exits waits for the one goroutine that handles them in order.
+	exits    []ProcessExit
+	draining bool
+}
+
+type containerView struct {
+	status status.Container
+	// exits counts the processes that have ended; last is the latest end.
+	exits int
+	last  status.Exit
+	gone  bool
+	// starting is true while the first process is being made.
+	starting bool
+}
+
+// container is one container. What never changes stands first.
+type container struct {
+	e    *Engine
+	pod  *pod
+	id   string
+	name string
+
+	view cell[containerView]
+	step progress
+
+	// mu guards what follows, and the order of records and views. It is a leaf.
+	mu  sync.Mutex
+	rec containerRecord
+	// parked is an end that came while Start had not yet returned.
+	parked *status.Exit
+	// world is what the running process was made from; nil after a restart of the
+	// daemon until somebody asks.
+	world *specs.Spec
+	// pending is the timer of a restart that is due, and backoff its delay.
+	pending *time.Timer
+	backoff time.Duration
+}
+
+func (e *Engine) newPod(rec podRecord) *pod {
+	p := &pod{
+		e: e, id: rec.Status.ID, name: rec.Status.Name, namespace: rec.Status.Namespace, spec: rec.Status.Spec,
+		dir: filepath.Join(e.d.RunDir, "pods", rec.Status.ID), op: make(chan struct{}, 1),
+		containers: map[string]*container{}, rec: rec,
+	}
+	p.step.tell = func(name string) { p.event("step", map[string]string{"step": name}) }
+	p.view.publish(podView{status: rec.Status})
+	return p
+}
+
+func (e *Engine) newContainer(p *pod, rec containerRecord) *container {
+	c := &container{e: e, pod: p, id: rec.Status.ID, name: rec.Status.Name, rec: rec}
+	c.step.tell = func(name string) { c.event("step", map[string]string{"step": name}) }
+	c.view.publish(containerView{status: rec.Status})
+	return c
+}
+
+func (p *pod) title() string {
+	if p.spec.Solo || p.namespace == defaultNamespace {
+		return p.name
+	}
+	return p.namespace + "/" + p.name
+}
+
+func (c *container) title() string {
+	if c.pod.spec.Solo {
+		return c.name
+	}
+	return c.pod.title() + "/" + c.name
+}
+
+func (p *pod) fault(kind fault.Kind, text string) error {
+	return fault.New(kind, "pod "+p.title()+": "+text)
+}
+
+func (c *container) fault(kind fault.Kind, text string) error {
+	return fault.New(kind, "container "+c.title()+": "+text)
+}
+
+// snapshot is the pod as a reader sees it.
+func (p *pod) snapshot() status.Pod {
+	st := p.view.load().status
+	st.Step, st.StepSince = p.step.load()
+	return st
+}
+
+// snapshot is the container as a reader sees it.
+func (c *container) snapshot() status.Container {
+	st := c.view.load().status
+	st.Step, st.StepSince = c.step.load()
+	return st
+}
+
+func (p *pod) record() podRecord {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.rec
+}
+
+func (c *container) record() containerRecord {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.rec
+}
+
+// errUnchanged lets a change end without one.
+var errUnchanged = errors.New("nothing to change")
+
+// change edits a copy of the record, stores it and publishes it. An error of edit
+// or of the store leaves everything as it was.
+func (p *pod) change(edit func(*podRecord) error) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	next := p.rec
+	if err := edit(&next); err != nil {
+		return err
+	}
+	if err := p.e.d.Store.Put(podKind, p.id, next); err != nil {
+		return fmt.Errorf("pod %s: record: %w", p.title(), err)
+	}
+	p.publishLocked(next)
+	return nil
+}
+
+// note is change for what has already happened: the new state is published even
+// when it could not be stored, and that error is returned.
+func (p *pod) note(edit func(*podRecord) error) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	next := p.rec
+	if err := edit(&next); err != nil {
+		return err
+	}
+	err := p.e.d.Store.Put(podKind, p.id, next)
+	p.publishLocked(next)
+	if err != nil {
+		return fmt.Errorf("pod %s: record: %w", p.title(), err)
+	}
+	return nil
+}
+
+func (p *pod) publishLocked(next podRecord) {
+	p.rec = next
+	v := *p.view.load()
+	v.status = next.Status
+	p.view.publish(v)
+}
+
+// change edits a copy of the record, stores it and publishes it. An error of edit
+// or of the store leaves everything as it was.
+func (c *container) change(edit func(*containerRecord) error) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	next := c.rec
+	if err := edit(&next); err != nil {
+		return err
+	}
+	if err := c.putLocked(next); err != nil {
+		return err
+	}
+	c.publishLocked(next, nil)
+	return nil
+}
+
+// note is change for what has already happened: see pod.note.
+func (c *container) note(edit func(*containerRecord) error) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	next := c.rec
+	if err := edit(&next); err != nil {
+		return err
+	}
+	err := c.putLocked(next)
+	c.publishLocked(next, nil)
+	return err
+}
+
+func (c *container) putLocked(next containerRecord) error {
+	if err := c.e.d.Store.Put(containerKind, c.id, next); err != nil {
+		return fmt.Errorf("container %s: record: %w", c.title(), err)
+	}
+	return nil
+}
+
+// publishLocked shows a record to readers; ended is given when a process has.
+func (c *container) publishLocked(next containerRecord, ended *status.Exit) {
+	c.rec = next
+	v := *c.view.load()
+	v.status = next.Status
+	v.starting = next.Starting
+	if ended != nil {
+		v.exits++
+		v.last = *ended
+	}
+	c.view.publish(v)
+}
+
+func (r *podRecord) move(ev lifecycle.Event) error {
+	next, err := lifecycle.NextPod(r.Status.State, ev)
+	if err != nil {
+		return fmt.Errorf("pod %s: %w", r.Status.Name, err)
+	}
+	r.Status.State = next
+	return nil
+}
+
+func (r *containerRecord) move(ev lifecycle.Event) error {
+	next, err := lifecycle.NextContainer(r.Status.State, ev)
+	if err != nil {
+		return fmt.Errorf("container %s: %w", r.Status.Name, err)
+	}
+	r.Status.State = next
+	return nil
+}

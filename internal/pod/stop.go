@@ -1,0 +1,505 @@
+package pod
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"carob/internal/fault"
+	"carob/internal/lifecycle"
+	"carob/internal/plan/oci"
+	"carob/internal/undo"
+)
+
+const (
+	sigKill = 9
+	sigTerm = 15
+	// defaultGrace is Docker's and Kubernetes' time between SIGTERM and SIGKILL.
+	defaultGrace = 10 * time.Second
+	// killPatience is how long a killed process may take to be gone: what is longer is
+	// stuck in the kernel.
+	killPatience = 10 * time.Second
+)
+
+// stopSignal reads a stop signal; "" is SIGTERM.
+func stopSignal(s string) (int, error) {
+	if s == "" {
+		return sigTerm, nil
+	}
+	return oci.Signal(s)
+}
+
+// grace is how long a stop waits: what the caller says, else what was asked for.
+func grace(timeout *time.Duration, seconds *int) time.Duration {
+	switch {
+	case timeout != nil:
+		return max(*timeout, 0)
+	case seconds != nil:
+		return time.Duration(max(*seconds, 0)) * time.Second
+	}
+	return defaultGrace
+}
+
+// StopContainer asks the container's process to end with its stop signal, and kills
+// it when timeout has passed; nil is the container's own, 0 kills at once. It
+// returns when the process has ended, takes no lock and so never holds up another
+// call, and is idempotent. A restart that is due does not take place. An ID of
+// nobody is success, as the CRI wants it.
+func (e *Engine) StopContainer(ctx context.Context, ref string, timeout *time.Duration) error {
+	c, err := e.findContainer(ref)
+	if err != nil {
+		return goneIsDone(ref, err)
+	}
+	return e.stop(ctx, c, timeout)
+}
+
+// goneIsDone makes NotFound for a full ID a success: it was there once.
+func goneIsDone(ref string, err error) error {
+	if isID(ref) && fault.Is(err, fault.NotFound) {
+		return nil
+	}
+	return err
+}
+
+func (e *Engine) stop(ctx context.Context, c *container, timeout *time.Duration) error {
+	if err := c.want(true); err != nil {
+		return err
+	}
+	rec := c.record()
+	wait := grace(timeout, rec.Status.Spec.StopTimeout)
+	if c.view.load().starting {
+		if err := e.awaitStart(ctx, c, wait); err != nil {
+			return err
+		}
+	}
+	if c.view.load().status.State != lifecycle.ContainerRunning {
+		return nil
+	}
+	defer c.step.done()
+	if wait > 0 {
+		c.step.set("stop: asked to end")
+		if err := e.askToEnd(ctx, c, rec); err != nil {
+			return err
+		}
+		if ended, err := c.awaitEnd(ctx, wait); ended || err != nil {
+			return err
+		}
+	}
+	return e.kill(ctx, c)
+}
+
+// want records that somebody asked for the end, so that no restart follows, also
+// not by the next daemon.
+func (c *container) want(stopped bool) error {
+	c.cancelRestart()
+	err := c.change(func(r *containerRecord) error {
+		if r.Stopped == stopped || r.Status.State == lifecycle.ContainerCreated {
+			return errUnchanged
+		}
+		r.Stopped = stopped
+		return nil
+	})
+	if errors.Is(err, errUnchanged) {
+		return nil
+	}
+	return err
+}
+
+// awaitStart waits for a start under way, and interrupts it when that takes longer
+// than a stop may.
+func (e *Engine) awaitStart(ctx context.Context, c *container, wait time.Duration) error {
+	short, cancel := context.WithTimeout(ctx, wait)
+	defer cancel()
+	_, err := c.view.wait(short, func(v *containerView) bool { return !v.starting })
+	if err != nil && ctx.Err() == nil {
+		end, err := c.pod.seize(ctx, c)
+		if err != nil {
+			return err
+		}
+		end()
+	}
+	if ctx.Err() != nil {
+		return fault.Wrap(fault.Unavailable, "container "+c.title()+": stop: is being started", context.Cause(ctx))
+	}
+	return c.want(true)
+}
+
+// askToEnd sends the stop signal to a process that can receive it: a paused one is
+// continued first.
+func (e *Engine) askToEnd(ctx context.Context, c *container, rec containerRecord) error {
+	name := rec.Status.Spec.StopSignal
+	if name == "" {
+		name = rec.Image.StopSignal
+	}
+	sig, err := stopSignal(name)
+	if err != nil { // the image's word, which nobody checked
+		sig = sigTerm
+	}
+	if rec.Status.Paused {
+		if err := e.thaw(ctx, c); err != nil {
+			return err
+		}
+	}
+	err = e.d.Processes.Signal(ctx, c.pod.id, c.id, sig)
+	if err != nil && !fault.Is(err, fault.NotFound) {
+		return fmt.Errorf("container %s: stop: %w", c.title(), err)
+	}
+	return nil
+}
+
+func (c *container) awaitEnd(ctx context.Context, wait time.Duration) (ended bool, err error) {
+	short, cancel := context.WithTimeout(ctx, wait)
+	defer cancel()
+	exits := c.view.load().exits
+	_, err = c.view.wait(short, func(v *containerView) bool {
+		return v.exits > exits || v.gone || v.status.State != lifecycle.ContainerRunning
+	})
+	if err == nil {
+		return true, nil
+	}
+	if ctx.Err() != nil {
+		return false, fault.Wrap(fault.Unavailable, "container "+c.title()+": stop: waiting for its end", context.Cause(ctx))
+	}
+	return false, nil
+}
+
+// kill kills the container's process, and all others in its cgroup, and waits for
+// the end.
+func (e *Engine) kill(ctx context.Context, c *container) error {
+	c.step.set("stop: killed")
+	err := e.d.Processes.Signal(ctx, c.pod.id, c.id, sigKill)
+	if err != nil && !fault.Is(err, fault.NotFound) {
+		// The supervisor does not answer; the cgroup does not need it.
+		if err2 := e.d.Groups.KillGroup(ctx, c.record().Status.Cgroup); err2 != nil {
+			return fmt.Errorf("container %s: kill: %w", c.title(), errors.Join(err, err2))
+		}
+	}
+	if c.view.load().status.Paused {
+		if err := e.thaw(ctx, c); err != nil { // cgroup v1 delivers no SIGKILL to the frozen
+			return err
+		}
+	}
+	ended, err := c.awaitEnd(ctx, killPatience)
+	if !ended && err == nil {
+		err = c.fault(fault.Unavailable, fmt.Sprintf("kill: still there after %s, probably stuck in the kernel; try again", killPatience))
+	}
+	return err
+}
+
+// KillContainer sends a signal to the container's first process. It takes no lock.
+// SIGKILL and the container's stop signal count as a wish for its end: no restart.
+func (e *Engine) KillContainer(ctx context.Context, ref string, signal int) error {
+	c, err := e.findContainer(ref)
+	if err != nil {
+		return err
+	}
+	if signal < 1 || signal > 64 {
+		return c.fault(fault.Invalid, fmt.Sprintf("signal %d: not between 1 and 64", signal))
+	}
+	rec := c.record()
+	if st := c.view.load().status.State; st != lifecycle.ContainerRunning {
+		return c.fault(fault.Conflict, fmt.Sprintf("cannot kill while %s", st))
+	}
+	stop, err := stopSignal(rec.Status.Spec.StopSignal)
+	if signal == sigKill || err == nil && signal == stop {
+		if err := c.want(true); err != nil {
+			return err
+		}
+	}
+	if signal == sigKill && rec.Status.Paused {
+		defer func() { _ = e.thaw(ctx, c) }()
+	}
+	if err := e.d.Processes.Signal(ctx, c.pod.id, c.id, signal); err != nil {
+		return fmt.Errorf("container %s: kill: %w", c.title(), err)
+	}
+	c.event("kill", map[string]string{"signal": fmt.Sprint(signal)})
+	return nil
+}
+
+// PauseContainer freezes all processes of a running container.
+func (e *Engine) PauseContainer(ctx context.Context, ref string) error {
+	return e.setPaused(ctx, ref, true)
+}
+
+// UnpauseContainer lets a paused container go on.
+func (e *Engine) UnpauseContainer(ctx context.Context, ref string) error {
+	return e.setPaused(ctx, ref, false)
+}
+
+func (e *Engine) setPaused(ctx context.Context, ref string, paused bool) error {
+	c, err := e.findContainer(ref)
+	if err != nil {
+		return err
+	}
+	ctx, end, err := c.pod.begin(ctx, c)
+	if err != nil {
+		return err
+	}
+	defer end()
+	st := c.view.load().status
+	switch {
+	case st.State != lifecycle.ContainerRunning:
+		return c.fault(fault.Conflict, fmt.Sprintf("cannot be paused or continued while %s", st.State))
+	case st.Paused == paused && paused:
+		return c.fault(fault.Conflict, "is already paused")
+	case st.Paused == paused:
+		return c.fault(fault.Conflict, "is not paused")
+	case !paused:
+		return e.thaw(ctx, c)
+	}
+	c.step.set("cgroup: freeze")
+	if err := e.d.Groups.FreezeGroup(ctx, st.Cgroup, true); err != nil {
+		return fmt.Errorf("container %s: pause: %w", c.title(), err)
+	}
+	if err := c.markPaused(true); err != nil {
+		return errors.Join(err, e.d.Groups.FreezeGroup(context.WithoutCancel(ctx), st.Cgroup, false))
+	}
+	c.event("pause", nil)
+	return nil
+}
+
+func (e *Engine) thaw(ctx context.Context, c *container) error {
+	if err := e.d.Groups.FreezeGroup(ctx, c.record().Status.Cgroup, false); err != nil {
+		return fmt.Errorf("container %s: unpause: %w", c.title(), err)
+	}
+	if err := c.markPaused(false); err != nil {
+		return err
+	}
+	c.event("unpause", nil)
+	return nil
+}
+
+func (c *container) markPaused(paused bool) error {
+	return c.change(func(r *containerRecord) error {
+		r.Status.Paused = paused && r.Status.State == lifecycle.ContainerRunning
+		return nil
+	})
+}
+
+// StopPod stops a pod's containers, all at once, each as StopContainer does, then
+// disconnects the pod and ends its sandbox. What is being created or started in it
+// is interrupted. It is idempotent, also in its parts: after an error, repeat. An
+// ID of nobody is success.
+func (e *Engine) StopPod(ctx context.Context, ref string, timeout *time.Duration) error {
+	p, err := e.findPod(ref)
+	if err != nil {
+		return goneIsDone(ref, err)
+	}
+	return e.stopPod(ctx, p, timeout)
+}
+
+func (e *Engine) stopPod(ctx context.Context, p *pod, timeout *time.Duration) error {
+	end, err := p.seize(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		end()
+		for _, c := range e.containersOf(p) {
+			e.spawn(func() { e.settle(c) })
+		}
+	}()
+	if v := p.view.load(); v.gone || v.status.State == lifecycle.PodExited {
+		return nil
+	}
+	if timeout == nil {
+		d := grace(nil, p.spec.StopTimeout)
+		timeout = &d
+	}
+	p.step.set("containers: stop")
+	var stops []func() error
+	for _, c := range e.containersOf(p) {
+		stops = append(stops, func() error { return e.stop(ctx, c, timeout) })
+	}
+	if len(stops) > 0 {
+		if err := errors.Join(parallel(stops...)...); err != nil {
+			return err
+		}
+	}
+	if p.view.load().status.State == lifecycle.PodReady {
+		return e.rest(ctx, p)
+	}
+	err = p.note(func(r *podRecord) error { return r.exited() })
+	p.event("stop", nil)
+	return err
+}
+
+// RemovePod removes a stopped pod with its containers, and one whose sandbox never
+// came up; a ready one is a Conflict. Repeating it goes on where it failed. An ID
+// of nobody is success.
+func (e *Engine) RemovePod(ctx context.Context, ref string) error {
+	p, err := e.findPod(ref)
+	if err != nil {
+		return goneIsDone(ref, err)
+	}
+	return e.removePod(ctx, p)
+}
+
+func (e *Engine) removePod(ctx context.Context, p *pod) error {
+	if st := p.view.load().status.State; st == lifecycle.PodReady {
+		return fmt.Errorf("pod %s: %w; stop it first", p.title(), &lifecycle.TransitionError{Thing: "pod", From: string(st), Event: lifecycle.Remove})
+	}
+	end, err := p.seize(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer end()
+	if p.view.load().gone {
+		return nil
+	}
+	for _, c := range e.containersOf(p) {
+		if err := e.removeAlone(ctx, c); err != nil {
+			return err
+		}
+	}
+	return e.removeEmpty(ctx, p)
+}
+
+// removeEmpty removes a pod without containers. The caller holds the pod's lock.
+func (e *Engine) removeEmpty(ctx context.Context, p *pod) error {
+	if err := p.change(func(r *podRecord) error {
+		r.Removing = true
+		_, err := lifecycle.NextPod(r.Status.State, lifecycle.Remove)
+		return err
+	}); err != nil {
+		return fmt.Errorf("pod %s: %w", p.title(), err)
+	}
+	rec := p.record()
+	if !rec.Since.IsZero() { // half made, or half stopped
+		if err := e.dropSandbox(ctx, p); err != nil {
+			return err
+		}
+	}
+	if rec.Status.Cgroup != "" {
+		p.step.set("cgroup: remove")
+		if err := e.d.Groups.RemoveGroup(ctx, rec.Status.Cgroup); err != nil {
+			return fmt.Errorf("pod %s: cgroup: %w", p.title(), err)
+		}
+	}
+	p.step.set("files: remove")
+	if err := errors.Join(os.RemoveAll(p.dir), os.RemoveAll(p.logDir())); err != nil {
+		return fmt.Errorf("pod %s: %w", p.title(), err)
+	}
+	if err := e.d.Store.Delete(podKind, p.id); err != nil {
+		return fmt.Errorf("pod %s: record: %w", p.title(), err)
+	}
+	e.dismissPod(p)
+	p.event("remove", nil)
+	return nil
+}
+
+// RemoveOptions says how a container is removed.
+type RemoveOptions struct {
+	// Force kills a running container first.
+	Force bool
+	// Volumes is accepted for Docker's -v: anonymous volumes always go with their
+	// container, named ones never.
+	Volumes bool
+}
+
+// RemoveContainer removes a container that does not run; a solo pod goes with its
+// container. Repeating it goes on where it failed. An ID of nobody is success.
+func (e *Engine) RemoveContainer(ctx context.Context, ref string, o RemoveOptions) error {
+	c, err := e.findContainer(ref)
+	if err != nil {
+		return goneIsDone(ref, err)
+	}
+	if !o.Force && c.view.load().status.State == lifecycle.ContainerRunning {
+		return c.fault(fault.Conflict, "runs; stop it first, or use force")
+	}
+	var end func()
+	if o.Force {
+		now := time.Duration(0)
+		if err := e.stop(ctx, c, &now); err != nil {
+			return err
+		}
+		end, err = c.pod.seize(ctx, c)
+	} else {
+		ctx, end, err = c.pod.begin(ctx, c)
+	}
+	if err != nil {
+		if c.view.load().gone {
+			return nil
+		}
+		return err
+	}
+	defer end()
+	return e.remove(ctx, c)
+}
+
+// remove removes c, and its pod when that is solo. The caller holds the pod's lock.
+func (e *Engine) remove(ctx context.Context, c *container) error {
+	if c.view.load().gone {
+		return nil
+	}
+	if !c.pod.spec.Solo {
+		return e.removeAlone(ctx, c)
+	}
+	// The sandbox first: it is the parent of what is in the cgroup.
+	if _, err := lifecycle.NextContainer(c.view.load().status.State, lifecycle.Remove); err != nil {
+		return fmt.Errorf("container %s: %w", c.title(), err)
+	}
+	if err := e.rest(ctx, c.pod); err != nil {
+		return err
+	}
+	if err := e.removeAlone(ctx, c); err != nil {
+		return err
+	}
+	return e.removeEmpty(ctx, c.pod)
+}
+
+// removeAlone removes c and leaves its pod. Each step is idempotent; the record goes
+// last.
+func (e *Engine) removeAlone(ctx context.Context, c *container) error {
+	c.cancelRestart()
+	err := c.change(func(r *containerRecord) error {
+		r.Removing = true
+		_, err := lifecycle.NextContainer(r.Status.State, lifecycle.Remove)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("container %s: %w", c.title(), err)
+	}
+	defer c.step.done()
+	if err := e.forget(ctx, c); err != nil {
+		return err
+	}
+	rec := c.record()
+	c.step.set("cgroup: remove")
+	if err := e.removeGroup(ctx, rec.Status.Cgroup); err != nil {
+		return fmt.Errorf("container %s: cgroup: %w", c.title(), err)
+	}
+	c.step.set("root file system: remove")
+	if err := e.d.Images.RemoveRootfs(ctx, c.id); err != nil {
+		return fmt.Errorf("container %s: rootfs: %w", c.title(), err)
+	}
+	for _, dir := range rec.Anonymous {
+		c.step.set("volume: remove")
+		if err := os.RemoveAll(dir); err != nil {
+			return fmt.Errorf("container %s: volume: %w", c.title(), err)
+		}
+	}
+	e.removeLog(c)
+	if err := e.d.Store.Delete(containerKind, c.id); err != nil {
+		return fmt.Errorf("container %s: record: %w", c.title(), err)
+	}
+	e.dismissContainer(c)
+	c.event("remove", nil)
+	return nil
+}
+
+// removeGroup removes a cgroup, killing what was left in it: processes that moved
+// out of their session outlive the container's first only without a pid namespace.
+func (e *Engine) removeGroup(ctx context.Context, path string) error {
+	if e.d.Groups.RemoveGroup(ctx, path) == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, undo.Timeout)
+	defer cancel()
+	if err := e.d.Groups.KillGroup(ctx, path); err != nil {
+		return err
+	}
+	return e.d.Groups.RemoveGroup(ctx, path)
+}

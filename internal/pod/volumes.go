@@ -1,0 +1,163 @@
+package pod
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"carob/internal/fault"
+	"carob/internal/spec"
+	"carob/internal/undo"
+)
+
+// maxImageVolumes bounds what an image can make the host do.
+const maxImageVolumes = 64
+
+func (e *Engine) volumeDir(name string) string { return filepath.Join(e.d.LibDir, "volumes", name) }
+
+// imageVolumes returns the mount points that the image declares, checked and
+// without those that the container mounts itself. An image's configuration is an
+// attacker's input (CVE-2022-23648).
+func imageVolumes(declared map[string]struct{}, mounts []spec.Mount) ([]spec.Mount, error) {
+	if len(declared) > maxImageVolumes {
+		return nil, fault.New(fault.Invalid, fmt.Sprintf("image declares %d volumes, more than %d", len(declared), maxImageVolumes))
+	}
+	var out []spec.Mount
+	for _, target := range slices.Sorted(maps.Keys(declared)) {
+		clean := path.Clean(target)
+		if !path.IsAbs(target) || clean == "/" || len(target) > 1024 || strings.ContainsAny(target, "\x00\n") || slices.Contains(strings.Split(target, "/"), "..") {
+			return nil, fault.New(fault.Invalid, fmt.Sprintf("image volume %.80q: not an absolute path below the root", target))
+		}
+		for _, kernel := range []string{"/proc", "/sys", "/dev"} {
+			if clean == kernel || strings.HasPrefix(clean, kernel+"/") {
+				return nil, fault.New(fault.Invalid, fmt.Sprintf("image volume %.80q: hides a file system of the kernel's", target))
+			}
+		}
+		if !slices.ContainsFunc(slices.Concat(mounts, out), func(m spec.Mount) bool { return path.Clean(m.Target) == clean }) {
+			out = append(out, spec.Mount{Type: spec.Volume, Target: clean})
+		}
+	}
+	return out, nil
+}
+
+// prepareMounts makes the container's volumes and checks that the sources of its
+// binds are there, asking the file system in a goroutine of its own: a stat on a
+// dead network file system must not hold anybody.
+func (e *Engine) prepareMounts(ctx context.Context, c *container, rec *containerRecord, u *undo.Stack) error {
+	rec.Volumes = map[string]string{}
+	more, err := imageVolumes(rec.Image.Volumes, rec.Status.Spec.Mounts)
+	if err != nil {
+		return err
+	}
+	for _, m := range slices.Concat(rec.Status.Spec.Mounts, more) {
+		switch m.Type {
+		case spec.Bind:
+			c.step.set("mount " + m.Target + ": stat " + m.Source)
+			err = interruptibly(ctx, func() error { return bindSource(m, u) })
+		case spec.Volume:
+			err = e.volume(m, rec, u)
+		case spec.Tmpfs:
+		default:
+			err = fault.New(fault.Invalid, fmt.Sprintf("type %.20q unknown (bind, volume, tmpfs)", m.Type))
+		}
+		if err != nil {
+			return fmt.Errorf("mount %.200s: %w", m.Target, err)
+		}
+	}
+	return nil
+}
+
+// interruptibly runs f, which may block in the kernel, and stops waiting for it when
+// ctx ends. f's goroutine then ends when the kernel lets it go.
+func interruptibly(ctx context.Context, f func() error) error {
+	if ctx.Done() == nil {
+		return f()
+	}
+	done := make(chan error, 1)
+	go func() { done <- f() }()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+func bindSource(m spec.Mount, u *undo.Stack) error {
+	if !filepath.IsAbs(m.Source) {
+		return fault.New(fault.Invalid, fmt.Sprintf("source %.200q: not an absolute path", m.Source))
+	}
+	_, err := os.Stat(m.Source)
+	if !errors.Is(err, fs.ErrNotExist) || m.Create == "" {
+		return sourceFault(m, err)
+	}
+	switch m.Create {
+	case "dir":
+		err = os.MkdirAll(m.Source, 0o755)
+	case "file":
+		if err = os.MkdirAll(filepath.Dir(m.Source), 0o755); err == nil {
+			err = os.WriteFile(m.Source, nil, 0o644)
+		}
+	default:
+		return fault.New(fault.Invalid, fmt.Sprintf("create %.20q unknown (dir, file)", m.Create))
+	}
+	if err != nil {
+		return fmt.Errorf("source: %w", err)
+	}
+	u.Push("mount source", func(context.Context) error {
+		_ = os.Remove(m.Source) // whoever filled it meanwhile keeps it
+		return nil
+	})
+	return nil
+}
+
+func sourceFault(m spec.Mount, err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, fs.ErrNotExist):
+		return fault.New(fault.NotFound, "source "+m.Source+": no such file or directory (create it, or use a named volume)")
+	case errors.Is(err, fs.ErrPermission):
+		return fault.Wrap(fault.Denied, "source", err)
+	}
+	return fmt.Errorf("source: %w", err)
+}
+
+// volume makes a named volume, which stays until somebody removes it, or an
+// anonymous one, which goes with the container.
+func (e *Engine) volume(m spec.Mount, rec *containerRecord, u *undo.Stack) error {
+	name := m.Source
+	if name == "" {
+		name = newID()
+	} else if err := checkName("volume", name); err != nil {
+		return err
+	} else if isID(name) {
+		return fault.New(fault.Invalid, "volume name "+name+": 64 hexadecimal digits name anonymous volumes")
+	}
+	dir := e.volumeDir(name)
+	if err := os.MkdirAll(filepath.Dir(dir), 0o711); err != nil {
+		return fmt.Errorf("volume %s: %w", name, err)
+	}
+	err := os.Mkdir(dir, 0o755)
+	if err != nil && (!errors.Is(err, fs.ErrExist) || m.Source == "") {
+		return fmt.Errorf("volume %s: %w", name, err)
+	}
+	if m.Source == "" {
+		rec.Anonymous = append(slices.Clip(rec.Anonymous), dir)
+		u.Push("volume", func(context.Context) error { return os.RemoveAll(dir) })
+	} else if err == nil {
+		u.Push("volume", func(context.Context) error {
+			_ = os.Remove(dir) // only an empty one: somebody else may use it by now
+			return nil
+		})
+	}
+	rec.Volumes[path.Clean(m.Target)] = dir
+	return nil
+}

@@ -1,0 +1,65 @@
+package pod
+
+import (
+	"context"
+
+	"carob/internal/fault"
+	"carob/internal/lifecycle"
+	"carob/internal/status"
+)
+
+// WaitCondition is what WaitContainer waits for.
+type WaitCondition string
+
+// The conditions, Docker's.
+const (
+	// WaitExit is satisfied while the container does not run, at once for one that was
+	// never started; the answer is its last exit.
+	WaitExit WaitCondition = ""
+	// WaitNextExit is satisfied by the next exit after the call.
+	WaitNextExit WaitCondition = "next-exit"
+	// WaitRemoved is satisfied when the container has been removed.
+	WaitRemoved WaitCondition = "removed"
+)
+
+// WaitContainer waits for a condition and returns the latest exit. A container that
+// is removed while somebody waits for its exit ends the wait with what is known. It
+// takes no lock.
+func (e *Engine) WaitContainer(ctx context.Context, ref string, cond WaitCondition) (status.Exit, error) {
+	c, err := e.findContainer(ref)
+	if err != nil {
+		return status.Exit{}, err
+	}
+	var until func(*containerView) bool
+	switch cond {
+	case WaitExit:
+		until = func(v *containerView) bool {
+			return v.gone || v.status.State != lifecycle.ContainerRunning && !v.starting
+		}
+	case WaitNextExit:
+		before := c.view.load().exits
+		until = func(v *containerView) bool { return v.gone || v.exits > before }
+	case WaitRemoved:
+		until = func(v *containerView) bool { return v.gone }
+	default:
+		return status.Exit{}, fault.New(fault.Invalid, "wait condition \""+string(cond)+"\": unknown (next-exit, removed)")
+	}
+	ctx, cancel := e.withEngine(ctx)
+	defer cancel()
+	v, err := c.view.wait(ctx, until)
+	if err != nil {
+		return status.Exit{}, fault.Wrap(fault.Unavailable, "container "+c.title()+": wait", err)
+	}
+	if v.exits == 0 { // it ended in the time of an earlier daemon, or never ran
+		s := &v.status
+		return status.Exit{Code: s.ExitCode, OOMKilled: s.OOMKilled, At: s.FinishedAt}, nil
+	}
+	return v.last, nil
+}
+
+// withEngine is a ctx that also ends with the engine.
+func (e *Engine) withEngine(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	stop := context.AfterFunc(e.ctx, func() { cancel(errClosed) })
+	return ctx, func() { stop(); cancel(nil) }
+}
