@@ -1,0 +1,109 @@
+package oci
+
+import (
+	"strings"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"carob/internal/fault"
+	"carob/internal/plan/ident"
+	"carob/internal/spec"
+	"carob/internal/status"
+)
+
+// Builder plans containers and remembers the seccomp profiles it made on the way. It
+// may be used by many goroutines.
+type Builder struct {
+	profiles profiles
+}
+
+// New returns a Builder without memories.
+func New() *Builder { return &Builder{} }
+
+// Container plans a container with a Builder of its own; who plans many keeps one.
+func Container(r Request) (*specs.Spec, error) { return New().Container(r) }
+
+// planner is one request on its way to a plan.
+type planner struct {
+	r          *Request
+	c          *spec.Container
+	pod        *spec.Pod
+	privileged bool
+	mapped     bool // in a user namespace of its own
+}
+
+// Container plans a container. Errors are Invalid for a request that is wrong
+// anywhere and Unsupported for one that this host cannot serve; they name the field
+// or path.
+func (b *Builder) Container(r Request) (*specs.Spec, error) {
+	p := &planner{r: &r, c: r.Container, pod: r.Pod}
+	if p.pod == nil {
+		p.pod = &spec.Pod{}
+	}
+	p.privileged = p.c.Security.Privileged
+	p.mapped = r.IDs != (status.IDMapping{})
+	if err := checkHostname(r.Hostname); err != nil {
+		return nil, err
+	}
+	caps, err := ident.Capabilities(p.c.Security.CapAdd, p.c.Security.CapDrop, p.privileged)
+	if err != nil {
+		return nil, err
+	}
+	out := &specs.Spec{
+		Version: specs.Version,
+		Root:    &specs.Root{Path: "rootfs", Readonly: p.c.Security.ReadOnlyRootfs},
+	}
+	if r.Namespaces.UTS == spec.Own {
+		out.Hostname = r.Hostname
+	}
+	if out.Process, err = p.process(caps); err != nil {
+		return nil, err
+	}
+	if out.Mounts, err = p.mounts(); err != nil {
+		return nil, err
+	}
+	if out.Linux, err = p.linux(out.Mounts); err != nil {
+		return nil, err
+	}
+	out.Linux.Seccomp, err = b.seccomp(p, caps.Bounding)
+	return out, err
+}
+
+func (p *planner) linux(mounts []specs.Mount) (*specs.Linux, error) {
+	out := &specs.Linux{
+		UIDMappings:       p.idMappings(),
+		GIDMappings:       p.idMappings(),
+		CgroupsPath:       p.r.Cgroup,
+		Namespaces:        p.namespaces(),
+		RootfsPropagation: rootPropagation(mounts),
+	}
+	if !p.privileged && !p.c.Security.Unmasked {
+		out.MaskedPaths, out.ReadonlyPaths = p.maskedPaths(), readonlyPaths()
+	}
+	var err error
+	if out.Devices, err = p.devices(); err != nil {
+		return nil, err
+	}
+	if out.Resources, err = p.resources(); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// seccomp is the container's filter; nil is none.
+func (b *Builder) seccomp(p *planner, caps []string) (*specs.LinuxSeccomp, error) {
+	m := Machine{Arch: p.r.Facts.Arch, Kernel: p.r.Facts.Kernel, Caps: caps}
+	switch word := strings.TrimSpace(p.c.Security.Seccomp); {
+	case word == "unconfined":
+		return nil, nil
+	case word == "" || word == "default":
+		if p.privileged {
+			return nil, nil
+		}
+		return b.profiles.of("", m)
+	case word[0] == '{':
+		return b.profiles.of(p.c.Security.Seccomp, m) // untrimmed: errors count its lines
+	default:
+		return nil, fault.New(fault.Invalid, "seccomp \""+clip(word)+"\": neither default, unconfined nor a profile in JSON")
+	}
+}

@@ -1,0 +1,374 @@
+package oci
+
+import (
+	"fmt"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"carob/internal/fault"
+	"carob/internal/spec"
+)
+
+// What a mount of the plan says beyond the OCI's words; handlers resolve these.
+const (
+	// ShmSource as the source of a bind stands for the /dev/shm of the IPC namespace
+	// that the container joins: the sandbox's, or another container's.
+	ShmSource = "carob:shm"
+	// SubPathOption starts the option that names a path below the source. It is to be
+	// opened without leaving the source, because the container can change what lies
+	// there (CVE-2021-25741).
+	SubPathOption = "carob:subpath="
+	// CreateOption starts the option that asks for a missing source to be made:
+	// "dir" or "file".
+	CreateOption = "carob:create="
+)
+
+// defaultShmSize is Docker's and Kubernetes' size of /dev/shm in bytes.
+const defaultShmSize = 64 << 20
+
+// maxPath is the kernel's PATH_MAX without the final NUL.
+const maxPath = 4095
+
+// mounts returns every mount in the order in which they are made.
+func (p *planner) mounts() ([]specs.Mount, error) {
+	asked, err := p.askedMounts()
+	if err != nil {
+		return nil, err
+	}
+	taken := make(map[string]bool, len(asked))
+	for _, m := range asked {
+		taken[m.Destination] = true
+	}
+	files, err := p.fileMounts(taken)
+	if err != nil {
+		return nil, err
+	}
+	out := slices.DeleteFunc(p.kernelMounts(), func(m specs.Mount) bool {
+		// Who brings a /dev of his own brings what is in it.
+		return taken[m.Destination] || (taken["/dev"] && strings.HasPrefix(m.Destination, "/dev/"))
+	})
+	rest := append(files, asked...)
+	slices.SortStableFunc(rest, func(a, b specs.Mount) int {
+		return strings.Count(a.Destination, "/") - strings.Count(b.Destination, "/")
+	})
+	return append(out, rest...), nil
+}
+
+// kernelMounts are the kernel's own file systems.
+func (p *planner) kernelMounts() []specs.Mount {
+	sys, cgroup := "ro", "ro"
+	if p.privileged {
+		cgroup = "rw"
+		if !p.c.Security.ReadOnlyRootfs {
+			sys = "rw"
+		}
+	}
+	out := make([]specs.Mount, 0, 8+len(p.r.Files)+len(p.c.Mounts)+len(p.r.Volumes))
+	out = append(out,
+		specs.Mount{Destination: "/proc", Type: "proc", Source: "proc", Options: []string{"nosuid", "noexec", "nodev"}},
+		specs.Mount{Destination: "/dev", Type: "tmpfs", Source: "tmpfs", Options: []string{"nosuid", "strictatime", "mode=755", "size=65536k"}},
+		specs.Mount{Destination: "/dev/pts", Type: "devpts", Source: "devpts",
+			Options: []string{"nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"}},
+	)
+	out = append(out, p.ipcMounts()...)
+	return append(out,
+		specs.Mount{Destination: "/sys", Type: "sysfs", Source: "sysfs", Options: []string{"nosuid", "noexec", "nodev", sys}},
+		specs.Mount{Destination: "/sys/fs/cgroup", Type: "cgroup", Source: "cgroup", Options: []string{cgroup, "nosuid", "noexec", "nodev", "relatime"}},
+	)
+}
+
+func (p *planner) ipcMounts() []specs.Mount {
+	shm := specs.Mount{Destination: "/dev/shm", Type: "bind", Source: ShmSource,
+		Options: []string{"bind", "rw", "rprivate", "nosuid", "noexec", "nodev"}}
+	switch p.ipc() {
+	case spec.None:
+		return nil
+	case spec.Host:
+		shm.Source = "/dev/shm"
+	case spec.Own:
+		size := p.pod.ShmSize
+		if size <= 0 {
+			size = defaultShmSize
+		}
+		shm = specs.Mount{Destination: "/dev/shm", Type: "tmpfs", Source: "shm",
+			Options: []string{"nosuid", "noexec", "nodev", "mode=1777", "size=" + strconv.FormatInt(size, 10)}}
+	}
+	return []specs.Mount{shm,
+		{Destination: "/dev/mqueue", Type: "mqueue", Source: "mqueue", Options: []string{"nosuid", "noexec", "nodev"}}}
+}
+
+// ipc is whose IPC namespace it is in the end: a container in the pod's has the
+// host's when the pod has.
+func (p *planner) ipc() spec.Mode {
+	m := p.r.Namespaces.IPC
+	if m != spec.OfPod {
+		return m
+	}
+	switch of := p.pod.Namespaces.IPC; of {
+	case spec.Host, spec.None:
+		return of
+	}
+	return m
+}
+
+// fileMounts binds the files that carob itself writes, where the request does not
+// bring its own.
+func (p *planner) fileMounts(taken map[string]bool) ([]specs.Mount, error) {
+	out := make([]specs.Mount, 0, len(p.r.Files))
+	for target, source := range p.r.Files {
+		t, err := Target(target)
+		if err != nil {
+			return nil, err
+		}
+		if !taken[t] {
+			out = append(out, p.bind(t, source, []string{"rbind", readOnly(p.c.Security.ReadOnlyRootfs), "rprivate"}))
+		}
+	}
+	byTarget(out)
+	return out, nil
+}
+
+// askedMounts are the request's mounts, then the image's volumes that none of them
+// covers.
+func (p *planner) askedMounts() ([]specs.Mount, error) {
+	seen := make(map[string]bool, len(p.c.Mounts)+len(p.r.Volumes))
+	volumes, err := p.volumes()
+	if err != nil {
+		return nil, err
+	}
+	out := make([]specs.Mount, 0, len(p.c.Mounts)+len(volumes))
+	for i := range p.c.Mounts {
+		m := &p.c.Mounts[i]
+		target, err := Target(m.Target)
+		if err != nil {
+			return nil, err
+		}
+		if seen[target] {
+			return nil, fault.New(fault.Invalid, "mount "+clip(target)+": asked for twice")
+		}
+		seen[target] = true
+		planned, err := p.mount(m, target, volumes[target])
+		if err != nil {
+			return nil, fmt.Errorf("mount %s: %w", clip(target), err)
+		}
+		out = append(out, planned)
+	}
+	image := make([]specs.Mount, 0, len(volumes))
+	for target, source := range volumes {
+		if seen[target] {
+			continue
+		}
+		if !path.IsAbs(source) {
+			return nil, fault.New(fault.Invalid, "mount "+clip(target)+": source \""+clip(source)+"\" is not an absolute path")
+		}
+		image = append(image, p.bind(target, source, []string{"rbind", "rw", "rprivate"}))
+	}
+	byTarget(image)
+	return append(out, image...), nil
+}
+
+// volumes is Request.Volumes with clean targets.
+func (p *planner) volumes() (map[string]string, error) {
+	out := make(map[string]string, len(p.r.Volumes))
+	for target, source := range p.r.Volumes {
+		t, err := Target(target)
+		if err != nil {
+			return nil, err
+		}
+		if old, twice := out[t]; twice && old != source {
+			return nil, fault.New(fault.Invalid, "mount "+clip(t)+": two volumes")
+		}
+		out[t] = source
+	}
+	return out, nil
+}
+
+func byTarget(m []specs.Mount) {
+	slices.SortFunc(m, func(a, b specs.Mount) int { return strings.Compare(a.Destination, b.Destination) })
+}
+
+// mount plans one mount of the request.
+func (p *planner) mount(m *spec.Mount, target, volume string) (specs.Mount, error) {
+	switch m.Type {
+	case spec.Tmpfs:
+		return tmpfs(m, target)
+	case spec.Bind, spec.Volume:
+	default:
+		return specs.Mount{}, fault.New(fault.Invalid, "type \""+clip(string(m.Type))+"\" is none of bind, volume, tmpfs")
+	}
+	source := m.Source
+	if m.Type == spec.Volume {
+		if source = volume; source == "" {
+			return specs.Mount{}, fault.New(fault.Internal, "volume \""+clip(m.Source)+"\" has no directory")
+		}
+	}
+	if !path.IsAbs(source) || !plainPath(source) {
+		return specs.Mount{}, fault.New(fault.Invalid, "source \""+clip(source)+"\" is not an absolute path")
+	}
+	if m.Size != 0 || m.Mode != 0 {
+		return specs.Mount{}, fault.New(fault.Invalid, "size and mode are for tmpfs")
+	}
+	options, err := bindOptions(m)
+	if err != nil {
+		return specs.Mount{}, err
+	}
+	return p.bind(target, source, options), nil
+}
+
+// bind maps the owners of the files into the pod's user namespace, so that what
+// belongs to root on the host belongs to root in the pod.
+func (p *planner) bind(target, source string, options []string) specs.Mount {
+	return specs.Mount{Destination: target, Type: "bind", Source: source, Options: options, UIDMappings: p.idMappings(), GIDMappings: p.idMappings()}
+}
+
+func bindOptions(m *spec.Mount) ([]string, error) {
+	how := "rbind"
+	if m.NonRecursive {
+		how = "bind"
+	}
+	propagation := m.Propagation
+	switch propagation {
+	case "":
+		propagation = "rprivate"
+	case "private", "rprivate", "slave", "rslave", "shared", "rshared":
+	default:
+		return nil, fault.New(fault.Invalid, "propagation \""+clip(propagation)+"\" is none of private, slave, shared, rprivate, rslave, rshared")
+	}
+	out := []string{how, readOnly(m.ReadOnly), propagation}
+	for _, o := range m.Options {
+		if !isMountFlag(o) {
+			return nil, fault.New(fault.Invalid, "option \""+clip(o)+"\" is not a flag of a bind mount")
+		}
+		out = append(out, o)
+	}
+	if m.SubPath != "" {
+		if path.IsAbs(m.SubPath) || !plainPath(m.SubPath) {
+			return nil, fault.New(fault.Invalid, "subpath \""+clip(m.SubPath)+"\" leaves the source")
+		}
+		if sub := path.Clean(m.SubPath); sub != "." {
+			out = append(out, SubPathOption+sub)
+		}
+	}
+	switch m.Create {
+	case "":
+	case "dir", "file":
+		out = append(out, CreateOption+m.Create)
+	default:
+		return nil, fault.New(fault.Invalid, "create \""+clip(m.Create)+"\" is neither dir nor file")
+	}
+	return out, nil
+}
+
+// tmpfs has Docker's noexec, nosuid and nodev unless the options say otherwise.
+func tmpfs(m *spec.Mount, target string) (specs.Mount, error) {
+	none := specs.Mount{}
+	switch {
+	case m.Source != "" || m.SubPath != "" || m.Create != "":
+		return none, fault.New(fault.Invalid, "a tmpfs has no source")
+	case m.Propagation != "" || m.NonRecursive:
+		return none, fault.New(fault.Invalid, "a tmpfs has no propagation")
+	case m.Size < 0:
+		return none, fault.New(fault.Invalid, "size "+strconv.FormatInt(m.Size, 10)+" is negative")
+	case m.Mode > 0o7777:
+		return none, fault.New(fault.Invalid, "mode "+strconv.FormatUint(uint64(m.Mode), 8)+" is not a file mode")
+	}
+	out := []string{}
+	for _, flag := range []string{"noexec", "nosuid", "nodev"} {
+		if !slices.Contains(m.Options, flag[len("no"):]) {
+			out = append(out, flag)
+		}
+	}
+	mode := m.Mode
+	if mode == 0 {
+		mode = 0o1777
+	}
+	sizes := []string{"mode=" + strconv.FormatUint(uint64(mode), 8)}
+	if m.Size > 0 {
+		sizes = append(sizes, "size="+strconv.FormatInt(m.Size, 10))
+	}
+	for _, o := range m.Options {
+		key, _, data := strings.Cut(o, "=")
+		switch {
+		case !data && isMountFlag(o):
+			if !slices.Contains(out, o) {
+				out = append(out, o)
+			}
+		case data && isTmpfsKey(key) && !strings.Contains(o, ","):
+			// The option as it was written stands above the field.
+			sizes = append(slices.DeleteFunc(sizes, func(s string) bool { return strings.HasPrefix(s, key+"=") }), o)
+		default:
+			return none, fault.New(fault.Invalid, "option \""+clip(o)+"\" is not one of tmpfs")
+		}
+	}
+	out = append(out, readOnly(m.ReadOnly))
+	return specs.Mount{Destination: target, Type: "tmpfs", Source: "tmpfs", Options: append(out, sizes...)}, nil
+}
+
+func readOnly(yes bool) string {
+	if yes {
+		return "ro"
+	}
+	return "rw"
+}
+
+// isMountFlag tells the per-mount flags that mount_setattr(2) can set. Read-only,
+// propagation and binding have fields of their own.
+func isMountFlag(o string) bool {
+	switch o {
+	case "nosuid", "suid", "nodev", "dev", "noexec", "exec", "nosymfollow", "symfollow",
+		"noatime", "atime", "relatime", "norelatime", "strictatime", "nostrictatime", "nodiratime", "diratime":
+		return true
+	}
+	return false
+}
+
+func isTmpfsKey(k string) bool {
+	switch k {
+	case "size", "mode", "uid", "gid", "nr_inodes", "nr_blocks", "mpol", "huge":
+		return true
+	}
+	return false
+}
+
+// Target checks and cleans the path at which a container mount is asked for: it is
+// absolute, has no "..", and is neither the root nor the kernel's /proc and /sys,
+// where a file of someone's own would forge what the kernel says (CVE-2019-16884,
+// CVE-2019-19921). A path is resolved inside the root file system when it is used.
+// The error is Invalid and names the path.
+func Target(unsafePath string) (string, error) {
+	bad := func(cause string) (string, error) {
+		return "", fault.New(fault.Invalid, "mount \""+clip(unsafePath)+"\": "+cause)
+	}
+	if !path.IsAbs(unsafePath) {
+		return bad("the target is not an absolute path")
+	}
+	if !plainPath(unsafePath) {
+		return bad("the target holds \"..\", a NUL or too much")
+	}
+	switch t := path.Clean(unsafePath); {
+	case t == "/":
+		return bad("nothing mounts over the root")
+	case t == "/proc" || t == "/sys" || strings.HasPrefix(t, "/proc/"):
+		return bad("the kernel's own files stay visible; choose another target")
+	default:
+		return t, nil
+	}
+}
+
+// plainPath is false for what no caller means: "..", NUL, or more than the
+// kernel takes.
+func plainPath(s string) bool {
+	if s == "" || len(s) > maxPath || strings.ContainsRune(s, 0) {
+		return false
+	}
+	for part := range strings.SplitSeq(s, "/") {
+		if part == ".." {
+			return false
+		}
+	}
+	return true
+}
