@@ -20,11 +20,32 @@
 //	Reopen    log                                      –                    –             –         Err
 //	List      –                                        –                    –             –         A pid, B flags, C status, D ended
 //	Forget    –                                        –                    –             –         Err
-//	Quit      –                                        –                    –             –         Err
+//	Quit      –                                        0 or 1               –             –         Err
 //	Exit      (event)                                  wait status          flags         oom kills D ended
 //
 // Handle names a process; the daemon chooses it at random, never 0. Err is an
-// errno. Times are nanoseconds since 1970.
+// errno. Times are nanoseconds since 1970. The files of a request are the
+// supervisor's from then on. Common errnos: EPROTO not a packet, ENOSYS unknown
+// op, EINVAL wrong flags or number of files, ENOENT unknown handle, ESRCH the
+// process has ended. And in particular:
+//
+//   - Spawn is answered when the command executes, or with the failure; other
+//     requests go on meanwhile, and Signal reaches the process. If it is killed
+//     before execve it counts as begun, and Exit follows. If the connection that
+//     asked is gone, List tells, and a failed program shows as a process that
+//     ended with status 127. EEXIST: the handle is in use. ESRCH: no live target.
+//   - Attach takes pipes or sockets that are the client's own: they are made
+//     non-blocking, for whoever shares the open file (never pass a person's
+//     terminal), and what the client does not read makes the process wait. Each
+//     ends by itself when its other end closes. ENXIO: there is no standard input;
+//     EPIPE: it has been closed. It is closed when a client's input ends if
+//     StdinOnce is set or OpenStdin is not; a terminal never is.
+//   - Reopen also gives a log to a process without one. ENOTTY: Resize without a
+//     terminal.
+//   - Exit comes once, on the connection of the moment. List has it until Forget.
+//     EBUSY: Forget of a process that runs.
+//   - Quit is EBUSY with live processes, or with clients that have not read all of
+//     an ended one. A 1 kills the ones and drops the others.
 package wire
 
 import "encoding/binary"
@@ -76,6 +97,14 @@ const (
 	// Starting marks, in List, a process whose program has not come to execve yet.
 	Starting
 )
+
+// Env is the environment that a supervisor is to be started with. It keeps the Go
+// runtime small: one P, no signals to preempt the only goroutine, an early
+// collection as a safety net, and no huge pages, of which one would cost more than
+// four supervisors.
+func Env() []string {
+	return []string{"GOMAXPROCS=1", "GOGC=25", "GODEBUG=asyncpreemptoff=1,disablethp=1"}
+}
 
 // Size is the size of every packet in bytes.
 const Size = 48

@@ -1,0 +1,106 @@
+package podproc
+
+import (
+	"bytes"
+
+	"carob/internal/podproc/wire"
+	"carob/internal/sys/loop"
+)
+
+// sweep reaps what has ended: the process of the pidfd that woke the loop, and
+// any other child. Unknown ones are middle processes, and the rare process whose
+// middle one was killed between making it and saying so.
+func (v *Supervisor) sweep(fd int) {
+	for pid := loop.Dead(); pid != 0; pid = loop.Dead() {
+		if p := v.child(pid); p != nil {
+			v.reap(p)
+			continue
+		}
+		_, _, _ = loop.Reap(pid) // its status interests nobody
+	}
+	// Only now: that it was a middle process may have been reported just before.
+	if v.watches[fd].role == middle {
+		v.close(&fd)
+	}
+}
+
+// child returns the process whose child this is, nil if there is none.
+func (v *Supervisor) child(pid int) *process {
+	for p := v.procs; p != nil; p = p.next {
+		if p.pid == pid && p.pidfd >= 0 {
+			return p
+		}
+	}
+	return nil
+}
+
+// reap takes the exit status of a process and finishes it.
+func (v *Supervisor) reap(p *process) {
+	pid := p.pid
+	v.reports(p)
+	status, _, _ := loop.Reap(pid) // it is dead and our own
+	if p.pid != pid {
+		return // it was a middle process, and the report of that came only now
+	}
+	if p.state == starting {
+		v.begin(p) // killed on its way
+	}
+	v.close(&p.pidfd)
+	if p.state == failed {
+		v.recycle(p)
+		return
+	}
+	p.status, p.endedAt = status, loop.Nanotime()
+	v.finish(p)
+}
+
+// finish brings out what the process has left in its pipes and records its end.
+func (v *Supervisor) finish(p *process) {
+	v.drain(&p.out)
+	v.drain(&p.err)
+	v.lastWords(p)
+	v.close(&p.log.fd)
+	p.state = ended
+	p.flags |= wire.Ended
+	if now := kills(p.oom); now > p.killsBefore {
+		p.flags |= wire.OOMKilled
+		p.kills = now - p.killsBefore
+	}
+	v.close(&p.oom)
+	v.closeInput(p)
+	v.send(&wire.Packet{
+		Op: wire.Exit, Handle: p.handle,
+		A: uint64(p.status), B: p.flags, C: p.kills, D: uint64(p.endedAt),
+	})
+}
+
+// kills returns the number of OOM kills a cgroup's file tells of: the line
+// "oom_kill N" of memory.events (v2) or memory.oom_control (v1, Linux 4.13). It is
+// 0 when the file does not tell, or has gone with its cgroup.
+func kills(fd int) uint64 {
+	var b [512]byte
+	if fd < 0 {
+		return 0
+	}
+	n, _ := loop.ReadAt(fd, b[:], 0)
+	return parseKills(b[:n])
+}
+
+func parseKills(text []byte) (n uint64) {
+	const key = "oom_kill "
+	for len(text) > 0 {
+		var line []byte
+		line, text, _ = bytes.Cut(text, []byte("\n"))
+		if len(line) <= len(key) || string(line[:len(key)]) != key {
+			continue
+		}
+		for _, c := range line[len(key):] {
+			if c < '0' || c > '9' || n > 1<<59 {
+				return 0
+			}
+			n = 10*n + uint64(c-'0')
+		}
+		return n
+	}
+	return 0
+}

@@ -1,0 +1,305 @@
+package podproc
+
+import (
+	"carob/internal/podproc/wire"
+	"carob/internal/sys/loop"
+	"carob/internal/sys/spawn"
+)
+
+// state is where a process is in its life.
+type state uint8
+
+const (
+	starting state = iota // its program has not come to execve
+	running
+	failed // its program has failed; the child is not reaped yet
+	ended
+)
+
+// process is a container's first process or an exec.
+type process struct {
+	next   *process
+	handle uint64 // 0: nobody knows it any more
+	flags  uint64 // those of wire
+	state  state
+
+	pid, pidfd int
+	report     int    // pipe, while starting
+	seq, turn  uint32 // of the Spawn to be answered
+	out, err   stream
+	in         stdin
+	log        logFile
+
+	oom                int // file that counts OOM kills
+	killsBefore, kills uint64
+	status             uint32
+	endedAt            int64 // nanoseconds since 1970
+}
+
+func (p *process) terminal() bool { return p.flags&wire.HasTerminal != 0 }
+
+// find returns the process with this handle, nil if there is none.
+func (v *Supervisor) find(handle uint64) *process {
+	for p := v.procs; p != nil && handle != 0; p = p.next {
+		if p.handle == handle {
+			return p
+		}
+	}
+	return nil
+}
+
+func (v *Supervisor) count() (n uint64) {
+	for p := v.procs; p != nil; p = p.next {
+		if p.handle != 0 {
+			n++
+		}
+	}
+	return n
+}
+
+// newProcess returns a record, which is among the processes from now on.
+func (v *Supervisor) newProcess(handle, flags uint64) *process {
+	p := v.freeProcs
+	if p != nil {
+		v.freeProcs = p.next
+	} else {
+		p = new(process)
+	}
+	*p = process{next: v.procs, handle: handle, flags: flags, pidfd: -1, report: -1, oom: -1}
+	p.out = stream{p: p, fd: -1, name: "stdout"}
+	p.err = stream{p: p, fd: -1, name: "stderr"}
+	p.in.fd, p.log.fd = -1, -1
+	v.procs = p
+	return p
+}
+
+// recycle takes back a record that nobody needs: no daemon, child or client.
+func (v *Supervisor) recycle(p *process) {
+	if p.handle != 0 || p.pidfd >= 0 || p.out.sinks != nil || p.err.sinks != nil {
+		return
+	}
+	for at := &v.procs; *at != nil; at = &(*at).next {
+		if *at == p {
+			*at = p.next
+			p.next, v.freeProcs = v.freeProcs, p
+			return
+		}
+	}
+}
+
+// spawn starts a process; reports finds out whether it got to its execve.
+func (v *Supervisor) spawn(q *wire.Packet, files []int) loop.Errno {
+	const known = wire.StdinOnce<<1 - 1
+	flags, given := q.A, 1+wire.Files(q.A)
+	if q.Handle == 0 || flags&^known != 0 || len(files) < given {
+		return loop.EINVAL
+	}
+	if v.find(q.Handle) != nil {
+		return loop.EEXIST
+	}
+	target := -1
+	if q.B != 0 {
+		t := v.find(q.B)
+		if t == nil || t.pidfd < 0 {
+			return loop.ESRCH
+		}
+		target = t.pidfd
+	}
+	prog, e := spawn.Load(files[0])
+	if e != 0 {
+		return e
+	}
+	defer prog.Close()
+	table, e := v.fileTable(prog, files[given:])
+	if e != 0 {
+		return e
+	}
+	table[spawn.FileTarget] = target
+	p := v.newProcess(q.Handle, flags|wire.Starting)
+	p.seq, p.turn = q.Seq, v.conn.turn
+	if e := v.launch(p, prog, launch{table, files[1:given]}); e != 0 {
+		p.handle = 0
+		v.release(p)
+		v.recycle(p)
+		return e
+	}
+	return answered
+}
+
+// launch is what a process is started with: the table of its program's files, and
+// the files for the supervisor in the order of the flags.
+type launch struct{ table, own []int }
+
+func (v *Supervisor) launch(p *process, prog *spawn.Program, l launch) loop.Errno {
+	next := 0
+	take := func(flag uint64) int {
+		if p.flags&flag == 0 {
+			return -1
+		}
+		next++
+		return own(l.own, next-1)
+	}
+	p.log.fd, p.oom = take(wire.HasLog), take(wire.HasOOM)
+	terminal := take(wire.HasTerminal)
+	p.killsBefore = kills(p.oom)
+	e := v.openStreams(p, terminal, l.table)
+	if e == 0 {
+		// Before the process can write, so that they miss nothing.
+		e = v.attach(p, p.flags&(wire.HasStdin|wire.HasStdout|wire.HasStderr), l.own[next:])
+	}
+	var child spawn.Child
+	if e == 0 {
+		child, e = prog.Start(l.table)
+	}
+	for _, fd := range l.table[:spawn.FileTarget] {
+		if fd >= 0 {
+			loop.Close(fd)
+		}
+	}
+	if e != 0 {
+		return e
+	}
+	p.pid, p.pidfd, p.report = child.Pid, child.PidFD, child.Report
+	e = loop.Unblock(p.report)
+	if e == 0 {
+		e = v.watch(p.report, watch{role: report, events: loop.Readable, p: p})
+	}
+	if e == 0 {
+		e = v.watchExit(p)
+	}
+	if e != 0 { // out of memory or descriptors: it cannot be kept
+		_ = loop.Kill(p.pidfd, loop.SIGKILL) // it may have ended already
+		v.close(&p.pidfd)
+		v.close(&p.report) // what dies unwatched is reaped with the next that ends
+	}
+	return e
+}
+
+// watchExit is by edges: while a debugger holds on to a dead process, its pidfd is
+// readable and it cannot be reaped.
+func (v *Supervisor) watchExit(p *process) loop.Errno {
+	return v.watch(p.pidfd, watch{role: exit, events: loop.Readable | loop.Edge, p: p})
+}
+
+// openStreams makes the pipes of a process and puts the child's ends into the
+// table.
+func (v *Supervisor) openStreams(p *process, terminal int, table []int) (e loop.Errno) {
+	if terminal >= 0 {
+		p.out.fd, p.in.fd = terminal, terminal
+		return v.openOutput(&p.out, output)
+	}
+	if p.flags&(wire.OpenStdin|wire.HasStdin) != 0 {
+		if table[spawn.FileStdin], p.in.fd, e = pipe(); e != 0 {
+			return e
+		}
+		if e = loop.Unblock(p.in.fd); e != 0 {
+			return e
+		}
+		// For its failure only: the last reader is gone.
+		if e = v.watch(p.in.fd, watch{role: input, events: loop.Failed, p: p}); e != 0 {
+			return e
+		}
+	}
+	if p.out.fd, table[spawn.FileStdout], e = pipe(); e != 0 {
+		return e
+	}
+	if p.err.fd, table[spawn.FileStderr], e = pipe(); e != 0 {
+		return e
+	}
+	if e = v.openOutput(&p.out, output); e != 0 {
+		return e
+	}
+	return v.openOutput(&p.err, errput)
+}
+
+func (v *Supervisor) openOutput(s *stream, r role) loop.Errno {
+	if e := loop.Unblock(s.fd); e != 0 {
+		return e
+	}
+	return v.watch(s.fd, watch{role: r, events: loop.Readable, p: s.p})
+}
+
+// pipe is loop.Pipe with -1 for what there is not.
+func pipe() (r, w int, e loop.Errno) {
+	if r, w, e = loop.Pipe(); e != 0 {
+		return -1, -1, e
+	}
+	return r, w, 0
+}
+
+// reports reads what a starting child has to say, as far as it has said it.
+func (v *Supervisor) reports(p *process) {
+	for p.state == starting {
+		r, ok, e := spawn.Child{Report: p.report}.ReadReport()
+		switch {
+		case e == loop.EAGAIN:
+			return
+		case e != 0:
+			v.fail(p, e, 0)
+		case !ok:
+			v.begin(p)
+		case r.Kind == spawn.ReportPid:
+			v.divide(p, int(r.Value))
+		default:
+			v.fail(p, loop.Errno(r.Value), r.Step)
+		}
+	}
+}
+
+// begin notes that the child has executed its command, or is beyond reporting.
+func (v *Supervisor) begin(p *process) {
+	v.close(&p.report)
+	p.state = running
+	p.flags &^= wire.Starting
+	if p.turn == v.conn.turn {
+		v.send(&wire.Packet{Op: wire.Spawn, Seq: p.seq, Handle: p.handle, A: uint64(p.pid)})
+	}
+}
+
+// divide notes that the program goes on in another child.
+func (v *Supervisor) divide(p *process, pid int) {
+	fd, e := loop.Open(pid)
+	if e != 0 {
+		loop.KillChild(pid)
+		v.fail(p, e, 0)
+		return
+	}
+	if p.pidfd >= 0 {
+		v.watches[p.pidfd].role, v.watches[p.pidfd].p = middle, nil
+	}
+	p.pid, p.pidfd = pid, fd
+	if e := v.watchExit(p); e != 0 {
+		loop.KillChild(pid)
+		v.fail(p, e, 0)
+	}
+}
+
+// fail notes that a call of the program has failed. If nobody waits for the
+// answer, the process has begun and will end with its child's status, 127, for
+// the next daemon to find.
+func (v *Supervisor) fail(p *process, e loop.Errno, step uint32) {
+	if p.turn != v.conn.turn || v.conn.fd < 0 {
+		v.begin(p)
+		return
+	}
+	v.close(&p.report)
+	p.state = failed
+	v.send(&wire.Packet{Op: wire.Spawn, Seq: p.seq, Handle: p.handle, Err: uint16(e), A: uint64(step)})
+	p.handle = 0
+	v.release(p)
+}
+
+// release closes everything of a process except for its pidfd, and drops its
+// clients.
+func (v *Supervisor) release(p *process) {
+	v.close(&p.report)
+	v.closeInput(p)
+	for _, s := range []*stream{&p.out, &p.err} {
+		v.endStream(s)
+		for s.sinks != nil {
+			v.dropSink(s.sinks)
+		}
+	}
+	v.close(&p.log.fd)
+	v.close(&p.oom)
+}

@@ -1,0 +1,288 @@
+package podproc
+
+import (
+	"carob/internal/podproc/wire"
+	"carob/internal/sys/loop"
+)
+
+// stream is what a process writes: standard output, standard error or both in a
+// terminal.
+type stream struct {
+	p    *process
+	fd   int // -1: ended
+	name string
+	// hung: all of the terminal's other side is closed for now. Anyone in the
+	// container may open it again.
+	hung bool
+	// part is the beginning of a line, for the log.
+	part []byte
+	// held is what at least one client has not taken yet; nothing is read meanwhile.
+	held  []byte
+	sinks *client
+}
+
+// client is one of a client's descriptors: a sink for a stream or a source for
+// standard input.
+type client struct {
+	next *client
+	p    *process
+	s    *stream // of a sink
+	fd   int
+	// off is how much of held has gone: of the stream's for a sink, of its own for a
+	// source.
+	off  int
+	held []byte
+	// plain: cannot be waited for, as a regular file; it is always ready.
+	plain bool
+}
+
+func (v *Supervisor) newClient(p *process, fd int) *client {
+	c := v.freeClients
+	if c != nil {
+		v.freeClients = c.next
+	} else {
+		c = new(client)
+	}
+	*c = client{p: p, fd: fd}
+	return c
+}
+
+// attach adds clients to a process: the files are their ends of standard input,
+// output and error, as the flags say. All or none are attached.
+func (v *Supervisor) attach(p *process, flags uint64, files []int) loop.Errno {
+	const known = wire.HasStdin | wire.HasStdout | wire.HasStderr
+	if flags&^known != 0 || len(files) != wire.Files(flags) {
+		return loop.EINVAL
+	}
+	if flags&wire.HasStdin != 0 && p.in.fd < 0 {
+		if p.flags&(wire.OpenStdin|wire.HasStdin|wire.HasTerminal) == 0 {
+			return loop.ENXIO
+		}
+		return loop.EPIPE // it has been closed
+	}
+	for _, fd := range files {
+		if e := loop.Unblock(fd); e != 0 {
+			return e
+		}
+	}
+	n := 0
+	if flags&wire.HasStdin != 0 {
+		v.addSource(p, own(files, n))
+		n++
+	}
+	if flags&wire.HasStdout != 0 {
+		v.addSink(&p.out, own(files, n))
+		n++
+	}
+	if flags&wire.HasStderr != 0 {
+		v.addSink(&p.err, own(files, n))
+	}
+	return 0
+}
+
+// addSink adds a client that gets all that is read from now on. It is closed at
+// once when nothing will be.
+func (v *Supervisor) addSink(s *stream, fd int) {
+	c := v.newClient(s.p, fd)
+	c.s, c.off = s, len(s.held)
+	c.next, s.sinks = s.sinks, c
+	// Even with nothing to write, to notice that the reader is gone.
+	switch e := v.watch(fd, watch{role: sink, events: loop.Failed, p: s.p, c: c}); {
+	case e == loop.EPERM:
+		c.plain = true
+	case e != 0:
+		v.dropSink(c)
+		return
+	}
+	if s.fd < 0 {
+		v.dropSink(c)
+	}
+}
+
+// dropSink closes a client of a stream, and goes on without it.
+func (v *Supervisor) dropSink(c *client) {
+	s := c.s
+	for at := &s.sinks; *at != nil; at = &(*at).next {
+		if *at == c {
+			*at = c.next
+			break
+		}
+	}
+	v.close(&c.fd)
+	c.next, v.freeClients = v.freeClients, c
+	v.settle(s)
+}
+
+// settle gives held bytes back once every client has taken them: the stream is
+// read again or, at its end, its clients are closed.
+func (v *Supervisor) settle(s *stream) {
+	for c := s.sinks; c != nil; c = c.next {
+		if c.off < len(s.held) {
+			return
+		}
+	}
+	if s.held != nil {
+		loop.Unmap(s.held)
+		s.held = nil
+		for c := s.sinks; c != nil; c = c.next {
+			c.off = 0
+		}
+	}
+	if s.fd >= 0 {
+		v.arm(s)
+		return
+	}
+	if s.sinks != nil {
+		v.dropSink(s.sinks) // which comes back here for the next
+		return
+	}
+	v.recycle(s.p)
+}
+
+// arm watches a stream for what it is to be watched for now.
+func (v *Supervisor) arm(s *stream) {
+	var events loop.Events
+	if s.held == nil {
+		events = loop.Readable
+		if s.hung {
+			events |= loop.Edge
+		}
+	}
+	if s.p.terminal() && s.p.in.waits() {
+		events |= loop.Writable
+	}
+	_ = v.want(s.fd, events) // memory for epoll is had from the first time on
+}
+
+// pump reads a stream once and passes on what there is.
+func (v *Supervisor) pump(s *stream) {
+	if s.held != nil {
+		return
+	}
+	n, e := loop.Read(s.fd, v.buf)
+	v.used = v.used || n > 4096
+	switch {
+	case e == loop.EAGAIN:
+	case n > 0:
+		s.hung = false
+		v.record(s, v.buf[:n])
+		v.offer(s, v.buf[:n])
+		v.arm(s)
+	case e == loop.EIO && s.p.terminal():
+		s.hung = true
+		v.arm(s)
+	default:
+		v.endStream(s)
+	}
+}
+
+// offer writes data to all clients of a stream and holds it for those that do not
+// take it whole.
+func (v *Supervisor) offer(s *stream, data []byte) {
+	short := false
+	for c := s.sinks; c != nil; {
+		next := c.next
+		n, e := loop.Write(c.fd, data)
+		c.off = n
+		switch {
+		case e != 0 && e != loop.EAGAIN, c.plain && n < len(data): // gone, or a full disk
+			v.dropSink(c)
+		case n < len(data):
+			short = true
+		}
+		c = next
+	}
+	if short {
+		v.hold(s, data)
+		return
+	}
+	for c := s.sinks; c != nil; c = c.next {
+		c.off = 0
+	}
+}
+
+// hold keeps data for the clients of a stream, behind what is kept already.
+func (v *Supervisor) hold(s *stream, data []byte) {
+	old := s.held
+	s.held = loop.Map(len(old) + len(data))
+	if s.held == nil { // no memory: the slow ones cannot be served
+		s.held = old
+		for c := s.sinks; c != nil; {
+			next := c.next
+			if c.off < len(old)+len(data) {
+				v.dropSink(c)
+			}
+			c = next
+		}
+		return
+	}
+	copy(s.held[copy(s.held, old):], data)
+	loop.Unmap(old)
+	for c := s.sinks; c != nil; c = c.next {
+		if c.off < len(s.held) && !c.plain {
+			_ = v.want(c.fd, loop.Writable) // see arm
+		}
+	}
+}
+
+// deliver writes held bytes to a client that is ready for them or gone.
+func (v *Supervisor) deliver(c *client, events loop.Events) {
+	s := c.s
+	if c.off == len(s.held) {
+		if events&(loop.Failed|loop.Hung) != 0 {
+			v.dropSink(c)
+		}
+		return
+	}
+	n, e := loop.Write(c.fd, s.held[c.off:])
+	c.off += n
+	switch {
+	case e != 0 && e != loop.EAGAIN:
+		v.dropSink(c)
+	case c.off == len(s.held):
+		_ = v.want(c.fd, loop.Failed) // see arm
+		v.settle(s)
+	}
+}
+
+// drain reads what is in a stream at its process's end, and ends it. Others who
+// hold it may go on writing for ever: that is not waited for.
+func (v *Supervisor) drain(s *stream) {
+	if s.fd < 0 {
+		return
+	}
+	// A terminal does not tell how much it will give, and gives 4 KiB at a time.
+	left := 4 * chunk
+	if !s.p.terminal() {
+		left = loop.Waiting(s.fd)
+	}
+	for left > 0 {
+		n, e := loop.Read(s.fd, v.buf)
+		if e != 0 || n == 0 {
+			break
+		}
+		v.used = true
+		left -= n
+		v.record(s, v.buf[:n])
+		if s.held != nil {
+			v.hold(s, v.buf[:n])
+		} else {
+			v.offer(s, v.buf[:n])
+		}
+	}
+	v.endStream(s)
+}
+
+// endStream closes a stream; its clients are closed when they have taken all.
+func (v *Supervisor) endStream(s *stream) {
+	if s.fd < 0 {
+		return
+	}
+	if s.p.in.fd == s.fd { // a terminal
+		s.p.in.fd = -1
+		v.closeInput(s.p)
+	}
+	v.close(&s.fd)
+	v.recordRest(s)
+	v.settle(s)
+}

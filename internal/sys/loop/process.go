@@ -1,0 +1,102 @@
+package loop
+
+import (
+	"syscall"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// Open returns a pidfd of a process: a descriptor that is readable when it has
+// ended. It is close-on-exec.
+func Open(pid int) (int, Errno) {
+	n, _, e := syscall.RawSyscall(unix.SYS_PIDFD_OPEN, uintptr(pid), 0, 0)
+	return result(n, e)
+}
+
+// Kill sends a signal to the process of a pidfd; ESRCH when it has ended.
+func Kill(pidfd, signal int) Errno {
+	_, _, e := syscall.RawSyscall6(unix.SYS_PIDFD_SEND_SIGNAL, uintptr(pidfd), uintptr(signal), 0, 0, 0, 0)
+	return e
+}
+
+// KillChild kills a child that has not been reaped; its pid cannot have gone to
+// another process.
+func KillChild(pid int) {
+	_, _, _ = syscall.RawSyscall(syscall.SYS_KILL, uintptr(pid), uintptr(syscall.SIGKILL), 0) // dead is as good
+}
+
+// Reap takes the exit status of the child pid, if it has ended; ok is false while
+// it runs. ECHILD means that there is no such child.
+func Reap(pid int) (status uint32, ok bool, e Errno) {
+	n, _, e := syscall.RawSyscall6(syscall.SYS_WAIT4, uintptr(pid), uintptr(unsafe.Pointer(&status)), syscall.WNOHANG|syscall.WALL, 0, 0, 0)
+	return status, e == 0 && n != 0, e
+}
+
+// Dead returns the pid of a child that has ended and was not reaped, 0 if there
+// is none. It stays unreaped.
+func Dead() int {
+	// siginfo_t on 64 bits: signo, errno, code, padding, then si_pid.
+	var info [32]int32
+	const flags = syscall.WEXITED | syscall.WNOHANG | syscall.WNOWAIT | syscall.WALL
+	if _, _, e := syscall.RawSyscall6(syscall.SYS_WAITID, unix.P_ALL, 0, uintptr(unsafe.Pointer(&info)), flags, 0, 0); e != 0 {
+		return 0
+	}
+	return int(info[4])
+}
+
+// CloseFrom closes every descriptor from fd on.
+func CloseFrom(fd int) Errno {
+	_, _, e := syscall.RawSyscall(unix.SYS_CLOSE_RANGE, uintptr(fd), uintptr(^uint32(0)), 0)
+	return e
+}
+
+// Harden makes this process unreadable and untraceable for others with its user
+// ID (prctl PR_SET_DUMPABLE): its memory maps and descriptors reach outside of the
+// sandbox. It lasts until execve.
+func Harden() Errno {
+	_, _, e := syscall.RawSyscall6(syscall.SYS_PRCTL, unix.PR_SET_DUMPABLE, 0, 0, 0, 0, 0)
+	return e
+}
+
+// sigaction is the kernel's struct sigaction.
+type sigaction struct {
+	handler, flags, restorer uintptr
+	mask                     uint64
+}
+
+// Addresses of a signal handler that does nothing and of its way back.
+func nothing() uintptr
+func restorer() uintptr
+
+// Shrug makes this process indifferent to the signals that people, terminals and
+// service managers send to end one, and blocks SIGPIPE in the calling thread,
+// which is where writing to a closed pipe raises it. None of it reaches children
+// that are cloned with CLONE_CLEAR_SIGHAND and set their mask: the signals have a
+// handler rather than SIG_IGN, which would survive clone and execve (signal(7))
+// and make every container deaf to SIGTERM. SIGCHLD gets its default, which is to
+// do nothing at no cost; the runtime's handler would run at every exit.
+func Shrug() {
+	for _, s := range [...]syscall.Signal{
+		syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGTERM,
+		syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGALRM,
+	} {
+		act(s, nothing())
+	}
+	act(syscall.SIGCHLD, 0)
+	set := uint64(1) << (syscall.SIGPIPE - 1)
+	_, _, _ = syscall.RawSyscall6(syscall.SYS_RT_SIGPROCMASK, unix.SIG_BLOCK, uintptr(unsafe.Pointer(&set)), 0, 8, 0, 0) // cannot fail
+}
+
+func act(s syscall.Signal, handler uintptr) {
+	// SA_ONSTACK: a goroutine's stack has no room for a signal frame.
+	const saOnStack, saRestart, saRestorer = 0x08000000, 0x10000000, 0x04000000
+	a := sigaction{handler: handler, flags: saOnStack | saRestart, restorer: restorer()}
+	if a.restorer != 0 {
+		a.flags |= saRestorer
+	}
+	_, _, _ = syscall.RawSyscall6(syscall.SYS_RT_SIGACTION, uintptr(s), uintptr(unsafe.Pointer(&a)), 0, 8, 0, 0) // all are signals
+}
+
+// Exit ends this process.
+func Exit(code int) { syscall.Exit(code) }
