@@ -182,7 +182,7 @@ func statsOf(s cgroup.Stats, at time.Time) status.Stats {
 		MemoryUsage: s.Memory.Usage, MemoryWorkingSet: s.Memory.WorkingSet, MemoryLimit: s.Memory.Limit,
 		SwapUsage: s.Memory.Swap, OOMKills: s.Memory.OOMKills,
 		Pids: s.Pids.Current, PidsLimit: s.Pids.Limit,
-		IORead: s.IO.Read, IOWrite: s.IO.Write,
+		IORead: s.IO.ReadBytes, IOWrite: s.IO.WriteBytes,
 	}
 }
 

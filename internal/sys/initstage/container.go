@@ -300,7 +300,7 @@ func (c Container) hide(b *spawn.Builder) {
 		b.Step("mask " + p)
 		at := openTarget(b, p, noLinks).Allow(gone...).SkipOnErr(10).Result()
 		null := b.Call(unix.SYS_OPEN_TREE, cwd(), b.Str("/dev/null"), spawn.Imm(unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_SYMLINK_NOFOLLOW)).Result()
-		moveMount(b, null, at, "").Allow(uintptr(unix.ENOTDIR)).SkipOnOK(6)
+		moveMount(b, null, at, "").Allow(uintptr(unix.EINVAL)).SkipOnOK(6) // a file onto a directory
 		dir := newMount(b, emptyDir())
 		moveMount(b, dir, at, "")
 		b.Close(dir)
