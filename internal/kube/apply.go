@@ -30,6 +30,9 @@ type Applier struct {
 	// SeccompDir holds the profiles of type Localhost; empty refuses them.
 	SeccompDir string
 
+	// mountsBelow is the machine's when nil.
+	mountsBelow func(dir string) ([]string, error)
+
 	mu    sync.Mutex
 	locks map[string]*nameLock
 }

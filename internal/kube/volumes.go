@@ -237,8 +237,12 @@ func (a *Applier) removeVolumes(uid string) error {
 	if _, err := os.Lstat(dir); errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
+	below := a.mountsBelow
+	if below == nil {
+		below = mountsBelow
+	}
 	for range maxStacked {
-		mounts, err := mountsBelow(dir)
+		mounts, err := below(dir)
 		if err != nil {
 			return fmt.Errorf("volumes: %w", err)
 		}
