@@ -28,8 +28,8 @@ func (p *planner) pids(l *specs.LinuxPids) error {
 	return nil
 }
 
-// hugepages limits use and, where the kernel has it (5.7), reservation too: a
-// reservation above the use limit ends in SIGBUS instead of a failed mmap.
+// hugepages limits reservation (Linux 5.7) beside use: where only use is limited,
+// too large a mapping succeeds and ends in SIGBUS instead of a failed mmap.
 func (p *planner) hugepages(limits []specs.LinuxHugepageLimit) error {
 	for _, l := range limits {
 		field := "hugepageLimits[" + l.Pagesize + "]"
@@ -50,7 +50,6 @@ func (p *planner) hugepages(limits []specs.LinuxHugepageLimit) error {
 		p.add(w)
 		rsvd := w
 		rsvd.File = "hugetlb." + l.Pagesize + ".rsvd." + suffix
-		rsvd.Or = &w // before 5.7: the plain limit once more
 		p.add(rsvd)
 	}
 	return nil
