@@ -47,6 +47,7 @@ func (r *report) warn(path, text string) {
 // rules adds what Kubernetes' own validation functions say.
 func (r *report) rules(path, value string, complaints []string) {
 	for _, c := range complaints {
+		c, _, _ = strings.Cut(c, " (e.g. ") // a regular expression says less than the sentence before it
 		r.invalidf(path, "%q: %s", value, c)
 	}
 }
