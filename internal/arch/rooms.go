@@ -38,9 +38,10 @@ var rooms = []room{
 	// The engine declares what it needs of the machine in its own terms; handlers
 	// are written against that contract, and the engine never sees them.
 	{"runtime", []string{"fault", "undo", "spec", "status", "plan", "host", "sys", "podproc", "logfile", "image", "pod"}},
-	{"api", []string{"fault", "lifecycle", "spec", "status", "pod", "image", "sys", "logfile"}},
+	{"api", []string{"fault", "lifecycle", "spec", "status", "pod", "image", "sys", "logfile", "archive"}},
 	{"kube", []string{"fault", "undo", "spec", "status", "lifecycle"}},
-	{"cli", []string{"fault", "lifecycle", "ref", "spec", "status", "sys", "logfile"}},
+	// The command line speaks to the daemon only: api is its protocol.
+	{"cli", []string{"fault", "lifecycle", "ref", "spec", "status", "sys", "logfile", "archive", "plan", "api"}},
 	{"testenv", nil},
 	{"systest", []string{"fault", "pod", "image", "spec", "status", "lifecycle"}},
 	{"toolbox", nil},
