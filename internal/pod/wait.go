@@ -26,9 +26,20 @@ const (
 // is removed while somebody waits for its exit ends the wait with what is known. It
 // takes no lock.
 func (e *Engine) WaitContainer(ctx context.Context, ref string, cond WaitCondition) (status.Exit, error) {
-	c, err := e.findContainer(ref)
+	wait, err := e.Waiter(ref, cond)
 	if err != nil {
 		return status.Exit{}, err
+	}
+	return wait(ctx)
+}
+
+// Waiter is WaitContainer in two steps: what is waited for counts from this call on, so
+// that a container that is started after it, ends and is removed is not missed. It
+// holds nothing; the wait need not be called.
+func (e *Engine) Waiter(ref string, cond WaitCondition) (wait func(context.Context) (status.Exit, error), err error) {
+	c, err := e.findContainer(ref)
+	if err != nil {
+		return nil, err
 	}
 	var until func(*containerView) bool
 	switch cond {
@@ -42,8 +53,12 @@ func (e *Engine) WaitContainer(ctx context.Context, ref string, cond WaitConditi
 	case WaitRemoved:
 		until = func(v *containerView) bool { return v.gone }
 	default:
-		return status.Exit{}, fault.New(fault.Invalid, "wait condition \""+string(cond)+"\": unknown (next-exit, removed)")
+		return nil, fault.New(fault.Invalid, "wait condition \""+string(cond)+"\": unknown (next-exit, removed)")
 	}
+	return func(ctx context.Context) (status.Exit, error) { return e.await(ctx, c, until) }, nil
+}
+
+func (e *Engine) await(ctx context.Context, c *container, until func(*containerView) bool) (status.Exit, error) {
 	ctx, cancel := e.withEngine(ctx)
 	defer cancel()
 	v, err := c.view.wait(ctx, until)

@@ -1,0 +1,142 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net"
+	"sync"
+
+	"carob/internal/fault"
+)
+
+// Client calls one daemon. Its connections are made as calls need them; it may be
+// used from several goroutines.
+type Client struct {
+	path string
+
+	mu sync.Mutex
+	// first is the connection Dial made; the first call takes it.
+	first *net.UnixConn
+}
+
+// ErrLost is in the chain of an error of a call whose daemon went away before it
+// answered: whether the call was carried out is not known.
+var ErrLost = errors.New("the daemon went away")
+
+// Dial connects to the daemon's socket at path. NotFound or Unavailable mean that
+// no daemon listens there.
+func Dial(path string) (*Client, error) {
+	conn, err := connect(path)
+	if err != nil {
+		return nil, err
+	}
+	return &Client{path: path, first: conn}, nil
+}
+
+// Close releases a connection that no call has used.
+func (c *Client) Close() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.first == nil {
+		return nil
+	}
+	conn := c.first
+	c.first = nil
+	return conn.Close()
+}
+
+func connect(path string) (*net.UnixConn, error) {
+	conn, err := net.DialUnix("unix", nil, &net.UnixAddr{Name: path, Net: "unix"})
+	if err != nil {
+		return nil, fault.Wrap(fault.Unavailable, "daemon", err)
+	}
+	return conn, nil
+}
+
+func (c *Client) conn() (*net.UnixConn, error) {
+	c.mu.Lock()
+	conn := c.first
+	c.first = nil
+	c.mu.Unlock()
+	if conn != nil {
+		return conn, nil
+	}
+	return connect(c.path)
+}
+
+// Exchange is what a call with files or events needs. Files stay the caller's; they
+// have been passed when the first event or the result comes. OnEvent, when not nil,
+// is called in the order of the events, from Do's goroutine.
+type Exchange[P, E any] struct {
+	Params  P
+	Files   Files
+	OnEvent func(E)
+}
+
+// Call calls a method that has neither files nor events. A cancelled ctx closes the
+// connection, and the daemon cancels what it does.
+func Call[P, E, R any](ctx context.Context, c *Client, m Method[P, E, R], p P) (R, error) {
+	return Do(ctx, c, m, Exchange[P, E]{Params: p})
+}
+
+// Do calls a method with files or events: see Call.
+func Do[P, E, R any](ctx context.Context, c *Client, m Method[P, E, R], x Exchange[P, E]) (result R, err error) {
+	conn, err := c.conn()
+	if err != nil {
+		return result, err
+	}
+	stop := context.AfterFunc(ctx, func() { _ = conn.Close() }) // the error that matters is ctx's
+	defer func() {
+		if !stop() {
+			err = ctx.Err()
+			return
+		}
+		_ = conn.Close() // everything has been read
+	}()
+	params, err := json.Marshal(x.Params)
+	if err != nil {
+		return result, fault.Wrap(fault.Internal, string(m), err)
+	}
+	names, files := x.Files.named()
+	if err := writeFrame(conn, request{Method: string(m), Params: params, Files: names}, files); err != nil {
+		return result, lost(err)
+	}
+	for {
+		p, err := readReply(conn)
+		switch {
+		case err != nil:
+			return result, lost(err)
+		case p.Error != nil:
+			return result, p.Error.fromWire()
+		case p.Result != nil:
+			return result, decode(p.Result, &result)
+		case p.Event != nil && x.OnEvent != nil:
+			var e E
+			if err := decode(p.Event, &e); err != nil {
+				return result, err
+			}
+			x.OnEvent(e)
+		}
+	}
+}
+
+func decode(raw json.RawMessage, v any) error {
+	if err := json.Unmarshal(raw, v); err != nil {
+		return fault.Wrap(fault.Internal, "reply", err)
+	}
+	return nil
+}
+
+// lost marks an error of the connection.
+func lost(err error) error {
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return fault.Wrap(fault.Unavailable, "", ErrLost)
+	}
+	var op *net.OpError
+	if errors.As(err, &op) {
+		return fault.Wrap(fault.Unavailable, "", errors.Join(ErrLost, err))
+	}
+	return err
+}

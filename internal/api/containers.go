@@ -1,0 +1,166 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"carob/internal/fault"
+	"carob/internal/pod"
+	"carob/internal/status"
+)
+
+// undoTime bounds taking back a container that could not be started.
+const undoTime = 30 * time.Second
+
+func routes(s Services) map[string]route {
+	all := map[string]route{}
+	for _, group := range [][]entry{
+		(&containers{s.Engine}).entries(), (&processes{s.Engine}).entries(), (&views{s}).entries(),
+		(&pods{s}).entries(), (&copies{s.Engine}).entries(), (&images{s.Images}).entries(),
+	} {
+		for _, e := range group {
+			all[e.name] = e.do
+		}
+	}
+	return all
+}
+
+type containers struct{ e Engine }
+
+func (s *containers) entries() []entry {
+	return []entry{
+		on(Run, s.run), plain(Create, s.create), on(Start, s.start), on(Attach, s.attach),
+		act(Stop, func(ctx context.Context, p StopParams) error { return s.e.StopContainer(ctx, p.Ref, p.Timeout) }),
+		act(Kill, func(ctx context.Context, p SignalParams) error { return s.e.KillContainer(ctx, p.Ref, p.Signal) }),
+		act(Remove, s.remove),
+		act(Pause, func(ctx context.Context, p Ref) error { return s.e.PauseContainer(ctx, p.Ref) }),
+		act(Unpause, func(ctx context.Context, p Ref) error { return s.e.UnpauseContainer(ctx, p.Ref) }),
+		act(Update, func(ctx context.Context, p UpdateParams) error {
+			return s.e.UpdateContainer(ctx, p.Ref, p.Resources, p.Restart)
+		}),
+		plain(Wait, s.wait),
+	}
+}
+
+func (s *containers) create(ctx context.Context, p RunParams) (status.Container, error) {
+	if p.PodRef != "" {
+		return s.e.CreateContainer(ctx, p.PodRef, p.Container)
+	}
+	return s.e.CreateSolo(ctx, p.Pod, p.Container)
+}
+
+func (s *containers) remove(ctx context.Context, p RemoveParams) error {
+	return s.e.RemoveContainer(ctx, p.Ref, pod.RemoveOptions{Force: p.Force, Volumes: p.Volumes})
+}
+
+// run is create, start and wait. What cannot be started is removed, so that a
+// mistyped command leaves nothing behind.
+func (s *containers) run(ctx context.Context, p RunParams, t turnOf[status.Container]) (Ended, error) {
+	c, err := s.create(ctx, p)
+	if err != nil {
+		return Ended{}, err
+	}
+	err = t.Emit(c)
+	var w waiter
+	if err == nil {
+		w, err = s.launch(ctx, c.ID, t.Streams, p.Size)
+	}
+	if err != nil {
+		back, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTime)
+		defer cancel()
+		undo := s.e.RemoveContainer(back, c.ID, pod.RemoveOptions{Force: true, Volumes: true})
+		return Ended{}, errors.Join(err, gone(undo))
+	}
+	if p.Detach {
+		return Ended{ID: c.ID}, nil
+	}
+	return s.report(ctx, c, w, t)
+}
+
+// gone forgives that what was to be removed is not there.
+func gone(err error) error {
+	if fault.Is(err, fault.NotFound) {
+		return nil
+	}
+	return err
+}
+
+func (s *containers) start(ctx context.Context, p StartParams, t turnOf[status.Container]) (Ended, error) {
+	c, err := s.e.Container(p.Ref)
+	if err != nil {
+		return Ended{}, err
+	}
+	w, err := s.launch(ctx, c.ID, t.Streams, p.Size)
+	if err != nil {
+		return Ended{}, err
+	}
+	if !p.Wait {
+		return Ended{ID: c.ID}, nil
+	}
+	return s.report(ctx, c, w, t)
+}
+
+func (s *containers) attach(ctx context.Context, p StartParams, t turnOf[status.Container]) (Ended, error) {
+	c, err := s.e.Container(p.Ref)
+	if err != nil {
+		return Ended{}, err
+	}
+	w, err := s.e.Waiter(c.ID, pod.WaitExit)
+	if err != nil {
+		return Ended{}, err
+	}
+	if err := s.e.Attach(ctx, c.ID, t.Streams); err != nil {
+		return Ended{}, err
+	}
+	s.resize(ctx, c.ID, p.Size)
+	return s.report(ctx, c, w, t)
+}
+
+// launch starts a container. The wait begins first: with --rm the container may have
+// come and gone before Start returns.
+func (s *containers) launch(ctx context.Context, id string, io pod.Streams, size Size) (waiter, error) {
+	w, err := s.e.Waiter(id, pod.WaitNextExit)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.e.StartContainer(ctx, id, io); err != nil {
+		return nil, err
+	}
+	s.resize(ctx, id, size)
+	return w, nil
+}
+
+// resize sets a size that is known; a process that has ended already needs none.
+func (s *containers) resize(ctx context.Context, id string, size Size) {
+	if size != (Size{}) {
+		_ = s.e.Resize(ctx, id, size.Rows, size.Cols)
+	}
+}
+
+// waiter waits for the end that was agreed on when it was made.
+type waiter func(context.Context) (status.Exit, error)
+
+// report tells that the container runs and returns how it ended.
+func (s *containers) report(ctx context.Context, c status.Container, wait waiter, t turnOf[status.Container]) (Ended, error) {
+	if now, err := s.e.Container(c.ID); err == nil {
+		c = now // with its pid; a container that is gone again is reported as it was
+	}
+	if err := t.Emit(c); err != nil {
+		return Ended{}, err
+	}
+	exit, err := wait(ctx)
+	if err != nil {
+		return Ended{}, err
+	}
+	return Ended{ID: c.ID, Exit: &exit}, nil
+}
+
+func (s *containers) wait(ctx context.Context, p WaitParams) (Ended, error) {
+	c, err := s.e.Container(p.Ref)
+	if err != nil {
+		return Ended{}, err
+	}
+	exit, err := s.e.WaitContainer(ctx, c.ID, p.Condition)
+	return Ended{ID: c.ID, Exit: &exit}, err
+}

@@ -1,0 +1,218 @@
+package api
+
+import (
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"carob/internal/fault"
+	"carob/internal/sys/fd"
+)
+
+const (
+	// requestTime is how long a peer may take for its request.
+	requestTime = 10 * time.Second
+	// replyTime is how long a peer may leave a frame unread.
+	replyTime = 30 * time.Second
+	// maxFiles is the number of names in Files.
+	maxFiles = 4
+)
+
+// Serve answers calls on l until ctx ends, then cancels those under way, waits for
+// them and returns nil; any other end is an error. l is closed either way.
+func Serve(ctx context.Context, l net.Listener, s Services) error {
+	ctx, cancel := context.WithCancel(ctx)
+	srv := &server{routes: routes(s), s: s}
+	stop := context.AfterFunc(ctx, func() { _ = l.Close() }) // ends Accept
+	defer func() {
+		cancel()
+		stop()
+		_ = l.Close() // may be closed already
+		srv.calls.Wait()
+	}()
+	for {
+		conn, err := l.Accept()
+		switch {
+		case ctx.Err() != nil:
+			if err == nil {
+				_ = conn.Close() // came too late
+			}
+			return nil
+		case err != nil && isTemporary(err):
+			s.Log.Warn("accept", "error", err)
+			sleep(ctx, 50*time.Millisecond)
+			continue
+		case err != nil:
+			return fault.Wrap(fault.Internal, "api: accept", err)
+		}
+		unixConn, ok := conn.(*net.UnixConn)
+		if !ok {
+			_ = conn.Close() // not a unix socket: nothing here can work
+			return fault.New(fault.Internal, "api: the listener is not a unix socket")
+		}
+		srv.calls.Go(func() { srv.serve(ctx, unixConn) })
+	}
+}
+
+// isTemporary is out of descriptors or memory: waiting helps.
+func isTemporary(err error) bool {
+	var t interface{ Temporary() bool }
+	return errors.As(err, &t) && t.Temporary()
+}
+
+func sleep(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+	case <-t.C:
+	}
+}
+
+type server struct {
+	routes map[string]route
+	s      Services
+	calls  sync.WaitGroup
+}
+
+// route decodes params, calls, and gives back what is to be encoded.
+type route func(ctx context.Context, params json.RawMessage, t turn) (any, error)
+
+// turn is one call as its handler sees it.
+type turn struct {
+	Files
+	emit func(any) error
+}
+
+// entry is a route with its method's name.
+type entry struct {
+	name string
+	do   route
+}
+
+// on ties a method to what serves it.
+func on[P, E, R any](m Method[P, E, R], do func(context.Context, P, turnOf[E]) (R, error)) entry {
+	return entry{string(m), func(ctx context.Context, params json.RawMessage, t turn) (any, error) {
+		var p P
+		if err := strict(params, &p); err != nil {
+			return nil, fault.Wrap(fault.Invalid, string(m)+": params", err)
+		}
+		return do(ctx, p, turnOf[E]{Files: t.Files, Emit: func(e E) error { return t.emit(e) }})
+	}}
+}
+
+// turnOf is a turn with typed events. An error of Emit means that the client is gone.
+type turnOf[E any] struct {
+	Files
+	Emit func(E) error
+}
+
+// plain ties a method without files and events to what serves it.
+func plain[P, R any](m Method[P, None, R], do func(context.Context, P) (R, error)) entry {
+	return on(m, func(ctx context.Context, p P, _ turnOf[None]) (R, error) { return do(ctx, p) })
+}
+
+// act ties a method that returns nothing to what serves it.
+func act[P any](m Method[P, None, None], do func(context.Context, P) error) entry {
+	return plain(m, func(ctx context.Context, p P) (None, error) { return None{}, do(ctx, p) })
+}
+
+func strict(raw json.RawMessage, v any) error {
+	if len(raw) == 0 {
+		return nil
+	}
+	d := json.NewDecoder(strings.NewReader(string(raw)))
+	d.DisallowUnknownFields()
+	return d.Decode(v)
+}
+
+// serve carries out the one call of a connection.
+func (s *server) serve(ctx context.Context, conn *net.UnixConn) {
+	defer func() { _ = conn.Close() }() // everything that mattered was written
+	if uid, err := fd.PeerUID(conn); err != nil || uid != 0 && int(uid) != os.Geteuid() {
+		s.s.Log.Warn("refused a connection", "uid", uid, "error", err)
+		return
+	}
+	req, files, err := receive(conn)
+	if err != nil {
+		if !errors.Is(err, io.EOF) { // a client that dialled in vain is no event
+			_ = s.reply(conn, reply{Error: toWire(err)}) // it may be gone; nobody else wants to know
+		}
+		return
+	}
+	defer fd.CloseAll([]*os.File{files.Stdin, files.Stdout, files.Stderr, files.Data})
+	ctx, cancel := context.WithCancel(ctx)
+	var gone sync.WaitGroup
+	gone.Go(func() {
+		// The client sends nothing more: whatever comes, end or byte, ends the call.
+		_, _ = conn.Read(make([]byte, 1))
+		cancel()
+	})
+	result, err := s.call(ctx, conn, req, files)
+	final := reply{}
+	if err != nil {
+		final.Error = toWire(err)
+	} else if final.Result, err = json.Marshal(result); err != nil {
+		final.Error = toWire(fault.Wrap(fault.Internal, req.Method, err))
+	}
+	_ = s.reply(conn, final) // a client that has gone misses it
+	_ = conn.CloseRead()     // ends the goroutine above
+	gone.Wait()
+	cancel()
+}
+
+func (s *server) call(ctx context.Context, conn *net.UnixConn, req request, files Files) (any, error) {
+	do, ok := s.routes[req.Method]
+	if !ok {
+		return nil, fault.New(fault.Unsupported, "method \""+req.Method+"\" is unknown to this daemon (another version?)")
+	}
+	return do(ctx, req.Params, turn{Files: files, emit: func(e any) error {
+		raw, err := json.Marshal(e)
+		if err != nil {
+			return fault.Wrap(fault.Internal, req.Method+": event", err)
+		}
+		return s.reply(conn, reply{Event: raw})
+	}})
+}
+
+func (s *server) reply(conn *net.UnixConn, r reply) error {
+	if err := conn.SetWriteDeadline(time.Now().Add(replyTime)); err != nil {
+		return err
+	}
+	return writeFrame(conn, r, nil)
+}
+
+// receive reads the request; its files are the caller's unless there is an error.
+func receive(conn *net.UnixConn) (req request, f Files, err error) {
+	if err := conn.SetReadDeadline(time.Now().Add(requestTime)); err != nil {
+		return req, f, err
+	}
+	var head [4]byte
+	files, err := fd.Receive(conn, head[:], maxFiles)
+	if err != nil {
+		return req, f, err
+	}
+	defer func() {
+		if err != nil {
+			fd.CloseAll(files)
+		}
+	}()
+	body, err := readBody(conn, binary.BigEndian.Uint32(head[:]), maxRequest)
+	if err != nil {
+		return req, f, err
+	}
+	if err := strict(body, &req); err != nil {
+		return req, f, fault.Wrap(fault.Invalid, "request", err)
+	}
+	if f, err = assign(req.Files, files); err != nil {
+		return req, f, err
+	}
+	return req, f, conn.SetReadDeadline(time.Time{})
+}

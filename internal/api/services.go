@@ -1,0 +1,102 @@
+package api
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"os"
+	"time"
+
+	v1 "github.com/opencontainers/image-spec/specs-go/v1"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"carob/internal/image"
+	"carob/internal/pod"
+	"carob/internal/spec"
+	"carob/internal/status"
+)
+
+// The interfaces of this file are the parts of the engine, the image store and the
+// manifest applier that the API calls; see *pod.Engine, *image.Store and
+// *kube.Applier for what they promise.
+
+// Lives changes what exists.
+type Lives interface {
+	CreateContainer(ctx context.Context, podRef string, c spec.Container) (status.Container, error)
+	CreateSolo(ctx context.Context, p spec.Pod, c spec.Container) (status.Container, error)
+	RemoveContainer(ctx context.Context, ref string, o pod.RemoveOptions) error
+	RunPod(ctx context.Context, p spec.Pod) (status.Pod, error)
+	StopPod(ctx context.Context, ref string, timeout *time.Duration) error
+	RemovePod(ctx context.Context, ref string) error
+}
+
+// Runs changes what runs.
+type Runs interface {
+	StartContainer(ctx context.Context, ref string, io pod.Streams) error
+	StopContainer(ctx context.Context, ref string, timeout *time.Duration) error
+	KillContainer(ctx context.Context, ref string, signal int) error
+	PauseContainer(ctx context.Context, ref string) error
+	UnpauseContainer(ctx context.Context, ref string) error
+	UpdateContainer(ctx context.Context, ref string, res *specs.LinuxResources, restart *spec.Restart) error
+}
+
+// Talks connects clients with processes.
+type Talks interface {
+	Attach(ctx context.Context, ref string, io pod.Streams) error
+	Resize(ctx context.Context, ref string, rows, cols uint16) error
+	Exec(ctx context.Context, ref string, x spec.Exec, io pod.Streams) (execID string, err error)
+	WaitExec(ctx context.Context, execID string) (status.Exit, error)
+	SignalExec(ctx context.Context, execID string, signal int) error
+	WaitContainer(ctx context.Context, ref string, cond pod.WaitCondition) (status.Exit, error)
+	Waiter(ref string, cond pod.WaitCondition) (wait func(context.Context) (status.Exit, error), err error)
+}
+
+// Looks reads.
+type Looks interface {
+	Pods(f pod.Filter) []status.Pod
+	Pod(ref string) (status.Pod, error)
+	Containers(f pod.Filter) []status.Container
+	Container(ref string) (status.Container, error)
+	InspectPod(ctx context.Context, ref string) (pod.PodInspection, error)
+	InspectContainer(ctx context.Context, ref string) (pod.ContainerInspection, error)
+	Stats(ctx context.Context, refs ...string) ([]status.Stats, error)
+	Top(ctx context.Context, ref string) ([]status.Process, error)
+	Events(ctx context.Context, since uint64) <-chan status.Event
+	RootDir(ctx context.Context, ref string) (*os.File, error)
+}
+
+// Engine is all of the engine that the API calls: *pod.Engine.
+type Engine interface {
+	Lives
+	Runs
+	Talks
+	Looks
+}
+
+// ImageStore is all of the image store that the API calls: *image.Store.
+type ImageStore interface {
+	List() []image.Image
+	Resolve(ctx context.Context, name string) (image.Image, error)
+	ImportTar(ctx context.Context, name string, r io.Reader, cfg v1.ImageConfig) (image.Image, error)
+	ImportDir(ctx context.Context, name, dir string, cfg v1.ImageConfig) (image.Image, error)
+	Load(ctx context.Context, r io.Reader) ([]image.Image, error)
+	Tag(ctx context.Context, name, newName string) error
+	Remove(ctx context.Context, name string) (removed []string, err error)
+}
+
+// Manifests carries out manifests: see kube.Applier. progress may be called from
+// several goroutines.
+type Manifests interface {
+	Apply(ctx context.Context, p ApplyParams, progress func(Progress)) ([]Applied, error)
+	Delete(ctx context.Context, p DeleteParams, progress func(Progress)) ([]Applied, error)
+}
+
+// Services are what a server offers. All fields are required.
+type Services struct {
+	Engine    Engine
+	Images    ImageStore
+	Manifests Manifests
+	// Host describes the daemon; the counts are filled in per call.
+	Host Host
+	Log  *slog.Logger
+}

@@ -1,0 +1,136 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"time"
+
+	"carob/internal/fault"
+	"carob/internal/logfile"
+	"carob/internal/pod"
+	"carob/internal/status"
+)
+
+// minInterval is the shortest time between two reports of stats.
+const minInterval = 100 * time.Millisecond
+
+type views struct{ s Services }
+
+func (s *views) entries() []entry {
+	e := s.s.Engine
+	return []entry{
+		plain(Containers, func(_ context.Context, f pod.Filter) ([]status.Container, error) { return e.Containers(f), nil }),
+		plain(InspectContainer, func(ctx context.Context, p Ref) (pod.ContainerInspection, error) {
+			return e.InspectContainer(ctx, p.Ref)
+		}),
+		plain(Pods, func(_ context.Context, f pod.Filter) ([]status.Pod, error) { return e.Pods(f), nil }),
+		plain(InspectPod, func(ctx context.Context, p Ref) (pod.PodInspection, error) { return e.InspectPod(ctx, p.Ref) }),
+		plain(Top, func(ctx context.Context, p Ref) ([]status.Process, error) { return e.Top(ctx, p.Ref) }),
+		on(Stats, s.stats), on(Events, s.events), on(Logs, s.logs),
+		plain(Version, func(context.Context, None) (About, error) { return s.s.Host.About, nil }),
+		plain(Info, s.info),
+	}
+}
+
+func (s *views) stats(ctx context.Context, p StatsParams, t turnOf[[]status.Stats]) (None, error) {
+	for {
+		now, err := s.s.Engine.Stats(ctx, p.Refs...)
+		if err != nil {
+			return None{}, err
+		}
+		if err := t.Emit(now); err != nil {
+			return None{}, err
+		}
+		if p.Interval == 0 {
+			return None{}, nil
+		}
+		sleep(ctx, max(p.Interval, minInterval))
+		if err := ctx.Err(); err != nil {
+			return None{}, err
+		}
+	}
+}
+
+func (s *views) events(ctx context.Context, p EventsParams, t turnOf[status.Event]) (None, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel() // ends the subscription
+	for ev := range s.s.Engine.Events(ctx, p.Since) {
+		if err := t.Emit(ev); err != nil {
+			return None{}, err
+		}
+	}
+	return None{}, ctx.Err()
+}
+
+func (s *views) logs(ctx context.Context, p LogsParams, t turnOf[None]) (None, error) {
+	c, err := s.s.Engine.Container(p.Ref)
+	if err != nil {
+		return None{}, err
+	}
+	if c.LogPath == "" {
+		return None{}, fault.New(fault.NotFound, "logs "+c.Name+": the container has no log")
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	o := logfile.Options{Tail: p.Tail, Since: p.Since, Until: p.Until, Timestamps: p.Timestamps}
+	wait := func() {}
+	if p.Follow {
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			_, _ = s.s.Engine.WaitContainer(ctx, c.ID, pod.WaitRemoved) // gone or cancelled: nothing more comes
+		}()
+		o.Ended = ended
+		wait = func() { <-ended }
+	}
+	defer wait()
+	defer cancel()
+	stop := context.AfterFunc(ctx, func() { // a write that blocks ends with the call
+		closeFiles(t.Stdout, t.Stderr)
+	})
+	defer stop()
+	err = logfile.Read(ctx, c.LogPath, o, writer(t.Stdout), writer(t.Stderr))
+	if fault.Is(err, fault.NotFound) && c.StartedAt.IsZero() {
+		return None{}, nil // not started yet: nothing was logged
+	}
+	if errors.Is(err, os.ErrClosed) {
+		return None{}, context.Cause(ctx)
+	}
+	return None{}, err
+}
+
+func closeFiles(files ...*os.File) {
+	for _, f := range files {
+		if f != nil {
+			_ = f.Close() // a second close later only says so
+		}
+	}
+}
+
+// writer drops what nobody asked for.
+func writer(f *os.File) io.Writer {
+	if f == nil {
+		return io.Discard
+	}
+	return f
+}
+
+func (s *views) info(context.Context, None) (Host, error) {
+	h := s.s.Host
+	h.Containers = map[string]int{"running": 0, "paused": 0, "created": 0, "exited": 0}
+	for _, c := range s.s.Engine.Containers(pod.Filter{}) {
+		state := string(c.State)
+		if c.Paused {
+			state = "paused"
+		}
+		h.Containers[state]++
+	}
+	for _, p := range s.s.Engine.Pods(pod.Filter{}) {
+		if !p.Spec.Solo {
+			h.Pods++
+		}
+	}
+	h.Images = len(s.s.Images.List())
+	return h, nil
+}
