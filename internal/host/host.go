@@ -31,9 +31,10 @@ type Facts struct {
 	SELinux        bool     // enabled
 	Filesystems    []string // known to the kernel now; modules may add to it
 
-	CPUs          int   // online
-	Memory, Swap  int64 // bytes
-	HugePageSizes []string
+	CPUs           int   // online
+	Memory, Swap   int64 // bytes
+	SwapAccounting bool  // cgroups can limit swap
+	HugePageSizes  []string
 }
 
 // Seccomp reports whether filters can be loaded.
@@ -95,6 +96,7 @@ func read(root fs.FS) (Facts, error) {
 	r.parse("proc/filesystems", func(in io.Reader) (err error) { f.Filesystems, err = parseFilesystems(in); return err })
 	r.parse("sys/devices/system/cpu/online", func(in io.Reader) (err error) { f.CPUs, err = ParseCPUList(in); return err })
 	r.parse("proc/meminfo", func(in io.Reader) (err error) { f.Memory, f.Swap, err = parseMeminfo(in); return err })
+	f.SwapAccounting = r.swapAccounting(f.CgroupMode)
 	f.HugePageSizes = r.hugePages()
 	if r.err != nil {
 		return Facts{}, fmt.Errorf("host facts: %w", r.err)
@@ -140,6 +142,15 @@ func (r *reader) line(name string) (s string) {
 func (r *reader) number(name string) (n int64) {
 	r.parse(name, func(in io.Reader) (err error) { n, err = parseInt(in); return err })
 	return n
+}
+
+// swapAccounting: cgroup v1 shows it by a file; cgroup v2 has it with CONFIG_SWAP
+// unless the boot loader said swapaccount=0, which kernels before 6.1 obey.
+func (r *reader) swapAccounting(mode string) bool {
+	if mode != "v2" {
+		return r.line("sys/fs/cgroup/memory/memory.memsw.limit_in_bytes") != ""
+	}
+	return r.line("proc/swaps") != "" && !slices.Contains(strings.Fields(r.line("proc/cmdline")), "swapaccount=0")
 }
 
 // hugePages returns the sizes as cgroup files and OCI name them: 2MB, 1GB.

@@ -1,6 +1,7 @@
 package oci
 
 import (
+	"runtime"
 	"strings"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -32,16 +33,21 @@ type planner struct {
 	mapped     bool // in a user namespace of its own
 }
 
-// Container plans a container. Errors are Invalid for a request that is wrong
-// anywhere and Unsupported for one that this host cannot serve; they name the field
-// or path.
-func (b *Builder) Container(r Request) (*specs.Spec, error) {
-	p := &planner{r: &r, c: r.Container, pod: r.Pod}
+func newPlanner(r *Request) *planner {
+	p := &planner{r: r, c: r.Container, pod: r.Pod}
 	if p.pod == nil {
 		p.pod = &spec.Pod{}
 	}
 	p.privileged = p.c.Security.Privileged
 	p.mapped = r.IDs != (status.IDMapping{})
+	return p
+}
+
+// Container plans a container. Errors are Invalid for a request that is wrong
+// anywhere and Unsupported for one that this host cannot serve; they name the field
+// or path.
+func (b *Builder) Container(r Request) (*specs.Spec, error) {
+	p := newPlanner(&r)
 	if err := checkHostname(r.Hostname); err != nil {
 		return nil, err
 	}
@@ -59,7 +65,7 @@ func (b *Builder) Container(r Request) (*specs.Spec, error) {
 	if out.Process, err = p.process(caps); err != nil {
 		return nil, err
 	}
-	if out.Mounts, err = p.mounts(); err != nil {
+	if out.Mounts, err = (tree{p}).mounts(); err != nil {
 		return nil, err
 	}
 	if out.Linux, err = p.linux(out.Mounts); err != nil {
@@ -80,19 +86,18 @@ func (p *planner) linux(mounts []specs.Mount) (*specs.Linux, error) {
 	if !p.privileged && !p.c.Security.Unmasked {
 		out.MaskedPaths, out.ReadonlyPaths = p.maskedPaths(), readonlyPaths()
 	}
+	if err := checkDevices(p.r.Devices); err != nil {
+		return nil, err
+	}
+	out.Devices = p.r.Devices
 	var err error
-	if out.Devices, err = p.devices(); err != nil {
-		return nil, err
-	}
-	if out.Resources, err = p.resources(); err != nil {
-		return nil, err
-	}
-	return out, nil
+	out.Resources, err = limits{p}.plan()
+	return out, err
 }
 
 // seccomp is the container's filter; nil is none.
 func (b *Builder) seccomp(p *planner, caps []string) (*specs.LinuxSeccomp, error) {
-	m := Machine{Arch: p.r.Facts.Arch, Kernel: p.r.Facts.Kernel, Caps: caps}
+	m := Machine{Arch: runtime.GOARCH, Kernel: p.r.Facts.Kernel, Caps: caps}
 	switch word := strings.TrimSpace(p.c.Security.Seccomp); {
 	case word == "unconfined":
 		return nil, nil

@@ -69,7 +69,6 @@ func TestRefusals(t *testing.T) {
 		{"negative memory", memory(specs.LinuxMemory{Limit: ptr(int64(-2))}), fault.Invalid, "or -1"},
 		{"reservation", memory(specs.LinuxMemory{Limit: ptr(int64(1 << 20)), Reservation: ptr(int64(2 << 20))}), fault.Invalid, "reservation"},
 		{"swappiness", memory(specs.LinuxMemory{Swappiness: ptr(uint64(101))}), fault.Invalid, "swappiness 101"},
-		{"kernel memory", memory(specs.LinuxMemory{Kernel: ptr(int64(1))}), fault.Unsupported, "Linux 5.4"},
 		{"too many cpus", cpu(specs.LinuxCPU{Quota: ptr(int64(250000))}), fault.Invalid, "2.5 cpus: range of CPUs is from 0.01 to 2"},
 		{"too few cpus", cpu(specs.LinuxCPU{Quota: ptr(int64(999))}), fault.Invalid, "range of CPUs"},
 		{"period", cpu(specs.LinuxCPU{Period: ptr(uint64(10))}), fault.Invalid, "cpu period 10"},
@@ -134,14 +133,14 @@ func TestMemorySwap(t *testing.T) {
 		{"unlimited", specs.LinuxMemory{Limit: ptr(mega), Swap: ptr(int64(-1))}, true, ptr(int64(-1)), 0},
 		{"unlimited, not accounted", specs.LinuxMemory{Limit: ptr(mega), Swap: ptr(int64(-1))}, false, nil, 0},
 		{"given", specs.LinuxMemory{Limit: ptr(mega), Swap: ptr(mega)}, true, ptr(mega), 0},
-		{"given, not accounted", specs.LinuxMemory{Limit: ptr(mega), Swap: ptr(mega)}, false, nil, fault.Unsupported},
+		{"given, not accounted", specs.LinuxMemory{Limit: ptr(mega), Swap: ptr(mega)}, false, ptr(mega), 0}, // plan/cgroup refuses it
 		{"no overflow", specs.LinuxMemory{Limit: ptr(int64(1) << 62)}, true, ptr(int64(-1)), 0},
 		{"no limit", specs.LinuxMemory{Limit: ptr(int64(-1))}, true, nil, 0},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			r := plain()
-			setSwapAccounting(&r.Facts, tt.accounting)
+			r.Facts.SwapAccounting = tt.accounting
 			r.Container.Resources = &specs.LinuxResources{Memory: &tt.asked}
 			before := tt.asked
 			out, err := Container(r)

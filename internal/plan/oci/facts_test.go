@@ -1,7 +1,7 @@
 package oci
 
-func testFacts() Facts {
-	return Facts{CPUs: 2, SwapAccounting: true, Arch: "amd64", Kernel: [2]int{6, 18}}
-}
+import "carob/internal/host"
 
-func setSwapAccounting(f *Facts, yes bool) { f.SwapAccounting = yes }
+func testFacts() host.Facts {
+	return host.Facts{CPUs: 2, SwapAccounting: true, OOMScoreAdjMin: -1000, Kernel: host.Version{Major: 6, Minor: 18}}
+}

@@ -49,8 +49,7 @@ func FuzzMounts(f *testing.F) {
 			{Type: spec.Bind, Source: source, Target: one, SubPath: sub, Propagation: propagation},
 			{Type: spec.Tmpfs, Target: two, Options: []string{option}},
 		}
-		p := &planner{r: &r, c: r.Container, pod: r.Pod}
-		mounts, err := p.mounts()
+		mounts, err := tree{newPlanner(&r)}.mounts()
 		if err != nil {
 			if !fault.Is(err, fault.Invalid) {
 				t.Errorf("%v: %v", fault.KindOf(err), err)

@@ -33,9 +33,12 @@ const defaultShmSize = 64 << 20
 // maxPath is the kernel's PATH_MAX without the final NUL.
 const maxPath = 4095
 
+// tree plans what the container sees in its file system.
+type tree struct{ *planner }
+
 // mounts returns every mount in the order in which they are made.
-func (p *planner) mounts() ([]specs.Mount, error) {
-	asked, err := p.askedMounts()
+func (t tree) mounts() ([]specs.Mount, error) {
+	asked, err := t.askedMounts()
 	if err != nil {
 		return nil, err
 	}
@@ -43,11 +46,11 @@ func (p *planner) mounts() ([]specs.Mount, error) {
 	for _, m := range asked {
 		taken[m.Destination] = true
 	}
-	files, err := p.fileMounts(taken)
+	files, err := t.fileMounts(taken)
 	if err != nil {
 		return nil, err
 	}
-	out := slices.DeleteFunc(p.kernelMounts(), func(m specs.Mount) bool {
+	out := slices.DeleteFunc(t.kernelMounts(), func(m specs.Mount) bool {
 		// Who brings a /dev of his own brings what is in it.
 		return taken[m.Destination] || (taken["/dev"] && strings.HasPrefix(m.Destination, "/dev/"))
 	})
@@ -59,38 +62,38 @@ func (p *planner) mounts() ([]specs.Mount, error) {
 }
 
 // kernelMounts are the kernel's own file systems.
-func (p *planner) kernelMounts() []specs.Mount {
+func (t tree) kernelMounts() []specs.Mount {
 	sys, cgroup := "ro", "ro"
-	if p.privileged {
+	if t.privileged {
 		cgroup = "rw"
-		if !p.c.Security.ReadOnlyRootfs {
+		if !t.c.Security.ReadOnlyRootfs {
 			sys = "rw"
 		}
 	}
-	out := make([]specs.Mount, 0, 8+len(p.r.Files)+len(p.c.Mounts)+len(p.r.Volumes))
+	out := make([]specs.Mount, 0, 8+len(t.r.Files)+len(t.c.Mounts)+len(t.r.Volumes))
 	out = append(out,
 		specs.Mount{Destination: "/proc", Type: "proc", Source: "proc", Options: []string{"nosuid", "noexec", "nodev"}},
 		specs.Mount{Destination: "/dev", Type: "tmpfs", Source: "tmpfs", Options: []string{"nosuid", "strictatime", "mode=755", "size=65536k"}},
 		specs.Mount{Destination: "/dev/pts", Type: "devpts", Source: "devpts",
 			Options: []string{"nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"}},
 	)
-	out = append(out, p.ipcMounts()...)
+	out = append(out, t.ipcMounts()...)
 	return append(out,
 		specs.Mount{Destination: "/sys", Type: "sysfs", Source: "sysfs", Options: []string{"nosuid", "noexec", "nodev", sys}},
 		specs.Mount{Destination: "/sys/fs/cgroup", Type: "cgroup", Source: "cgroup", Options: []string{cgroup, "nosuid", "noexec", "nodev", "relatime"}},
 	)
 }
 
-func (p *planner) ipcMounts() []specs.Mount {
+func (t tree) ipcMounts() []specs.Mount {
 	shm := specs.Mount{Destination: "/dev/shm", Type: "bind", Source: ShmSource,
 		Options: []string{"bind", "rw", "rprivate", "nosuid", "noexec", "nodev"}}
-	switch p.ipc() {
+	switch t.ipc() {
 	case spec.None:
 		return nil
 	case spec.Host:
 		shm.Source = "/dev/shm"
 	case spec.Own:
-		size := p.pod.ShmSize
+		size := t.pod.ShmSize
 		if size <= 0 {
 			size = defaultShmSize
 		}
@@ -103,12 +106,12 @@ func (p *planner) ipcMounts() []specs.Mount {
 
 // ipc is whose IPC namespace it is in the end: a container in the pod's has the
 // host's when the pod has.
-func (p *planner) ipc() spec.Mode {
-	m := p.r.Namespaces.IPC
+func (t tree) ipc() spec.Mode {
+	m := t.r.Namespaces.IPC
 	if m != spec.OfPod {
 		return m
 	}
-	switch of := p.pod.Namespaces.IPC; of {
+	switch of := t.pod.Namespaces.IPC; of {
 	case spec.Host, spec.None:
 		return of
 	}
@@ -117,15 +120,15 @@ func (p *planner) ipc() spec.Mode {
 
 // fileMounts binds the files that carob itself writes, where the request does not
 // bring its own.
-func (p *planner) fileMounts(taken map[string]bool) ([]specs.Mount, error) {
-	out := make([]specs.Mount, 0, len(p.r.Files))
-	for target, source := range p.r.Files {
-		t, err := Target(target)
+func (t tree) fileMounts(taken map[string]bool) ([]specs.Mount, error) {
+	out := make([]specs.Mount, 0, len(t.r.Files))
+	for target, source := range t.r.Files {
+		at, err := Target(target)
 		if err != nil {
 			return nil, err
 		}
-		if !taken[t] {
-			out = append(out, p.bind(t, source, []string{"rbind", readOnly(p.c.Security.ReadOnlyRootfs), "rprivate"}))
+		if !taken[at] {
+			out = append(out, t.bind(at, source, []string{"rbind", readOnly(t.c.Security.ReadOnlyRootfs), "rprivate"}))
 		}
 	}
 	byTarget(out)
@@ -134,15 +137,15 @@ func (p *planner) fileMounts(taken map[string]bool) ([]specs.Mount, error) {
 
 // askedMounts are the request's mounts, then the image's volumes that none of them
 // covers.
-func (p *planner) askedMounts() ([]specs.Mount, error) {
-	seen := make(map[string]bool, len(p.c.Mounts)+len(p.r.Volumes))
-	volumes, err := p.volumes()
+func (t tree) askedMounts() ([]specs.Mount, error) {
+	seen := make(map[string]bool, len(t.c.Mounts)+len(t.r.Volumes))
+	volumes, err := t.volumes()
 	if err != nil {
 		return nil, err
 	}
-	out := make([]specs.Mount, 0, len(p.c.Mounts)+len(volumes))
-	for i := range p.c.Mounts {
-		m := &p.c.Mounts[i]
+	out := make([]specs.Mount, 0, len(t.c.Mounts)+len(volumes))
+	for i := range t.c.Mounts {
+		m := &t.c.Mounts[i]
 		target, err := Target(m.Target)
 		if err != nil {
 			return nil, err
@@ -151,7 +154,7 @@ func (p *planner) askedMounts() ([]specs.Mount, error) {
 			return nil, fault.New(fault.Invalid, "mount "+clip(target)+": asked for twice")
 		}
 		seen[target] = true
-		planned, err := p.mount(m, target, volumes[target])
+		planned, err := t.mount(m, target, volumes[target])
 		if err != nil {
 			return nil, fmt.Errorf("mount %s: %w", clip(target), err)
 		}
@@ -165,24 +168,24 @@ func (p *planner) askedMounts() ([]specs.Mount, error) {
 		if !path.IsAbs(source) {
 			return nil, fault.New(fault.Invalid, "mount "+clip(target)+": source \""+clip(source)+"\" is not an absolute path")
 		}
-		image = append(image, p.bind(target, source, []string{"rbind", "rw", "rprivate"}))
+		image = append(image, t.bind(target, source, []string{"rbind", "rw", "rprivate"}))
 	}
 	byTarget(image)
 	return append(out, image...), nil
 }
 
 // volumes is Request.Volumes with clean targets.
-func (p *planner) volumes() (map[string]string, error) {
-	out := make(map[string]string, len(p.r.Volumes))
-	for target, source := range p.r.Volumes {
-		t, err := Target(target)
+func (t tree) volumes() (map[string]string, error) {
+	out := make(map[string]string, len(t.r.Volumes))
+	for target, source := range t.r.Volumes {
+		at, err := Target(target)
 		if err != nil {
 			return nil, err
 		}
-		if old, twice := out[t]; twice && old != source {
-			return nil, fault.New(fault.Invalid, "mount "+clip(t)+": two volumes")
+		if old, twice := out[at]; twice && old != source {
+			return nil, fault.New(fault.Invalid, "mount "+clip(at)+": two volumes")
 		}
-		out[t] = source
+		out[at] = source
 	}
 	return out, nil
 }
@@ -192,7 +195,7 @@ func byTarget(m []specs.Mount) {
 }
 
 // mount plans one mount of the request.
-func (p *planner) mount(m *spec.Mount, target, volume string) (specs.Mount, error) {
+func (t tree) mount(m *spec.Mount, target, volume string) (specs.Mount, error) {
 	switch m.Type {
 	case spec.Tmpfs:
 		return tmpfs(m, target)
@@ -216,13 +219,13 @@ func (p *planner) mount(m *spec.Mount, target, volume string) (specs.Mount, erro
 	if err != nil {
 		return specs.Mount{}, err
 	}
-	return p.bind(target, source, options), nil
+	return t.bind(target, source, options), nil
 }
 
 // bind maps the owners of the files into the pod's user namespace, so that what
 // belongs to root on the host belongs to root in the pod.
-func (p *planner) bind(target, source string, options []string) specs.Mount {
-	return specs.Mount{Destination: target, Type: "bind", Source: source, Options: options, UIDMappings: p.idMappings(), GIDMappings: p.idMappings()}
+func (t tree) bind(target, source string, options []string) specs.Mount {
+	return specs.Mount{Destination: target, Type: "bind", Source: source, Options: options, UIDMappings: t.idMappings(), GIDMappings: t.idMappings()}
 }
 
 func bindOptions(m *spec.Mount) ([]string, error) {

@@ -222,7 +222,7 @@ func (p *planner) oomScoreAdj() (*int, error) {
 	if n < -1000 || n > 1000 {
 		return nil, fault.New(fault.Invalid, fmt.Sprintf("oom score adjustment %d is not from -1000 to 1000", n))
 	}
-	n = max(n, p.oomFloor())
+	n = p.r.Facts.ClampOOMScoreAdj(n)
 	return &n, nil
 }
 
@@ -231,7 +231,7 @@ func (p *planner) oomScoreAdj() (*int, error) {
 func (p *planner) labels(out *specs.Process) error {
 	s := p.c.Security
 	if s.AppArmor != "" && s.AppArmor != "unconfined" {
-		if !p.hasLSM("apparmor") {
+		if !p.r.Facts.AppArmor {
 			return fault.New(fault.Unsupported, "apparmor profile \""+clip(s.AppArmor)+"\": this host does not run AppArmor")
 		}
 		out.ApparmorProfile = s.AppArmor
@@ -239,7 +239,7 @@ func (p *planner) labels(out *specs.Process) error {
 	if s.SELinux == "" {
 		return nil
 	}
-	if !p.hasLSM("selinux") {
+	if !p.r.Facts.SELinux {
 		return fault.New(fault.Unsupported, "selinux label \""+clip(s.SELinux)+"\": this host does not run SELinux")
 	}
 	if strings.Count(s.SELinux, ":") < 3 || noNUL("", []string{s.SELinux}) != nil {

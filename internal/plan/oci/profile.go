@@ -13,6 +13,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"carob/internal/fault"
+	"carob/internal/host"
 )
 
 const (
@@ -64,8 +65,8 @@ type condition struct {
 type Machine struct {
 	// Arch is a GOARCH.
 	Arch string
-	// Kernel is the release's first two numbers.
-	Kernel [2]int
+	// Kernel is the running one.
+	Kernel host.Version
 	// Caps is the container's bounding set, full names.
 	Caps []string
 }
@@ -283,7 +284,7 @@ func (m Machine) atLeast(version string) (bool, error) {
 	if !ok || !ok1 || !ok2 || major+minor == 0 {
 		return false, errors.New("minKernel \"" + clip(version) + "\" is not like 4.8")
 	}
-	return m.Kernel[0] > major || (m.Kernel[0] == major && m.Kernel[1] >= minor), nil
+	return m.Kernel.AtLeast(major, minor), nil
 }
 
 // dockerArch is libseccomp's word for a GOARCH, as conditions use it.
