@@ -6,7 +6,7 @@
 // A Group is the same relative path in every hierarchy that is mounted with a
 // controller, plus systemd's named one. On a hybrid host a v2 hierarchy that has
 // none of the controllers cpu, cpuset, io, memory and pids is left alone: joining
-// it takes a global lock for 7–16 ms and would buy hugetlb at most (see docs/adr/0002).
+// it takes a global lock for 7–16 ms and would buy hugetlb at most (see docs/adr/0004).
 // Nobody joins by pid for the same reason: JoinFiles hands out fds to which a
 // process writes "0".
 //
