@@ -1,0 +1,331 @@
+package toolbox
+
+import (
+	"cmp"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Exit codes of curl(1).
+const (
+	curlUsage       = 2
+	curlBadURL      = 3
+	curlNoHost      = 6
+	curlNoConnect   = 7
+	curlHTTPStatus  = 22
+	curlWrite       = 23
+	curlTimeout     = 28
+	curlRedirects   = 47
+	curlEmpty       = 52
+	curlReceive     = 56
+	curlCertificate = 60
+)
+
+// request is what curl's arguments ask for.
+type request struct {
+	urls                           []string
+	method, output, format, socket string
+	data                           []string
+	headers                        []string
+	silent, showError, fail        bool
+	include, head, follow          bool
+	insecure                       bool
+	limit                          time.Duration
+}
+
+func curl(c *call) (int, error) {
+	q, err := parseCurl(c.args)
+	if err == nil && len(q.urls) == 0 {
+		err = errors.New("no URL")
+	}
+	if err != nil {
+		return curlUsage, err
+	}
+	code := 0
+	for _, u := range q.urls {
+		n, err := q.get(c, u)
+		if err != nil && (!q.silent || q.showError) {
+			fmt.Fprintf(c.stderr, "curl: (%d) %v\n", n, err)
+		}
+		code = cmp.Or(n, code)
+	}
+	return code, nil
+}
+
+// longCurl maps curl's long options to letters; the capitals without a short form
+// of their own are ours.
+func longCurl(name string) (byte, bool) {
+	letter, ok := map[string]byte{
+		"silent": 's', "show-error": 'S', "fail": 'f', "include": 'i', "head": 'I', "output": 'o', "request": 'X', "data": 'd',
+		"header": 'H', "location": 'L', "max-time": 'm', "connect-timeout": 'm', "write-out": 'w', "insecure": 'k', "unix-socket": 'U',
+	}[name]
+	return letter, ok
+}
+
+func parseCurl(args []string) (request, error) {
+	q := request{limit: forever}
+	for len(args) > 0 {
+		arg := args[0]
+		args = args[1:]
+		if len(arg) < 2 || arg[0] != '-' {
+			q.urls = append(q.urls, arg)
+			continue
+		}
+		letters := arg[1:]
+		if strings.HasPrefix(arg, "--") {
+			l, ok := longCurl(arg[2:])
+			if !ok {
+				return q, fmt.Errorf("unknown option %s", arg)
+			}
+			letters = string(l)
+		}
+		for letters != "" {
+			l := letters[0]
+			letters = letters[1:]
+			if q.flag(l) {
+				continue
+			}
+			if letters == "" {
+				if len(args) == 0 {
+					return q, fmt.Errorf("option %s wants a value", arg)
+				}
+				letters, args = args[0], args[1:]
+			}
+			if err := q.value(l, letters); err != nil {
+				return q, err
+			}
+			letters = ""
+		}
+	}
+	return q, nil
+}
+
+// flag sets an option without value, and reports whether the letter is one.
+func (q *request) flag(letter byte) bool {
+	flags := map[byte]*bool{'s': &q.silent, 'S': &q.showError, 'f': &q.fail, 'i': &q.include, 'I': &q.head, 'L': &q.follow, 'k': &q.insecure}
+	f, ok := flags[letter]
+	if ok {
+		*f = true
+	}
+	return ok
+}
+
+func (q *request) value(letter byte, v string) error {
+	switch letter {
+	case 'o':
+		q.output = v
+	case 'X':
+		q.method = v
+	case 'w':
+		q.format = v
+	case 'U':
+		q.socket = v
+	case 'H':
+		q.headers = append(q.headers, v)
+	case 'd':
+		if name, ok := strings.CutPrefix(v, "@"); ok {
+			text, err := os.ReadFile(name)
+			if err != nil {
+				return err
+			}
+			v = string(text)
+		}
+		q.data = append(q.data, v)
+	case 'm':
+		seconds, err := strconv.ParseFloat(v, 64)
+		if err != nil || seconds <= 0 || seconds > 1e9 {
+			return fmt.Errorf("%q is no time in seconds", v)
+		}
+		q.limit = time.Duration(seconds * float64(time.Second))
+	default:
+		return fmt.Errorf("unknown option -%c", letter)
+	}
+	return nil
+}
+
+func (q *request) get(c *call, address string) (int, error) {
+	if !strings.Contains(address, "://") {
+		address = "http://" + address
+	}
+	u, err := url.Parse(address)
+	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+		return curlBadURL, fmt.Errorf("%q is no http or https URL", address)
+	}
+	begun := time.Now()
+	ctx, cancel := context.WithTimeout(context.Background(), q.limit)
+	defer cancel()
+	req, err := q.build(ctx, u)
+	if err != nil {
+		return curlBadURL, err
+	}
+	transport := q.transport()
+	defer transport.CloseIdleConnections()
+	client := http.Client{Transport: transport, CheckRedirect: q.redirect}
+	resp, err := client.Do(req)
+	if err != nil {
+		q.writeOut(c, nil, 0, begun)
+		return explainCurl(err, u)
+	}
+	defer resp.Body.Close()
+	n, code, err := q.receive(c, resp)
+	q.writeOut(c, resp, n, begun)
+	return code, err
+}
+
+func (q *request) build(ctx context.Context, u *url.URL) (*http.Request, error) {
+	method := http.MethodGet
+	var body io.Reader
+	if len(q.data) > 0 {
+		method, body = http.MethodPost, strings.NewReader(strings.Join(q.data, "&"))
+	}
+	if q.head {
+		method = http.MethodHead
+	}
+	req, err := http.NewRequestWithContext(ctx, cmp.Or(q.method, method), u.String(), body)
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("User-Agent", "curl/8 (carob toolbox)")
+	req.Header.Set("Accept", "*/*")
+	if body != nil {
+		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	}
+	for _, h := range q.headers {
+		name, v, _ := strings.Cut(h, ":")
+		if v = strings.TrimSpace(v); strings.EqualFold(name, "Host") {
+			req.Host = v
+		} else if v == "" {
+			req.Header.Del(name)
+		} else {
+			req.Header.Set(name, v)
+		}
+	}
+	return req, nil
+}
+
+func (q *request) transport() *http.Transport {
+	t := &http.Transport{DisableCompression: true, Proxy: http.ProxyFromEnvironment}
+	if q.socket != "" {
+		t.Proxy = nil
+		t.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
+			var d net.Dialer
+			return d.DialContext(ctx, "unix", q.socket)
+		}
+	}
+	t.TLSClientConfig = &tls.Config{InsecureSkipVerify: q.insecure} //nolint:gosec // what -k asks for
+	return t
+}
+
+var errTooManyRedirects = errors.New("more than 50 redirects")
+
+func (q *request) redirect(_ *http.Request, via []*http.Request) error {
+	if !q.follow {
+		return http.ErrUseLastResponse
+	}
+	if len(via) > 50 {
+		return errTooManyRedirects
+	}
+	return nil
+}
+
+func (q *request) receive(c *call, resp *http.Response) (int64, int, error) {
+	if q.fail && resp.StatusCode >= 400 {
+		return 0, curlHTTPStatus, fmt.Errorf("The requested URL returned error: %d", resp.StatusCode) //nolint:staticcheck // curl's words
+	}
+	out := c.stdout
+	if q.output != "" {
+		f, err := os.Create(q.output)
+		if err != nil {
+			return 0, curlWrite, err
+		}
+		defer f.Close()
+		out = f
+	}
+	if q.include || q.head {
+		fmt.Fprintf(out, "%s %s\r\n", resp.Proto, resp.Status)
+		for _, name := range slices.Sorted(mapKeys(resp.Header)) {
+			fmt.Fprintf(out, "%s: %s\r\n", name, strings.Join(resp.Header[name], ", "))
+		}
+		fmt.Fprint(out, "\r\n")
+	}
+	n, err := io.Copy(out, resp.Body)
+	var path *os.PathError
+	switch {
+	case errors.As(err, &path):
+		return n, curlWrite, err
+	case isTimeout(err):
+		return n, curlTimeout, errors.New("Operation timed out") //nolint:staticcheck // curl's words
+	case err != nil:
+		return n, curlReceive, err
+	}
+	return n, 0, nil
+}
+
+func mapKeys(h http.Header) func(func(string) bool) {
+	return func(yield func(string) bool) {
+		for k := range h {
+			if !yield(k) {
+				return
+			}
+		}
+	}
+}
+
+// writeOut prints -w's format: http_code, size_download, time_total.
+func (q *request) writeOut(c *call, resp *http.Response, n int64, begun time.Time) {
+	if q.format == "" {
+		return
+	}
+	code := 0
+	kind := ""
+	if resp != nil {
+		code, kind = resp.StatusCode, resp.Header.Get("Content-Type")
+	}
+	status := fmt.Sprintf("%03d", code)
+	fmt.Fprint(c.stdout, strings.NewReplacer(
+		"%{http_code}", status, "%{response_code}", status, "%{size_download}", strconv.FormatInt(n, 10), "%{content_type}", kind,
+		"%{time_total}", fmt.Sprintf("%.6f", time.Since(begun).Seconds()), `\n`, "\n", `\t`, "\t", "%%", "%",
+	).Replace(q.format))
+}
+
+func isTimeout(err error) bool {
+	var t net.Error
+	return errors.Is(err, context.DeadlineExceeded) || errors.As(err, &t) && t.Timeout()
+}
+
+// explainCurl gives an error curl's number and, mostly, curl's words.
+func explainCurl(err error, u *url.URL) (int, error) {
+	var dns *net.DNSError
+	var op *net.OpError
+	var cert *tls.CertificateVerificationError
+	var wrapped *url.Error
+	if errors.As(err, &wrapped) {
+		err = wrapped.Err
+	}
+	switch {
+	case errors.As(err, &dns) && !dns.IsTimeout:
+		return curlNoHost, fmt.Errorf("Could not resolve host: %s", u.Hostname()) //nolint:staticcheck // curl's words
+	case isTimeout(err):
+		return curlTimeout, errors.New("Operation timed out") //nolint:staticcheck // curl's words
+	case errors.Is(err, errTooManyRedirects):
+		return curlRedirects, err
+	case errors.As(err, &cert):
+		return curlCertificate, err
+	case errors.As(err, &op) && op.Op == "dial":
+		return curlNoConnect, fmt.Errorf("Failed to connect to %s: %w", u.Host, op.Err) //nolint:staticcheck // curl's words
+	case errors.Is(err, io.EOF):
+		return curlEmpty, errors.New("Empty reply from server") //nolint:staticcheck // curl's words
+	}
+	return curlReceive, err
+}

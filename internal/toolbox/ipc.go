@@ -1,0 +1,258 @@
+package toolbox
+
+import (
+	"bytes"
+	"cmp"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+func ipcTools() []applet {
+	return []applet{{"ipcs", ipcs}, {"mq", mq}, {"shm", shm}}
+}
+
+// ipcs prints the IPC namespace's System V objects as the kernel does, and its
+// POSIX message queues where mqueue is mounted.
+func ipcs(c *call) (int, error) {
+	o, _, err := c.parse("mqsa")
+	if err != nil {
+		return codeUsage, err
+	}
+	for _, kind := range []struct {
+		letter     byte
+		file, name string
+	}{{'m', "shm", "shared memory"}, {'q', "msg", "message queues"}, {'s', "sem", "semaphores"}} {
+		if len(o) > 0 && !o.has('a') && !o.has(kind.letter) {
+			continue
+		}
+		text, err := os.ReadFile("/proc/sysvipc/" + kind.file)
+		if err != nil {
+			return 0, err
+		}
+		fmt.Fprintf(c.stdout, "--- %s ---\n", kind.name)
+		for line := range strings.Lines(string(text)) {
+			fmt.Fprintln(c.stdout, strings.Join(strings.Fields(line), " "))
+		}
+	}
+	return 0, nil
+}
+
+// shmSize is the size of the segments that shm makes: one page everywhere.
+const shmSize = 4096
+
+// shm shares one line of text in a System V segment.
+func shm(c *call) (int, error) {
+	usage := errors.New("usage: shm write KEY TEXT | shm read KEY | shm rm KEY")
+	if len(c.args) < 2 {
+		return codeUsage, usage
+	}
+	key, err := strconv.ParseInt(c.args[1], 0, 32)
+	if err != nil || key == 0 {
+		return codeUsage, fmt.Errorf("%q is no key: want a number other than 0, 0x for hexadecimal", c.args[1])
+	}
+	switch {
+	case c.args[0] == "write" && len(c.args) == 3:
+		return 0, shmWrite(int(key), c.args[2])
+	case c.args[0] == "read" && len(c.args) == 2:
+		text, err := shmRead(int(key))
+		if err == nil {
+			_, err = fmt.Fprintln(c.stdout, text)
+		}
+		return 0, err
+	case c.args[0] == "rm" && len(c.args) == 2:
+		id, err := unix.SysvShmGet(int(key), 0, 0)
+		if err == nil {
+			_, err = unix.SysvShmCtl(id, unix.IPC_RMID, nil)
+		}
+		return 0, segment(int(key), err)
+	}
+	return codeUsage, usage
+}
+
+func segment(key int, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("segment %#x: %w", uint32(key), err)
+}
+
+func shmWrite(key int, text string) error {
+	if len(text) >= shmSize {
+		return fmt.Errorf("at most %d bytes of text", shmSize-1)
+	}
+	id, err := unix.SysvShmGet(key, shmSize, unix.IPC_CREAT|0o666)
+	if err != nil {
+		return segment(key, err)
+	}
+	m, err := unix.SysvShmAttach(id, 0, 0)
+	if err != nil {
+		return segment(key, err)
+	}
+	clear(m)
+	copy(m, text)
+	return segment(key, unix.SysvShmDetach(m))
+}
+
+func shmRead(key int) (string, error) {
+	id, err := unix.SysvShmGet(key, 0, 0)
+	if err != nil {
+		return "", segment(key, err)
+	}
+	m, err := unix.SysvShmAttach(id, 0, unix.SHM_RDONLY)
+	if err != nil {
+		return "", segment(key, err)
+	}
+	text, _, _ := bytes.Cut(m, []byte{0})
+	return string(text), segment(key, unix.SysvShmDetach(m))
+}
+
+// mqAttr is struct mq_attr of <linux/mqueue.h>.
+type mqAttr struct {
+	flags, maxMessages, messageSize, current int
+	_                                        [4]int
+}
+
+// mq passes messages through a POSIX queue, by system call: no libc is here to do
+// it, and the queues work where the mqueue file system is not mounted.
+func mq(c *call) (int, error) {
+	usage := errors.New("usage: mq send NAME TEXT | mq recv [-n] NAME | mq rm NAME | mq ls")
+	args, wait := c.args, true
+	if len(args) == 3 && args[0] == "recv" && args[1] == "-n" {
+		args, wait = []string{"recv", args[2]}, false
+	}
+	switch {
+	case len(args) == 3 && args[0] == "send":
+		return 0, queueError(args[1], mqSend(args[1], args[2]))
+	case len(args) == 2 && args[0] == "recv":
+		text, err := mqReceive(args[1], wait)
+		if err == nil {
+			fmt.Fprintln(c.stdout, text)
+		}
+		return 0, queueError(args[1], err)
+	case len(args) == 2 && args[0] == "rm":
+		name, err := queueName(args[1])
+		if err == nil {
+			err = raw(unix.SYS_MQ_UNLINK, uintptr(unsafe.Pointer(name)))
+		}
+		runtime.KeepAlive(name)
+		return 0, queueError(args[1], err)
+	case len(args) == 1 && args[0] == "ls":
+		return 0, mqList(c)
+	}
+	return codeUsage, usage
+}
+
+func queueError(name string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("queue %s: %w", name, err)
+}
+
+// queueName is without the leading slash that libc takes off.
+func queueName(name string) (*byte, error) {
+	return unix.BytePtrFromString(strings.TrimPrefix(name, "/"))
+}
+
+func raw(number, a1 uintptr) error {
+	if _, _, e := unix.Syscall(number, a1, 0, 0); e != 0 {
+		return e
+	}
+	return nil
+}
+
+func mqOpen(name string, flags int) (int, error) {
+	p, err := queueName(name)
+	if err != nil {
+		return 0, err
+	}
+	fd, _, e := unix.Syscall6(unix.SYS_MQ_OPEN, uintptr(unsafe.Pointer(p)), uintptr(flags|unix.O_CLOEXEC), 0o666, 0, 0, 0)
+	if e != 0 {
+		return 0, e
+	}
+	return int(fd), nil
+}
+
+func mqSend(name, text string) error {
+	fd, err := mqOpen(name, unix.O_WRONLY|unix.O_CREAT)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	message := append([]byte(text), 0)
+	return repeat(func() unix.Errno {
+		_, _, e := unix.Syscall6(unix.SYS_MQ_TIMEDSEND, uintptr(fd), uintptr(unsafe.Pointer(&message[0])), uintptr(len(text)), 0, 0, 0)
+		return e
+	})
+}
+
+func mqReceive(name string, wait bool) (string, error) {
+	flags := unix.O_RDONLY | unix.O_CREAT
+	if !wait {
+		flags = unix.O_RDONLY | unix.O_NONBLOCK
+	}
+	fd, err := mqOpen(name, flags)
+	if err != nil {
+		return "", err
+	}
+	defer unix.Close(fd)
+	var attr mqAttr
+	if _, _, e := unix.Syscall(unix.SYS_MQ_GETSETATTR, uintptr(fd), 0, uintptr(unsafe.Pointer(&attr))); e != 0 {
+		return "", e
+	}
+	message := make([]byte, cmp.Or(attr.messageSize, 1))
+	var n uintptr
+	err = repeat(func() (e unix.Errno) {
+		n, _, e = unix.Syscall6(unix.SYS_MQ_TIMEDRECEIVE, uintptr(fd), uintptr(unsafe.Pointer(&message[0])), uintptr(len(message)), 0, 0, 0)
+		return e
+	})
+	if err != nil {
+		return "", err
+	}
+	return string(message[:n]), nil
+}
+
+// repeat goes on after a signal: Go's own arrive at any time.
+func repeat(do func() unix.Errno) error {
+	for {
+		switch e := do(); e {
+		case 0:
+			return nil
+		case unix.EINTR:
+		default:
+			return e
+		}
+	}
+}
+
+// mqueueMagic is MQUEUE_MAGIC of ipc/mqueue.c.
+const mqueueMagic = 0x19800202
+
+// mqList shows the queues where the mqueue file system is mounted.
+func mqList(c *call) error {
+	const dir = "/dev/mqueue"
+	var st unix.Statfs_t
+	if err := unix.Statfs(dir, &st); err != nil || st.Type != mqueueMagic {
+		return fmt.Errorf("%s: no mqueue file system is mounted", dir)
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		text, err := os.ReadFile(filepath.Join(dir, e.Name()))
+		if err != nil {
+			text = []byte(err.Error())
+		}
+		fmt.Fprintf(c.stdout, "/%s %s\n", e.Name(), strings.Join(strings.Fields(string(text)), " "))
+	}
+	return nil
+}
