@@ -5,8 +5,6 @@ import (
 	"sync"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
-
-	"carob/internal/host"
 )
 
 // maxProfiles bounds the cache: a host uses a handful of capability sets and
@@ -23,7 +21,7 @@ type profiles struct {
 // profile.
 type profileKey struct {
 	text, caps, arch string
-	kernel           host.Version
+	kernel           [2]int
 }
 
 func (c *profiles) get(k profileKey) (*specs.LinuxSeccomp, bool) {

@@ -21,7 +21,7 @@ func plain() Request {
 		Pod:       &spec.Pod{},
 		Container: &spec.Container{Image: "web"},
 		Image:     v1.ImageConfig{Cmd: []string{"true"}},
-		Facts:     testFacts(),
+		Facts:     Facts{CPUs: 2, SwapAccounting: true, OOMScoreAdjMin: -1000, Kernel: [2]int{6, 18}},
 		Namespaces: spec.Namespaces{Net: spec.OfPod, IPC: spec.OfPod, UTS: spec.OfPod,
 			PID: spec.Own, User: spec.OfPod, Cgroup: spec.Own},
 		Identity: ident.Identity{Home: "/root"},

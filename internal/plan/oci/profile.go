@@ -13,7 +13,6 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"carob/internal/fault"
-	"carob/internal/host"
 )
 
 const (
@@ -65,8 +64,8 @@ type condition struct {
 type Machine struct {
 	// Arch is a GOARCH.
 	Arch string
-	// Kernel is the running one.
-	Kernel host.Version
+	// Kernel is the release's first two numbers.
+	Kernel [2]int
 	// Caps is the container's bounding set, full names.
 	Caps []string
 }
@@ -284,7 +283,7 @@ func (m Machine) atLeast(version string) (bool, error) {
 	if !ok || !ok1 || !ok2 || major+minor == 0 {
 		return false, errors.New("minKernel \"" + clip(version) + "\" is not like 4.8")
 	}
-	return m.Kernel.AtLeast(major, minor), nil
+	return m.Kernel[0] > major || (m.Kernel[0] == major && m.Kernel[1] >= minor), nil
 }
 
 // dockerArch is libseccomp's word for a GOARCH, as conditions use it.
