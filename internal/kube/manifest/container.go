@@ -168,6 +168,8 @@ func seLinux(o *corev1.SELinuxOptions) string {
 	return o.User + ":" + o.Role + ":" + o.Type + ":" + o.Level
 }
 
+// mounts leaves recursiveReadOnly to the engine's way: a read-only mount is so with
+// all that is mounted below it, which every kernel carob runs on can do.
 func mounts(p *corev1.Pod, c *corev1.Container, f Facts) []spec.Mount {
 	sources := map[string]string{}
 	for _, v := range volumes(p, f) {
@@ -185,10 +187,6 @@ func mounts(p *corev1.Pod, c *corev1.Container, f Facts) []spec.Mount {
 			out.Propagation = "rslave"
 		case corev1.MountPropagationBidirectional:
 			out.Propagation = "rshared"
-		}
-		// mount_setattr is in every kernel carob runs on: IfPossible always is.
-		if rro := value(m.RecursiveReadOnly); rro == corev1.RecursiveReadOnlyEnabled || rro == corev1.RecursiveReadOnlyIfPossible {
-			out.Options = append(out.Options[:len(out.Options):len(out.Options)], "rro")
 		}
 		all = append(all, out)
 	}

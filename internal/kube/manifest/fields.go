@@ -138,8 +138,9 @@ var table = map[string]map[string]rule{
 		"requests": also("cpu decides the share; memory and ephemeral-storage without effect"),
 	},
 	"Lifecycle": full("stopSignal"),
-	"VolumeMount": with(full("name", "mountPath", "readOnly", "recursiveReadOnly", "mountPropagation", "bindMountOptions"),
+	"VolumeMount": with(with(full("name", "mountPath", "readOnly", "mountPropagation", "bindMountOptions"),
 		"subPath", also("never leaves the volume; made when missing")),
+		"recursiveReadOnly", also("a read-only mount always is so with all that is mounted below it, even when this says Disabled")),
 	"Volume": full("name", "emptyDir", "hostPath"),
 	"EmptyDirVolumeSource": {
 		"medium":    oneOf("", "", "Memory"),
