@@ -5,6 +5,8 @@ import (
 	"sync"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"carob/internal/host"
 )
 
 // maxProfiles bounds the cache: a host uses a handful of capability sets and
@@ -21,7 +23,7 @@ type profiles struct {
 // profile.
 type profileKey struct {
 	text, caps, arch string
-	kernel           [2]int
+	kernel           host.Version
 }
 
 func (c *profiles) get(k profileKey) (*specs.LinuxSeccomp, bool) {

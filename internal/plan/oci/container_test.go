@@ -8,6 +8,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"carob/internal/fault"
+	"carob/internal/host"
 	"carob/internal/plan/ident"
 	"carob/internal/spec"
 	"carob/internal/status"
@@ -21,7 +22,7 @@ func plain() Request {
 		Pod:       &spec.Pod{},
 		Container: &spec.Container{Image: "web"},
 		Image:     v1.ImageConfig{Cmd: []string{"true"}},
-		Facts:     Facts{CPUs: 2, SwapAccounting: true, OOMScoreAdjMin: -1000, Kernel: [2]int{6, 18}},
+		Facts:     host.Facts{CPUs: 2, SwapAccounting: true, OOMScoreAdjMin: -1000, Kernel: host.Version{Major: 6, Minor: 18}},
 		Namespaces: spec.Namespaces{Net: spec.OfPod, IPC: spec.OfPod, UTS: spec.OfPod,
 			PID: spec.Own, User: spec.OfPod, Cgroup: spec.Own},
 		Identity: ident.Identity{Home: "/root"},

@@ -9,9 +9,8 @@
 //     bounding set whoever the container's own process is;
 //   - nothing of an image but its command, environment, directory, user and volumes
 //     counts; annotations reach no handler (CVE-2023-6476, CVE-2024-3154);
-//   - a field that the host cannot honour is refused, not dropped with a warning:
-//     swap limits without swap accounting, labels without their security module,
-//     kernel memory;
+//   - a label without its security module is refused, not dropped with a warning,
+//     and what a cgroup cannot do is left in the plan for package cgroup to refuse;
 //   - a memory limit may be as small as 512 KiB;
 //   - more CPUs than the host has are refused only for Docker's commands, not for
 //     Kubernetes' limits;

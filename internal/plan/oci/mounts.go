@@ -268,47 +268,57 @@ func bindOptions(m *spec.Mount) ([]string, error) {
 
 // tmpfs has Docker's noexec, nosuid and nodev unless the options say otherwise.
 func tmpfs(m *spec.Mount, target string) (specs.Mount, error) {
-	none := specs.Mount{}
-	switch {
-	case m.Source != "" || m.SubPath != "" || m.Create != "":
-		return none, fault.New(fault.Invalid, "a tmpfs has no source")
-	case m.Propagation != "" || m.NonRecursive:
-		return none, fault.New(fault.Invalid, "a tmpfs has no propagation")
-	case m.Size < 0:
-		return none, fault.New(fault.Invalid, "size "+strconv.FormatInt(m.Size, 10)+" is negative")
-	case m.Mode > 0o7777:
-		return none, fault.New(fault.Invalid, "mode "+strconv.FormatUint(uint64(m.Mode), 8)+" is not a file mode")
+	if err := checkTmpfs(m); err != nil {
+		return specs.Mount{}, err
 	}
-	out := []string{}
+	flags := make([]string, 0, 4+len(m.Options))
 	for _, flag := range []string{"noexec", "nosuid", "nodev"} {
 		if !slices.Contains(m.Options, flag[len("no"):]) {
-			out = append(out, flag)
+			flags = append(flags, flag)
 		}
 	}
 	mode := m.Mode
 	if mode == 0 {
 		mode = 0o1777
 	}
-	sizes := []string{"mode=" + strconv.FormatUint(uint64(mode), 8)}
+	data := []string{"mode=" + strconv.FormatUint(uint64(mode), 8)}
 	if m.Size > 0 {
-		sizes = append(sizes, "size="+strconv.FormatInt(m.Size, 10))
+		data = append(data, "size="+strconv.FormatInt(m.Size, 10))
 	}
 	for _, o := range m.Options {
-		key, _, data := strings.Cut(o, "=")
+		key, _, isData := strings.Cut(o, "=")
 		switch {
-		case !data && isMountFlag(o):
-			if !slices.Contains(out, o) {
-				out = append(out, o)
-			}
-		case data && isTmpfsKey(key) && !strings.Contains(o, ","):
-			// The option as it was written stands above the field.
-			sizes = append(slices.DeleteFunc(sizes, func(s string) bool { return strings.HasPrefix(s, key+"=") }), o)
-		default:
-			return none, fault.New(fault.Invalid, "option \""+clip(o)+"\" is not one of tmpfs")
+		case isData: // as it was written it stands above the field
+			data = append(slices.DeleteFunc(data, func(s string) bool { return strings.HasPrefix(s, key+"=") }), o)
+		case !slices.Contains(flags, o):
+			flags = append(flags, o)
 		}
 	}
-	out = append(out, readOnly(m.ReadOnly))
-	return specs.Mount{Destination: target, Type: "tmpfs", Source: "tmpfs", Options: append(out, sizes...)}, nil
+	flags = append(flags, readOnly(m.ReadOnly))
+	return specs.Mount{Destination: target, Type: "tmpfs", Source: "tmpfs", Options: append(flags, data...)}, nil
+}
+
+func checkTmpfs(m *spec.Mount) error {
+	switch {
+	case m.Source != "" || m.SubPath != "" || m.Create != "":
+		return fault.New(fault.Invalid, "a tmpfs has no source")
+	case m.Propagation != "" || m.NonRecursive:
+		return fault.New(fault.Invalid, "a tmpfs has no propagation")
+	case m.Size < 0:
+		return fault.New(fault.Invalid, "size "+strconv.FormatInt(m.Size, 10)+" is negative")
+	case m.Mode > 0o7777:
+		return fault.New(fault.Invalid, "mode "+strconv.FormatUint(uint64(m.Mode), 8)+" is not a file mode")
+	}
+	return checkTmpfsOptions(m.Options)
+}
+
+func checkTmpfsOptions(options []string) error {
+	for _, o := range options {
+		if key, _, data := strings.Cut(o, "="); (data && !isTmpfsKey(key)) || (!data && !isMountFlag(o)) || strings.Contains(o, ",") {
+			return fault.New(fault.Invalid, "option \""+clip(o)+"\" is not one of tmpfs")
+		}
+	}
+	return nil
 }
 
 func readOnly(yes bool) string {

@@ -222,7 +222,7 @@ func (p *planner) oomScoreAdj() (*int, error) {
 	if n < -1000 || n > 1000 {
 		return nil, fault.New(fault.Invalid, fmt.Sprintf("oom score adjustment %d is not from -1000 to 1000", n))
 	}
-	n = max(n, p.r.Facts.OOMScoreAdjMin)
+	n = p.r.Facts.ClampOOMScoreAdj(n)
 	return &n, nil
 }
 

@@ -13,6 +13,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"carob/internal/fault"
+	"carob/internal/host"
 )
 
 const (
@@ -64,8 +65,8 @@ type condition struct {
 type Machine struct {
 	// Arch is a GOARCH.
 	Arch string
-	// Kernel is the release's first two numbers.
-	Kernel [2]int
+	// Kernel is the running one.
+	Kernel host.Version
 	// Caps is the container's bounding set, full names.
 	Caps []string
 }
@@ -90,7 +91,7 @@ func Profile(text string, m Machine) (*specs.LinuxSeccomp, error) {
 		Architectures:   in.Architectures,
 		Flags:           in.Flags,
 	}
-	native := seccompArch(m.Arch)
+	native := arches[m.Arch]
 	for _, a := range in.ArchMap {
 		if a.Architecture == native && native != "" {
 			out.Architectures = append([]specs.Arch{a.Architecture}, a.SubArchitectures...)
@@ -173,6 +174,18 @@ func (p *profile) check() error {
 	if p.ListenerPath != "" || p.ListenerMetadata != "" {
 		return fault.New(fault.Unsupported, "seccomp profile: listenerPath: notify listeners are not served")
 	}
+	if err := p.checkWords(); err != nil {
+		return err
+	}
+	for i := range p.Syscalls {
+		if err := p.Syscalls[i].check("syscalls[" + strconv.Itoa(i) + "]"); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (p *profile) checkWords() error {
 	for i, f := range p.Flags {
 		switch f {
 		case specs.LinuxSeccompFlagLog, specs.LinuxSeccompFlagSpecAllow, specs.LinuxSeccompFlagWaitKillableRecv:
@@ -180,18 +193,13 @@ func (p *profile) check() error {
 			return bad(fmt.Sprintf("flags[%d]", i), "unknown flag \""+clip(string(f))+"\"")
 		}
 	}
-	arches := slices.Clone(p.Architectures)
+	named := slices.Clone(p.Architectures)
 	for _, a := range p.ArchMap {
-		arches = append(append(arches, a.Architecture), a.SubArchitectures...)
+		named = append(append(named, a.Architecture), a.SubArchitectures...)
 	}
-	for _, a := range arches {
+	for _, a := range named {
 		if !isSeccompArch(a) {
 			return bad("architectures", "unknown architecture \""+clip(string(a))+"\"")
-		}
-	}
-	for i := range p.Syscalls {
-		if err := p.Syscalls[i].check("syscalls[" + strconv.Itoa(i) + "]"); err != nil {
-			return err
 		}
 	}
 	return nil
@@ -213,7 +221,11 @@ func (r *rule) check(where string) error {
 	if err := checkAction(where+".action", r.Action, r.ErrnoRet); err != nil {
 		return err
 	}
-	for i, a := range r.Args {
+	return checkArgs(where, r.Args)
+}
+
+func checkArgs(where string, args []specs.LinuxSeccompArg) error {
+	for i, a := range args {
 		at := fmt.Sprintf("%s.args[%d]", where, i)
 		if a.Index >= maxArgs {
 			return bad(at+".index", strconv.FormatUint(uint64(a.Index), 10)+" is not from 0 to 5")
@@ -248,28 +260,30 @@ func checkAction(where string, a specs.LinuxSeccompAction, errno *uint) error {
 // applies decides a rule's conditions as Docker does: one match excludes, all must
 // match to include.
 func (r *rule) applies(m Machine) (bool, error) {
-	arch := dockerArch(m.Arch)
-	has := func(c string) bool { return slices.Contains(m.Caps, c) }
-	if x := r.Excludes; x != nil {
-		newer, err := m.atLeast(x.MinKernel)
-		if err != nil {
-			return false, err
-		}
-		if slices.Contains(x.Arches, arch) || slices.ContainsFunc(x.Caps, has) || (x.MinKernel != "" && newer) {
-			return false, nil
-		}
+	out, err := r.Excludes.matchesAny(m)
+	if err != nil || out {
+		return false, err
 	}
-	if n := r.Includes; n != nil {
-		newer, err := m.atLeast(n.MinKernel)
-		if err != nil {
-			return false, err
-		}
-		lacks := func(c string) bool { return !has(c) }
-		if (len(n.Arches) > 0 && !slices.Contains(n.Arches, arch)) || slices.ContainsFunc(n.Caps, lacks) || !newer {
-			return false, nil
-		}
+	return r.Includes.matchesAll(m)
+}
+
+func (c *condition) matchesAny(m Machine) (bool, error) {
+	if c == nil {
+		return false, nil
 	}
-	return true, nil
+	newer, err := m.atLeast(c.MinKernel)
+	has := func(name string) bool { return slices.Contains(m.Caps, name) }
+	return slices.Contains(c.Arches, dockerArch(m.Arch)) || slices.ContainsFunc(c.Caps, has) || (c.MinKernel != "" && newer), err
+}
+
+func (c *condition) matchesAll(m Machine) (bool, error) {
+	if c == nil {
+		return true, nil
+	}
+	newer, err := m.atLeast(c.MinKernel)
+	lacks := func(name string) bool { return !slices.Contains(m.Caps, name) }
+	arch := len(c.Arches) == 0 || slices.Contains(c.Arches, dockerArch(m.Arch))
+	return newer && arch && !slices.ContainsFunc(c.Caps, lacks), err
 }
 
 // atLeast compares with "major.minor"; "" is every kernel.
@@ -283,7 +297,7 @@ func (m Machine) atLeast(version string) (bool, error) {
 	if !ok || !ok1 || !ok2 || major+minor == 0 {
 		return false, errors.New("minKernel \"" + clip(version) + "\" is not like 4.8")
 	}
-	return m.Kernel[0] > major || (m.Kernel[0] == major && m.Kernel[1] >= minor), nil
+	return m.Kernel.AtLeast(major, minor), nil
 }
 
 // dockerArch is libseccomp's word for a GOARCH, as conditions use it.
@@ -301,36 +315,11 @@ func dockerArch(goarch string) string {
 	return goarch
 }
 
-func seccompArch(goarch string) specs.Arch {
-	switch goarch {
-	case "386":
-		return specs.ArchX86
-	case "amd64":
-		return specs.ArchX86_64
-	case "arm":
-		return specs.ArchARM
-	case "arm64":
-		return specs.ArchAARCH64
-	case "loong64":
-		return specs.ArchLOONGARCH64
-	case "mips64":
-		return specs.ArchMIPS64
-	case "mips64le":
-		return specs.ArchMIPSEL64
-	case "mips":
-		return specs.ArchMIPS
-	case "mipsle":
-		return specs.ArchMIPSEL
-	case "ppc64":
-		return specs.ArchPPC64
-	case "ppc64le":
-		return specs.ArchPPC64LE
-	case "riscv64":
-		return specs.ArchRISCV64
-	case "s390x":
-		return specs.ArchS390X
-	}
-	return ""
+// arches is GOARCH to the OCI's name.
+var arches = map[string]specs.Arch{
+	"386": specs.ArchX86, "amd64": specs.ArchX86_64, "arm": specs.ArchARM, "arm64": specs.ArchAARCH64, "loong64": specs.ArchLOONGARCH64,
+	"mips": specs.ArchMIPS, "mipsle": specs.ArchMIPSEL, "mips64": specs.ArchMIPS64, "mips64le": specs.ArchMIPSEL64,
+	"ppc64": specs.ArchPPC64, "ppc64le": specs.ArchPPC64LE, "riscv64": specs.ArchRISCV64, "s390x": specs.ArchS390X,
 }
 
 func isSeccompArch(a specs.Arch) bool {

@@ -9,12 +9,13 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"carob/internal/fault"
+	"carob/internal/host"
 
 	"github.com/google/go-cmp/cmp"
 )
 
 func machine(caps ...string) Machine {
-	return Machine{Arch: "amd64", Kernel: [2]int{5, 14}, Caps: caps}
+	return Machine{Arch: "amd64", Kernel: host.Version{Major: 5, Minor: 14}, Caps: caps}
 }
 
 const dockerForm = `{
@@ -45,8 +46,8 @@ func TestProfileConditions(t *testing.T) {
 		{"no capabilities", machine(), "read old amd other aged"},
 		{"one of two", machine("CAP_SYS_ADMIN"), "read old amd aged"},
 		{"both", machine("CAP_SYS_ADMIN", "CAP_BPF"), "read old amd admin aged"},
-		{"arm64, old kernel", Machine{Arch: "arm64", Kernel: [2]int{4, 4}}, "read old arm other gone"},
-		{"new kernel", Machine{Arch: "amd64", Kernel: [2]int{7, 0}}, "read old amd other young aged"},
+		{"arm64, old kernel", Machine{Arch: "arm64", Kernel: host.Version{Major: 4, Minor: 4}}, "read old arm other gone"},
+		{"new kernel", Machine{Arch: "amd64", Kernel: host.Version{Major: 7, Minor: 0}}, "read old amd other young aged"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	v1 "github.com/opencontainers/image-spec/specs-go/v1"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
+	"carob/internal/host"
 	"carob/internal/plan/ident"
 	"carob/internal/spec"
 	"carob/internal/status"
@@ -14,7 +15,7 @@ type Request struct {
 	Pod       *spec.Pod
 	Container *spec.Container
 	Image     v1.ImageConfig
-	Facts     Facts
+	Facts     host.Facts
 	// Namespaces are the container's effective modes, without zero values.
 	Namespaces spec.Namespaces
 	// Identity is the resolved user.

@@ -78,19 +78,20 @@ func (l limits) check(asked *specs.LinuxResources) (*specs.LinuxResources, error
 		}
 		out.Memory = &m
 	}
-	if c := out.CPU; c != nil {
-		if err := l.checkBandwidth(value(c.Quota), value(c.Period)); err != nil {
-			return nil, err
-		}
-		if err := checkSets(c); err != nil {
-			return nil, err
-		}
+	if err := l.checkCPU(out.CPU); err != nil {
+		return nil, err
 	}
-	if out.Pids != nil && out.Pids.Limit != nil && *out.Pids.Limit <= 0 {
-		unlimited := int64(-1)
-		out.Pids = &specs.LinuxPids{Limit: &unlimited}
-	}
+	out.Pids = pids(out.Pids)
 	return &out, checkBlockIO(out.BlockIO)
+}
+
+// pids writes Docker's 0 for "no limit" as the OCI's -1.
+func pids(p *specs.LinuxPids) *specs.LinuxPids {
+	if p == nil || p.Limit == nil || *p.Limit > 0 {
+		return p
+	}
+	unlimited := int64(-1)
+	return &specs.LinuxPids{Limit: &unlimited}
 }
 
 // checkMemory holds the numbers against each other. Swap is memory and swap
@@ -144,7 +145,13 @@ func (l limits) checkBandwidth(quota int64, period uint64) error {
 	return nil
 }
 
-func checkSets(c *specs.LinuxCPU) error {
+func (l limits) checkCPU(c *specs.LinuxCPU) error {
+	if c == nil {
+		return nil
+	}
+	if err := l.checkBandwidth(value(c.Quota), value(c.Period)); err != nil {
+		return err
+	}
 	if c.Cpus != "" && !isSet(c.Cpus) {
 		return fault.New(fault.Invalid, "cpuset cpus \""+clip(c.Cpus)+"\" is not a list like 0-3,5")
 	}

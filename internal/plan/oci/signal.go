@@ -29,28 +29,31 @@ func Signal(name string) (int, error) {
 	if n := signalNumber(word); n != 0 {
 		return n, nil
 	}
-	for _, rt := range []struct {
-		prefix     string
-		base, sign int
-	}{{"RTMIN", sigRTMin, 1}, {"RTMAX", sigRTMax, -1}} {
-		rest, ok := strings.CutPrefix(word, rt.prefix)
-		if !ok {
-			continue
-		}
-		if rest == "" {
-			return rt.base, nil
-		}
-		want := byte('+')
-		if rt.sign < 0 {
-			want = '-'
-		}
-		n, err := strconv.Atoi(rest[1:])
-		if rest[0] != want || err != nil || !isDigit(rest[1]) || n > sigRTMax-sigRTMin {
-			return 0, unknown
-		}
-		return rt.base + rt.sign*n, nil
+	if n := realTime(word); n != 0 {
+		return n, nil
 	}
 	return 0, unknown
+}
+
+// realTime reads RTMIN, RTMIN+n, RTMAX and RTMAX-n; 0 is none of them.
+func realTime(word string) int {
+	base, sign, rest := sigRTMin, 1, ""
+	if low, ok := strings.CutPrefix(word, "RTMIN"); ok {
+		rest = strings.Replace(low, "+", " ", 1)
+	} else if high, ok := strings.CutPrefix(word, "RTMAX"); ok {
+		base, sign, rest = sigRTMax, -1, strings.Replace(high, "-", " ", 1)
+	} else {
+		return 0
+	}
+	if rest == "" {
+		return base
+	}
+	number, ok := strings.CutPrefix(rest, " ")
+	n, isNumber := decimal(number)
+	if !ok || !isNumber || n > sigRTMax-sigRTMin {
+		return 0
+	}
+	return base + sign*n
 }
 
 // signalNumber knows the names of signal(7) with the numbers that x86, arm,
