@@ -261,12 +261,12 @@ const (
 func DeviceProgram(rules []DeviceRule) ([]byte, error) {
 	// Registers: r1 context, r2 type, r3 access bits still undecided, r4 major, r5 minor, r6 scratch.
 	code := program{}
-	code.op(opLoad32, 2, 1, 0, 0)
-	code.op(opMovReg, 3, 2, 0, 0)
-	code.op(opAndImm, 2, 0, 0, 0xffff)
-	code.op(opRshImm, 3, 0, 0, 16)
-	code.op(opLoad32, 4, 1, 4, 0)
-	code.op(opLoad32, 5, 1, 8, 0)
+	code.op(insn{code: opLoad32, dst: 2, src: 1})
+	code.op(insn{code: opMovReg, dst: 3, src: 2})
+	code.op(insn{code: opAndImm, dst: 2, imm: 0xffff})
+	code.op(insn{code: opRshImm, dst: 3, imm: 16})
+	code.op(insn{code: opLoad32, dst: 4, src: 1, off: 4})
+	code.op(insn{code: opLoad32, dst: 5, src: 1, off: 8})
 	rest := false // what no rule decides
 	for i := len(rules) - 1; i >= 0; i-- {
 		if rules[i].Type == 'a' { // decides all that is left; the verifier refuses code that is never reached
@@ -284,10 +284,17 @@ func DeviceProgram(rules []DeviceRule) ([]byte, error) {
 
 type program []byte
 
-func (p *program) op(code, dst, src byte, off int16, imm int32) {
-	b := append(*p, code, dst|src<<4)
-	b = binary.LittleEndian.AppendUint16(b, uint16(off))
-	*p = binary.LittleEndian.AppendUint32(b, uint32(imm))
+// insn is a struct bpf_insn.
+type insn struct {
+	code, dst, src byte
+	off            int16
+	imm            int32
+}
+
+func (p *program) op(i insn) {
+	b := append(*p, i.code, i.dst|i.src<<4)
+	b = binary.LittleEndian.AppendUint16(b, uint16(i.off))
+	*p = binary.LittleEndian.AppendUint32(b, uint32(i.imm))
 }
 
 func (p *program) exit(allow bool) {
@@ -295,8 +302,8 @@ func (p *program) exit(allow bool) {
 	if allow {
 		n = 1
 	}
-	p.op(opMovImm, 0, 0, 0, n)
-	p.op(opExit, 0, 0, 0, 0)
+	p.op(insn{code: opMovImm, imm: n})
+	p.op(insn{code: opExit})
 }
 
 func (p *program) rule(r DeviceRule) {
@@ -306,13 +313,13 @@ func (p *program) rule(r DeviceRule) {
 	}
 	var body program
 	if r.Allow {
-		body.op(opAndImm, 3, 0, 0, int32(all&^r.Access))
-		body.op(opJneImm, 3, 0, 2, 0)
+		body.op(insn{code: opAndImm, dst: 3, imm: int32(all &^ r.Access)})
+		body.op(insn{code: opJneImm, dst: 3, off: 2})
 		body.exit(true)
 	} else {
-		body.op(opMovReg, 6, 3, 0, 0)
-		body.op(opAndImm, 6, 0, 0, int32(r.Access))
-		body.op(opJeqImm, 6, 0, 2, 0)
+		body.op(insn{code: opMovReg, dst: 6, src: 3})
+		body.op(insn{code: opAndImm, dst: 6, imm: int32(r.Access)})
+		body.op(insn{code: opJeqImm, dst: 6, off: 2})
 		body.exit(false)
 	}
 	type test struct {
@@ -328,7 +335,7 @@ func (p *program) rule(r DeviceRule) {
 	}
 	for i, t := range tests {
 		skip := len(tests) - 1 - i + len(body)/insnSize
-		p.op(opJneImm, t.reg, 0, int16(skip), int32(t.imm))
+		p.op(insn{code: opJneImm, dst: t.reg, off: int16(skip), imm: int32(t.imm)})
 	}
 	*p = append(*p, body...)
 }

@@ -57,6 +57,7 @@ func checkMemory(m *specs.LinuxMemory, v Version) error {
 		return invalid("memory.swap", "%d is less than memory.limit %d; it counts memory and swap together", swap, limit)
 	case limit == -1 && swap > 0:
 		return invalid("memory.swap", "%d with unlimited memory", swap)
+	//lint:ignore SA1019 a deprecated field that is set must still be refused by name
 	case value(m.Kernel) != 0:
 		return unsupported("memory.kernel", "kernels since 5.4 have no such limit")
 	case m.UseHierarchy != nil && !*m.UseHierarchy:

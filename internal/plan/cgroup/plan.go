@@ -102,14 +102,6 @@ func invalid(field, format string, args ...any) error {
 	return fault.New(fault.Invalid, field+": "+fmt.Sprintf(format, args...))
 }
 
-// unlimited is how each version spells "no limit".
-func unlimited(v Version) string {
-	if v == V2 {
-		return "max"
-	}
-	return "-1"
-}
-
 func value[T any](p *T) (v T) {
 	if p != nil {
 		v = *p

@@ -5,7 +5,6 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	oci "github.com/opencontainers/cgroups"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"carob/internal/fault"
@@ -162,14 +161,15 @@ func TestLimitsRefuses(t *testing.T) {
 		kind fault.Kind
 		text string
 	}{
-		"no memory controller":  {memory(specs.LinuxMemory{Limit: ptr(int64(1))}), Host{}, fault.Unsupported, "memory: no memory controller"},
-		"no pids controller":    {specs.LinuxResources{Pids: &specs.LinuxPids{Limit: ptr(int64(1))}}, Host{}, fault.Unsupported, "pids.limit"},
-		"no hugetlb":            {specs.LinuxResources{HugepageLimits: []specs.LinuxHugepageLimit{{Pagesize: "2MB"}}}, Host{}, fault.Unsupported, "hugepageLimits[2MB]: no hugetlb controller"},
-		"no net_cls":            {specs.LinuxResources{Network: &specs.LinuxNetwork{ClassID: ptr(uint32(1))}}, hostOf(V2), fault.Unsupported, "network.classID"},
-		"no io":                 {io(specs.LinuxBlockIO{Weight: ptr(uint16(100))}), Host{}, fault.Unsupported, "blockIO.weight"},
-		"swap below memory":     {memory(specs.LinuxMemory{Limit: ptr(int64(9)), Swap: ptr(int64(8))}), hostOf(V1), fault.Invalid, "memory.swap"},
-		"swap without memory":   {memory(specs.LinuxMemory{Swap: ptr(int64(8))}), hostOf(V2), fault.Invalid, "memory.swap"},
-		"negative memory":       {memory(specs.LinuxMemory{Limit: ptr(int64(-2))}), hostOf(V1), fault.Invalid, "memory.limit"},
+		"no memory controller": {memory(specs.LinuxMemory{Limit: ptr(int64(1))}), Host{}, fault.Unsupported, "memory: no memory controller"},
+		"no pids controller":   {specs.LinuxResources{Pids: &specs.LinuxPids{Limit: ptr(int64(1))}}, Host{}, fault.Unsupported, "pids.limit"},
+		"no hugetlb":           {specs.LinuxResources{HugepageLimits: []specs.LinuxHugepageLimit{{Pagesize: "2MB"}}}, Host{}, fault.Unsupported, "hugepageLimits[2MB]: no hugetlb controller"},
+		"no net_cls":           {specs.LinuxResources{Network: &specs.LinuxNetwork{ClassID: ptr(uint32(1))}}, hostOf(V2), fault.Unsupported, "network.classID"},
+		"no io":                {io(specs.LinuxBlockIO{Weight: ptr(uint16(100))}), Host{}, fault.Unsupported, "blockIO.weight"},
+		"swap below memory":    {memory(specs.LinuxMemory{Limit: ptr(int64(9)), Swap: ptr(int64(8))}), hostOf(V1), fault.Invalid, "memory.swap"},
+		"swap without memory":  {memory(specs.LinuxMemory{Swap: ptr(int64(8))}), hostOf(V2), fault.Invalid, "memory.swap"},
+		"negative memory":      {memory(specs.LinuxMemory{Limit: ptr(int64(-2))}), hostOf(V1), fault.Invalid, "memory.limit"},
+		//lint:ignore SA1019 a deprecated field that is set must still be refused by name
 		"kernel memory":         {memory(specs.LinuxMemory{Kernel: ptr(int64(1))}), hostOf(V1), fault.Unsupported, "memory.kernel"},
 		"swappiness on v2":      {memory(specs.LinuxMemory{Swappiness: ptr(uint64(1))}), hostOf(V2), fault.Unsupported, "memory.swappiness"},
 		"oom killer on v2":      {memory(specs.LinuxMemory{DisableOOMKiller: ptr(true)}), hostOf(V2), fault.Unsupported, "memory.disableOOMKiller"},
@@ -191,28 +191,6 @@ func TestLimitsRefuses(t *testing.T) {
 		_, err := Limits(&tt.res, specs.LinuxResources{}, tt.host)
 		if !fault.Is(err, tt.kind) || !strings.Contains(err.Error(), tt.text) {
 			t.Errorf("%s: %v", name, err)
-		}
-	}
-}
-
-// TestConversions holds ours against the library that the other runtimes use.
-func TestConversions(t *testing.T) {
-	for s := uint64(0); s < 300000; s = s + 1 + s/50 {
-		if got, want := Weight(s), oci.ConvertCPUSharesToCgroupV2Value(s); got != want {
-			t.Fatalf("shares %d: weight %d, want %d", s, got, want)
-		}
-	}
-	for w := uint64(1); w <= maxWeight; w++ {
-		if got := Weight(Shares(w)); got > w || (w > 1 && Weight(Shares(w)+1) <= w && Shares(w) < maxShares) {
-			t.Fatalf("weight %d: shares %d", w, Shares(w))
-		}
-	}
-	if Weight(1024) != 100 || Shares(100) != 1024 {
-		t.Errorf("the defaults: %d %d", Weight(1024), Shares(100))
-	}
-	for w := uint16(10); w <= 1000; w++ {
-		if got, want := IOWeight(w), oci.ConvertBlkIOToIOWeightValue(w); got != want {
-			t.Fatalf("weight %d: %d, want %d", w, got, want)
 		}
 	}
 }

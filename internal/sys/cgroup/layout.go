@@ -241,14 +241,3 @@ func (l *Layout) Controllers() []string {
 
 // Version returns in which version of hierarchy a controller is, by its v2 name.
 func (l *Layout) Version(controller string) plan.Version { return l.host[controller] }
-
-// tree returns the tree that holds a controller.
-func (l *Layout) tree(controller string) (hierarchy, bool) {
-	v := l.host[controller]
-	for _, t := range l.trees {
-		if slices.Contains(t.controllers, controller) || (t.v2 && v == plan.V2 && controller == "devices") {
-			return t, true
-		}
-	}
-	return hierarchy{}, false
-}

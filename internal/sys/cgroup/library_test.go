@@ -59,6 +59,22 @@ func BenchmarkAgainstLibrary(b *testing.B) {
 			b.StartTimer()
 		}
 	})
+	removeLibrarys(b, root)
+}
+
+// removeLibrarys removes what the library makes in a v2 tree without controllers.
+func removeLibrarys(b *testing.B, root string) {
+	b.Cleanup(func() { _ = os.Remove("/sys/fs/cgroup/unified" + root) })
+}
+
+func BenchmarkStatsAgainstLibrary(b *testing.B) {
+	_, _ = oci.ReadFile("/sys/fs/cgroup", "none")
+	l, root := host(b)
+	if l.Version("memory") != plan.V1 {
+		b.Skip("compares on cgroup v1")
+	}
+	removeLibrarys(b, root)
+	theirs, _ := libraryLike()
 	m, err := ocifs.NewManager(&oci.Cgroup{Path: root + "/stats", Resources: theirs}, nil)
 	if err != nil {
 		b.Fatal(err)
@@ -66,11 +82,10 @@ func BenchmarkAgainstLibrary(b *testing.B) {
 	if err := m.Apply(-1); err != nil {
 		b.Fatal(err)
 	}
-	b.Cleanup(func() { // the library also makes groups in a v2 tree without controllers
+	b.Cleanup(func() {
 		if err := m.Destroy(); err != nil {
 			b.Error(err)
 		}
-		_ = os.Remove("/sys/fs/cgroup/unified" + root)
 	})
 	b.Run("stats/library", func(b *testing.B) {
 		for b.Loop() {

@@ -251,8 +251,9 @@ func (r *reader) hugepages() []specs.LinuxHugepageLimit {
 	r.keep(err)
 	var out []specs.LinuxHugepageLimit
 	for _, e := range entries {
-		size, rest, _ := strings.Cut(strings.TrimPrefix(e.Name(), "hugetlb."), ".")
-		if size == e.Name() || (rest != "max" && rest != "limit_in_bytes") {
+		name, ok := strings.CutPrefix(e.Name(), "hugetlb.")
+		size, rest, _ := strings.Cut(name, ".")
+		if !ok || (rest != "max" && rest != "limit_in_bytes") {
 			continue
 		}
 		if n := r.limit("hugetlb", e.Name()); n != nil {
