@@ -98,14 +98,21 @@ func (e *Engine) create(ctx context.Context, p *pod, s spec.Container, u *undo.S
 	if err := e.prepareMounts(ctx, c, &rec, u); err != nil {
 		return nil, wrap(err)
 	}
+	if rec.Devices, err = e.devices(ctx, s.Devices); err != nil {
+		return nil, wrap(err)
+	}
 	if err := e.prepareLog(rec.Status.LogPath); err != nil {
 		return nil, wrap(err)
 	}
 	if s.LogPath == "" {
 		u.Push("log", func(context.Context) error { e.removeLog(c); return nil })
 	}
+	world, err := e.plan(c, rec)
+	if err != nil {
+		return nil, wrap(err)
+	}
 	c.step.set("cgroup and root file system")
-	if err := e.foundation(ctx, c, &rec, u); err != nil {
+	if err := e.foundation(ctx, c, foundation{&rec, world.Linux.Resources}, u); err != nil {
 		return nil, wrap(err)
 	}
 	rec.Creating = false
@@ -119,14 +126,19 @@ func (e *Engine) create(ctx context.Context, p *pod, s spec.Container, u *undo.S
 	return c, nil
 }
 
+type foundation struct {
+	rec    *containerRecord
+	limits *specs.LinuxResources
+}
+
 // foundation makes the cgroup and, at the same time, the root file system's
 // directories.
-func (e *Engine) foundation(ctx context.Context, c *container, rec *containerRecord, u *undo.Stack) error {
-	group := rec.Status.Cgroup
+func (e *Engine) foundation(ctx context.Context, c *container, f foundation, u *undo.Stack) error {
+	group := f.rec.Status.Cgroup
 	errs := parallel(
-		func() error { return e.d.Groups.CreateGroup(ctx, group, rec.Status.Spec.Resources) },
+		func() error { return e.d.Groups.CreateGroup(ctx, group, f.limits) },
 		func() (err error) {
-			rec.Rootfs, err = e.d.Images.NewRootfs(ctx, c.id, rec.Status.ImageID)
+			f.rec.Rootfs, err = e.d.Images.NewRootfs(ctx, c.id, f.rec.Status.ImageID)
 			return err
 		})
 	if errs[0] == nil {
@@ -140,6 +152,23 @@ func (e *Engine) foundation(ctx context.Context, c *container, rec *containerRec
 		errs[1] = fmt.Errorf("rootfs: %w", errs[1])
 	}
 	return errors.Join(errs...)
+}
+
+// devices resolves the host's device nodes.
+func (e *Engine) devices(ctx context.Context, asked []spec.Device) ([]specs.LinuxDevice, error) {
+	var out []specs.LinuxDevice
+	for _, d := range asked {
+		node, err := e.d.Observer.Device(ctx, d.Source)
+		if err != nil {
+			return nil, fmt.Errorf("device %.200s: %w", d.Source, err)
+		}
+		node.Path = d.Target
+		if d.Target == "" {
+			node.Path = d.Source
+		}
+		out = append(out, node)
+	}
+	return out, nil
 }
 
 // command is the argument vector that will run: Kubernetes' and Docker's rule.
@@ -270,20 +299,36 @@ func (e *Engine) UpdateContainer(ctx context.Context, ref string, res *specs.Lin
 		return notFound("container", ref)
 	}
 	if res != nil {
-		c.step.set("cgroup: update")
-		if err := e.d.Groups.UpdateGroup(ctx, rec.Status.Cgroup, res); err != nil {
+		if err := e.updateGroup(ctx, c, rec, next); err != nil {
 			return fmt.Errorf("container %s: %w", c.title(), err)
 		}
 	}
 	err = c.change(func(r *containerRecord) error { r.Status.Spec = next; return nil })
 	if err != nil {
-		if res != nil && rec.Status.Spec.Resources != nil {
-			err = errors.Join(err, e.d.Groups.UpdateGroup(context.WithoutCancel(ctx), rec.Status.Cgroup, rec.Status.Spec.Resources))
+		if res != nil {
+			err = errors.Join(err, e.updateGroup(context.WithoutCancel(ctx), c, rec, rec.Status.Spec))
 		}
 		return err
 	}
+	c.mu.Lock()
+	c.world = nil // planned anew when somebody asks
+	c.mu.Unlock()
 	c.event("update", nil)
 	return nil
+}
+
+// updateGroup checks the limits of s and puts them on the container's cgroup. The
+// rules for devices stay as they are.
+func (e *Engine) updateGroup(ctx context.Context, c *container, rec containerRecord, s spec.Container) error {
+	rec.Status.Spec = s
+	world, err := e.plan(c, rec)
+	if err != nil {
+		return err
+	}
+	limits := *world.Linux.Resources
+	limits.Devices = nil
+	c.step.set("cgroup: update")
+	return e.d.Groups.UpdateGroup(ctx, rec.Status.Cgroup, &limits)
 }
 
 // merged lays the limits of change over those of base: every limit that change

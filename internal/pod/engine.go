@@ -7,8 +7,8 @@ import (
 	"time"
 
 	"carob/internal/fault"
+	"carob/internal/host"
 	"carob/internal/plan/ident"
-	"carob/internal/plan/oci"
 )
 
 // Deps is what an engine works with. All fields are required.
@@ -22,7 +22,7 @@ type Deps struct {
 	Network   Network
 	Store     Store
 
-	Facts oci.Facts
+	Facts host.Facts
 	Log   *slog.Logger
 	// RunDir is on tmpfs (/run/carob): pods/<id> is a pod's runtime directory.
 	RunDir string

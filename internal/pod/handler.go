@@ -104,6 +104,9 @@ type Observer interface {
 	Observe(ctx context.Context, pid int, cgroup string) (status.Observed, error)
 	// Namespaces reads /proc/PID/ns.
 	Namespaces(pid int) (map[string]string, error)
+	// Device reads type, numbers, mode and owner of the host's device node at an
+	// absolute path. NotFound when there is none, Invalid when it is something else.
+	Device(ctx context.Context, path string) (specs.LinuxDevice, error)
 }
 
 // Images is the image store as the engine uses it: see image.Store.

@@ -359,4 +359,3 @@ func sweepDir(dir string, keep func(path string) bool) error {
 	}
 	return errors.Join(errs...)
 }
-

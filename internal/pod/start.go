@@ -344,8 +344,15 @@ func (e *Engine) request(c *container, rec containerRecord) oci.Request {
 		Pod: &c.pod.spec, Container: &rec.Status.Spec, Image: rec.Image, Facts: e.d.Facts,
 		Namespaces: rec.Namespaces, Identity: rec.Identity, IDs: c.pod.view.load().status.UserMapping,
 		Hostname: hostname, Files: c.pod.files(rec.Status.Spec), Volumes: rec.Volumes,
-		Cgroup: rec.Status.Cgroup, Joined: joined,
+		Devices: rec.Devices, Cgroup: rec.Status.Cgroup, Joined: joined,
 	}
+}
+
+// plan is the container's OCI specification before its user is known: what a create
+// checks, and where the limits of its cgroup come from.
+func (e *Engine) plan(c *container, rec containerRecord) (*specs.Spec, error) {
+	rec.Status.Spec.Security.NonRoot = false // decided at the start, on the resolved uid
+	return oci.Container(e.request(c, rec))
 }
 
 // joins returns kind → pid of the namespaces that are neither fresh nor the

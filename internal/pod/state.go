@@ -51,6 +51,8 @@ type containerRecord struct {
 	Volumes   map[string]string `json:"volumes,omitempty"`
 	Anonymous []string          `json:"anonymous,omitempty"`
 	Identity  ident.Identity    `json:"identity,omitzero"`
+	// Devices are the host's nodes with the paths they get.
+	Devices []specs.LinuxDevice `json:"devices,omitempty"`
 	// Creating is written first and cleared when the container is complete;
 	// Starting is set while a start is under way; Removing as for a pod.
 	Creating bool `json:"creating,omitempty"`

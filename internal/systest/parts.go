@@ -1,0 +1,414 @@
+package systest
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"carob/internal/fault"
+	"carob/internal/image"
+	"carob/internal/pod"
+	"carob/internal/spec"
+	"carob/internal/status"
+)
+
+type sandboxes struct{ m *Machine }
+
+func (s sandboxes) RunSandbox(ctx context.Context, b pod.Sandbox) (st pod.SandboxState, err error) {
+	err = s.m.do(ctx, "RunSandbox", func() error {
+		if s.m.boxes[b.PodID] != nil {
+			return fault.New(fault.Exists, "systest: the sandbox is there")
+		}
+		if _, err := os.Stat(b.Dir); err != nil {
+			return err
+		}
+		s.m.nextPid++
+		s.m.boxes[b.PodID] = &box{pid: s.m.nextPid, procs: map[string]*proc{}}
+		st.Pid = s.m.nextPid
+		return nil
+	})
+	return st, err
+}
+
+func (s sandboxes) AdoptSandbox(ctx context.Context, b pod.Sandbox) (st pod.SandboxState, err error) {
+	err = s.m.do(ctx, "AdoptSandbox", func() error {
+		found := s.m.boxes[b.PodID]
+		if found == nil {
+			return missing("sandbox")
+		}
+		st.Pid = found.pid
+		for id, p := range found.procs {
+			st.Processes = append(st.Processes, pod.ProcessState{ID: id, Pid: p.pid, Exit: p.exit})
+		}
+		return nil
+	})
+	return st, err
+}
+
+func (s sandboxes) StopSandbox(ctx context.Context, podID string) error {
+	return s.m.do(ctx, "StopSandbox", func() error {
+		delete(s.m.boxes, podID)
+		return nil
+	})
+}
+
+type processes struct{ m *Machine }
+
+// Start knows these commands: "true" and "false" end at once, "stubborn" ignores
+// SIGTERM, "nosuch" is missing, "noexec" is not executable, all others run until a
+// signal.
+func (p processes) Start(ctx context.Context, x pod.Process) (int, error) {
+	return p.launch(ctx, "Start", x)
+}
+
+func (p processes) Exec(ctx context.Context, x pod.Process) (int, error) {
+	return p.launch(ctx, "Exec", x)
+}
+
+func (p processes) launch(ctx context.Context, call string, x pod.Process) (pid int, err error) {
+	err = p.m.do(ctx, call, func() error {
+		b := p.m.boxes[x.PodID]
+		if b == nil {
+			return fault.New(fault.Unavailable, "systest: no sandbox")
+		}
+		if b.procs[x.ID] != nil {
+			return fault.New(fault.Exists, "systest: the process is there, or not forgotten")
+		}
+		if call == "Exec" && (b.procs[x.Target] == nil || b.procs[x.Target].exit != nil) {
+			return fault.New(fault.Conflict, "systest: the target does not run")
+		}
+		if !p.m.groups[x.Cgroup] {
+			return fault.New(fault.Internal, "systest: no cgroup "+x.Cgroup)
+		}
+		args := x.Spec.Process.Args
+		switch args[0] {
+		case "nosuch":
+			return fault.New(fault.NotFound, `exec "nosuch": command not found`)
+		case "noexec":
+			return fault.New(fault.Denied, `exec "noexec": permission denied`)
+		}
+		p.m.nextPid++
+		made := &proc{pid: p.m.nextPid, args: args, exec: call == "Exec", streams: x.Streams}
+		b.procs[x.ID] = made
+		pid = made.pid
+		switch args[0] {
+		case "true":
+			p.m.endLocked(x.PodID, x.ID, made, status.Exit{})
+		case "false":
+			p.m.endLocked(x.PodID, x.ID, made, status.Exit{Code: 1})
+		}
+		return nil
+	})
+	return pid, err
+}
+
+func (p processes) find(podID, id string) *proc {
+	if b := p.m.boxes[podID]; b != nil {
+		return b.procs[id]
+	}
+	return nil
+}
+
+func (p processes) Signal(ctx context.Context, podID, id string, signal int) error {
+	return p.m.do(ctx, "Signal", func() error {
+		found := p.find(podID, id)
+		if found == nil || found.exit != nil {
+			return missing("process")
+		}
+		if signal == 9 || signal == 15 && found.args[0] != "stubborn" {
+			p.m.endLocked(podID, id, found, status.Exit{Code: 128 + signal, Signal: signal})
+		}
+		return nil
+	})
+}
+
+func (p processes) KillExec(ctx context.Context, podID, id string) error {
+	return p.m.do(ctx, "KillExec", func() error {
+		if found := p.find(podID, id); found != nil && found.exit == nil {
+			p.m.endLocked(podID, id, found, status.Exit{Code: 137, Signal: 9})
+		}
+		return nil
+	})
+}
+
+func (p processes) alive(ctx context.Context, call, podID, id string) error {
+	return p.m.do(ctx, call, func() error {
+		if found := p.find(podID, id); found == nil || found.exit != nil {
+			return missing("process")
+		}
+		return nil
+	})
+}
+
+func (p processes) Attach(ctx context.Context, podID, id string, _ pod.Streams) error {
+	return p.alive(ctx, "Attach", podID, id)
+}
+
+func (p processes) Resize(ctx context.Context, podID, id string, _, _ uint16) error {
+	return p.alive(ctx, "Resize", podID, id)
+}
+
+func (p processes) ReopenLog(ctx context.Context, podID, id, _ string) error {
+	return p.alive(ctx, "ReopenLog", podID, id)
+}
+
+func (p processes) Forget(ctx context.Context, podID, id string) error {
+	return p.m.do(ctx, "Forget", func() error {
+		if found := p.find(podID, id); found != nil && found.exit != nil {
+			delete(p.m.boxes[podID].procs, id)
+		}
+		return nil
+	})
+}
+
+func (p processes) Exits() <-chan pod.ProcessExit {
+	p.m.mu.Lock()
+	defer p.m.mu.Unlock()
+	return p.m.exits
+}
+
+type groups struct{ m *Machine }
+
+func (g groups) CreateGroup(ctx context.Context, path string, _ *specs.LinuxResources) error {
+	return g.m.do(ctx, "CreateGroup", func() error {
+		g.m.groups[path] = true
+		return nil
+	})
+}
+
+func (g groups) exists(ctx context.Context, call, path string) error {
+	return g.m.do(ctx, call, func() error {
+		if !g.m.groups[path] {
+			return missing("cgroup " + path)
+		}
+		return nil
+	})
+}
+
+func (g groups) UpdateGroup(ctx context.Context, path string, _ *specs.LinuxResources) error {
+	return g.exists(ctx, "UpdateGroup", path)
+}
+
+func (g groups) FreezeGroup(ctx context.Context, path string, _ bool) error {
+	return g.exists(ctx, "FreezeGroup", path)
+}
+
+func (g groups) KillGroup(ctx context.Context, path string) error {
+	return g.m.do(ctx, "KillGroup", func() error {
+		for podID, b := range g.m.boxes {
+			for id, p := range b.procs {
+				if strings.HasSuffix(path, "/"+id) && p.exit == nil {
+					g.m.endLocked(podID, id, p, status.Exit{Code: 137, Signal: 9})
+				}
+			}
+		}
+		return nil
+	})
+}
+
+func (g groups) RemoveGroup(ctx context.Context, path string) error {
+	return g.m.do(ctx, "RemoveGroup", func() error {
+		for _, b := range g.m.boxes {
+			for id, p := range b.procs {
+				if strings.HasSuffix(path, "/"+id) && p.exit == nil {
+					return fault.New(fault.Conflict, "systest: cgroup "+path+" has processes")
+				}
+			}
+		}
+		delete(g.m.groups, path)
+		return nil
+	})
+}
+
+func (g groups) GroupStats(ctx context.Context, path string) (status.Stats, error) {
+	return status.Stats{Pids: 1}, g.exists(ctx, "GroupStats", path)
+}
+
+func (g groups) GroupProcesses(ctx context.Context, path string) ([]status.Process, error) {
+	return []status.Process{{Pid: 1}}, g.exists(ctx, "GroupProcesses", path)
+}
+
+type roots struct{ m *Machine }
+
+func (r roots) open(ctx context.Context, call string) (f *os.File, err error) {
+	err = r.m.do(ctx, call, func() error {
+		f, err = os.Open(filepath.Join(r.m.dir, "root"))
+		return err
+	})
+	return f, err
+}
+
+func (r roots) MountRoot(ctx context.Context, p image.Rootfs, _ status.IDMapping) (*os.File, error) {
+	if p.Upper == "" {
+		return nil, fault.New(fault.Internal, "systest: no plan of the root")
+	}
+	return r.open(ctx, "MountRoot")
+}
+
+func (r roots) OpenRoot(ctx context.Context, _ int) (*os.File, error) { return r.open(ctx, "OpenRoot") }
+
+func (r roots) OpenFile(root *os.File, path string) (f *os.File, err error) {
+	err = r.m.do(context.Background(), "OpenFile", func() error {
+		f, err = os.Open(filepath.Join(root.Name(), path))
+		if errors.Is(err, os.ErrNotExist) {
+			return missing("file " + path)
+		}
+		return err
+	})
+	return f, err
+}
+
+type observer struct{ m *Machine }
+
+func (o observer) Observe(ctx context.Context, pid int, _ string) (out status.Observed, err error) {
+	err = o.m.do(ctx, "Observe", func() error {
+		if o.m.observe != nil {
+			out, err = o.m.observe(pid)
+		}
+		return err
+	})
+	return out, err
+}
+
+func (o observer) Namespaces(pid int) (out map[string]string, err error) {
+	err = o.m.do(context.Background(), "Namespaces", func() error {
+		out = map[string]string{}
+		for _, kind := range spec.Kinds() {
+			out[kind] = fmt.Sprintf("%s:[%d]", kind, pid)
+		}
+		return nil
+	})
+	return out, err
+}
+
+func (o observer) Device(ctx context.Context, path string) (d specs.LinuxDevice, err error) {
+	err = o.m.do(ctx, "Device", func() error {
+		if !strings.HasPrefix(path, "/dev/") {
+			return missing("device " + path)
+		}
+		d = specs.LinuxDevice{Path: path, Type: "c", Major: 1, Minor: 3}
+		return nil
+	})
+	return d, err
+}
+
+type images struct{ m *Machine }
+
+func (i images) Resolve(ctx context.Context, name string) (img image.Image, err error) {
+	err = i.m.do(ctx, "Resolve", func() error {
+		found, ok := i.m.images[name]
+		if !ok {
+			return fault.New(fault.NotFound, "image "+name+": not in the local store")
+		}
+		img = found
+		return nil
+	})
+	return img, err
+}
+
+func (i images) NewRootfs(ctx context.Context, id, imageID string) (r image.Rootfs, err error) {
+	err = i.m.do(ctx, "NewRootfs", func() error {
+		i.m.rootfs[id] = imageID
+		r = image.Rootfs{Lower: []string{"/layers"}, Upper: "/rootfs/" + id + "/upper", Work: "/rootfs/" + id + "/work"}
+		return nil
+	})
+	return r, err
+}
+
+func (i images) RemoveRootfs(ctx context.Context, id string) error {
+	return i.m.do(ctx, "RemoveRootfs", func() error {
+		delete(i.m.rootfs, id)
+		return nil
+	})
+}
+
+func (i images) Sweep(ctx context.Context, keep func(string) bool) error {
+	return i.m.do(ctx, "Sweep", func() error {
+		for id := range i.m.rootfs {
+			if !keep(id) {
+				delete(i.m.rootfs, id)
+			}
+		}
+		return nil
+	})
+}
+
+type network struct{ m *Machine }
+
+func (n network) Attach(ctx context.Context, podID string, _ int, _ *spec.Pod) (ips []string, err error) {
+	err = n.m.do(ctx, "Network.Attach", func() error {
+		n.m.attached[podID] = true
+		ips = []string{fmt.Sprintf("10.88.0.%d", len(n.m.attached)+1)}
+		return nil
+	})
+	return ips, err
+}
+
+func (n network) Detach(ctx context.Context, podID string) error {
+	return n.m.do(ctx, "Network.Detach", func() error {
+		delete(n.m.attached, podID)
+		return nil
+	})
+}
+
+type store struct{ m *Machine }
+
+func (s store) Put(kind, id string, value any) error {
+	text, err := json.Marshal(value)
+	if err != nil {
+		return err
+	}
+	return s.m.do(context.Background(), "Put "+kind, func() error {
+		if s.m.records[kind] == nil {
+			s.m.records[kind] = map[string][]byte{}
+		}
+		s.m.records[kind][id] = text
+		return nil
+	})
+}
+
+func (s store) Load(kind string, each func(string, []byte) error) error {
+	var ids []string
+	var texts [][]byte
+	err := s.m.do(context.Background(), "Load "+kind, func() error {
+		for id := range s.m.records[kind] {
+			ids = append(ids, id)
+		}
+		slices.Sort(ids)
+		for _, id := range ids {
+			texts = append(texts, s.m.records[kind][id])
+		}
+		return nil
+	})
+	for i, id := range ids {
+		err = errors.Join(err, each(id, texts[i]))
+	}
+	return err
+}
+
+func (s store) Delete(kind, id string) error {
+	return s.m.do(context.Background(), "Delete "+kind, func() error {
+		delete(s.m.records[kind], id)
+		return nil
+	})
+}
+
+// Eventually waits until f is true, for at most ten seconds, asking often: for tests
+// of what another goroutine does on the real clock.
+func Eventually(f func() bool) bool {
+	for range 2000 {
+		if f() {
+			return true
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	return false
+}
