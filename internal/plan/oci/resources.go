@@ -19,25 +19,12 @@ const (
 	minWeight, maxWeight           = 10, 1000
 )
 
-// Resources is the part of a container's plan that its cgroup is made with, device
-// rules included. It is in Container's plan too; an engine that makes the cgroup
-// before the user is resolved asks for it alone. Errors are Invalid or Unsupported.
-func Resources(r Request) (*specs.LinuxResources, error) {
-	return limits{newPlanner(&r)}.plan()
-}
-
-// Change checks a change of a running container's limits by the same rules. It
-// derives nothing: what is not in change stays as it is.
-func Change(r Request, change *specs.LinuxResources) (*specs.LinuxResources, error) {
-	return limits{newPlanner(&r)}.check(change)
-}
-
 // limits plans the cgroup.
 type limits struct{ *planner }
 
-// plan completes what the request asks for with what Docker derives.
+// plan checks what the request asks for and completes it with what Docker derives.
 func (l limits) plan() (*specs.LinuxResources, error) {
-	out, err := l.check(l.c.Resources)
+	out, err := l.check()
 	if err != nil {
 		return nil, err
 	}
@@ -62,11 +49,12 @@ func double(limit int64) *int64 {
 	return &twice
 }
 
-// check returns a copy of asked that shares nothing that changes with it.
-func (l limits) check(asked *specs.LinuxResources) (*specs.LinuxResources, error) {
+// check returns a copy of the request's limits that shares nothing that plan
+// changes.
+func (l limits) check() (*specs.LinuxResources, error) {
 	out := specs.LinuxResources{}
-	if asked != nil {
-		out = *asked
+	if l.c.Resources != nil {
+		out = *l.c.Resources
 	}
 	if out.Memory != nil {
 		m := *out.Memory
