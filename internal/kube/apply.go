@@ -97,7 +97,7 @@ func (a *Applier) Apply(ctx context.Context, ms []manifest.Manifest, o Options) 
 	for _, m := range ms {
 		r, err := a.applyOne(ctx, m, o, &back)
 		if err != nil {
-			return results, fmt.Errorf("pod %s: %w", m.Ref(), err)
+			return results, err
 		}
 		r.Warnings = m.Warnings
 		results = append(results, r)
@@ -117,7 +117,7 @@ func (a *Applier) applyOne(ctx context.Context, m manifest.Manifest, o Options, 
 	}
 	action, err := decide(old, m, o.Replace)
 	if err != nil {
-		return Result{}, err
+		return Result{}, about(m.Ref(), err)
 	}
 	switch action {
 	case Unchanged:
@@ -207,15 +207,15 @@ func (b *build) step(container, text string) {
 func (b *build) run(ctx context.Context, back *undo.Stack) (Result, error) {
 	facts, err := b.facts()
 	if err != nil {
-		return Result{}, err
+		return Result{}, about(b.m.Ref(), err)
 	}
 	plan, err := manifest.Translate(b.m, facts)
 	if err != nil {
-		return Result{}, err
+		return Result{}, about(b.m.Ref(), err)
 	}
 	b.step("", "prepare volumes")
 	if err := b.makeVolumes(facts.UID, plan.Volumes, back); err != nil {
-		return Result{}, err
+		return Result{}, about(b.m.Ref(), err)
 	}
 	b.step("", "run sandbox")
 	if b.pod, err = b.Engine.RunPod(ctx, plan.Pod); err != nil {
@@ -225,7 +225,7 @@ func (b *build) run(ctx context.Context, back *undo.Stack) (Result, error) {
 	back.Push("pod "+b.m.Ref(), func(ctx context.Context) error { return b.discard(ctx, pod.ID) })
 	facts.PodIPs = b.pod.IPs
 	if plan, err = manifest.Translate(b.m, facts); err != nil {
-		return Result{}, err
+		return Result{}, about(b.m.Ref(), err)
 	}
 	var ids []string
 	for _, in := range plan.Init {
@@ -314,18 +314,19 @@ func cause(errs []error) error {
 func (b *build) start(ctx context.Context, c spec.Container) (string, error) {
 	b.step(c.Name, "create")
 	if err := makeSubPaths(c.Mounts); err != nil {
-		return "", fmt.Errorf("container %s: %w", c.Name, err)
+		return "", about(b.m.Ref(), fmt.Errorf("container %s: %w", c.Name, err))
 	}
 	st, err := b.Engine.CreateContainer(ctx, b.pod.ID, c)
 	if err != nil {
-		return "", fmt.Errorf("container %s: %w", c.Name, err)
+		return "", err
 	}
 	b.step(c.Name, "start")
-	if err := b.Engine.StartContainer(ctx, st.ID); err != nil {
-		return "", fmt.Errorf("container %s: %w", c.Name, err)
-	}
-	return st.ID, nil
+	return st.ID, b.Engine.StartContainer(ctx, st.ID)
 }
+
+// about names the pod in errors of this package's own; the engine's name their
+// subject already.
+func about(pod string, err error) error { return fmt.Errorf("pod %s: %w", pod, err) }
 
 // discard kills and removes a pod whose making went wrong.
 func (b *build) discard(ctx context.Context, id string) error {

@@ -3,7 +3,6 @@ package kube
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"sync"
 	"time"
@@ -25,11 +24,7 @@ func (a *Applier) Delete(ctx context.Context, refs []string, grace *time.Duratio
 	var wg sync.WaitGroup
 	for i, ref := range refs {
 		wg.Go(func() {
-			r, err := a.deleteOne(ctx, ref, grace, progress)
-			if err != nil {
-				err = fmt.Errorf("pod %s: %w", ref, err)
-			}
-			results[i], errs[i] = r, err
+			results[i], errs[i] = a.deleteOne(ctx, ref, grace, progress)
 		})
 	}
 	wg.Wait()
@@ -79,7 +74,7 @@ func (a *Applier) teardown(ctx context.Context, e *existing, grace *time.Duratio
 		progress(Progress{Pod: name, Container: c.Name, Step: "stop"})
 		if err := gone(a.Engine.StopContainer(ctx, c.ID, &within)); err != nil {
 			mu.Lock()
-			stuck = append(stuck, fmt.Errorf("container %s: %w", c.Name, err))
+			stuck = append(stuck, err)
 			mu.Unlock()
 		}
 	}
@@ -95,7 +90,9 @@ func (a *Applier) teardown(ctx context.Context, e *existing, grace *time.Duratio
 		return errors.Join(append(stuck, err)...)
 	}
 	if e.pod.Spec.Owner == manifest.Owner {
-		return a.removeVolumes(e.pod.Spec.UID)
+		if err := a.removeVolumes(e.pod.Spec.UID); err != nil {
+			return about(name, err)
+		}
 	}
 	return nil
 }
@@ -173,6 +170,6 @@ func (a *Applier) lock(ctx context.Context, name string) (unlock func(), err err
 		return func() { <-l.held; leave() }, nil
 	case <-ctx.Done():
 		leave()
-		return nil, fault.Wrap(fault.Unavailable, "another operation is running", ctx.Err())
+		return nil, fault.Wrap(fault.Unavailable, "pod "+name+": another operation is running", ctx.Err())
 	}
 }

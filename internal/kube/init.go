@@ -3,6 +3,7 @@ package kube
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -35,22 +36,26 @@ func (b *build) runInit(ctx context.Context, in manifest.Init) (string, error) {
 		b.step(c.Name, "wait for its end")
 		exit, err := b.Engine.WaitContainer(ctx, id)
 		if err != nil {
-			return "", fmt.Errorf("init container %s: %w", c.Name, err)
+			return "", err
 		}
 		if exit.Code == 0 {
 			return id, nil
 		}
-		if !in.Retry {
-			return "", fault.New(fault.Conflict, fmt.Sprintf("init container %s: exited with code %d%s", c.Name, exit.Code, b.lastWords(ctx, id)))
+		failed := func(why error) error {
+			return about(b.m.Ref(), fault.Wrap(fault.Conflict, "init container "+c.Name, why))
 		}
-		b.step(c.Name, fmt.Sprintf("exited with code %d, again in %v", exit.Code, pause))
+		outcome := fmt.Sprintf("exited with code %d", exit.Code)
+		if !in.Retry {
+			return "", failed(errors.New(outcome + b.lastWords(ctx, id)))
+		}
+		b.step(c.Name, fmt.Sprintf("%s, again in %v", outcome, pause))
 		select {
 		case <-ctx.Done():
-			return "", fmt.Errorf("init container %s: exited with code %d%s: %w", c.Name, exit.Code, b.lastWords(ctx, id), context.Cause(ctx))
+			return "", failed(fmt.Errorf("%s: %w%s", outcome, context.Cause(ctx), b.lastWords(ctx, id)))
 		case <-time.After(pause):
 		}
-		if err := b.Engine.RemoveContainer(ctx, id); err != nil && !fault.Is(err, fault.NotFound) {
-			return "", fmt.Errorf("init container %s: %w", c.Name, err)
+		if err := gone(b.Engine.RemoveContainer(ctx, id)); err != nil {
+			return "", err
 		}
 		c.Attempt++
 	}

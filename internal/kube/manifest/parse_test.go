@@ -204,6 +204,15 @@ func TestManyProblems(t *testing.T) {
 	}
 }
 
+// TestHostileKeys: a key cannot drive the terminal that shows the error.
+func TestHostileKeys(t *testing.T) {
+	_, err := Parse(strings.NewReader(podYAML(`"\e[31m\nfake: fine": 1`+"\n? "+strings.Repeat("x", 100_000)+"\n: 1", "")))
+	lines := strings.Split(err.Error(), "\n")
+	if len(lines) != 2 || strings.Contains(err.Error(), "\x1b") || len(lines[1]) > 1100 {
+		t.Errorf("%.200q", lines)
+	}
+}
+
 func TestExamplesParse(t *testing.T) {
 	files, err := filepath.Glob("../../../examples/*.yaml")
 	if err != nil || len(files) == 0 {

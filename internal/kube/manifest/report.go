@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"unicode"
 
 	"carob/internal/fault"
 )
@@ -27,7 +28,22 @@ func (r *report) add(kind fault.Kind, path, text string) {
 		r.more++
 		return
 	}
-	r.problems = append(r.problems, fault.New(kind, r.prefix+path+": "+text))
+	r.problems = append(r.problems, fault.New(kind, oneLine(r.prefix+path+": "+text)))
+}
+
+// oneLine keeps what a manifest says about itself from filling or driving a
+// terminal: keys are quoted nowhere.
+func oneLine(s string) string {
+	const most = 1000
+	if len(s) > most {
+		s = s[:most] + "…"
+	}
+	return strings.Map(func(c rune) rune {
+		if unicode.IsControl(c) {
+			return unicode.ReplacementChar
+		}
+		return c
+	}, s)
 }
 
 func (r *report) invalid(path, text string) { r.add(fault.Invalid, path, text) }
@@ -40,7 +56,7 @@ func (r *report) unsupported(path, text string) { r.add(fault.Unsupported, path,
 
 func (r *report) warn(path, text string) {
 	if len(r.warnings) < maxProblems {
-		r.warnings = append(r.warnings, r.prefix+path+": "+text)
+		r.warnings = append(r.warnings, oneLine(r.prefix+path+": "+text))
 	}
 }
 

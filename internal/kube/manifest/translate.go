@@ -4,7 +4,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"fmt"
 	"maps"
 	"path"
 	"strings"
@@ -77,14 +76,14 @@ func Translate(m Manifest, f Facts) (Plan, error) {
 	for i := range p.Spec.InitContainers {
 		in, err := initSpec(p, &p.Spec.InitContainers[i], f)
 		if err != nil {
-			return Plan{}, fmt.Errorf("pod %s: %w", m.Ref(), err)
+			return Plan{}, err
 		}
 		plan.Init = append(plan.Init, in)
 	}
 	for i := range p.Spec.Containers {
 		c, err := containerSpec(p, &p.Spec.Containers[i], f)
 		if err != nil {
-			return Plan{}, fmt.Errorf("pod %s: %w", m.Ref(), err)
+			return Plan{}, err
 		}
 		plan.Containers = append(plan.Containers, c)
 	}
