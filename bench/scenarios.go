@@ -33,7 +33,7 @@ func (b *bench) prepare(ctx context.Context) error {
 	if err := b.carob(ctx, "run", "-d", "--name", "target", image, "sleep", "1000000"); err != nil {
 		return err
 	}
-	if err := b.rootfs(); err != nil {
+	if err := b.rootfs(ctx); err != nil {
 		return err
 	}
 	for _, r := range []string{"runc", "crun"} {
@@ -58,25 +58,9 @@ func has(program string) bool {
 	return err == nil
 }
 
-// rootfs makes the peers' root file system out of the toolbox.
-func (b *bench) rootfs() error {
-	dir := filepath.Join(b.dir, "rootfs", "bin")
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return err
-	}
-	data, err := os.ReadFile(filepath.Join(b.bin, "carob-toolbox"))
-	if err != nil {
-		return err
-	}
-	if err := os.WriteFile(filepath.Join(dir, "carob-toolbox"), data, 0o755); err != nil {
-		return err
-	}
-	for _, tool := range []string{"true", "sleep"} {
-		if err := os.Symlink("carob-toolbox", filepath.Join(dir, tool)); err != nil {
-			return err
-		}
-	}
-	return nil
+// rootfs unpacks the toolbox's root file system for the peers.
+func (b *bench) rootfs(ctx context.Context) error {
+	return quiet(b.command(ctx, "sh", "-c", "mkdir rootfs && \"$0\" --rootfs | tar -x -C rootfs", filepath.Join(b.bin, "carob-toolbox")))
 }
 
 // bundle writes an OCI bundle whose process is true, with the runtime's own

@@ -54,17 +54,17 @@ func (m *machine) look() snapshot {
 	return s
 }
 
-// processes lists the processes that run one of the machine's binaries or are in
-// a cgroup of its own.
+// processes lists the processes that belong to the machine: those that run one of
+// its binaries, are in a cgroup of its own, or serve a socket in its directory.
 func (m *machine) processes() []string {
 	var found []string
-	dirs, _ := filepath.Glob("/proc/[0-9]*")
-	for _, d := range dirs {
-		exe, _ := os.Readlink(d + "/exe")
-		group, _ := os.ReadFile(d + "/cgroup")
-		if strings.HasPrefix(exe, m.dir+"/") || strings.Contains(string(group), m.parent) {
-			cmd, _ := os.ReadFile(d + "/cmdline")
-			found = append(found, filepath.Base(d)+" "+strings.TrimSpace(strings.ReplaceAll(string(cmd), "\x00", " ")))
+	sockets := m.sockets()
+	for _, p := range pids() {
+		exe, _ := os.Readlink(fmt.Sprintf("/proc/%d/exe", p))
+		group, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", p))
+		if strings.HasPrefix(exe, m.dir+"/") || strings.Contains(string(group), m.parent) || sockets[supervised(p)] {
+			cmd, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", p))
+			found = append(found, fmt.Sprintf("%d %s", p, strings.TrimSpace(strings.ReplaceAll(string(cmd), "\x00", " "))))
 		}
 	}
 	return found
@@ -72,15 +72,44 @@ func (m *machine) processes() []string {
 
 // supervisors returns the pids of the machine's pod supervisors.
 func (m *machine) supervisors() []int {
-	var pids []int
-	dirs, _ := filepath.Glob("/proc/[0-9]*")
-	for _, d := range dirs {
-		exe, _ := os.Readlink(d + "/exe")
-		if pid, err := strconv.Atoi(filepath.Base(d)); err == nil && strings.HasPrefix(exe, m.dir+"/bin/carob-pod") {
-			pids = append(pids, pid)
+	var found []int
+	sockets := m.sockets()
+	for _, p := range pids() {
+		if sockets[supervised(p)] {
+			found = append(found, p)
 		}
 	}
-	return pids
+	return found
+}
+
+// sockets returns the unix sockets that were bound in the machine's directory, as
+// /proc/PID/fd shows them.
+func (m *machine) sockets() map[string]bool {
+	found := map[string]bool{}
+	list, _ := os.ReadFile("/proc/net/unix")
+	for l := range strings.Lines(string(list)) {
+		if f := strings.Fields(l); len(f) == 8 && strings.HasPrefix(f[7], m.dir+"/run/pods/") {
+			found["socket:["+f[6]+"]"] = true
+		}
+	}
+	return found
+}
+
+// supervised is descriptor 3 of a process: in a supervisor, its socket.
+func supervised(pid int) string {
+	s, _ := os.Readlink(fmt.Sprintf("/proc/%d/fd/3", pid))
+	return s
+}
+
+func pids() []int {
+	var all []int
+	dirs, _ := filepath.Glob("/proc/[0-9]*")
+	for _, d := range dirs {
+		if pid, err := strconv.Atoi(filepath.Base(d)); err == nil {
+			all = append(all, pid)
+		}
+	}
+	return all
 }
 
 // files lists what belongs to pods and containers below the run and root

@@ -45,8 +45,7 @@ spec:%s
   containers:
   - name: app
     image: carob.local/toolbox
-    command: ["httpbin"]
-    args: ["--listen", ":80"]
+    command: ["httpd", "-p", "80"]
     ports:
     - containerPort: 80
     resources:
@@ -98,7 +97,7 @@ func TestPodWalk(t *testing.T) {
 			t.Errorf("hostname of %s is %q, want %q", c, got, name)
 		}
 	}
-	if out := h.ok("exec", name+"/sidecar", "ps"); strings.Contains(out, "httpbin") {
+	if out := h.ok("exec", name+"/sidecar", "ps"); strings.Contains(out, "httpd") {
 		t.Errorf("the sidecar sees the app's processes:\n%s", out)
 	}
 	h.ok("delete", "pod", name)
@@ -132,7 +131,7 @@ func TestIPCIsShared(t *testing.T) {
 		write, read []string
 	}{
 		{"SysV shared memory", []string{"shm", "write", "4242", "hello"}, []string{"shm", "read", "4242"}},
-		{"POSIX message queue", []string{"mq", "send", "/queue", "hello"}, []string{"mq", "receive", "/queue"}},
+		{"POSIX message queue", []string{"mq", "send", "/queue", "hello"}, []string{"mq", "recv", "-n", "/queue"}},
 		{"/dev/shm", []string{"sh", "-c", "echo hello >/dev/shm/file"}, []string{"cat", "/dev/shm/file"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -193,9 +192,7 @@ func TestNamespaceFlags(t *testing.T) {
 			h := &host{T: t, machine: h.machine}
 			more := "\n  " + c.flag + ": true"
 			name := h.name("ns")
-			manifest := strings.ReplaceAll(fmt.Sprintf(fooPod, name, more), `":80"`, `":8089"`)
-			manifest = strings.ReplaceAll(manifest, "containerPort: 80\n", "containerPort: 8089\n")
-			h.apply(manifest, name)
+			h.apply(strings.ReplaceAll(fmt.Sprintf(fooPod, name, more), `"80"`, `"8089"`), name)
 			app, sidecar := h.pid(name+"/app"), h.pid(name+"/sidecar")
 			if got := h.ns(app, c.kind) == h.ns(sidecar, c.kind); got != c.shared {
 				t.Errorf("%s shared: %v", c.kind, got)
@@ -207,7 +204,7 @@ func TestNamespaceFlags(t *testing.T) {
 				t.Error("mnt is not the container's own")
 			}
 			if c.flag == "shareProcessNamespace" {
-				if out := h.ok("exec", name+"/sidecar", "ps"); !strings.Contains(out, "httpbin") {
+				if out := h.ok("exec", name+"/sidecar", "ps"); !strings.Contains(out, "httpd") {
 					t.Errorf("the sidecar does not see the app:\n%s", out)
 				}
 			}
