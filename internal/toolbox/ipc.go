@@ -110,8 +110,9 @@ func shmRead(key int) (string, error) {
 	if err != nil {
 		return "", segment(key, err)
 	}
-	text, _, _ := bytes.Cut(m, []byte{0})
-	return string(text), segment(key, unix.SysvShmDetach(m))
+	end, _, _ := bytes.Cut(m, []byte{0})
+	text := string(end) // before the memory goes
+	return text, segment(key, unix.SysvShmDetach(m))
 }
 
 // mqAttr is struct mq_attr of <linux/mqueue.h>.

@@ -60,18 +60,9 @@ func applets() []applet {
 // Main runs the tool that args, with the program's name first, ask for, and returns
 // the exit code.
 func Main(args []string) int {
-	name := filepath.Base(strings.TrimPrefix(args[0], "-"))
-	args = args[1:]
-	switch {
-	case name == "true": // before anything is built up: this start is measured
+	name, args := choose(args)
+	if name == "true" { // before anything is built up
 		return 0
-	case name == "carob-toolbox" && len(args) > 0:
-		name, args = args[0], args[1:]
-		if name == "true" {
-			return 0
-		}
-	case name == "carob-toolbox":
-		name = "--help"
 	}
 	c := &call{name: name, args: args, stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr}
 	run, err := lookUp(name)
@@ -92,6 +83,23 @@ func Main(args []string) int {
 		}
 	}
 	return code
+}
+
+// choose takes the tool's name from the program's, or when that is no tool, from
+// the first argument. A login shell's name begins with a dash.
+func choose(args []string) (string, []string) {
+	name := filepath.Base(strings.TrimPrefix(args[0], "-"))
+	if name == "true" || isTool(name) {
+		return name, args[1:]
+	}
+	if len(args) == 1 {
+		return "--help", nil
+	}
+	return args[1], args[2:]
+}
+
+func isTool(name string) bool {
+	return slices.ContainsFunc(applets(), func(a applet) bool { return a.name == name })
 }
 
 func lookUp(name string) (tool, error) {
