@@ -21,7 +21,7 @@ import (
 // and the like: docker-archive or oci-archive, plain or packed with gzip or zstd.
 // All of the archive's images arrive, or none. Cancelling ctx undoes it.
 func (s *Store) Load(ctx context.Context, r io.Reader) ([]Image, error) {
-	tx := s.begin()
+	tx := &transaction{store: s}
 	imgs, err := tx.load(ctx, r)
 	if e := tx.end(); err == nil && e != nil {
 		err = e
@@ -33,7 +33,7 @@ func (s *Store) Load(ctx context.Context, r io.Reader) ([]Image, error) {
 }
 
 func (tx *transaction) load(ctx context.Context, r io.Reader) ([]Image, error) {
-	t, err := tx.store.temp("archive-")
+	t, err := tx.store.holds.temp("archive-")
 	if err != nil {
 		return nil, err
 	}

@@ -54,20 +54,12 @@ func (g *guard) check(h *tar.Header) (bool, error) {
 	if h.Typeflag == tar.TypeXGlobalHeader {
 		return false, nil
 	}
-	g.entries++
-	if g.entries > g.limits.entries {
-		return false, invalid("more than %d entries", g.limits.entries)
+	if err := g.count(h); err != nil {
+		return false, err
 	}
-	if h.Size < 0 || h.Size > g.limits.layer-g.bytes {
-		return false, invalid("entry %.200q: unpacks to more than %d bytes in all", h.Name, g.limits.layer)
-	}
-	g.bytes += h.Size
 	name, err := inside(h.Name)
 	if err != nil {
 		return false, invalid("entry %.200q: %w", h.Name, err)
-	}
-	if h.Uid < 0 || h.Uid > maxOwner || h.Gid < 0 || h.Gid > maxOwner {
-		return false, invalid("entry %.200q: owner %d:%d is out of range", h.Name, h.Uid, h.Gid)
 	}
 	if name == "." {
 		if h.Typeflag != tar.TypeDir {
@@ -84,6 +76,24 @@ func (g *guard) check(h *tar.Header) (bool, error) {
 		return false, invalid("entry %.200q: %w", h.Name, err)
 	}
 	return true, g.note(path.Join(dir, base), h)
+}
+
+// count holds the entry against the limits.
+func (g *guard) count(h *tar.Header) error {
+	g.entries++
+	if g.entries > g.limits.entries {
+		return invalid("more than %d entries", g.limits.entries)
+	}
+	if h.Size < 0 || h.Size > g.limits.layer-g.bytes {
+		return invalid("entry %.200q: unpacks to more than %d bytes in all", h.Name, g.limits.layer)
+	}
+	g.bytes += h.Size
+	for _, id := range []int{h.Uid, h.Gid} {
+		if id < 0 || id > maxOwner {
+			return invalid("entry %.200q: owner %d:%d is out of range", h.Name, h.Uid, h.Gid)
+		}
+	}
+	return nil
 }
 
 // note remembers the entry's link or checks where its hard link leads.

@@ -114,7 +114,7 @@ func checkStore(t testing.TB, s *Store) {
 	t.Helper()
 	x := s.snapshot.Load().index
 	used := x.layersInUse()
-	for _, name := range listDir(t, s.layersDir()) {
+	for _, name := range listDir(t, s.root.layers()) {
 		if !used[name] {
 			t.Errorf("layer %s belongs to no image", name)
 		}
@@ -123,10 +123,10 @@ func checkStore(t testing.TB, s *Store) {
 	for name := range used {
 		t.Errorf("layer %s is missing", name)
 	}
-	if left := listDir(t, s.tmpDir()); len(left) > 0 {
+	if left := listDir(t, s.root.tmp()); len(left) > 0 {
 		t.Errorf("left in tmp: %v", left)
 	}
-	for _, name := range listDir(t, filepath.Join(s.root, "configs")) {
+	for _, name := range listDir(t, filepath.Join(string(s.root), "configs")) {
 		if _, ok := x.Images["sha256:"+strings.TrimSuffix(name, ".json")]; !ok {
 			t.Errorf("configuration %s belongs to no image", name)
 		}
@@ -136,10 +136,10 @@ func checkStore(t testing.TB, s *Store) {
 			t.Errorf("name %s leads to no image", name)
 		}
 	}
-	if len(s.pins) > 0 || len(s.temps) > 0 || len(s.leaving) > 0 {
-		t.Errorf("still held: pins %v, temps %v, leaving %v", s.pins, s.temps, s.leaving)
+	if len(s.holds.pins) > 0 || len(s.holds.temps) > 0 || len(s.tenants.leaving) > 0 {
+		t.Errorf("still held: pins %v, temps %v, leaving %v", s.holds.pins, s.holds.temps, s.tenants.leaving)
 	}
-	again, err := Open(s.root)
+	again, err := Open(string(s.root))
 	if err != nil {
 		t.Fatal(err)
 	}

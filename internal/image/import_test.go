@@ -161,13 +161,13 @@ func TestImportFailures(t *testing.T) {
 	})
 	t.Run("index cannot be written", func(t *testing.T) {
 		s := openStore(t)
-		if err := os.Mkdir(s.indexPath(), 0o700); err != nil {
+		if err := os.Mkdir(s.root.index(), 0o700); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := s.ImportTar(t.Context(), "a", bytes.NewReader(good), v1.ImageConfig{}); err == nil {
 			t.Error("no error")
 		}
-		os.Remove(s.indexPath())
+		os.Remove(s.root.index())
 		if err := s.Sweep(t.Context(), func(string) bool { return true }); err != nil {
 			t.Error(err)
 		}

@@ -74,7 +74,7 @@ func (s *Store) importOne(ctx context.Context, name string, r io.Reader, rec rec
 	} else {
 		subject = "without name"
 	}
-	tx := s.begin()
+	tx := &transaction{store: s}
 	img, err := tx.one(ctx, names, r, rec)
 	if e := tx.end(); err == nil && e != nil {
 		err = e
@@ -120,15 +120,13 @@ type transaction struct {
 	moved  bool // a layer was put in place
 }
 
-func (s *Store) begin() *transaction { return &transaction{store: s} }
-
 // end lets go of what the transaction held.
 func (tx *transaction) end() error {
 	var errs []error
 	for _, t := range tx.temps {
 		errs = append(errs, t.close())
 	}
-	tx.store.unpin(tx.pinned)
+	tx.store.holds.unpin(tx.pinned)
 	if tx.moved {
 		errs = append(errs, tx.store.collect())
 	}
@@ -145,7 +143,7 @@ func (tx *transaction) add(ctx context.Context, rec *record, below []digest.Dige
 			return b.plain, nil
 		}
 	}
-	t, err := s.temp("layer-")
+	t, err := s.holds.temp("layer-")
 	if err != nil {
 		return "", err
 	}
@@ -156,7 +154,7 @@ func (tx *transaction) add(ctx context.Context, rec *record, below []digest.Dige
 	}
 	u := unpacker{limits: s.limits}
 	for _, l := range slices.Backward(rec.Layers) {
-		u.parents = append(u.parents, filepath.Join(s.layersDir(), l.Chain))
+		u.parents = append(u.parents, filepath.Join(s.root.layers(), l.Chain))
 	}
 	diff, err := unpack(ctx, tree, b, u)
 	if err != nil {
@@ -173,7 +171,7 @@ func (tx *transaction) add(ctx context.Context, rec *record, below []digest.Dige
 // present finds a layer that is in place, and keeps it there until the end.
 func (tx *transaction) present(ctx context.Context, chain []digest.Digest) (layer, bool) {
 	hex := tx.pin(chain)
-	dir := filepath.Join(tx.store.layersDir(), hex)
+	dir := filepath.Join(tx.store.root.layers(), hex)
 	if _, err := os.Lstat(dir); err != nil {
 		return layer{}, false
 	}
@@ -199,7 +197,7 @@ func (tx *transaction) place(ctx context.Context, tree string, chain []digest.Di
 	if err := flush(tree); err != nil {
 		return layer{}, err
 	}
-	err = os.Rename(tree, filepath.Join(tx.store.layersDir(), hex))
+	err = os.Rename(tree, filepath.Join(tx.store.root.layers(), hex))
 	if err != nil && !disk.Taken(err) {
 		return layer{}, err
 	}
@@ -219,21 +217,9 @@ func flush(tree string) error {
 
 func (tx *transaction) pin(chain []digest.Digest) (hex string) {
 	hex = identity.ChainID(chain).Encoded()
-	tx.store.mu.Lock()
-	defer tx.store.mu.Unlock()
-	tx.store.pins[hex]++
+	tx.store.holds.pin(hex)
 	tx.pinned = append(tx.pinned, hex)
 	return hex
-}
-
-func (s *Store) unpin(pinned []string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, hex := range pinned {
-		if s.pins[hex]--; s.pins[hex] == 0 {
-			delete(s.pins, hex)
-		}
-	}
 }
 
 // commit makes all arrivals images, or none. An image that exists keeps its date
@@ -257,7 +243,7 @@ func (tx *transaction) commit(arrivals []arrival) ([]Image, error) {
 				next.Names[n] = ids[i]
 			}
 			// Under mu, where Sweep cannot take it for one that nobody needs.
-			if err := replace(s.configPath(ids[i]), a.config); err != nil {
+			if err := replace(s.root.config(ids[i]), a.config); err != nil {
 				return err
 			}
 		}
@@ -272,33 +258,4 @@ func (tx *transaction) commit(arrivals []arrival) ([]Image, error) {
 		imgs[i] = st.byID[id]
 	}
 	return imgs, nil
-}
-
-// temp is a directory below tmp that Sweep leaves alone until it is closed.
-type temp struct {
-	store *Store
-	dir   string
-}
-
-func (s *Store) temp(prefix string) (*temp, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.tempLocked(prefix)
-}
-
-func (s *Store) tempLocked(prefix string) (*temp, error) {
-	dir, err := os.MkdirTemp(s.tmpDir(), prefix)
-	if err != nil {
-		return nil, err
-	}
-	s.temps[filepath.Base(dir)] = struct{}{}
-	return &temp{s, dir}, nil
-}
-
-func (t *temp) close() error {
-	err := removeTree(t.dir)
-	t.store.mu.Lock()
-	defer t.store.mu.Unlock()
-	delete(t.store.temps, filepath.Base(t.dir))
-	return err
 }

@@ -142,7 +142,7 @@ func TestLoad(t *testing.T) {
 			if diff := cmp.Diff(want, tree(t, img.Layers[1])); diff != "" {
 				t.Errorf("upper layer, whose tar has no entry for tmp: %s", diff)
 			}
-			if n := len(listDir(t, s.layersDir())); n != 2 {
+			if n := len(listDir(t, s.root.layers())); n != 2 {
 				t.Errorf("%d layers kept; the images share one of two", n)
 			}
 			again, err := s.Load(t.Context(), bytes.NewReader(test.bytes))

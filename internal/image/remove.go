@@ -37,7 +37,7 @@ func (s *Store) Remove(_ context.Context, name string) (removed []string, err er
 		if len(next.namesOf(id)) > 0 {
 			return nil
 		}
-		if err := s.leave(id); err != nil {
+		if err := s.tenants.close(id); err != nil {
 			return fmt.Errorf("image %s: %w", name, err)
 		}
 		gone = id
@@ -46,9 +46,7 @@ func (s *Store) Remove(_ context.Context, name string) (removed []string, err er
 		return nil
 	})
 	if gone != "" {
-		s.usersMu.Lock()
-		delete(s.leaving, gone)
-		s.usersMu.Unlock()
+		s.tenants.reopen(gone)
 	}
 	s.mu.Unlock()
 	if err != nil {
@@ -60,30 +58,6 @@ func (s *Store) Remove(_ context.Context, name string) (removed []string, err er
 	return removed, errors.Join(s.dropConfig(gone), s.collect())
 }
 
-// leave marks an image as going, after which no rootfs can be made of it.
-func (s *Store) leave(id string) error {
-	s.usersMu.Lock()
-	defer s.usersMu.Unlock()
-	users := 0
-	example := ""
-	for c, of := range s.users {
-		if of == id {
-			users++
-			if example == "" || c < example {
-				example = c
-			}
-		}
-	}
-	if users == 1 {
-		return fault.New(fault.Conflict, "in use by container "+example+"; remove it first")
-	}
-	if users > 1 {
-		return fault.New(fault.Conflict, fmt.Sprintf("in use by container %s and %d more; remove them first", example, users-1))
-	}
-	s.leaving[id] = struct{}{}
-	return nil
-}
-
 // Sweep removes what a crash left: root filesystems that keep refuses, half
 // imports, and layers, configurations and generated images nothing leads to. It
 // may run beside imports and starts: it leaves alone what is under way, but keep
@@ -91,16 +65,16 @@ func (s *Store) leave(id string) error {
 // error and returns all of them.
 func (s *Store) Sweep(ctx context.Context, keep func(containerID string) bool) error {
 	var errs []error
-	entries, err := os.ReadDir(filepath.Join(s.root, "rootfs"))
+	entries, err := os.ReadDir(s.root.rootfs(""))
 	errs = append(errs, err)
 	for _, e := range entries {
 		if ctx.Err() != nil {
 			return fault.Wrap(fault.Unavailable, "image store: sweep", ctx.Err())
 		}
 		if !keep(e.Name()) {
-			err := removeTree(s.rootfsDir(e.Name()))
+			err := removeTree(s.root.rootfs(e.Name()))
 			if err == nil {
-				s.release(e.Name())
+				s.tenants.exit(e.Name())
 			}
 			errs = append(errs, err)
 		}
@@ -143,22 +117,24 @@ func (s *Store) collect() error {
 func (s *Store) trashLayers() ([]*temp, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.holds.mu.Lock()
+	defer s.holds.mu.Unlock()
 	used := s.snapshot.Load().index.layersInUse()
-	entries, err := os.ReadDir(s.layersDir())
+	entries, err := os.ReadDir(s.root.layers())
 	if err != nil {
 		return nil, err
 	}
 	var trash []*temp
 	for _, e := range entries {
-		if used[e.Name()] || s.pins[e.Name()] > 0 {
+		if used[e.Name()] || s.holds.pins[e.Name()] > 0 {
 			continue
 		}
-		t, err := s.tempLocked("trash-")
+		t, err := s.holds.tempLocked("trash-")
 		if err != nil {
 			return trash, err
 		}
 		trash = append(trash, t)
-		if err := os.Rename(filepath.Join(s.layersDir(), e.Name()), filepath.Join(t.dir, "layer")); err != nil {
+		if err := os.Rename(filepath.Join(s.root.layers(), e.Name()), filepath.Join(t.dir, "layer")); err != nil {
 			return trash, err
 		}
 	}
@@ -171,7 +147,7 @@ func (s *Store) dropConfig(id string) error {
 	if _, again := s.snapshot.Load().index.Images[id]; again {
 		return nil // imported anew since
 	}
-	err := os.Remove(s.configPath(id))
+	err := os.Remove(s.root.config(id))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -179,7 +155,7 @@ func (s *Store) dropConfig(id string) error {
 }
 
 func (s *Store) sweepConfigs() error {
-	entries, err := os.ReadDir(filepath.Join(s.root, "configs"))
+	entries, err := os.ReadDir(s.root.configs())
 	errs := []error{err}
 	for _, e := range entries {
 		hex, ok := strings.CutSuffix(e.Name(), ".json")
@@ -190,33 +166,21 @@ func (s *Store) sweepConfigs() error {
 	return errors.Join(errs...)
 }
 
-// sweepTemps removes what lies below tmp and belongs to nobody alive, and files
-// that a replace was cut short at.
+// sweepTemps removes half imports, and files that a replace was cut short at: every
+// replace happens under mu.
 func (s *Store) sweepTemps() error {
-	s.mu.Lock()
-	entries, err := os.ReadDir(s.tmpDir())
-	var litter []string
-	for _, e := range entries {
-		if _, alive := s.temps[e.Name()]; !alive {
-			litter = append(litter, filepath.Join(s.tmpDir(), e.Name()))
-		}
-	}
-	// Every replace happens under mu.
-	for _, dir := range []string{s.root, filepath.Join(s.root, "configs")} {
-		found, _ := filepath.Glob(filepath.Join(dir, ".new-*"))
-		litter = append(litter, found...)
-	}
+	litter, err := s.holds.litter()
 	errs := []error{err}
-	for i, path := range litter {
-		if strings.HasPrefix(filepath.Base(path), ".new-") {
-			errs = append(errs, os.Remove(path))
-			litter[i] = ""
-		}
-	}
-	s.mu.Unlock()
 	for _, path := range litter {
-		if path != "" {
-			errs = append(errs, removeTree(path))
+		errs = append(errs, removeTree(path))
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, dir := range []string{string(s.root), s.root.configs()} {
+		found, err := filepath.Glob(filepath.Join(dir, ".new-*"))
+		errs = append(errs, err)
+		for _, path := range found {
+			errs = append(errs, os.Remove(path))
 		}
 	}
 	return errors.Join(errs...)

@@ -28,15 +28,19 @@ func (s *Store) NewRootfs(_ context.Context, containerID, imageID string) (Rootf
 	if !validContainerID(containerID) {
 		return Rootfs{}, fault.New(fault.Invalid, fmt.Sprintf("container ID %.64q: want 1 to 128 letters, digits, '_', '.' or '-', beginning with a letter or digit", containerID))
 	}
-	img, known, err := s.use(containerID, imageID)
+	var img Image
+	known, err := s.tenants.enter(containerID, imageID, func() (ok bool) {
+		img, ok = s.snapshot.Load().byID[imageID]
+		return ok
+	})
 	if err != nil {
 		return Rootfs{}, err
 	}
-	plan, err := s.makeRootfs(containerID, img)
+	plan, err := s.root.makeRootfs(containerID, img)
 	if err != nil && !known {
 		// The directory is not ready, and nobody was told of it.
-		if e := removeTree(s.rootfsDir(containerID)); e == nil {
-			s.release(containerID)
+		if e := removeTree(s.root.rootfs(containerID)); e == nil {
+			s.tenants.exit(containerID)
 		}
 	}
 	return plan, err
@@ -49,38 +53,15 @@ func (s *Store) RemoveRootfs(_ context.Context, containerID string) error {
 	if !validContainerID(containerID) {
 		return nil // no such container can have one
 	}
-	if err := removeTree(s.rootfsDir(containerID)); err != nil {
+	if err := removeTree(s.root.rootfs(containerID)); err != nil {
 		return fmt.Errorf("container %s: rootfs: %w", containerID, err)
 	}
-	s.release(containerID)
+	s.tenants.exit(containerID)
 	return nil
 }
 
-// use notes that the container uses the image, so that the image stays; known says
-// that it did so before.
-func (s *Store) use(containerID, imageID string) (img Image, known bool, err error) {
-	s.usersMu.Lock()
-	defer s.usersMu.Unlock()
-	img, ok := s.snapshot.Load().byID[imageID]
-	if _, gone := s.leaving[imageID]; !ok || gone {
-		return Image{}, false, fault.New(fault.NotFound, "image "+imageID+": not in the local store")
-	}
-	old, known := s.users[containerID]
-	if known && old != imageID {
-		return Image{}, true, fault.New(fault.Conflict, fmt.Sprintf("container %s: rootfs: already made from image %s", containerID, old))
-	}
-	s.users[containerID] = imageID
-	return img, known, nil
-}
-
-func (s *Store) release(containerID string) {
-	s.usersMu.Lock()
-	defer s.usersMu.Unlock()
-	delete(s.users, containerID)
-}
-
-func (s *Store) makeRootfs(containerID string, img Image) (Rootfs, error) {
-	dir := s.rootfsDir(containerID)
+func (d dirs) makeRootfs(containerID string, img Image) (Rootfs, error) {
+	dir := d.rootfs(containerID)
 	plan := Rootfs{Upper: filepath.Join(dir, "upper"), Work: filepath.Join(dir, "work")}
 	err := makeDir(dir, 0o700)
 	if err == nil {
@@ -101,7 +82,7 @@ func (s *Store) makeRootfs(containerID string, img Image) (Rootfs, error) {
 	plan.Lower = slices.Clone(img.Layers)
 	slices.Reverse(plan.Lower)
 	if len(plan.Lower) == 0 {
-		plan.Lower = []string{filepath.Join(s.root, "empty")}
+		plan.Lower = []string{d.empty()}
 	}
 	return plan, nil
 }
@@ -116,26 +97,6 @@ func makeOnce(path string, mode os.FileMode) error {
 		return err
 	}
 	return os.Chmod(path, mode)
-}
-
-// readUsers learns from disk which container uses which image. A directory without
-// its link is one whose making was cut short: nobody uses it.
-func (s *Store) readUsers() error {
-	entries, err := os.ReadDir(filepath.Join(s.root, "rootfs"))
-	if err != nil {
-		return fmt.Errorf("image store: %w", err)
-	}
-	for _, e := range entries {
-		id, err := os.Readlink(filepath.Join(s.rootfsDir(e.Name()), "image"))
-		if err == nil {
-			s.users[e.Name()] = id
-		}
-	}
-	return nil
-}
-
-func (s *Store) rootfsDir(containerID string) string {
-	return filepath.Join(s.root, "rootfs", containerID)
 }
 
 // validContainerID keeps whatever names a directory to one plain component.

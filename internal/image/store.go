@@ -1,17 +1,15 @@
 package image
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"context"
 
 	v1 "github.com/opencontainers/image-spec/specs-go/v1"
 
@@ -43,24 +41,19 @@ type Image struct {
 // Store is the images below one root directory. Its methods may be called
 // concurrently.
 type Store struct {
-	root   string
+	root   dirs
 	limits limits
 	now    func() time.Time
 	// snapshot is replaced under mu, read without.
 	snapshot atomic.Pointer[state]
+	tenants  *tenants
+	holds    *holds
 
 	// ensure lets one caller at a time rebuild the toolbox.
 	ensure sync.Mutex
 
-	// mu guards pins and temps, and orders the writers of the index.
-	mu    sync.Mutex
-	pins  map[string]int      // layers that an import under way counts on
-	temps map[string]struct{} // names below tmp that belong to somebody
-
-	// usersMu guards users and leaving.
-	usersMu sync.Mutex
-	users   map[string]string   // container ID → image ID
-	leaving map[string]struct{} // image IDs being removed
+	// mu orders the writers of the index and of the configurations.
+	mu sync.Mutex
 }
 
 // Open reads the store below root, an absolute path, and makes what is missing. It
@@ -69,28 +62,20 @@ func Open(root string) (*Store, error) {
 	if !filepath.IsAbs(root) {
 		return nil, fault.New(fault.Invalid, fmt.Sprintf("image store: root %q is not an absolute path", root))
 	}
-	s := &Store{
-		root: filepath.Clean(root), limits: defaultLimits(), now: time.Now,
-		pins: map[string]int{}, temps: map[string]struct{}{},
-		users: map[string]string{}, leaving: map[string]struct{}{},
+	at := dirs(filepath.Clean(root))
+	s := &Store{root: at, limits: defaultLimits(), now: time.Now, holds: newHolds(at.tmp())}
+	err := at.make()
+	if err == nil {
+		s.tenants, err = readTenants(at)
 	}
-	for _, dir := range []string{"", "configs", "layers", "rootfs", "tmp"} {
-		if err := os.MkdirAll(filepath.Join(s.root, dir), 0o700); err != nil {
-			return nil, fmt.Errorf("image store: %w", err)
-		}
-	}
-	// The container sees the merged root with the mode of its layers.
-	if err := makeDir(filepath.Join(s.root, "empty"), 0o755); err != nil {
+	if err != nil {
 		return nil, fmt.Errorf("image store: %w", err)
 	}
-	x, err := readIndex(s.indexPath())
+	x, err := readIndex(at.index())
 	if err != nil {
 		return nil, err
 	}
-	if err := s.readUsers(); err != nil {
-		return nil, err
-	}
-	s.snapshot.Store(newState(x, s.layersDir()))
+	s.snapshot.Store(newState(x, at.layers()))
 	return s, nil
 }
 
@@ -148,7 +133,9 @@ func (s *Store) Tag(_ context.Context, name, newName string) error {
 	if err != nil {
 		return err
 	}
-	return s.commit(func(st *state, next *index) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.commitLocked(func(st *state, next *index) error {
 		id, _, err := st.find(name)
 		if err != nil {
 			return err
@@ -170,14 +157,9 @@ func parseName(name string) (string, error) {
 	return r.String(), nil
 }
 
-// commit changes the index: edit gets the present state and a copy of its index to
-// change. The change is on disk before it can be seen; an error changes nothing.
-func (s *Store) commit(edit func(st *state, next *index) error) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.commitLocked(edit)
-}
-
+// commitLocked changes the index: edit gets the present state and a copy of its
+// index to change. The change is on disk before it can be seen; an error changes
+// nothing.
 func (s *Store) commitLocked(edit func(st *state, next *index) error) error {
 	st := s.snapshot.Load()
 	next := st.index.clone()
@@ -188,25 +170,9 @@ func (s *Store) commitLocked(edit func(st *state, next *index) error) error {
 	if err != nil {
 		return fmt.Errorf("image store: index: %w", err)
 	}
-	if err := replace(s.indexPath(), text); err != nil {
+	if err := replace(s.root.index(), text); err != nil {
 		return fmt.Errorf("image store: index: %w", err)
 	}
-	s.snapshot.Store(newState(next, s.layersDir()))
+	s.snapshot.Store(newState(next, s.root.layers()))
 	return nil
-}
-
-func (s *Store) indexPath() string { return filepath.Join(s.root, "index.json") }
-func (s *Store) layersDir() string { return filepath.Join(s.root, "layers") }
-func (s *Store) tmpDir() string    { return filepath.Join(s.root, "tmp") }
-
-func (s *Store) configPath(id string) string {
-	return filepath.Join(s.root, "configs", strings.TrimPrefix(id, "sha256:")+".json")
-}
-
-// makeDir is Mkdir that the umask does not touch and that accepts what is there.
-func makeDir(path string, mode os.FileMode) error {
-	if err := os.Mkdir(path, mode); err != nil && !os.IsExist(err) {
-		return err
-	}
-	return os.Chmod(path, mode)
 }

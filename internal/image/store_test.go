@@ -141,7 +141,7 @@ func TestOpenAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.NewRootfs(t.Context(), "c1", img.ID)
-	again, err := Open(s.root)
+	again, err := Open(string(s.root))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -178,7 +178,7 @@ func TestRootfs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir := filepath.Join(s.root, "rootfs/c1")
+	dir := filepath.Join(string(s.root), "rootfs/c1")
 	want := Rootfs{Lower: []string{img.Layers[0]}, Upper: dir + "/upper", Work: dir + "/work"}
 	if diff := cmp.Diff(want, plan); diff != "" {
 		t.Error(diff)
@@ -206,7 +206,7 @@ func TestRootfs(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if left := listDir(t, filepath.Join(s.root, "rootfs")); len(left) > 0 {
+	if left := listDir(t, filepath.Join(string(s.root), "rootfs")); len(left) > 0 {
 		t.Errorf("left: %v", left)
 	}
 }
@@ -214,7 +214,7 @@ func TestRootfs(t *testing.T) {
 func TestRootfsFailureLeavesNothing(t *testing.T) {
 	s := openStore(t)
 	img := mustImport(t, s, "a", file("a", "a"))
-	blocked := filepath.Join(s.root, "rootfs/c1")
+	blocked := filepath.Join(string(s.root), "rootfs/c1")
 	os.WriteFile(blocked, nil, 0o600) // a file where the directory goes
 	if _, err := s.NewRootfs(t.Context(), "c1", img.ID); err == nil {
 		t.Error("no error")
@@ -267,12 +267,12 @@ func TestSweep(t *testing.T) {
 	s.NewRootfs(t.Context(), "lost", img.ID)
 	litter := []string{"rootfs/half/upper", "layers/" + strings.Repeat("0", 64) + "/etc", "tmp/layer-1/tree", "tmp/archive-2"}
 	for _, d := range litter {
-		os.MkdirAll(filepath.Join(s.root, d), 0o700)
+		os.MkdirAll(filepath.Join(string(s.root), d), 0o700)
 	}
-	os.WriteFile(filepath.Join(s.root, "configs", strings.Repeat("0", 64)+".json"), nil, 0o600)
-	os.WriteFile(filepath.Join(s.root, ".new-123"), nil, 0o600)
-	os.WriteFile(filepath.Join(s.root, "tmp/file"), nil, 0o600)
-	live, err := s.temp("layer-")
+	os.WriteFile(filepath.Join(string(s.root), "configs", strings.Repeat("0", 64)+".json"), nil, 0o600)
+	os.WriteFile(filepath.Join(string(s.root), ".new-123"), nil, 0o600)
+	os.WriteFile(filepath.Join(string(s.root), "tmp/file"), nil, 0o600)
+	live, err := s.holds.temp("layer-")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -283,10 +283,10 @@ func TestSweep(t *testing.T) {
 		t.Errorf("Sweep took a live import: %v", err)
 	}
 	live.close()
-	if got := listDir(t, filepath.Join(s.root, "rootfs")); !cmp.Equal(got, []string{"kept"}) {
+	if got := listDir(t, filepath.Join(string(s.root), "rootfs")); !cmp.Equal(got, []string{"kept"}) {
 		t.Errorf("rootfs %v", got)
 	}
-	if got := listDir(t, s.root); !cmp.Equal(got, []string{"configs", "empty", "index.json", "layers", "rootfs", "tmp"}) {
+	if got := listDir(t, string(s.root)); !cmp.Equal(got, []string{"configs", "empty", "index.json", "layers", "rootfs", "tmp"}) {
 		t.Errorf("root %v", got)
 	}
 	if len(s.List()) != 1 {

@@ -34,7 +34,7 @@ func (s *Store) EnsureToolbox(ctx context.Context, binary string) (Image, error)
 	if err != nil {
 		return Image{}, fault.Wrap(fault.NotFound, "image "+ToolboxName+": binary", err)
 	}
-	if img, ok := s.currentToolbox(now); ok {
+	if img, ok := s.snapshot.Load().toolbox(now); ok {
 		return img, nil
 	}
 	img, err := s.buildToolbox(ctx, binary, now)
@@ -61,8 +61,8 @@ func statSource(binary string) (source, error) {
 	return source{Path: binary, Size: fi.Size(), Modified: fi.ModTime().UTC()}, nil
 }
 
-func (s *Store) currentToolbox(now source) (Image, bool) {
-	st := s.snapshot.Load()
+// toolbox returns the image if it is there and made from this very binary.
+func (st *state) toolbox(now source) (Image, bool) {
 	id, ok := st.index.Names[ToolboxName]
 	if !ok {
 		return Image{}, false

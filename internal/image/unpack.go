@@ -52,18 +52,28 @@ func unpack(ctx context.Context, dir string, b blob, u unpacker) (digest.Digest,
 	if err != nil {
 		return "", explain(ctx, err, outer)
 	}
-	have := digest.NewDigest(digest.SHA256, plain)
-	switch {
-	case b.packed != "" && digest.NewDigest(digest.SHA256, packed) != b.packed:
+	if b.packed != "" && digest.NewDigest(digest.SHA256, packed) != b.packed {
 		return "", invalid("wrong digest: this is not %s", b.packed)
-	case b.plain != "" && have != b.plain:
-		return "", invalid("wrong digest: unpacked it is %s, not %s", have, b.plain)
-	case b.plain == "" && g.entries == 0:
-		return "", invalid("no tar archive, or one without files")
-	case b.plain == "" && inner.zeros < 512:
-		return "", invalid("truncated: the end mark is missing")
 	}
-	return have, nil
+	have := digest.NewDigest(digest.SHA256, plain)
+	if b.plain != "" {
+		if have != b.plain {
+			return "", invalid("wrong digest: unpacked it is %s, not %s", have, b.plain)
+		}
+		return have, nil
+	}
+	return have, whole(g, inner)
+}
+
+// whole is all that can be said of a tar whose digest nobody knows.
+func whole(g *guard, tar *meter) error {
+	if g.entries == 0 {
+		return invalid("no tar archive, or one without files")
+	}
+	if tar.zeros < 512 {
+		return invalid("truncated: the end mark is missing")
+	}
+	return nil
 }
 
 // unpacker is what all layers of an image are unpacked with.

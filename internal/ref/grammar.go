@@ -17,27 +17,39 @@ func letter(c byte) bool { return lower(c) || 'A' <= c && c <= 'Z' }
 // each with an optional port.
 func validHost(s string) bool {
 	if strings.HasPrefix(s, "[") {
-		end := strings.IndexByte(s, ']')
-		if end < 2 || strings.Trim(s[1:end], "0123456789abcdefABCDEF:") != "" {
-			return false
-		}
-		return s[end+1:] == "" || s[end+1] == ':' && validPort(s[end+2:])
+		return validIPv6(s[1:])
 	}
 	host, port, ok := strings.Cut(s, ":")
 	if ok && !validPort(port) {
 		return false
 	}
 	for label := range strings.SplitSeq(host, ".") {
-		if label == "" || !letter(label[0]) || !letter(label[len(label)-1]) {
+		if !validLabel(label) {
 			return false
-		}
-		for i := range len(label) {
-			if !letter(label[i]) && label[i] != '-' {
-				return false
-			}
 		}
 	}
 	return true
+}
+
+func validLabel(s string) bool {
+	if s == "" || !letter(s[0]) || !letter(s[len(s)-1]) {
+		return false
+	}
+	for i := range len(s) {
+		if !letter(s[i]) && s[i] != '-' {
+			return false
+		}
+	}
+	return true
+}
+
+// validIPv6 accepts what follows the opening bracket.
+func validIPv6(s string) bool {
+	address, port, closed := strings.Cut(s, "]")
+	if !closed || address == "" || strings.Trim(address, "0123456789abcdefABCDEF:") != "" {
+		return false
+	}
+	return port == "" || port[0] == ':' && validPort(port[1:])
 }
 
 func validPort(s string) bool {
@@ -80,7 +92,7 @@ func validComponent(s string) bool {
 }
 
 func validTag(s string) bool {
-	if len(s) > maxTag || s[0] == '.' || s[0] == '-' {
+	if s == "" || len(s) > maxTag || s[0] == '.' || s[0] == '-' {
 		return false
 	}
 	for i := range len(s) {

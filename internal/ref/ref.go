@@ -53,15 +53,19 @@ func Parse(s string) (Ref, error) {
 	if s == "" {
 		return Ref{}, invalid(s, "empty")
 	}
-	rest, digest, tagged := strings.Cut(s, "@")
-	if tagged && !validDigest(digest) {
+	if IsID(s) {
+		// A name of 64 hex digits could never be told from an image ID.
+		return Ref{}, invalid(s, "64 hex digits are an image ID, not a name")
+	}
+	rest, digest, digested := strings.Cut(s, "@")
+	if digested && !validDigest(digest) {
 		return Ref{}, invalid(s, "the part after @ is no digest such as sha256:<64 hex digits>")
 	}
-	name, tag := cutTag(rest)
-	if tag == "" && len(name) != len(rest) || tag != "" && !validTag(tag) {
+	name, tag, tagged := cutTag(rest)
+	if tagged && !validTag(tag) {
 		return Ref{}, invalid(s, "a tag is 1 to 128 letters, digits, '_', '.' or '-', not beginning with '.' or '-'")
 	}
-	if tag == "" && digest == "" {
+	if !tagged && !digested {
 		tag = DefaultTag
 	}
 	r := Ref{Tag: tag, Digest: digest}
@@ -73,9 +77,6 @@ func Parse(s string) (Ref, error) {
 		return Ref{}, invalid(s, "a name is lower-case letters and digits, separated by '.', '_', '__', '-' or '/'")
 	case len(r.Registry)+1+len(r.Path) > maxName:
 		return Ref{}, invalid(s, "a name is at most 255 characters long")
-	case IsID(s):
-		// A name of 64 hex digits could never be told from an image ID.
-		return Ref{}, invalid(s, "64 hex digits are an image ID, not a name")
 	}
 	return r, nil
 }
@@ -124,12 +125,12 @@ func invalid(s, why string) error {
 }
 
 // cutTag splits at the last colon, unless that colon belongs to a host's port.
-func cutTag(s string) (name, tag string) {
+func cutTag(s string) (name, tag string, tagged bool) {
 	i := strings.LastIndexByte(s, ':')
 	if i < 0 || strings.IndexByte(s[i:], '/') >= 0 {
-		return s, ""
+		return s, "", false
 	}
-	return s[:i], s[i+1:]
+	return s[:i], s[i+1:], true
 }
 
 func cutRegistry(name string) (registry, path string) {

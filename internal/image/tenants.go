@@ -1,0 +1,87 @@
+package image
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"carob/internal/fault"
+)
+
+// tenants knows which container's root filesystem is made of which image. It decides
+// between a start and a removal that meet.
+type tenants struct {
+	mu      sync.Mutex
+	users   map[string]string   // container ID → image ID
+	leaving map[string]struct{} // image IDs being removed
+}
+
+// readTenants learns from disk. A directory without its link is one whose making
+// was cut short: nobody uses it.
+func readTenants(d dirs) (*tenants, error) {
+	t := &tenants{users: map[string]string{}, leaving: map[string]struct{}{}}
+	entries, err := os.ReadDir(d.rootfs(""))
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range entries {
+		if id, err := os.Readlink(filepath.Join(d.rootfs(e.Name()), "image")); err == nil {
+			t.users[e.Name()] = id
+		}
+	}
+	return t, nil
+}
+
+// enter notes that the container uses the image, so that the image stays; known
+// says that it did so before. present is asked when no removal can come between.
+func (t *tenants) enter(containerID, imageID string, present func() bool) (known bool, err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if _, gone := t.leaving[imageID]; gone || !present() {
+		return false, fault.New(fault.NotFound, "image "+imageID+": not in the local store")
+	}
+	old, known := t.users[containerID]
+	if known && old != imageID {
+		return true, fault.New(fault.Conflict, fmt.Sprintf("container %s: rootfs: already made from image %s", containerID, old))
+	}
+	t.users[containerID] = imageID
+	return known, nil
+}
+
+func (t *tenants) exit(containerID string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	delete(t.users, containerID)
+}
+
+// close lets nobody enter the image any more; Conflict when somebody is there.
+func (t *tenants) close(imageID string) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	users, example := 0, ""
+	for c, of := range t.users {
+		if of != imageID {
+			continue
+		}
+		users++
+		if example == "" || c < example {
+			example = c
+		}
+	}
+	switch users {
+	case 0:
+		t.leaving[imageID] = struct{}{}
+		return nil
+	case 1:
+		return fault.New(fault.Conflict, "in use by container "+example+"; remove it first")
+	}
+	return fault.New(fault.Conflict, fmt.Sprintf("in use by container %s and %d more; remove them first", example, users-1))
+}
+
+// reopen ends close, when the image is gone or stays after all.
+func (t *tenants) reopen(imageID string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	delete(t.leaving, imageID)
+}
