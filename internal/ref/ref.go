@@ -47,16 +47,32 @@ type Ref struct {
 // first part is a host when it holds a dot or a colon, has an upper-case letter, or
 // is "localhost". Every error is fault.Invalid and quotes the reference.
 func Parse(s string) (Ref, error) {
-	if len(s) > maxReference {
-		return Ref{}, invalid(s, "longer than any reference can be")
-	}
-	if s == "" {
+	switch {
+	case s == "":
 		return Ref{}, invalid(s, "empty")
-	}
-	if IsID(s) {
+	case len(s) > maxReference:
+		return Ref{}, invalid(s, "longer than any reference can be")
+	case IsID(s):
 		// A name of 64 hex digits could never be told from an image ID.
 		return Ref{}, invalid(s, "64 hex digits are an image ID, not a name")
 	}
+	r, err := split(s)
+	if err != nil {
+		return Ref{}, err
+	}
+	switch {
+	case !validHost(r.Registry):
+		return Ref{}, invalid(s, "bad registry host")
+	case !validPath(r.Path):
+		return Ref{}, invalid(s, "a name is lower-case letters and digits, separated by '.', '_', '__', '-' or '/'")
+	case len(r.Registry)+1+len(r.Path) > maxName:
+		return Ref{}, invalid(s, "a name is at most 255 characters long")
+	}
+	return r, nil
+}
+
+// split takes the reference apart; tag and digest are checked, the name is not.
+func split(s string) (Ref, error) {
 	rest, digest, digested := strings.Cut(s, "@")
 	if digested && !validDigest(digest) {
 		return Ref{}, invalid(s, "the part after @ is no digest such as sha256:<64 hex digits>")
@@ -70,14 +86,6 @@ func Parse(s string) (Ref, error) {
 	}
 	r := Ref{Tag: tag, Digest: digest}
 	r.Registry, r.Path = cutRegistry(name)
-	switch {
-	case !validHost(r.Registry):
-		return Ref{}, invalid(s, "bad registry host")
-	case !validPath(r.Path):
-		return Ref{}, invalid(s, "a name is lower-case letters and digits, separated by '.', '_', '__', '-' or '/'")
-	case len(r.Registry)+1+len(r.Path) > maxName:
-		return Ref{}, invalid(s, "a name is at most 255 characters long")
-	}
 	return r, nil
 }
 

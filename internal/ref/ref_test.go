@@ -107,7 +107,7 @@ func FuzzParse(f *testing.F) {
 			if err != nil || again != r {
 				t.Fatalf("%q gives %#v, but %q gives %#v, %v", s, r, form, again, err)
 			}
-			if strings.Contains(form, "..") || strings.HasPrefix(form, "/") {
+			if strings.Contains("/"+form+"/", "/../") || strings.HasPrefix(form, "/") {
 				t.Fatalf("%q gives %q, which climbs", s, form)
 			}
 		}
