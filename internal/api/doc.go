@@ -61,7 +61,8 @@ type reply struct {
 }
 
 // wireError carries a fault with its kind, never as text alone. Code is the exit
-// status for a process that did not start: 125, 126 or 127; 0 with other errors.
+// status for a process that did not start: 125, 126 or 127; codeDeadline for an exec
+// that was killed at its deadline; 0 with other errors.
 type wireError struct {
 	Kind string `json:"kind"`
 	Text string `json:"text"`
@@ -111,20 +112,30 @@ func assign(names []string, files []*os.File) (Files, error) {
 func toWire(err error) *wireError {
 	w := &wireError{Kind: fault.KindOf(err).String(), Text: err.Error()}
 	var start *pod.StartError
-	if errors.As(err, &start) {
+	var late *pod.DeadlineError
+	switch {
+	case errors.As(err, &start):
 		w.Code = start.Code
+	case errors.As(err, &late):
+		w.Code = codeDeadline
 	}
 	return w
 }
 
-// fromWire is the error as the other side had it: a *pod.StartError when it has a
-// code.
+// codeDeadline is what timeout(1) exits with.
+const codeDeadline = 124
+
+// fromWire is the error as the other side had it: a *pod.StartError or
+// *pod.DeadlineError when it has a code.
 func (w *wireError) fromWire() error {
 	err := fault.New(fault.ParseKind(w.Kind), w.Text)
-	if w.Code != 0 {
-		return &pod.StartError{Code: w.Code, Err: err}
+	switch w.Code {
+	case 0:
+		return err
+	case codeDeadline:
+		return &pod.DeadlineError{Err: err}
 	}
-	return err
+	return &pod.StartError{Code: w.Code, Err: err}
 }
 
 // writeFrame sends v with the files attached to the first byte.

@@ -54,6 +54,7 @@ const (
 // The methods that look.
 const (
 	Containers       Method[pod.Filter, None, []status.Container] = "containers"
+	Container        Method[Ref, None, status.Container]          = "container"
 	InspectContainer Method[Ref, None, pod.ContainerInspection]   = "inspect-container"
 	Pods             Method[pod.Filter, None, []status.Pod]       = "pods"
 	InspectPod       Method[Ref, None, pod.PodInspection]         = "inspect-pod"

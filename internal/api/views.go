@@ -22,6 +22,7 @@ func (s *views) entries() []entry {
 	e := s.s.Engine
 	return []entry{
 		plain(Containers, func(_ context.Context, f pod.Filter) ([]status.Container, error) { return e.Containers(f), nil }),
+		plain(Container, func(_ context.Context, p Ref) (status.Container, error) { return e.Container(p.Ref) }),
 		plain(InspectContainer, func(ctx context.Context, p Ref) (pod.ContainerInspection, error) {
 			return e.InspectContainer(ctx, p.Ref)
 		}),

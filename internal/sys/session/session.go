@@ -63,3 +63,7 @@ func Detach(cmd *exec.Cmd) { cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true
 // Umask sets the mask for new files of this process: once, before anything is
 // created.
 func Umask(mask int) { syscall.Umask(mask) }
+
+// Ends tells whether a signal ends a process that does not handle it, among those
+// of Forwarded.
+func Ends(n int) bool { return n != 0 && n != int(syscall.SIGCONT) }

@@ -1,0 +1,128 @@
+package ask
+
+import (
+	"encoding/json"
+	"strings"
+
+	v1 "github.com/opencontainers/image-spec/specs-go/v1"
+	"github.com/spf13/pflag"
+
+	"carob/internal/fault"
+	"carob/internal/spec"
+)
+
+// Changes reads the instructions of `import --change`, written as in a Dockerfile.
+func Changes(words []string) (v1.ImageConfig, error) {
+	var c v1.ImageConfig
+	for _, w := range words {
+		verb, rest, _ := strings.Cut(strings.TrimSpace(w), " ")
+		rest = strings.TrimSpace(rest)
+		if rest == "" {
+			return c, bad("change", w, "nothing after "+verb)
+		}
+		switch strings.ToUpper(verb) {
+		case "CMD":
+			c.Cmd = argv(rest)
+		case "ENTRYPOINT":
+			c.Entrypoint = argv(rest)
+		case "USER":
+			c.User = rest
+		case "WORKDIR":
+			c.WorkingDir = rest
+		case "STOPSIGNAL":
+			c.StopSignal = rest
+		case "ENV":
+			if !strings.Contains(rest, "=") {
+				return c, bad("change", w, "not ENV NAME=VALUE")
+			}
+			c.Env = append(c.Env, rest)
+		case "LABEL":
+			k, v, _ := strings.Cut(rest, "=")
+			if c.Labels == nil {
+				c.Labels = map[string]string{}
+			}
+			c.Labels[k] = v
+		default:
+			return c, bad("change", w, "unknown or unsupported instruction")
+		}
+	}
+	return c, nil
+}
+
+// argv is a JSON list, or else a line for the shell.
+func argv(s string) []string {
+	var list []string
+	if json.Unmarshal([]byte(s), &list) == nil {
+		return list
+	}
+	return []string{"/bin/sh", "-c", s}
+}
+
+// Labels reads --selector words KEY=VALUE.
+func Labels(words []string) (map[string]string, error) { return pairs("selector", words) }
+
+// Pod are the flags of pod create.
+type Pod struct {
+	r        Run
+	sharePID bool
+	name     string
+	handler  string
+}
+
+// Bind registers the flags.
+func (p *Pod) Bind(fs *pflag.FlagSet) {
+	r := &p.r
+	r.fs = fs
+	r.Limits.Bind(fs)
+	fs.StringVar(&p.name, "name", "", "name of the pod")
+	fs.BoolVar(&p.sharePID, "share-pid", false, "share one PID namespace among the pod's containers")
+	fs.StringVar(&r.net, "network", "", "network namespace: private, host, none, container:`NAME`")
+	fs.StringVar(&r.ipc, "ipc", "", "IPC namespace: private, host, container:`NAME`")
+	fs.StringVar(&r.pid, "pid", "", "PID namespace: private, host, container:`NAME`")
+	fs.StringVar(&r.uts, "uts", "", "UTS namespace: private, host, container:`NAME`")
+	fs.StringVar(&r.user, "userns", "", "user namespace: private, host, container:`NAME`")
+	fs.StringVar(&r.cgroupParent, "cgroup-parent", "", "cgroup to make the pod's cgroup in, an absolute path")
+	fs.StringVar(&r.hostname, "hostname", "", "host name in the pod")
+	fs.StringVar(&r.shm, "shm-size", "", "size of /dev/shm in `BYTES`; 64m when not given")
+	fs.StringVar(&p.handler, "handler", "", "runtime that runs the pod")
+	fs.StringArrayVarP(&r.labels, "label", "l", nil, "label `KEY=VALUE`")
+	fs.StringArrayVar(&r.annotations, "annotation", nil, "annotation `KEY=VALUE`")
+	fs.StringArrayVar(&r.sysctls, "sysctl", nil, "kernel parameter `NAME=VALUE` of the pod's namespaces")
+	fs.StringArrayVar(&r.addHosts, "add-host", nil, "line of /etc/hosts `NAME:IP`")
+	fs.StringArrayVar(&r.dns, "dns", nil, "name server")
+	fs.StringArrayVar(&r.dnsSearches, "dns-search", nil, "DNS search domain")
+	fs.StringArrayVar(&r.dnsOptions, "dns-option", nil, "resolver option")
+}
+
+// Translate turns the flags, and a name as only word, into a request.
+func (p *Pod) Translate(words []string, h Host) (spec.Pod, error) {
+	if len(words) == 1 && p.name != "" {
+		return spec.Pod{}, clash("name", "the name is given twice")
+	}
+	if len(words) == 1 {
+		p.name = words[0]
+	}
+	var q Request
+	for _, step := range []func(*Request, Host) error{p.r.world, p.r.networks} {
+		if err := step(&q, h); err != nil {
+			return spec.Pod{}, err
+		}
+	}
+	s := q.Pod
+	s.Name, s.Owner, s.Handler = p.name, "cli", p.handler
+	if p.sharePID {
+		if s.Namespaces.PID != "" {
+			return s, fault.New(fault.Invalid, "--share-pid: conflicts with --pid")
+		}
+		s.Namespaces.PID = spec.OfPod
+	}
+	var err error
+	if s.Labels, err = pairs("label", p.r.labels); err != nil {
+		return s, err
+	}
+	if s.Annotations, err = pairs("annotation", p.r.annotations); err != nil {
+		return s, err
+	}
+	s.Resources, err = p.r.Limits.Resources(h)
+	return s, err
+}

@@ -1,0 +1,102 @@
+package ask
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+
+	"carob/internal/fault"
+	"carob/internal/status"
+)
+
+// Filter is what --filter of ps asks for; all keys must fit, and one of the values of
+// each.
+type Filter struct {
+	// Pod names a pod whose containers alone are listed.
+	Pod string
+
+	ids, names, statuses, ancestors []string
+	labels                          map[string]*string
+	exited                          []int
+}
+
+var states = []string{"created", "running", "paused", "exited"}
+
+// Filters reads words KEY=VALUE.
+func Filters(words []string) (Filter, error) {
+	f := Filter{labels: map[string]*string{}}
+	for _, w := range words {
+		k, v, ok := strings.Cut(w, "=")
+		if !ok || v == "" {
+			return f, bad("filter", w, "not KEY=VALUE")
+		}
+		switch k {
+		case "id":
+			f.ids = append(f.ids, v)
+		case "name":
+			f.names = append(f.names, v)
+		case "label":
+			key, value, given := strings.Cut(v, "=")
+			f.labels[key] = nil
+			if given {
+				f.labels[key] = &value
+			}
+		case "status":
+			if !slices.Contains(states, v) {
+				return f, bad("filter", w, "not one of "+strings.Join(states, ", "))
+			}
+			f.statuses = append(f.statuses, v)
+		case "pod":
+			f.Pod = v
+		case "ancestor":
+			f.ancestors = append(f.ancestors, v)
+		case "exited":
+			n, err := strconv.Atoi(v)
+			if err != nil {
+				return f, bad("filter", w, "not an exit code")
+			}
+			f.exited = append(f.exited, n)
+		default:
+			return f, fault.New(fault.Invalid, "--filter \""+w+"\": unknown key (id, name, label, status, pod, ancestor, exited)")
+		}
+	}
+	return f, nil
+}
+
+// States are those the engine is to list; none is all. Without all only what runs is
+// listed, unless the filter names states.
+func (f Filter) States(all bool) []string {
+	if !all && len(f.statuses) == 0 && len(f.exited) == 0 {
+		return []string{"running"}
+	}
+	return nil
+}
+
+// Containers applies the rest.
+func (f Filter) Containers(list []status.Container) []status.Container {
+	return slices.DeleteFunc(list, func(c status.Container) bool { return !f.fits(c) })
+}
+
+func (f Filter) fits(c status.Container) bool {
+	state := string(c.State)
+	if c.Paused {
+		state = "paused"
+	}
+	for k, want := range f.labels {
+		if got, ok := c.Spec.Labels[k]; !ok || want != nil && got != *want {
+			return false
+		}
+	}
+	return anyOf(f.ids, func(v string) bool { return strings.HasPrefix(c.ID, v) }) &&
+		anyOf(f.names, func(v string) bool { return strings.Contains(c.PodName+"/"+c.Name, v) }) &&
+		anyOf(f.statuses, func(v string) bool { return v == state }) &&
+		anyOf(f.ancestors, func(v string) bool {
+			return v == c.Image || strings.TrimSuffix(c.Image, ":latest") == v || strings.HasPrefix(c.ImageID, v)
+		}) &&
+		anyOf(f.exited, func(n int) bool { return state == "exited" && c.ExitCode == n })
+}
+
+// anyOf is true when no value was asked for or one of them fits.
+func anyOf[T any](asked []T, fits func(T) bool) bool {
+	return len(asked) == 0 || slices.ContainsFunc(asked, fits)
+}

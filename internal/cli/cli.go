@@ -1,0 +1,277 @@
+// Package cli is the command line: cobra commands that translate words (package ask),
+// call the daemon (package api) and show what it says (package show). It decides nothing
+// about containers and touches nothing of them itself, except for the
+// caller's ends of their standard streams.
+//
+// Exit codes: run, exec, start -a and attach end with the container's; 125 is carob's own
+// refusal to run, 126 a command that is not executable, 127 one that is missing, 124 an
+// exec at its deadline. Everything else ends with 0 or 1.
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"carob/internal/api"
+	"carob/internal/cli/ask"
+	"carob/internal/cli/show"
+	"carob/internal/pod"
+	"carob/internal/sys/fd"
+)
+
+// Env is what the command line works with; main fills it.
+type Env struct {
+	Args                  []string
+	Stdin, Stdout, Stderr *os.File
+	LookupEnv             func(string) (string, bool)
+	// Dial connects to the daemon, starting one when none runs.
+	Dial func(ctx context.Context) (*api.Client, error)
+	// About is this binary; Extra are commands that need no daemon.
+	About api.About
+	Extra []*cobra.Command
+}
+
+// app is one run of the command line.
+type app struct {
+	Env
+	// mu guards client: signals are passed on beside the main call.
+	mu     sync.Mutex
+	client *api.Client
+}
+
+// exitCode ends the process with a code. Err is shown when there is one.
+type exitCode struct {
+	code int
+	err  error
+}
+
+func (e *exitCode) Error() string {
+	if e.err == nil {
+		return fmt.Sprintf("exit code %d", e.code)
+	}
+	return e.err.Error()
+}
+
+func (e *exitCode) Unwrap() error { return e.err }
+
+// Main runs one command line and returns the exit code of the process.
+func Main(ctx context.Context, env Env) int {
+	a := &app{Env: env}
+	root := a.root()
+	root.SetArgs(env.Args)
+	root.SetIn(env.Stdin)
+	root.SetOut(env.Stdout)
+	root.SetErr(env.Stderr)
+	err := root.ExecuteContext(ctx)
+	if a.client != nil {
+		_ = a.client.Close() // at most a connection that was not needed
+	}
+	return a.end(err)
+}
+
+// end shows an error, one line for each thing that is wrong, and gives the code.
+func (a *app) end(err error) int {
+	if err == nil {
+		return 0
+	}
+	var x *exitCode
+	code, shown := 1, err
+	if errors.As(err, &x) {
+		code, shown = x.code, x.err
+	}
+	if shown != nil && !errors.Is(shown, context.Canceled) {
+		for _, line := range strings.Split(shown.Error(), "\n") {
+			fmt.Fprintln(a.Stderr, "carob: "+line)
+		}
+	}
+	return code
+}
+
+// daemon returns the client, connecting at its first use: a command that needs no
+// daemon starts none.
+func (a *app) daemon(ctx context.Context) (*api.Client, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.client != nil {
+		return a.client, nil
+	}
+	c, err := a.Dial(ctx)
+	if err != nil {
+		return nil, err
+	}
+	a.client = c
+	return c, nil
+}
+
+// forget makes the next call connect anew, and start a daemon when there is none.
+func (a *app) forget() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.client = nil
+}
+
+// call is api.Call on the daemon.
+func call[P, E, R any](ctx context.Context, a *app, m api.Method[P, E, R], p P) (R, error) {
+	c, err := a.daemon(ctx)
+	if err != nil {
+		var none R
+		return none, err
+	}
+	return api.Call(ctx, c, m, p)
+}
+
+// do is api.Do on the daemon.
+func do[P, E, R any](ctx context.Context, a *app, m api.Method[P, E, R], x api.Exchange[P, E]) (R, error) {
+	c, err := a.daemon(ctx)
+	if err != nil {
+		var none R
+		return none, err
+	}
+	return api.Do(ctx, c, m, x)
+}
+
+// each calls do for every word and goes on after a failure; what succeeded is printed.
+func (a *app) each(words []string, do func(word string) error) error {
+	var errs []error
+	for _, w := range words {
+		if err := do(w); err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		fmt.Fprintln(a.Stdout, w)
+	}
+	return errors.Join(errs...)
+}
+
+func (a *app) host() ask.Host {
+	return ask.Host{LookupEnv: a.LookupEnv, ReadFile: os.ReadFile, Abs: absolute, Device: fd.Device}
+}
+
+// Groups of commands in the help.
+const (
+	groupContainers = "containers"
+	groupPods       = "pods"
+	groupImages     = "images"
+	groupSystem     = "system"
+)
+
+func (a *app) root() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "carob COMMAND",
+		Short: "Run pods and containers",
+		Long: `carob runs pods and containers on this machine. The daemon is started when it is
+needed and not running; containers go on when it stops.`,
+		Example: `  carob run --rm toolbox echo hello
+  carob apply -f pod.yaml
+  carob ps`,
+		SilenceErrors: true, SilenceUsage: true,
+		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: false},
+		Args:              cobra.NoArgs,
+		RunE:              func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return a.usage(cmd, err)
+	})
+	for _, g := range []cobra.Group{
+		{ID: groupContainers, Title: "Containers:"}, {ID: groupPods, Title: "Pods:"},
+		{ID: groupImages, Title: "Images:"}, {ID: groupSystem, Title: "System:"},
+	} {
+		root.AddGroup(&g)
+	}
+	all := []grouped{
+		{groupContainers, a.containerCommands()}, {groupPods, a.podCommands()},
+		{groupImages, a.imageCommands()}, {groupSystem, append(a.systemCommands(), a.Extra...)},
+	}
+	for _, g := range all {
+		for _, c := range g.commands {
+			c.GroupID = g.id
+			a.checkArgs(c)
+			root.AddCommand(c)
+		}
+	}
+	return root
+}
+
+type grouped struct {
+	id       string
+	commands []*cobra.Command
+}
+
+// checkArgs makes a wrong number of words a usage error like a wrong flag.
+func (a *app) checkArgs(c *cobra.Command) {
+	if check := c.Args; check != nil {
+		c.Args = func(cmd *cobra.Command, args []string) error {
+			if err := check(cmd, args); err != nil {
+				return a.usage(cmd, err)
+			}
+			return nil
+		}
+	}
+	for _, sub := range c.Commands() {
+		a.checkArgs(sub)
+	}
+}
+
+// usage is an error in the command line itself: one line and where to read more.
+func (a *app) usage(cmd *cobra.Command, err error) error {
+	code := 1
+	if slices.Contains([]string{"run", "create"}, cmd.Name()) {
+		code = 125
+	}
+	return &exitCode{code, fmt.Errorf("%s: %w (see '%s --help')", cmd.Name(), err, cmd.CommandPath())}
+}
+
+// refusal gives an error of run or exec its exit code.
+func refusal(err error, otherwise int) error {
+	var start *pod.StartError
+	var late *pod.DeadlineError
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &start):
+		return &exitCode{start.Code, err}
+	case errors.As(err, &late):
+		return &exitCode{124, err}
+	}
+	var x *exitCode
+	if errors.As(err, &x) {
+		return err
+	}
+	return &exitCode{otherwise, err}
+}
+
+// style holds -o, --format and -q of a command that lists.
+type style struct {
+	show.Style
+	noTrunc bool
+}
+
+func (s *style) bind(c *cobra.Command, quiet string) {
+	c.Flags().StringVarP(&s.Output, "output", "o", "", "output `FORMAT`: "+strings.Join(show.Formats(), ", "))
+	c.Flags().StringVar(&s.Format, "format", "", "Go `TEMPLATE` for each line, or json")
+	if quiet != "" {
+		c.Flags().BoolVarP(&s.Quiet, "quiet", "q", false, quiet)
+		c.Flags().BoolVar(&s.noTrunc, "no-trunc", false, "do not shorten IDs and commands")
+	}
+	_ = c.RegisterFlagCompletionFunc("output", fixed(show.Formats()...)) // the flag exists: it was made above
+}
+
+func (s *style) shown() show.Style {
+	if s.Format == "json" {
+		return show.Style{Format: "{{json .}}"}
+	}
+	return s.Style
+}
+
+func write[T any](w io.Writer, s *style, sheet func(time.Time, bool) show.Sheet[T], items []T) error {
+	return sheet(time.Now(), s.noTrunc).Write(w, s.shown(), items)
+}

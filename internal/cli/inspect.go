@@ -1,0 +1,115 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/spf13/cobra"
+
+	"carob/internal/api"
+	"carob/internal/cli/show"
+	"carob/internal/fault"
+	"carob/internal/pod"
+)
+
+func bindInspect(c *cobra.Command, st *show.Style) {
+	c.Flags().StringVarP(&st.Output, "output", "o", "", "output `FORMAT`: json or yaml")
+	c.Flags().StringVarP(&st.Format, "format", "f", "", "Go `TEMPLATE`, like '{{.State.Pid}}'")
+	_ = c.RegisterFlagCompletionFunc("output", fixed("json", "yaml")) // it was made above
+}
+
+func (a *app) inspectCommand() *cobra.Command {
+	var st show.Style
+	var kind string
+	c := &cobra.Command{
+		Use: "inspect [FLAGS] NAME…", Short: "Show all that is known of containers, pods or images",
+		Long: `Shows containers in Docker's shape, and beyond it what was asked (Asked), what the
+kernel shows (Observed), and where the two differ (Differences). Pods and images are
+shown as carob knows them.`,
+		Example: `  carob inspect web
+  carob inspect --format '{{.State.Pid}} {{.HostConfig.Memory}}' web
+  carob inspect --format '{{json .Differences}}' web`,
+		Args: cobra.MinimumNArgs(1), ValidArgsFunction: a.containerNames,
+		RunE: func(cmd *cobra.Command, refs []string) error {
+			kinds := []inspector{{"container", a.inspectContainer}, {"pod", a.inspectPod}, {"image", a.inspectImage}}
+			if kind != "" {
+				i := slices.IndexFunc(kinds, func(k inspector) bool { return k.kind == kind })
+				if i < 0 {
+					return fault.New(fault.Invalid, "--type \""+kind+"\": use container, pod or image")
+				}
+				kinds = kinds[i : i+1]
+			}
+			return a.inspect(cmd.Context(), refs, st, func(ctx context.Context, ref string) (any, error) {
+				return firstFound(ctx, ref, kinds)
+			})
+		},
+	}
+	bindInspect(c, &st)
+	c.Flags().StringVar(&kind, "type", "", "only this `KIND`: container, pod, image")
+	return c
+}
+
+type inspector struct {
+	kind string
+	look func(context.Context, string) (any, error)
+}
+
+// firstFound tries kind after kind; only when none has it is it not found.
+func firstFound(ctx context.Context, ref string, kinds []inspector) (any, error) {
+	for _, k := range kinds {
+		v, err := k.look(ctx, ref)
+		if err == nil || !fault.Is(err, fault.NotFound) && (len(kinds) == 1 || !fault.Is(err, fault.Invalid)) {
+			return v, err
+		}
+		if len(kinds) == 1 {
+			return nil, err
+		}
+	}
+	return nil, fault.New(fault.NotFound, ref+": no such container, pod or image")
+}
+
+// inspect shows what is found and then says what is not.
+func (a *app) inspect(ctx context.Context, refs []string, st show.Style, look func(context.Context, string) (any, error)) error {
+	items, errs := []any{}, []error{}
+	for _, ref := range refs {
+		v, err := look(ctx, ref)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		items = append(items, v)
+	}
+	if len(items) > 0 || st.Format == "" {
+		errs = append([]error{show.Inspect(a.Stdout, st, items)}, errs...)
+	}
+	return errors.Join(errs...)
+}
+
+func (a *app) inspectContainer(ctx context.Context, ref string) (any, error) {
+	in, err := call(ctx, a, api.InspectContainer, api.Ref{Ref: ref})
+	if err != nil {
+		return nil, err
+	}
+	around, err := call(ctx, a, api.Pods, pod.Filter{PodRef: in.PodID})
+	if err != nil {
+		return nil, err
+	}
+	if len(around) == 0 {
+		return nil, fault.New(fault.NotFound, fmt.Sprintf("container %s: was removed", ref))
+	}
+	return show.Docker(in, around[0]), nil
+}
+
+func (a *app) inspectPod(ctx context.Context, ref string) (any, error) {
+	return call(ctx, a, api.InspectPod, api.Ref{Ref: ref})
+}
+
+func (a *app) inspectImage(ctx context.Context, ref string) (any, error) {
+	m, err := call(ctx, a, api.InspectImage, api.Ref{Ref: ref})
+	if err != nil {
+		return nil, err
+	}
+	return show.DockerImage(m), nil
+}

@@ -1,0 +1,246 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"carob/internal/api"
+	"carob/internal/cli/ask"
+	"carob/internal/cli/show"
+	"carob/internal/fault"
+	"carob/internal/pod"
+)
+
+func (a *app) podCommands() []*cobra.Command {
+	group := &cobra.Command{
+		Use: "pod COMMAND", Short: "Work with pods",
+		Example: "  carob pod create --name p\n  carob run -d --pod p toolbox sleep 100\n  carob pod rm -f p",
+		Args:    cobra.NoArgs,
+		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	group.AddCommand(a.podCreateCommand(), a.podStopCommand(), a.podRemoveCommand(), a.podInspectCommand(), a.podsCommand("ls"))
+	return []*cobra.Command{a.applyCommand(), a.deleteCommand(), a.podsCommand("pods"), group}
+}
+
+// document reads a manifest from a file or, for "-", from standard input.
+func (a *app) document(name string) ([]byte, error) {
+	const most = 3 << 20 // the daemon refuses less, with its own words
+	f := a.Stdin
+	if name != "-" {
+		var err error
+		if f, err = os.Open(name); err != nil {
+			return nil, fault.Wrap(fault.NotFound, "-f", err)
+		}
+		defer func() { _ = f.Close() }() // only read from
+	}
+	b, err := io.ReadAll(io.LimitReader(f, most))
+	if err != nil {
+		return nil, fault.Wrap(fault.Invalid, "-f "+name, err)
+	}
+	return b, nil
+}
+
+// applied shows what became of pods, one line each, warnings on standard error.
+func (a *app) applied(list []api.Applied) {
+	for _, r := range list {
+		for _, w := range r.Warnings {
+			fmt.Fprintf(a.Stderr, "carob: warning: pod %s: %s\n", r.Pod, w)
+		}
+		fmt.Fprintf(a.Stdout, "pod/%s %s\n", r.Pod, r.Action)
+	}
+}
+
+func (a *app) progress(verbose bool) func(api.Progress) {
+	if !verbose {
+		return nil
+	}
+	return func(p api.Progress) {
+		name := p.Pod
+		if p.Container != "" {
+			name += "/" + p.Container
+		}
+		fmt.Fprintf(a.Stderr, "%s: %s\n", name, p.Step)
+	}
+}
+
+func (a *app) applyCommand() *cobra.Command {
+	var file, output string
+	var verbose bool
+	var p api.ApplyParams
+	c := &cobra.Command{
+		Use: "apply -f FILE", Short: "Make the pods of a Kubernetes manifest",
+		Example: "  carob apply -f pod.yaml\n  cat pod.yaml | carob apply -f -",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			var err error
+			if p.Document, err = a.document(file); err != nil {
+				return err
+			}
+			list, err := do(cmd.Context(), a, api.Apply, api.Exchange[api.ApplyParams, api.Progress]{Params: p, OnEvent: a.progress(verbose)})
+			if err != nil {
+				return err
+			}
+			if output != "" {
+				return show.Document(a.Stdout, output, list)
+			}
+			a.applied(list)
+			return nil
+		},
+	}
+	c.Flags().StringVarP(&file, "filename", "f", "", "manifest `FILE`, or - for standard input")
+	c.Flags().StringVarP(&output, "output", "o", "", "output `FORMAT`: json or yaml")
+	c.Flags().BoolVarP(&verbose, "verbose", "v", false, "show each step")
+	c.Flags().BoolVar(&p.Replace, "replace", false, "delete and make anew a pod whose manifest has changed")
+	c.Flags().BoolVar(&p.Keep, "keep", false, "leave what was made when a later step fails")
+	_ = c.MarkFlagRequired("filename") // it was made above
+	return c
+}
+
+func (a *app) deleteCommand() *cobra.Command {
+	var file string
+	var grace int
+	var verbose bool
+	c := &cobra.Command{
+		Use: "delete -f FILE | POD…", Short: "Stop and remove pods",
+		Example:           "  carob delete -f pod.yaml\n  carob delete pod foo",
+		ValidArgsFunction: a.podNames,
+		RunE: func(cmd *cobra.Command, refs []string) error {
+			if len(refs) > 1 && (refs[0] == "pod" || refs[0] == "pods") {
+				refs = refs[1:] // kubectl's habit
+			}
+			p := api.DeleteParams{Refs: refs, Grace: seconds(cmd, grace)}
+			if file == "" && len(refs) == 0 {
+				return a.usage(cmd, errors.New("name a manifest with -f, or pods"))
+			}
+			if file != "" {
+				var err error
+				if p.Document, err = a.document(file); err != nil {
+					return err
+				}
+			}
+			list, err := do(cmd.Context(), a, api.Delete, api.Exchange[api.DeleteParams, api.Progress]{Params: p, OnEvent: a.progress(verbose)})
+			a.applied(list)
+			if err != nil {
+				return err
+			}
+			for _, r := range list {
+				if r.Action == "absent" && file == "" {
+					return fault.New(fault.NotFound, "pod "+r.Pod+": not found")
+				}
+			}
+			return nil
+		},
+	}
+	c.Flags().StringVarP(&file, "filename", "f", "", "manifest `FILE`, or - for standard input")
+	c.Flags().BoolVarP(&verbose, "verbose", "v", false, "show each step")
+	bindSeconds(c, &grace)
+	return c
+}
+
+func (a *app) podsCommand(name string) *cobra.Command {
+	var s style
+	var all bool
+	var labels []string
+	c := &cobra.Command{
+		Use: name, Short: "List pods",
+		Example: "  carob pods\n  carob pods -o wide --all      # those that `run` makes around single containers too",
+		Args:    cobra.NoArgs, ValidArgsFunction: cobra.NoFileCompletions,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			want, err := ask.Labels(labels)
+			if err != nil {
+				return err
+			}
+			f := pod.Filter{Labels: want}
+			if !all {
+				f.Solo = &all
+			}
+			list, err := call(cmd.Context(), a, api.Pods, f)
+			if err != nil {
+				return err
+			}
+			return write(a.Stdout, &s, show.Pods, list)
+		},
+	}
+	s.bind(c, "print IDs only")
+	c.Flags().BoolVarP(&all, "all", "a", false, "also the pods around single containers")
+	c.Flags().StringArrayVarP(&labels, "selector", "l", nil, "label `KEY=VALUE`")
+	return c
+}
+
+func (a *app) podCreateCommand() *cobra.Command {
+	var r ask.Pod
+	c := &cobra.Command{
+		Use: "create [FLAGS] [NAME]", Short: "Make an empty pod",
+		Example: "  carob pod create --share-pid shared",
+		Args:    cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, words []string) error {
+			p, err := r.Translate(words, a.host())
+			if err != nil {
+				return err
+			}
+			made, err := call(cmd.Context(), a, api.PodCreate, p)
+			if err != nil {
+				return err
+			}
+			fmt.Fprintln(a.Stdout, made.ID)
+			return nil
+		},
+	}
+	r.Bind(c.Flags())
+	return c
+}
+
+func (a *app) podStopCommand() *cobra.Command {
+	var n int
+	c := &cobra.Command{
+		Use: "stop [FLAGS] POD…", Short: "Stop pods with all their containers",
+		Example: "  carob pod stop foo",
+		Args:    cobra.MinimumNArgs(1), ValidArgsFunction: a.podNames,
+		RunE: func(cmd *cobra.Command, refs []string) error {
+			return a.each(refs, func(ref string) error {
+				_, err := call(cmd.Context(), a, api.PodStop, api.StopParams{Ref: ref, Timeout: seconds(cmd, n)})
+				return err
+			})
+		},
+	}
+	bindSeconds(c, &n)
+	return c
+}
+
+func (a *app) podRemoveCommand() *cobra.Command {
+	var force bool
+	c := &cobra.Command{
+		Use: "rm [FLAGS] POD…", Short: "Remove stopped pods with their containers",
+		Example: "  carob pod rm -f foo",
+		Args:    cobra.MinimumNArgs(1), ValidArgsFunction: a.podNames,
+		RunE: func(cmd *cobra.Command, refs []string) error {
+			return a.each(refs, func(ref string) error {
+				_, err := call(cmd.Context(), a, api.PodRemove, api.RemoveParams{Ref: ref, Force: force})
+				if force && fault.Is(err, fault.NotFound) {
+					return nil
+				}
+				return err
+			})
+		},
+	}
+	c.Flags().BoolVarP(&force, "force", "f", false, "stop what runs")
+	return c
+}
+
+func (a *app) podInspectCommand() *cobra.Command {
+	var st show.Style
+	c := &cobra.Command{
+		Use: "inspect [FLAGS] POD…", Short: "Show all that is known of pods",
+		Example: "  carob pod inspect foo --format '{{json .namespaces}}'",
+		Args:    cobra.MinimumNArgs(1), ValidArgsFunction: a.podNames,
+		RunE: func(cmd *cobra.Command, refs []string) error {
+			return a.inspect(cmd.Context(), refs, st, a.inspectPod)
+		},
+	}
+	bindInspect(c, &st)
+	return c
+}
