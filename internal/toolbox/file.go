@@ -308,58 +308,77 @@ func umount(c *call) (int, error) {
 	return 0, err
 }
 
-// dd knows if of bs count skip seek conv=notrunc,fsync status=none.
-func dd(c *call) (int, error) {
-	o := map[string]string{"bs": "512", "count": "", "skip": "0", "seek": "0"}
-	for _, a := range c.args {
+// ddPlan is what dd's KEY=VALUE arguments mean; count -1 is to the end.
+type ddPlan struct {
+	words                 map[string]string
+	bs, skip, seek, count int64
+}
+
+func parseDD(args []string) (p ddPlan, err error) {
+	p.words = map[string]string{"bs": "512", "count": "", "skip": "0", "seek": "0"}
+	for _, a := range args {
 		k, v, ok := strings.Cut(a, "=")
 		if !ok {
-			return codeUsage, fmt.Errorf("%q is not KEY=VALUE", a)
+			return p, fmt.Errorf("%q is not KEY=VALUE", a)
 		}
-		o[k] = v
+		p.words[k] = v
 	}
-	bs, err1 := parseSize(o["bs"])
-	skip, err2 := parseSize(o["skip"])
-	seek, err3 := parseSize(o["seek"])
-	count, err4 := int64(-1), error(nil)
-	if o["count"] != "" {
-		count, err4 = parseSize(o["count"])
+	p.count = -1
+	for key, into := range map[string]*int64{"bs": &p.bs, "skip": &p.skip, "seek": &p.seek, "count": &p.count} {
+		if text := p.words[key]; text != "" {
+			n, e := parseSize(text)
+			*into, err = n, errors.Join(err, e)
+		}
 	}
-	if err := errors.Join(err1, err2, err3, err4); err != nil || bs == 0 {
-		return codeUsage, errors.Join(err, errors.New("sizes are numbers with k, M or G"))
+	if p.bs == 0 && err == nil {
+		err = errors.New("a block size of 0 never ends")
+	}
+	return p, err
+}
+
+// dd knows if of bs count skip seek conv=notrunc,fsync status=none.
+func dd(c *call) (int, error) {
+	p, err := parseDD(c.args)
+	if err != nil {
+		return codeUsage, err
 	}
 	in, out := c.stdin, os.Stdout
-	var err error
-	if o["if"] != "" {
-		if in, err = os.Open(o["if"]); err != nil {
+	if name := p.words["if"]; name != "" {
+		if in, err = os.Open(name); err != nil {
 			return 0, err
 		}
 		defer in.Close()
 	}
-	if o["of"] != "" {
-		mode := os.O_WRONLY | os.O_CREATE
-		if !strings.Contains(o["conv"], "notrunc") && seek == 0 {
-			mode |= os.O_TRUNC
-		}
-		if out, err = os.OpenFile(o["of"], mode, 0o666); err != nil {
+	if name := p.words["of"]; name != "" {
+		if out, err = p.create(name); err != nil {
 			return 0, err
 		}
 		defer out.Close()
-		if _, err = out.Seek(seek*bs, io.SeekStart); err != nil && seek > 0 {
-			return 0, err
-		}
 	}
-	if _, err := io.CopyN(io.Discard, in, skip*bs); err != nil && skip > 0 {
+	if _, err := io.CopyN(io.Discard, in, p.skip*p.bs); err != nil {
 		return 0, err
 	}
-	n, err := copyBlocks(out, in, bs, count)
-	if err == nil && strings.Contains(o["conv"], "fsync") {
+	n, err := copyBlocks(out, in, p.bs, p.count)
+	if err == nil && strings.Contains(p.words["conv"], "fsync") {
 		err = out.Sync()
 	}
-	if o["status"] != "none" {
+	if p.words["status"] != "none" {
 		fmt.Fprintf(c.stderr, "%d bytes copied\n", n)
 	}
 	return 0, err
+}
+
+// create opens the output where writing is to begin.
+func (p ddPlan) create(name string) (*os.File, error) {
+	mode := os.O_WRONLY | os.O_CREATE
+	if !strings.Contains(p.words["conv"], "notrunc") && p.seek == 0 {
+		mode |= os.O_TRUNC
+	}
+	out, err := os.OpenFile(name, mode, 0o666)
+	if err == nil && p.seek > 0 {
+		_, err = out.Seek(p.seek*p.bs, io.SeekStart)
+	}
+	return out, err
 }
 
 func copyBlocks(out io.Writer, in io.Reader, bs, count int64) (n int64, err error) {

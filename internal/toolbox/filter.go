@@ -2,6 +2,7 @@ package toolbox
 
 import (
 	"bufio"
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -26,16 +27,21 @@ func grep(c *call) (int, error) {
 		}
 		pattern, rest = rest[0], rest[1:]
 	}
-	re, err := compilePattern(pattern, o)
-	if err != nil {
+	g := &grepping{out: bufio.NewWriter(c.stdout), o: o}
+	if g.re, err = compilePattern(pattern, o); err != nil {
 		return codeUsage, err
 	}
+	return g.run(c, rest)
+}
+
+func (g *grepping) run(c *call, rest []string) (int, error) {
+	o, err := g.o, error(nil)
 	if o.has('r') || o.has('R') {
 		if rest, err = filesBelow(rest); err != nil {
 			return codeUsage, err
 		}
 	}
-	g := &grepping{out: bufio.NewWriter(c.stdout), re: re, o: o, names: (len(rest) > 1 || o.has('r') || o.has('H')) && !o.has('h')}
+	g.names = (len(rest) > 1 || o.has('r') || o.has('H')) && !o.has('h')
 	err = c.each(rest, g.file)
 	err = errors.Join(err, g.out.Flush())
 	switch {
@@ -225,60 +231,57 @@ func tr(c *call) (int, error) {
 	if len(sets) == 0 || len(sets) == 1 && !o.has('d') && !o.has('s') {
 		return codeUsage, errors.New("usage: tr [-cds] SET1 [SET2]")
 	}
-	t := newTranslation(o, sets)
-	in, out := bufio.NewReader(c.stdin), bufio.NewWriter(c.stdout)
+	out := bufio.NewWriter(c.stdout)
+	err = newTranslation(o, sets).copy(out, bufio.NewReader(c.stdin))
+	return 0, errors.Join(err, out.Flush())
+}
+
+// copy translates until the end; whole lines go out at once, for who waits for them.
+func (t *translation) copy(out *bufio.Writer, in *bufio.Reader) error {
 	last := -1
 	for {
 		b, err := in.ReadByte()
 		if err != nil {
-			return 0, errors.Join(ignoreEOF(err), out.Flush())
+			return ignoreEOF(err)
 		}
-		if o.has('d') && t.member[b] {
+		if t.drop[b] {
 			continue
 		}
 		b = t.to[b]
-		if o.has('s') && int(b) == last && t.squeeze[b] {
+		if int(b) == last && t.squeeze[b] {
 			continue
 		}
 		last = int(b)
 		if err := out.WriteByte(b); err != nil {
-			return 0, err
+			return err
 		}
 		if b == '\n' && in.Buffered() == 0 {
 			if err := out.Flush(); err != nil {
-				return 0, err
+				return err
 			}
 		}
 	}
 }
 
 type translation struct {
-	member, squeeze [256]bool
-	to              [256]byte
+	drop, squeeze [256]bool
+	to            [256]byte
 }
 
 func newTranslation(o options, sets []string) *translation {
 	t := &translation{}
 	one, two := expandSet(sets[0]), []byte(nil)
+	if o.has('c') {
+		one = complement(one)
+	}
 	if len(sets) > 1 {
 		two = expandSet(sets[1])
-	}
-	for _, b := range one {
-		t.member[b] = true
-	}
-	if o.has('c') {
-		one = nil
-		for b := range 256 {
-			if t.member[b] = !t.member[b]; t.member[b] {
-				one = append(one, byte(b))
-			}
-		}
 	}
 	for b := range 256 {
 		t.to[b] = byte(b)
 	}
-	if !o.has('d') && len(two) > 0 {
-		for i, b := range one {
+	for i, b := range one {
+		if t.drop[b] = o.has('d'); !o.has('d') && len(two) > 0 {
 			t.to[b] = two[min(i, len(two)-1)]
 		}
 	}
@@ -287,9 +290,19 @@ func newTranslation(o options, sets []string) *translation {
 		last = two
 	}
 	for _, b := range last {
-		t.squeeze[b] = true
+		t.squeeze[b] = o.has('s')
 	}
 	return t
+}
+
+func complement(set []byte) []byte {
+	var rest []byte
+	for b := range 256 {
+		if bytes.IndexByte(set, byte(b)) < 0 {
+			rest = append(rest, byte(b))
+		}
+	}
+	return rest
 }
 
 // expandSet knows ranges, the usual escapes and classes.

@@ -7,7 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"unsafe"
@@ -126,8 +126,8 @@ type mqAttr struct {
 func mq(c *call) (int, error) {
 	usage := errors.New("usage: mq send NAME TEXT | mq recv [-n] NAME | mq rm NAME | mq ls")
 	args, wait := c.args, true
-	if len(args) == 3 && args[0] == "recv" && args[1] == "-n" {
-		args, wait = []string{"recv", args[2]}, false
+	if slices.Index(args, "-n") == 1 && args[0] == "recv" {
+		args, wait = slices.Concat(args[:1], args[2:]), false
 	}
 	switch {
 	case len(args) == 3 && args[0] == "send":
@@ -139,16 +139,22 @@ func mq(c *call) (int, error) {
 		}
 		return 0, queueError(args[1], err)
 	case len(args) == 2 && args[0] == "rm":
-		name, err := queueName(args[1])
-		if err == nil {
-			err = raw(unix.SYS_MQ_UNLINK, uintptr(unsafe.Pointer(name)))
-		}
-		runtime.KeepAlive(name)
-		return 0, queueError(args[1], err)
+		return 0, queueError(args[1], mqUnlink(args[1]))
 	case len(args) == 1 && args[0] == "ls":
 		return 0, mqList(c)
 	}
 	return codeUsage, usage
+}
+
+func mqUnlink(name string) error {
+	p, err := queueName(name)
+	if err != nil {
+		return err
+	}
+	if _, _, e := unix.Syscall(unix.SYS_MQ_UNLINK, uintptr(unsafe.Pointer(p)), 0, 0); e != 0 {
+		return e
+	}
+	return nil
 }
 
 func queueError(name string, err error) error {
@@ -161,13 +167,6 @@ func queueError(name string, err error) error {
 // queueName is without the leading slash that libc takes off.
 func queueName(name string) (*byte, error) {
 	return unix.BytePtrFromString(strings.TrimPrefix(name, "/"))
-}
-
-func raw(number, a1 uintptr) error {
-	if _, _, e := unix.Syscall(number, a1, 0, 0); e != 0 {
-		return e
-	}
-	return nil
 }
 
 func mqOpen(name string, flags int) (int, error) {

@@ -14,6 +14,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"carob/internal/toolbox/shell"
 )
 
 func processTools() []applet {
@@ -71,22 +73,16 @@ func parseDuration(s string) (time.Duration, error) {
 }
 
 func kill(c *call) (int, error) {
-	args, n := c.args, syscall.SIGTERM
+	args := c.args
 	if len(args) > 0 && args[0] == "-l" {
 		for i := syscall.Signal(1); i < 32; i++ {
 			fmt.Fprintf(c.stdout, "%d %v\n", int(i), i)
 		}
 		return 0, nil
 	}
-	if len(args) > 1 && args[0] == "-s" {
-		args = append([]string{"-" + args[1]}, args[2:]...)
-	}
-	if len(args) > 0 && len(args[0]) > 1 && args[0][0] == '-' {
-		var ok bool
-		if n, ok = signalNamed(args[0][1:]); !ok && args[0] != "-0" {
-			return codeUsage, fmt.Errorf("%q is no signal", args[0][1:])
-		}
-		args = args[1:]
+	n, args, err := signalFirst(args)
+	if err != nil {
+		return codeUsage, err
 	}
 	if len(args) == 0 {
 		return codeUsage, errors.New("usage: kill [-SIGNAL] PID…")
@@ -102,6 +98,21 @@ func kill(c *call) (int, error) {
 		}
 	}
 	return 0, errs
+}
+
+// signalFirst takes "-TERM", "-15", "-s TERM" or "-0" off; without it is SIGTERM.
+func signalFirst(args []string) (syscall.Signal, []string, error) {
+	if len(args) > 1 && args[0] == "-s" {
+		args = append([]string{"-" + args[1]}, args[2:]...)
+	}
+	if len(args) == 0 || len(args[0]) < 2 || args[0][0] != '-' {
+		return syscall.SIGTERM, args, nil
+	}
+	n, ok := shell.Signal(args[0][1:])
+	if !ok && args[0] != "-0" {
+		return 0, nil, fmt.Errorf("%q is no signal", args[0][1:])
+	}
+	return n, args[1:], nil
 }
 
 // ps shows every process that /proc shows.
@@ -198,7 +209,7 @@ func timeout(c *call) (int, error) {
 		return 125, err
 	}
 	n := syscall.SIGTERM
-	if s, ok := signalNamed(o['s']); ok {
+	if s, ok := shell.Signal(o['s']); ok {
 		n = s
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
@@ -212,10 +223,16 @@ func timeout(c *call) (int, error) {
 		}
 	}
 	err = cmd.Run()
+	if ctx.Err() != nil {
+		return 124, nil
+	}
+	return outcome(err)
+}
+
+// outcome is a command's exit code, or why there is none.
+func outcome(err error) (int, error) {
 	var exit *exec.ExitError
 	switch {
-	case ctx.Err() != nil:
-		return 124, nil
 	case errors.As(err, &exit):
 		if ws, ok := exit.Sys().(syscall.WaitStatus); ok && ws.Signaled() {
 			return 128 + int(ws.Signal()), nil

@@ -137,27 +137,9 @@ func wc(c *call) (int, error) {
 		return codeUsage, err
 	}
 	return 0, c.each(files, func(name string, r io.Reader) error {
-		nl, nw, nc, inWord := 0, 0, 0, false
-		b := bufio.NewReader(r)
-		for {
-			ch, err := b.ReadByte()
-			if err != nil {
-				if !errors.Is(err, io.EOF) {
-					return err
-				}
-				break
-			}
-			nc++
-			if ch == '\n' {
-				nl++
-			}
-			space := strings.IndexByte(" \t\n\v\f\r", ch) >= 0
-			if inWord && space || !inWord && !space {
-				if !inWord {
-					nw++
-				}
-				inWord = !inWord
-			}
+		nl, nw, nc, err := countText(bufio.NewReader(r))
+		if err != nil {
+			return err
 		}
 		var cols []string
 		for _, col := range []struct {
@@ -171,9 +153,28 @@ func wc(c *call) (int, error) {
 		if name != "-" {
 			cols = append(cols, name)
 		}
-		_, err := fmt.Fprintln(c.stdout, strings.Join(cols, " "))
+		_, err = fmt.Fprintln(c.stdout, strings.Join(cols, " "))
 		return err
 	})
+}
+
+func countText(b *bufio.Reader) (lines, words, bytes int, err error) {
+	inWord := false
+	for {
+		ch, err := b.ReadByte()
+		if err != nil {
+			return lines, words, bytes, ignoreEOF(err)
+		}
+		bytes++
+		if ch == '\n' {
+			lines++
+		}
+		space := strings.IndexByte(" \t\n\v\f\r", ch) >= 0
+		if !space && !inWord {
+			words++
+		}
+		inWord = !space
+	}
 }
 
 func sortLines(c *call) (int, error) {

@@ -20,6 +20,9 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+
+	"carob/internal/toolbox/shell"
+	"carob/internal/toolbox/web"
 )
 
 // Exit codes that several tools share.
@@ -52,9 +55,18 @@ type applet struct {
 // list and not for what is in it.
 func applets() []applet {
 	return slices.Concat(coreTools(), textTools(), fileTools(), processTools(), hostTools(), ipcTools(), []applet{
-		{"sh", shell}, {"httpd", httpd}, {"curl", curl},
-		{"echo", viaShell}, {"printf", viaShell}, {"test", viaShell}, {"[", viaShell},
+		{"sh", func(c *call) (int, error) { return shell.Run(c.args, c.streams()) }},
+		{"httpd", func(c *call) (int, error) { return web.Serve(c.args, c.stdout, c.stderr) }},
+		{"curl", func(c *call) (int, error) { return web.Get(c.args, c.stdout, c.stderr) }},
+		{"echo", builtin}, {"printf", builtin}, {"test", builtin}, {"[", builtin},
 	})
+}
+
+// builtin runs what the shell has in itself.
+func builtin(c *call) (int, error) { return shell.Builtin(c.name, c.args, c.streams()) }
+
+func (c *call) streams() shell.Streams {
+	return shell.Streams{In: c.stdin, Out: c.stdout, Err: c.stderr}
 }
 
 // Main runs the tool that args, with the program's name first, ask for, and returns
@@ -156,27 +168,35 @@ func (c *call) parse(spec string) (o options, rest []string, err error) {
 		if arg == "-" {
 			break
 		}
-		for arg != "" {
-			letter := arg[0]
-			arg = arg[1:]
-			i := strings.IndexByte(spec, letter)
-			if i < 0 || letter == ':' {
-				return nil, nil, fmt.Errorf("unknown option -%c", letter)
-			}
-			if i+1 == len(spec) || spec[i+1] != ':' {
-				o[letter] = ""
-				continue
-			}
-			if arg == "" {
-				if len(rest) == 0 {
-					return nil, nil, fmt.Errorf("option -%c wants a value", letter)
-				}
-				arg, rest = rest[0], rest[1:]
-			}
-			o[letter], arg = arg, ""
+		if rest, err = o.take(spec, arg, rest); err != nil {
+			return nil, nil, err
 		}
 	}
 	return o, rest, nil
+}
+
+// take reads the letters of one argument and returns what is left of rest.
+func (o options) take(spec, arg string, rest []string) ([]string, error) {
+	for arg != "" {
+		letter := arg[0]
+		arg = arg[1:]
+		i := strings.IndexByte(spec, letter)
+		if i < 0 || letter == ':' {
+			return nil, fmt.Errorf("unknown option -%c", letter)
+		}
+		if i+1 == len(spec) || spec[i+1] != ':' {
+			o[letter] = ""
+			continue
+		}
+		if arg == "" {
+			if len(rest) == 0 {
+				return nil, fmt.Errorf("option -%c wants a value", letter)
+			}
+			arg, rest = rest[0], rest[1:]
+		}
+		o[letter], arg = arg, ""
+	}
+	return rest, nil
 }
 
 // each opens the files one after the other, or standard input when there are none;

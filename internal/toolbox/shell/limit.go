@@ -1,4 +1,4 @@
-package toolbox
+package shell
 
 import (
 	"fmt"
@@ -37,42 +37,53 @@ func resources() []resource {
 	}
 }
 
-// ulimit shows or sets one limit, or with -a shows all.
-func ulimit(hc interp.HandlerContext, args []string) error {
-	hard, soft, all, letter := false, false, false, byte('f')
+// limitFlags are ulimit's options.
+type limitFlags struct {
+	hard, soft, all bool
+	letter          byte
+}
+
+func parseLimitFlags(args []string) (f limitFlags, rest []string) {
+	f.letter = 'f'
 	for len(args) > 0 && strings.HasPrefix(args[0], "-") {
 		for _, b := range []byte(args[0][1:]) {
 			switch b {
 			case 'H':
-				hard = true
+				f.hard = true
 			case 'S':
-				soft = true
+				f.soft = true
 			case 'a':
-				all = true
+				f.all = true
 			default:
-				letter = b
+				f.letter = b
 			}
 		}
 		args = args[1:]
 	}
+	return f, args
+}
+
+// ulimit shows or sets one limit, or with -a shows all.
+func ulimit(hc interp.HandlerContext, args []string) error {
+	f, args := parseLimitFlags(args)
 	limits, err := ownLimits()
 	if err != nil {
 		return err
 	}
 	for _, r := range resources() {
-		if !all && r.letter != letter {
+		if !f.all && r.letter != f.letter {
 			continue
 		}
 		l := limits[r.name]
 		if len(args) > 0 {
-			return setLimit(r, args[0], l, [2]bool{soft || !hard, hard || !soft})
+			return r.set(args[0], l, f)
 		}
 		label := ""
-		if all {
+		if f.all {
 			label = fmt.Sprintf("-%c %-20s ", r.letter, r.name)
 		}
 		shown := l.Cur
-		if hard {
+		if f.hard {
 			shown = l.Max
 		}
 		fmt.Fprintln(hc.Stdout, label+r.show(shown))
@@ -87,7 +98,8 @@ func (r resource) show(v uint64) string {
 	return strconv.FormatUint(v/r.unit, 10)
 }
 
-func setLimit(r resource, text string, l unix.Rlimit, which [2]bool) error {
+// set changes the soft and the hard limit, or the one that the flags name.
+func (r resource) set(text string, l unix.Rlimit, f limitFlags) error {
 	v := uint64(unix.RLIM_INFINITY)
 	if text != "unlimited" {
 		n, err := strconv.ParseUint(text, 10, 54)
@@ -96,10 +108,10 @@ func setLimit(r resource, text string, l unix.Rlimit, which [2]bool) error {
 		}
 		v = n * r.unit
 	}
-	if which[0] {
+	if f.soft || !f.hard {
 		l.Cur = v
 	}
-	if which[1] {
+	if f.hard || !f.soft {
 		l.Max = v
 	}
 	return unix.Setrlimit(r.number, &l)

@@ -1,10 +1,14 @@
-package toolbox
+// Package web is the toolbox's HTTP: httpd, a server with httpbin's basic endpoints,
+// and curl, a client with curl's common options and exit codes.
+package web
 
 import (
 	"context"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
+	"io"
 	"log"
 	"math/rand/v2"
 	"net"
@@ -18,55 +22,64 @@ import (
 
 // Bounds as httpbin.org has them, and what a graceful end may take.
 const (
-	maxDelay  = 10 * time.Second
+	maxDelay  = 10 // seconds
 	maxBytes  = 100 << 10
 	graceTime = 5 * time.Second
 )
 
-// httpd serves httpbin's basic endpoints until SIGTERM or SIGINT, then answers what
-// has begun. It prints one line per request.
-func httpd(c *call) (int, error) {
-	o, _, err := c.parse("p:u:q")
-	if err != nil {
-		return codeUsage, err
+// exitUsage is the exit code for arguments that cannot be understood.
+const exitUsage = 2
+
+// Serve is httpd with these arguments: it serves httpbin's basic endpoints until
+// SIGTERM or SIGINT, then answers what has begun. It prints one line per request.
+func Serve(args []string, stdout, stderr io.Writer) (int, error) {
+	flags := flag.NewFlagSet("httpd", flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	port := flags.Uint("p", 80, "TCP port")
+	socket := flags.String("u", "", "path of a unix socket to serve on instead")
+	silent := flags.Bool("q", false, "print nothing per request")
+	if err := flags.Parse(args); err != nil {
+		return exitUsage, nil // flag has said it
+	}
+	if *port > 65535 {
+		return exitUsage, fmt.Errorf("%d is no port", *port)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
-	network, address := "tcp", ":80"
-	if p := o['p']; p != "" {
-		if n, err := strconv.ParseUint(p, 10, 16); err != nil {
-			return codeUsage, fmt.Errorf("%q is no port", p)
-		} else {
-			address = fmt.Sprintf(":%d", n)
-		}
-	}
-	if o['u'] != "" {
-		network, address = "unix", o['u']
+	network, address := "tcp", fmt.Sprintf(":%d", *port)
+	if *socket != "" {
+		network, address = "unix", *socket
 	}
 	listener, err := net.Listen(network, address)
 	if err != nil {
 		return 0, err
 	}
-	fmt.Fprintf(c.stdout, "listening on %s\n", listener.Addr())
-	server := &http.Server{
-		Handler: logged(c, o.has('q'), endpoints()), ReadHeaderTimeout: 30 * time.Second,
-		ErrorLog: log.New(c.stderr, "httpd: ", 0),
+	fmt.Fprintf(stdout, "listening on %s\n", listener.Addr())
+	handler := endpoints()
+	if !*silent {
+		handler = logged(stdout, handler)
 	}
+	return 0, serve(ctx, listener, &http.Server{
+		Handler: handler, ReadHeaderTimeout: 30 * time.Second, ErrorLog: log.New(stderr, "httpd: ", 0),
+	})
+}
+
+func serve(ctx context.Context, listener net.Listener, server *http.Server) error {
 	ended := make(chan error, 1)
 	go func() { ended <- server.Serve(listener) }()
 	select {
 	case err := <-ended:
-		return 0, err
+		return err
 	case <-ctx.Done():
 	}
 	grace, cancel := context.WithTimeout(context.Background(), graceTime)
 	defer cancel()
-	err = server.Shutdown(grace)
+	err := server.Shutdown(grace)
 	if errors.Is(err, context.DeadlineExceeded) {
 		err = server.Close()
 	}
 	<-ended
-	return 0, err
+	return err
 }
 
 func endpoints() http.Handler {
@@ -146,13 +159,13 @@ func statusCode(w http.ResponseWriter, r *http.Request) {
 }
 
 func delay(w http.ResponseWriter, r *http.Request) {
-	d, err := parseDuration(r.PathValue("seconds"))
-	if err != nil {
-		http.Error(w, err.Error(), http.StatusBadRequest)
+	seconds, err := strconv.ParseFloat(r.PathValue("seconds"), 64)
+	if err != nil || !(seconds >= 0) {
+		http.Error(w, "want a number of seconds", http.StatusBadRequest)
 		return
 	}
 	select {
-	case <-time.After(min(d, maxDelay)):
+	case <-time.After(time.Duration(min(seconds, maxDelay) * float64(time.Second))):
 	case <-r.Context().Done():
 		return
 	}
@@ -180,14 +193,11 @@ func randomBytes(w http.ResponseWriter, r *http.Request) {
 }
 
 // logged prints a line per request: the container's log has something to show.
-func logged(c *call, silent bool, next http.Handler) http.Handler {
-	if silent {
-		return next
-	}
+func logged(to io.Writer, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		rec := &recorder{ResponseWriter: w, code: http.StatusOK}
 		next.ServeHTTP(rec, r)
-		fmt.Fprintf(c.stdout, "%s %s %q %d\n", origin(r), r.Method, r.URL.RequestURI(), rec.code)
+		fmt.Fprintf(to, "%s %s %q %d\n", origin(r), r.Method, r.URL.RequestURI(), rec.code)
 	})
 }
 

@@ -1,8 +1,9 @@
-package toolbox
+package shell
 
 import (
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"strconv"
@@ -152,9 +153,7 @@ func become(hc interp.HandlerContext, args []string) {
 	if in, ok := hc.Stdin.(*os.File); !ok || in != os.Stdin {
 		return // a here-document is fed by a goroutine
 	}
-	out, ok1 := hc.Stdout.(*os.File)
-	errOut, ok2 := hc.Stderr.(*os.File)
-	if !ok1 || !ok2 || os.Chdir(hc.Dir) != nil {
+	if os.Chdir(hc.Dir) != nil || !moveTo(hc.Stdout, 1) || !moveTo(hc.Stderr, 2) {
 		return
 	}
 	var env []string
@@ -164,13 +163,16 @@ func become(hc interp.HandlerContext, args []string) {
 		}
 		return true
 	})
-	if out != os.Stdout && unix.Dup3(int(out.Fd()), 1, 0) != nil {
-		return
-	}
-	if errOut != os.Stderr && unix.Dup3(int(errOut.Fd()), 2, 0) != nil {
-		return
-	}
 	_ = syscall.Exec(path, args, env) // its error is found again by the interpreter
+}
+
+// moveTo makes a stream the file descriptor that the command will write to.
+func moveTo(w io.Writer, fd int) bool {
+	f, ok := w.(*os.File)
+	if !ok {
+		return false
+	}
+	return int(f.Fd()) == fd || unix.Dup3(int(f.Fd()), fd, 0) == nil
 }
 
 // trap adds signals to the library's EXIT and ERR.
@@ -180,7 +182,7 @@ func (h *hooks) trap(hc interp.HandlerContext, args []string) ([]string, error) 
 	}
 	rest := args[:2:2]
 	for _, name := range args[2:] {
-		n, ok := signalNamed(name)
+		n, ok := Signal(name)
 		switch {
 		case name == "0":
 			rest = append(rest, "EXIT")
@@ -225,8 +227,8 @@ func (h *hooks) due() (string, bool) {
 	}
 }
 
-// signalNamed reads TERM, SIGTERM or 15.
-func signalNamed(s string) (syscall.Signal, bool) {
+// Signal reads TERM, SIGTERM or 15.
+func Signal(s string) (syscall.Signal, bool) {
 	if n, err := strconv.Atoi(s); err == nil {
 		return syscall.Signal(n), n > 0 && n < 65
 	}

@@ -1,4 +1,4 @@
-package toolbox
+package web
 
 import (
 	"cmp"
@@ -19,7 +19,6 @@ import (
 
 // Exit codes of curl(1).
 const (
-	curlUsage       = 2
 	curlBadURL      = 3
 	curlNoHost      = 6
 	curlNoConnect   = 7
@@ -42,21 +41,25 @@ type request struct {
 	include, head, follow          bool
 	insecure                       bool
 	limit                          time.Duration
+	stdout                         io.Writer
 }
 
-func curl(c *call) (int, error) {
-	q, err := parseCurl(c.args)
+// Get is curl with these arguments. Its errors are printed, with curl's numbers;
+// only wrong arguments are returned as one.
+func Get(args []string, stdout, stderr io.Writer) (int, error) {
+	q, err := parseCurl(args)
 	if err == nil && len(q.urls) == 0 {
 		err = errors.New("no URL")
 	}
 	if err != nil {
-		return curlUsage, err
+		return exitUsage, err
 	}
+	q.stdout = stdout
 	code := 0
 	for _, u := range q.urls {
-		n, err := q.get(c, u)
+		n, err := q.get(u)
 		if err != nil && (!q.silent || q.showError) {
-			fmt.Fprintf(c.stderr, "curl: (%d) %v\n", n, err)
+			fmt.Fprintf(stderr, "curl: (%d) %v\n", n, err)
 		}
 		code = cmp.Or(n, code)
 	}
@@ -74,7 +77,7 @@ func longCurl(name string) (byte, bool) {
 }
 
 func parseCurl(args []string) (request, error) {
-	q := request{limit: forever}
+	q := request{limit: 1<<63 - 1}
 	for len(args) > 0 {
 		arg := args[0]
 		args = args[1:]
@@ -90,25 +93,32 @@ func parseCurl(args []string) (request, error) {
 			}
 			letters = string(l)
 		}
-		for letters != "" {
-			l := letters[0]
-			letters = letters[1:]
-			if q.flag(l) {
-				continue
-			}
-			if letters == "" {
-				if len(args) == 0 {
-					return q, fmt.Errorf("option %s wants a value", arg)
-				}
-				letters, args = args[0], args[1:]
-			}
-			if err := q.value(l, letters); err != nil {
-				return q, err
-			}
-			letters = ""
+		var err error
+		if args, err = q.letters(letters, args); err != nil {
+			return q, err
 		}
 	}
 	return q, nil
+}
+
+// letters takes short options in one argument apart; a value may be its rest or the
+// first of args. It returns what is left of args.
+func (q *request) letters(letters string, args []string) ([]string, error) {
+	for letters != "" {
+		letter := letters[0]
+		letters = letters[1:]
+		if q.flag(letter) {
+			continue
+		}
+		if letters == "" {
+			if len(args) == 0 {
+				return nil, fmt.Errorf("option -%c is unknown or wants a value", letter)
+			}
+			letters, args = args[0], args[1:]
+		}
+		return args, q.value(letter, letters)
+	}
+	return args, nil
 }
 
 // flag sets an option without value, and reports whether the letter is one.
@@ -134,27 +144,37 @@ func (q *request) value(letter byte, v string) error {
 	case 'H':
 		q.headers = append(q.headers, v)
 	case 'd':
-		if name, ok := strings.CutPrefix(v, "@"); ok {
-			text, err := os.ReadFile(name)
-			if err != nil {
-				return err
-			}
-			v = string(text)
-		}
-		q.data = append(q.data, v)
+		return q.addData(v)
 	case 'm':
-		seconds, err := strconv.ParseFloat(v, 64)
-		if err != nil || seconds <= 0 || seconds > 1e9 {
-			return fmt.Errorf("%q is no time in seconds", v)
-		}
-		q.limit = time.Duration(seconds * float64(time.Second))
+		return q.setLimit(v)
 	default:
 		return fmt.Errorf("unknown option -%c", letter)
 	}
 	return nil
 }
 
-func (q *request) get(c *call, address string) (int, error) {
+func (q *request) addData(v string) error {
+	if name, ok := strings.CutPrefix(v, "@"); ok {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			return err
+		}
+		v = string(text)
+	}
+	q.data = append(q.data, v)
+	return nil
+}
+
+func (q *request) setLimit(v string) error {
+	seconds, err := strconv.ParseFloat(v, 64)
+	if err != nil || seconds <= 0 || seconds > 1e9 {
+		return fmt.Errorf("%q is no time in seconds", v)
+	}
+	q.limit = time.Duration(seconds * float64(time.Second))
+	return nil
+}
+
+func (q *request) get(address string) (int, error) {
 	if !strings.Contains(address, "://") {
 		address = "http://" + address
 	}
@@ -174,12 +194,12 @@ func (q *request) get(c *call, address string) (int, error) {
 	client := http.Client{Transport: transport, CheckRedirect: q.redirect}
 	resp, err := client.Do(req)
 	if err != nil {
-		q.writeOut(c, nil, 0, begun)
+		q.writeOut(nil, 0, begun)
 		return explainCurl(err, u)
 	}
 	defer resp.Body.Close()
-	n, code, err := q.receive(c, resp)
-	q.writeOut(c, resp, n, begun)
+	n, code, err := q.receive(resp)
+	q.writeOut(resp, n, begun)
 	return code, err
 }
 
@@ -239,11 +259,11 @@ func (q *request) redirect(_ *http.Request, via []*http.Request) error {
 	return nil
 }
 
-func (q *request) receive(c *call, resp *http.Response) (int64, int, error) {
+func (q *request) receive(resp *http.Response) (int64, int, error) {
 	if q.fail && resp.StatusCode >= 400 {
 		return 0, curlHTTPStatus, fmt.Errorf("The requested URL returned error: %d", resp.StatusCode) //nolint:staticcheck // curl's words
 	}
-	out := c.stdout
+	out := q.stdout
 	if q.output != "" {
 		f, err := os.Create(q.output)
 		if err != nil {
@@ -283,7 +303,7 @@ func mapKeys(h http.Header) func(func(string) bool) {
 }
 
 // writeOut prints -w's format: http_code, size_download, time_total.
-func (q *request) writeOut(c *call, resp *http.Response, n int64, begun time.Time) {
+func (q *request) writeOut(resp *http.Response, n int64, begun time.Time) {
 	if q.format == "" {
 		return
 	}
@@ -293,7 +313,7 @@ func (q *request) writeOut(c *call, resp *http.Response, n int64, begun time.Tim
 		code, kind = resp.StatusCode, resp.Header.Get("Content-Type")
 	}
 	status := fmt.Sprintf("%03d", code)
-	fmt.Fprint(c.stdout, strings.NewReplacer(
+	fmt.Fprint(q.stdout, strings.NewReplacer(
 		"%{http_code}", status, "%{response_code}", status, "%{size_download}", strconv.FormatInt(n, 10), "%{content_type}", kind,
 		"%{time_total}", fmt.Sprintf("%.6f", time.Since(begun).Seconds()), `\n`, "\n", `\t`, "\t", "%%", "%",
 	).Replace(q.format))

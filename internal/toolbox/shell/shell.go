@@ -1,4 +1,8 @@
-package toolbox
+// Package shell is the toolbox's sh. The language is mvdan.cc/sh's; what a library
+// cannot give, because it is no process, is added here: exec that replaces the
+// process, traps of signals, umask, ulimit, kill, reading standard input line by
+// line, and the exit codes of POSIX.
+package shell
 
 import (
 	"context"
@@ -16,19 +20,30 @@ import (
 	"mvdan.cc/sh/v3/syntax"
 )
 
-// script is one run of the shell. The interpreter is mvdan.cc/sh; what it cannot
-// know, because it is a library and not a process, is added by hook.go.
+// Exit codes of POSIX shells.
+const (
+	codeUsage      = 2
+	codeCannotExec = 126
+	codeNotFound   = 127
+)
+
+// Streams are what a script reads and writes.
+type Streams struct {
+	In       *os.File
+	Out, Err io.Writer
+}
+
+// script is one run of the shell.
 type script struct {
-	call   *call
-	runner *interp.Runner
-	hooks  *hooks
-	out    *os.File
+	streams Streams
+	runner  *interp.Runner
+	hooks   *hooks
 	// name is $0 and what errors begin with.
 	name string
 }
 
-// shellFlags are what sh's own arguments mean.
-type shellFlags struct {
+// flags are what sh's own arguments mean.
+type flags struct {
 	command     string
 	hasCommand  bool
 	interactive bool
@@ -36,12 +51,14 @@ type shellFlags struct {
 	name        string   // $0
 }
 
-func shell(c *call) (int, error) {
-	f, err := parseShell(c.args)
+// Run is sh with these arguments, its own name not among them. It returns the exit
+// code, and an error that nobody has printed.
+func Run(args []string, streams Streams) (int, error) {
+	f, err := parse(args)
 	if err != nil {
 		return codeUsage, err
 	}
-	s, err := newScript(c, f)
+	s, err := newScript(streams, f)
 	if err != nil {
 		return codeUsage, err
 	}
@@ -58,35 +75,32 @@ func shell(c *call) (int, error) {
 		defer file.Close()
 		return s.text(file)
 	}
-	return s.lines(f.interactive || term.IsTerminal(int(c.stdin.Fd())))
+	return s.lines(f.interactive || term.IsTerminal(int(streams.In.Fd())))
 }
 
-// parseShell reads "[-eux…] [-c COMMAND [NAME [ARG…]]] [SCRIPT [ARG…]]".
-func parseShell(args []string) (shellFlags, error) {
-	f := shellFlags{name: "sh"}
+// Builtin runs a builtin of the language, such as printf, as a program.
+func Builtin(name string, args []string, streams Streams) (int, error) {
+	s, err := newScript(streams, flags{name: name, params: append([]string{"--"}, args...)})
+	if err != nil {
+		return codeUsage, err
+	}
+	return s.text(strings.NewReader(name + ` "$@"`))
+}
+
+// parse reads "[-eux…] [-c COMMAND [NAME [ARG…]]] [SCRIPT [ARG…]]".
+func parse(args []string) (flags, error) {
+	f := flags{name: "sh"}
 	for len(args) > 0 && len(args[0]) > 1 && (args[0][0] == '-' || args[0][0] == '+') {
 		arg := args[0]
 		args = args[1:]
 		if arg == "--" {
 			break
 		}
-		for _, letter := range arg[1:] {
-			switch letter {
-			case 'c':
-				f.hasCommand = true
-			case 'i':
-				f.interactive = true
-			case 'l', 's':
-			case 'o':
-				if len(args) == 0 {
-					return f, errors.New("option -o wants a name")
-				}
-				f.params = append(f.params, arg[:1]+"o", args[0])
-				args = args[1:]
-			default:
-				f.params = append(f.params, arg[:1]+string(letter))
-			}
+		if strings.HasSuffix(arg, "o") && len(args) > 0 {
+			f.params = append(f.params, arg[:1]+"o", args[0])
+			arg, args = arg[:len(arg)-1], args[1:]
 		}
+		f.letters(arg)
 	}
 	if f.hasCommand {
 		if len(args) == 0 {
@@ -101,10 +115,25 @@ func parseShell(args []string) (shellFlags, error) {
 	return f, nil
 }
 
-func newScript(c *call, f shellFlags) (*script, error) {
-	s := &script{call: c, name: f.name, hooks: newHooks(), out: os.Stdout}
+// letters takes one argument apart; what is not for sh is for set.
+func (f *flags) letters(arg string) {
+	for _, letter := range arg[1:] {
+		switch letter {
+		case 'c':
+			f.hasCommand = true
+		case 'i':
+			f.interactive = true
+		case 'l', 's':
+		default:
+			f.params = append(f.params, arg[:1]+string(letter))
+		}
+	}
+}
+
+func newScript(streams Streams, f flags) (*script, error) {
+	s := &script{streams: streams, name: f.name, hooks: newHooks()}
 	r, err := interp.New(
-		interp.StdIO(c.stdin, c.stdout, c.stderr),
+		interp.StdIO(streams.In, streams.Out, streams.Err),
 		interp.Params(f.params...),
 		interp.Interactive(f.interactive),
 		interp.CallHandler(s.hooks.beforeCall),
@@ -143,7 +172,7 @@ func (s *script) lines(interactive bool) (int, error) {
 		if !again {
 			return code, err
 		}
-		fmt.Fprintf(s.call.stderr, "sh: %v\n", err)
+		fmt.Fprintf(s.streams.Err, "sh: %v\n", err)
 		s.prompt(interactive, "$ ")
 	}
 }
@@ -152,7 +181,7 @@ func (s *script) lines(interactive bool) (int, error) {
 // a person may try again.
 func (s *script) session(interactive bool) (again bool, code int, err error) {
 	p := syntax.NewParser()
-	for stmts, err := range p.InteractiveSeq(byteReader{s.call.stdin}) {
+	for stmts, err := range p.InteractiveSeq(byteReader{s.streams.In}) {
 		if err != nil {
 			return interactive, codeUsage, err
 		}
@@ -167,7 +196,7 @@ func (s *script) session(interactive bool) (again bool, code int, err error) {
 				return false, code, err
 			}
 			if err != nil {
-				fmt.Fprintf(s.call.stderr, "sh: %v\n", err)
+				fmt.Fprintf(s.streams.Err, "sh: %v\n", err)
 			}
 		}
 		s.prompt(interactive, "$ ")
@@ -177,7 +206,7 @@ func (s *script) session(interactive bool) (again bool, code int, err error) {
 
 func (s *script) prompt(interactive bool, text string) {
 	if interactive {
-		fmt.Fprint(s.call.stderr, text)
+		fmt.Fprint(s.streams.Err, text)
 	}
 }
 
@@ -218,13 +247,4 @@ func execute(ctx context.Context, args []string) error {
 	}
 	fmt.Fprintf(hc.Stderr, "sh: %s: not found\n", args[0])
 	return interp.ExitStatus(codeNotFound)
-}
-
-// viaShell runs a tool that is a builtin of the interpreter.
-func viaShell(c *call) (int, error) {
-	s, err := newScript(c, shellFlags{name: c.name, params: append([]string{"--"}, c.args...)})
-	if err != nil {
-		return codeUsage, err
-	}
-	return s.text(strings.NewReader(c.name + ` "$@"`))
 }
