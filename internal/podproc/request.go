@@ -14,7 +14,7 @@ const answered = ^loop.Errno(0)
 func (v *Supervisor) request(q *wire.Packet, files []int) loop.Errno {
 	switch q.Op {
 	case wire.Hello:
-		v.send(&wire.Packet{Op: q.Op, Seq: q.Seq, A: wire.Version, B: v.count()})
+		v.send(&wire.Packet{Op: q.Op, Seq: q.Seq, A: wire.Version, B: v.count(), C: uint64(loop.Self())})
 		return answered
 	case wire.Setup:
 		return v.setup(q, files)

@@ -48,8 +48,7 @@ func (v *Supervisor) dropSource(c *client) {
 	}
 	loop.Unmap(c.held)
 	c.held = nil
-	v.close(&c.fd)
-	c.next, v.freeClients = v.freeClients, c
+	v.recycleClient(c)
 }
 
 // closeInput ends a process's standard input, and with it all clients' inputs. A

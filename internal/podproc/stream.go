@@ -101,25 +101,41 @@ func (v *Supervisor) addSink(s *stream, fd int) {
 
 // dropSink closes a client of a stream, and goes on without it.
 func (v *Supervisor) dropSink(c *client) {
-	s := c.s
-	for at := &s.sinks; *at != nil; at = &(*at).next {
+	for at := &c.s.sinks; *at != nil; at = &(*at).next {
 		if *at == c {
 			*at = c.next
 			break
 		}
 	}
-	v.close(&c.fd)
-	c.next, v.freeClients = v.freeClients, c
+	s := c.s
+	v.recycleClient(c)
 	v.settle(s)
 }
 
-// settle gives held bytes back once every client has taken them: the stream is
-// read again or, at its end, its clients are closed.
+func (v *Supervisor) recycleClient(c *client) {
+	v.close(&c.fd)
+	c.next, v.freeClients = v.freeClients, c
+}
+
+// settle is called when a client has taken all, or a client or the stream is
+// gone. At the end of a stream each client is closed that has taken all; when all
+// have, held bytes are given back and the stream is read again.
 func (v *Supervisor) settle(s *stream) {
-	for c := s.sinks; c != nil; c = c.next {
-		if c.off < len(s.held) {
-			return
+	behind := false
+	for at := &s.sinks; *at != nil; {
+		c := *at
+		switch {
+		case c.off < len(s.held):
+			behind = true
+		case s.fd < 0:
+			*at = c.next
+			v.recycleClient(c)
+			continue
 		}
+		at = &c.next
+	}
+	if behind {
+		return
 	}
 	if s.held != nil {
 		loop.Unmap(s.held)
@@ -130,10 +146,6 @@ func (v *Supervisor) settle(s *stream) {
 	}
 	if s.fd >= 0 {
 		v.arm(s)
-		return
-	}
-	if s.sinks != nil {
-		v.dropSink(s.sinks) // which comes back here for the next
 		return
 	}
 	v.recycle(s.p)

@@ -27,6 +27,7 @@ type Native struct {
 	exits   chan pod.ProcessExit
 	readers sync.WaitGroup
 	closing chan struct{}
+	closed  sync.Once
 
 	mu        sync.Mutex
 	sandboxes map[string]*sandbox
@@ -89,9 +90,14 @@ func lastCap() int {
 	return n
 }
 
-// Close closes the connections and waits for their readers. Sandboxes and their
-// containers go on.
-func (n *Native) Close() error {
+// Close closes the connections and waits for their readers; it is idempotent.
+// Sandboxes and their containers go on.
+func (n *Native) Close() (err error) {
+	n.closed.Do(func() { err = n.shut() })
+	return err
+}
+
+func (n *Native) shut() error {
 	close(n.closing)
 	n.mu.Lock()
 	for _, s := range n.sandboxes {

@@ -241,22 +241,17 @@ func (w *world) execTerminal() (err error) {
 		return fmt.Errorf("terminal: %w", err)
 	}
 	w.passed.add(pts)
-	return w.openTerminal(pts, false)
+	return w.openTerminal(pts)
 }
 
-func (w *world) openTerminal(pts *os.File, console bool) (err error) {
+func (w *world) openTerminal(pts *os.File) (err error) {
 	uid := int(w.p.IDs.HostID) + int(w.p.Spec.Process.User.UID)
 	if w.terminal, err = mount.OpenTerminal(pts, uid); err != nil {
 		return fmt.Errorf("terminal: %w", err)
 	}
-	// The supervisor gets the master; slave and console go with the program's files.
+	// The supervisor gets the master, the slave goes with the program's files.
 	w.files.Slave = w.passed.add(w.terminal.Slave)
 	w.terminal.Slave = nil
-	at := w.passed.add(w.terminal.Console)
-	w.terminal.Console = nil
-	if console {
-		w.files.Console = at
-	}
 	return nil
 }
 

@@ -14,6 +14,7 @@ import (
 	"carob/internal/podproc/wire"
 	"carob/internal/spec"
 	"carob/internal/status"
+	"carob/internal/sys/fd"
 	"carob/internal/sys/initstage"
 	"carob/internal/sys/mount"
 	"carob/internal/sys/ns"
@@ -69,10 +70,15 @@ func (n *Native) RunSandbox(ctx context.Context, s pod.Sandbox) (st pod.SandboxS
 // listen makes the supervisor's socket: a path in a directory only root can enter,
 // never an abstract name (CVE-2020-15257).
 func listen(dir string) (*os.File, error) {
-	path := filepath.Join(dir, socketName)
 	if err := removeSocket(dir); err != nil {
 		return nil, err
 	}
+	d, err := os.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer d.Close()
+	path := socketPath(d)
 	l, err := net.ListenUnix("unixpacket", &net.UnixAddr{Name: path, Net: "unixpacket"})
 	if err != nil {
 		return nil, fault.Wrap(fault.Internal, "sandbox: socket", err)
@@ -84,6 +90,10 @@ func listen(dir string) (*os.File, error) {
 	}
 	return l.File()
 }
+
+// socketPath leads to the socket through the open directory: a socket's address
+// holds 107 bytes, a directory's name may be longer.
+func socketPath(dir *os.File) string { return fd.Path(dir) + "/" + socketName }
 
 func removeSocket(dir string) error {
 	if err := os.Remove(filepath.Join(dir, socketName)); err != nil && !errors.Is(err, os.ErrNotExist) {
@@ -139,18 +149,23 @@ func (n *Native) launch(s pod.Sandbox, listener *os.File) (int, error) {
 // connect opens the supervisor's socket and starts listening to it. With pid 0 the
 // supervisor is asked for its own.
 func (n *Native) connect(ctx context.Context, s pod.Sandbox, pid int) (sb *sandbox, err error) {
-	c, err := dial(filepath.Join(s.Dir, socketName))
+	dir, err := os.Open(s.Dir)
+	if err != nil {
+		return nil, fault.Wrap(fault.NotFound, "sandbox", err)
+	}
+	defer dir.Close()
+	c, err := dial(socketPath(dir))
 	if err != nil {
 		return nil, err
 	}
-	sb = &sandbox{podID: s.PodID, pid: pid, ids: s.IDs, conn: c, processes: map[uint64]*process{}}
+	made := &sandbox{podID: s.PodID, pid: pid, ids: s.IDs, conn: c, processes: map[uint64]*process{}}
 	for _, id := range append(s.Known, reaperID) { // before any event can come
-		sb.processes[handle(id)] = &process{id: id}
+		made.processes[handle(id)] = &process{id: id}
 	}
-	n.readers.Go(func() { n.serve(sb) })
+	n.readers.Go(func() { n.serve(made) })
 	defer func() {
 		if err != nil {
-			sb.close()
+			made.close()
 		}
 	}()
 	if pid == 0 {
@@ -158,17 +173,17 @@ func (n *Native) connect(ctx context.Context, s pod.Sandbox, pid int) (sb *sandb
 		if err != nil {
 			return nil, err
 		}
-		sb.pid = int(r.C)
+		made.pid = int(r.C)
 	}
 	if s.IDs.Size > 0 {
-		if sb.users, err = ns.Open(sb.pid, "user"); err != nil {
+		if made.users, err = ns.Open(made.pid, "user"); err != nil {
 			return nil, err
 		}
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.sandboxes[s.PodID] = sb
-	return sb, nil
+	n.sandboxes[s.PodID] = made
+	return made, nil
 }
 
 // serve receives events until the connection ends. When nobody meant it to end,
@@ -188,7 +203,10 @@ func (n *Native) serve(sb *sandbox) {
 	}
 	if lost {
 		sb.close()
-		ns.Reap(sb.pid)
+		// One that has only lost its connection would go on unwatched.
+		if err := ns.Kill(sb.pid); err == nil {
+			ns.Reap(sb.pid)
+		}
 		n.deliver(pod.ProcessExit{PodID: sb.podID, Exit: status.Exit{Code: 255, At: time.Now()}})
 	}
 }

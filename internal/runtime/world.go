@@ -46,7 +46,7 @@ func (w *world) close() {
 }
 
 func noFiles() initstage.Files {
-	return initstage.Files{Rootfs: -1, Dev: -1, Pts: -1, Console: -1, Slave: -1, Shm: -1, Mounts: map[int]int{}}
+	return initstage.Files{Rootfs: -1, Dev: -1, Pts: -1, Slave: -1, Shm: -1, Mounts: map[int]int{}}
 }
 
 // build opens and makes everything for a container.
@@ -123,7 +123,7 @@ func (w *world) mount(i int, users *os.File) (err error) {
 		w.files.Dev = len(w.passed.files)
 	case m.Type == "devpts":
 		if f, err = mount.Pts(owner); err == nil && w.p.Spec.Process.Terminal {
-			err = w.openTerminal(f, true)
+			err = w.openTerminal(f)
 		}
 		w.files.Pts = len(w.passed.files)
 	case m.Source == oci.ShmSource:

@@ -31,3 +31,9 @@ func Lock(path string, wait bool) (*os.File, error) {
 	}
 	return nil, failed("flock", path, err)
 }
+
+// NobodyListens tells whether dialling a unix socket failed because there is no
+// socket or no process behind it, in distinction to one that may not be used.
+func NobodyListens(err error) bool {
+	return errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ECONNREFUSED)
+}

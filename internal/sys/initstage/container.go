@@ -14,7 +14,7 @@ import (
 // Files says at which place of the passed files (0 is the first after the program)
 // each thing is; -1 where there is none.
 type Files struct {
-	Rootfs, Dev, Pts, Console, Slave, Shm int
+	Rootfs, Dev, Pts, Slave, Shm int
 	// Cgroups are opened for writing "0" into them.
 	Cgroups []int
 	// Joins are namespaces to enter, in order, pid first when there is one.
@@ -211,12 +211,20 @@ func (c Container) mounts(b *spawn.Builder, kernel map[int]spawn.Arg) error {
 		target(b, m.Destination, m.Type == BindFile)
 		place(b, mnt, m.Destination)
 	}
-	if c.Files.Console >= 0 {
-		b.Step("mount /dev/console")
-		target(b, "/dev/console", true)
-		place(b, passed(c.Files.Console), "/dev/console")
+	if c.Spec.Process.Terminal {
+		c.console(b)
 	}
 	return nil
+}
+
+// console puts the terminal at /dev/console: the first of a devpts that nobody else
+// has seen yet.
+func (c Container) console(b *spawn.Builder) {
+	b.Step("mount /dev/console")
+	target(b, "/dev/console", true)
+	tty := b.Call(unix.SYS_OPEN_TREE, cwd(), b.Str("/dev/pts/0"), spawn.Imm(unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_SYMLINK_NOFOLLOW)).Result()
+	place(b, tty, "/dev/console")
+	b.Close(tty)
 }
 
 // BindFile is the mount type that the handler gives a bind mount of something that

@@ -60,7 +60,7 @@ func plain() Container {
 	return Container{
 		LastCap: 10,
 		Files: Files{
-			Rootfs: 0, Dev: 1, Pts: 2, Console: -1, Slave: -1, Shm: -1,
+			Rootfs: 0, Dev: 1, Pts: 2, Slave: -1, Shm: -1,
 			Cgroups: []int{3, 4}, Mounts: map[int]int{6: 5, 7: 6},
 		},
 		Seccomp: Seccomp{Filter: make([]byte, 16)},

@@ -51,6 +51,12 @@ func CloseFrom(fd int) Errno {
 	return e
 }
 
+// Shield makes every descriptor up to last close-on-exec.
+func Shield(last int) Errno {
+	_, _, e := syscall.RawSyscall(unix.SYS_CLOSE_RANGE, 0, uintptr(last), unix.CLOSE_RANGE_CLOEXEC)
+	return e
+}
+
 // Harden makes this process unreadable and untraceable for others with its user
 // ID (prctl PR_SET_DUMPABLE): its memory maps and descriptors reach outside of the
 // sandbox. It lasts until execve.
@@ -97,6 +103,9 @@ func act(s syscall.Signal, handler uintptr) {
 	}
 	_, _, _ = syscall.RawSyscall6(syscall.SYS_RT_SIGACTION, uintptr(s), uintptr(unsafe.Pointer(&a)), 0, 8, 0, 0) // all are signals
 }
+
+// Self returns the process's own pid.
+func Self() int { return syscall.Getpid() }
 
 // Exit ends this process.
 func Exit(code int) { syscall.Exit(code) }

@@ -109,13 +109,11 @@ type Terminal struct {
 	Master *os.File
 	// Slave becomes the process's standard streams.
 	Slave *os.File
-	// Console is a detached mount of the slave's node, for /dev/console.
-	Console *os.File
 }
 
 // Close closes what is open.
 func (t Terminal) Close() {
-	for _, f := range []*os.File{t.Master, t.Slave, t.Console} {
+	for _, f := range []*os.File{t.Master, t.Slave} {
 		if f != nil {
 			f.Close()
 		}
@@ -139,20 +137,12 @@ func OpenTerminal(pts *os.File, uid int) (t Terminal, err error) {
 	if err := unix.IoctlSetPointerInt(fd, unix.TIOCSPTLCK, 0); err != nil {
 		return t, wrap("ioctl TIOCSPTLCK", "/dev/pts/ptmx", err)
 	}
-	n, err := unix.IoctlGetUint32(fd, unix.TIOCGPTN)
-	if err != nil {
-		return t, wrap("ioctl TIOCGPTN", "/dev/pts/ptmx", err)
-	}
 	peer, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), unix.TIOCGPTPEER, unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC)
 	if errno != 0 {
 		return t, wrap("ioctl TIOCGPTPEER", "/dev/pts/ptmx", errno)
 	}
 	t.Slave = os.NewFile(peer, "tty")
-	if err := unix.Fchown(int(peer), uid, -1); err != nil {
-		return t, wrap("fchown", "/dev/pts/"+strconv.Itoa(int(n)), err)
-	}
-	t.Console, err = Clone(pts, strconv.Itoa(int(n)), false)
-	return t, err
+	return t, wrap("fchown", "terminal", unix.Fchown(int(peer), uid, -1))
 }
 
 // Empty makes a small detached memory file system with these empty directories.
