@@ -1,12 +1,19 @@
 package image
 
 import (
+	"archive/tar"
+	"bytes"
 	"errors"
 	"os"
+	"strings"
 	"testing"
 
 	"github.com/containerd/continuity/sysx"
+	"github.com/google/go-cmp/cmp"
+	crv1 "github.com/google/go-containerregistry/pkg/v1"
 	"golang.org/x/sys/unix"
+
+	"carob/internal/testenv"
 )
 
 func xattr(t *testing.T, path, name string) string {
@@ -36,4 +43,39 @@ func lock(t *testing.T, path string) bool {
 	}
 	defer f.Close()
 	return unix.IoctlSetPointerInt(int(f.Fd()), unix.FS_IOC_SETFLAGS, unix.STATX_ATTR_IMMUTABLE) == nil
+}
+
+// TestOverlay mounts a plan and looks at what the kernel makes of the layers.
+func TestOverlay(t *testing.T) {
+	testenv.Require(t, testenv.Root)
+	s := openStore(t)
+	base := makeTar(t, file("gone", "x"), dir("opaque"), file("opaque/old", "x"), dir("kept"), file("kept/old", "x"), entry{name: "tmp", kind: tar.TypeDir, mode: 0o1777})
+	top := makeTar(t, file(".wh.gone", ""), dir("opaque"), file("opaque/.wh..wh..opq", ""), file("opaque/new", "x"), file("kept/new", "x"), file("tmp/x", "x"))
+	imgs, err := s.Load(t.Context(), bytes.NewReader(dockerArchive(t, map[string]crv1.Image{"a": foreignImage(t, "/x", base, top)})))
+	if err != nil {
+		t.Fatal(err)
+	}
+	plan, err := s.NewRootfs(t.Context(), "c1", imgs[0].ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	merged := t.TempDir()
+	data := "lowerdir=" + strings.Join(plan.Lower, ":") + ",upperdir=" + plan.Upper + ",workdir=" + plan.Work
+	if err := unix.Mount("overlay", merged, "overlay", 0, data); err != nil {
+		t.Skipf("overlay cannot be mounted here: %v", err)
+	}
+	got := tree(t, merged)
+	if err := unix.Unmount(merged, 0); err != nil {
+		t.Error(err)
+	}
+	want := map[string]string{
+		"opaque": "drwxr-xr-x", "opaque/new": "-rw-r--r-- x", "kept": "drwxr-xr-x", "kept/old": "-rw-r--r-- x", "kept/new": "-rw-r--r-- x",
+		"tmp": "dtrwxrwxrwx", "tmp/x": "-rw-r--r-- x",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+	if err := s.RemoveRootfs(t.Context(), "c1"); err != nil {
+		t.Error(err)
+	}
 }
