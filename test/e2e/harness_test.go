@@ -16,8 +16,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -51,9 +53,13 @@ func TestMain(m *testing.M) {
 // A machine is one daemon with its directories.
 type machine struct {
 	dir    string
-	parent string // cgroup parent, "/carob-e2e-…"
+	parent string // cgroup parent of what `run` makes, "/carob-e2e-…"
 	env    []string
 	before snapshot
+
+	mu sync.Mutex
+	// pods are the IDs of pods made from manifests, whose cgroups have no other mark.
+	pods map[string]bool
 }
 
 // start returns the shared machine, and fails t at its end when t left containers
@@ -110,9 +116,8 @@ func newMachine() (*machine, error) {
 			return nil, err
 		}
 	}
-	m := &machine{dir: dir, parent: "/" + filepath.Base(dir)}
-	m.env = append(os.Environ(),
-		"CAROB_RUN="+filepath.Join(dir, "run"), "CAROB_ROOT="+filepath.Join(dir, "lib"), "CAROB_CGROUP_PARENT="+m.parent)
+	m := &machine{dir: dir, parent: "/" + filepath.Base(dir), pods: map[string]bool{}}
+	m.env = append(os.Environ(), "CAROB_RUN="+filepath.Join(dir, "run"), "CAROB_ROOT="+filepath.Join(dir, "lib"))
 	m.before = m.look()
 	return m, nil
 }
@@ -190,8 +195,12 @@ type result struct {
 	took     time.Duration
 }
 
-// cmd returns a command of this machine, not started.
+// cmd returns a command of this machine, not started. Containers go below the
+// machine's cgroup parent unless the arguments say otherwise.
 func (h *host) cmd(args ...string) *exec.Cmd {
+	if args[0] == "run" && !slices.Contains(args, "--cgroup-parent") && !slices.Contains(args, "--pod") {
+		args = append([]string{"run", "--cgroup-parent", h.parent}, args[1:]...)
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	h.Cleanup(cancel)
 	c := exec.CommandContext(ctx, filepath.Join(h.dir, "bin", "carob"), args...)
@@ -275,6 +284,13 @@ func (h *host) apply(manifest, pod string) {
 		h.Fatalf("apply: exit %d\n%s%s", r.code, r.out, r.err)
 	}
 	h.Cleanup(func() { h.run("delete", "pod", pod) })
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for l := range strings.Lines(h.ok("pods", "--no-trunc", "--format", "{{.ID}} {{.Name}}")) {
+		if f := strings.Fields(l); len(f) == 2 && f[1] == pod {
+			h.pods[f[0]] = true
+		}
+	}
 }
 
 // ns returns a namespace of a process as the kernel shows it: "net:[4026531840]".

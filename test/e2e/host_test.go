@@ -39,8 +39,10 @@ func (m *machine) look() snapshot {
 			s["mount "+strings.TrimSpace(l)] = true
 		}
 	}
-	for _, dir := range cgroups(m.parent) {
-		s["cgroup "+dir] = true
+	for _, dir := range append(cgroups(m.parent), cgroups("/carob")...) {
+		if strings.Contains(dir, m.parent) || m.isPod(dir) {
+			s["cgroup "+dir] = true
+		}
 	}
 	for _, l := range m.files() {
 		s["file "+l] = true
@@ -52,6 +54,18 @@ func (m *machine) look() snapshot {
 		}
 	}
 	return s
+}
+
+// isPod reports whether a cgroup belongs to a pod of the machine.
+func (m *machine) isPod(dir string) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for id := range m.pods {
+		if id != "" && strings.Contains(dir, id) {
+			return true
+		}
+	}
+	return false
 }
 
 // processes lists the processes that belong to the machine: those that run one of
