@@ -297,3 +297,17 @@ type Host struct {
 	Pods       int               `json:"pods"`
 	Images     int               `json:"images"`
 }
+
+// The engine's own words, for clients, which do not know the engine.
+type (
+	// Filter chooses what is listed.
+	Filter = pod.Filter
+	// ContainerInspection is all that is known of a container.
+	ContainerInspection = pod.ContainerInspection
+	// PodInspection is all that is known of a pod.
+	PodInspection = pod.PodInspection
+	// StartError is a process that did not start, with its exit code.
+	StartError = pod.StartError
+	// DeadlineError is an exec that was killed at its deadline.
+	DeadlineError = pod.DeadlineError
+)

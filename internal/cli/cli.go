@@ -24,7 +24,6 @@ import (
 	"carob/internal/api"
 	"carob/internal/cli/ask"
 	"carob/internal/cli/show"
-	"carob/internal/pod"
 	"carob/internal/sys/fd"
 )
 
@@ -188,8 +187,8 @@ needed and not running; containers go on when it stops.`,
 		root.AddGroup(&g)
 	}
 	all := []grouped{
-		{groupContainers, a.containerCommands()}, {groupPods, a.podCommands()},
-		{groupImages, a.imageCommands()}, {groupSystem, append(a.systemCommands(), a.Extra...)},
+		{groupContainers, containerCommands(a)}, {groupPods, podCommands(a)},
+		{groupImages, imageCommands(a)}, {groupSystem, append(systemCommands(a), a.Extra...)},
 	}
 	for _, g := range all {
 		for _, c := range g.commands {
@@ -232,8 +231,8 @@ func (a *app) usage(cmd *cobra.Command, err error) error {
 
 // refusal gives an error of run or exec its exit code.
 func refusal(err error, otherwise int) error {
-	var start *pod.StartError
-	var late *pod.DeadlineError
+	var start *api.StartError
+	var late *api.DeadlineError
 	switch {
 	case err == nil:
 		return nil

@@ -5,7 +5,6 @@ import (
 
 	"carob/internal/api"
 	"carob/internal/cli/show"
-	"carob/internal/pod"
 )
 
 const noFiles = cobra.ShellCompDirectiveNoFileComp
@@ -24,7 +23,7 @@ func (a *app) first(f cobra.CompletionFunc) cobra.CompletionFunc {
 	}
 }
 
-func (a *app) names(cmd *cobra.Command, f pod.Filter) ([]string, cobra.ShellCompDirective) {
+func (a *app) names(cmd *cobra.Command, f api.Filter) ([]string, cobra.ShellCompDirective) {
 	list, err := call(cmd.Context(), a, api.Containers, f)
 	if err != nil {
 		return nil, cobra.ShellCompDirectiveError
@@ -37,16 +36,16 @@ func (a *app) names(cmd *cobra.Command, f pod.Filter) ([]string, cobra.ShellComp
 }
 
 func (a *app) containerNames(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
-	return a.names(cmd, pod.Filter{})
+	return a.names(cmd, api.Filter{})
 }
 
 func (a *app) runningNames(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
-	return a.names(cmd, pod.Filter{States: []string{"running"}})
+	return a.names(cmd, api.Filter{States: []string{"running"}})
 }
 
 func (a *app) podNames(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
 	no := false
-	list, err := call(cmd.Context(), a, api.Pods, pod.Filter{Solo: &no})
+	list, err := call(cmd.Context(), a, api.Pods, api.Filter{Solo: &no})
 	if err != nil {
 		return nil, cobra.ShellCompDirectiveError
 	}

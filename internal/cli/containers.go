@@ -12,22 +12,21 @@ import (
 	"carob/internal/cli/ask"
 	"carob/internal/cli/show"
 	"carob/internal/fault"
-	"carob/internal/pod"
 	"carob/internal/sys/session"
 )
 
-func (a *app) containerCommands() []*cobra.Command {
+func containerCommands(a *app) []*cobra.Command {
 	return []*cobra.Command{
-		a.runCommand(), a.createCommand(), a.startCommand(), a.attachCommand(), a.execCommand(), a.psCommand(),
-		a.inspectCommand(), a.logsCommand(), a.topCommand(), a.statsCommand(), a.waitCommand(), a.stopCommand(),
-		a.restartCommand(), a.killCommand(), a.rmCommand(), a.updateCommand(), a.copyCommand(),
-		a.simple("pause", "Freeze the processes of containers", api.Pause),
-		a.simple("unpause", "Let frozen containers go on", api.Unpause),
+		runCommand(a), createCommand(a), startCommand(a), attachCommand(a), execCommand(a), psCommand(a),
+		inspectCommand(a), logsCommand(a), topCommand(a), statsCommand(a), waitCommand(a), stopCommand(a),
+		restartCommand(a), killCommand(a), rmCommand(a), updateCommand(a), copyCommand(a),
+		simple(a, "pause", "Freeze the processes of containers", api.Pause),
+		simple(a, "unpause", "Let frozen containers go on", api.Unpause),
 	}
 }
 
 // simple is a command that does one thing to each container it names.
-func (a *app) simple(name, short string, m api.Method[api.Ref, api.None, api.None]) *cobra.Command {
+func simple(a *app, name, short string, m api.Method[api.Ref, api.None, api.None]) *cobra.Command {
 	return &cobra.Command{
 		Use: name + " CONTAINER…", Short: short, Example: "  carob " + name + " web",
 		Args: cobra.MinimumNArgs(1), ValidArgsFunction: a.containerNames,
@@ -40,7 +39,7 @@ func (a *app) simple(name, short string, m api.Method[api.Ref, api.None, api.Non
 	}
 }
 
-func (a *app) psCommand() *cobra.Command {
+func psCommand(a *app) *cobra.Command {
 	var s style
 	var all bool
 	var filters []string
@@ -56,7 +55,7 @@ func (a *app) psCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			list, err := call(cmd.Context(), a, api.Containers, pod.Filter{PodRef: f.Pod, States: f.States(all || last > 0)})
+			list, err := call(cmd.Context(), a, api.Containers, api.Filter{PodRef: f.Pod, States: f.States(all || last > 0)})
 			if err != nil {
 				return err
 			}
@@ -73,7 +72,7 @@ func (a *app) psCommand() *cobra.Command {
 	return c
 }
 
-func (a *app) waitCommand() *cobra.Command {
+func waitCommand(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use: "wait CONTAINER…", Short: "Wait for containers to end and print their exit codes",
 		Example: "  carob wait web",
@@ -96,7 +95,7 @@ func (a *app) waitCommand() *cobra.Command {
 // waitFor outlives the daemon.
 func (a *app) waitFor(ctx context.Context, ref string) (api.Ended, error) {
 	for {
-		ended, err := call(ctx, a, api.Wait, api.WaitParams{Ref: ref, Condition: pod.WaitExit})
+		ended, err := call(ctx, a, api.Wait, api.WaitParams{Ref: ref})
 		if !errors.Is(err, api.ErrLost) || ctx.Err() != nil {
 			return ended, err
 		}
@@ -122,7 +121,7 @@ func bindSeconds(c *cobra.Command, n *int) {
 	_ = c.Flags().MarkHidden("timeout") // it was made in the line above
 }
 
-func (a *app) stopCommand() *cobra.Command {
+func stopCommand(a *app) *cobra.Command {
 	var n int
 	c := &cobra.Command{
 		Use: "stop [FLAGS] CONTAINER…", Short: "Stop containers: signal, wait, kill",
@@ -139,7 +138,7 @@ func (a *app) stopCommand() *cobra.Command {
 	return c
 }
 
-func (a *app) restartCommand() *cobra.Command {
+func restartCommand(a *app) *cobra.Command {
 	var n int
 	c := &cobra.Command{
 		Use: "restart [FLAGS] CONTAINER…", Short: "Stop and start containers",
@@ -159,7 +158,7 @@ func (a *app) restartCommand() *cobra.Command {
 	return c
 }
 
-func (a *app) killCommand() *cobra.Command {
+func killCommand(a *app) *cobra.Command {
 	var sig string
 	c := &cobra.Command{
 		Use: "kill [FLAGS] CONTAINER…", Short: "Send a signal to containers",
@@ -181,7 +180,7 @@ func (a *app) killCommand() *cobra.Command {
 	return c
 }
 
-func (a *app) rmCommand() *cobra.Command {
+func rmCommand(a *app) *cobra.Command {
 	var force, volumes bool
 	c := &cobra.Command{
 		Use: "rm [FLAGS] CONTAINER…", Short: "Remove containers",
@@ -206,7 +205,7 @@ func (a *app) rmCommand() *cobra.Command {
 	return c
 }
 
-func (a *app) updateCommand() *cobra.Command {
+func updateCommand(a *app) *cobra.Command {
 	var l ask.Limits
 	var restart string
 	c := &cobra.Command{

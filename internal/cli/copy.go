@@ -23,7 +23,7 @@ type copying struct {
 	follow, archive, quiet bool
 }
 
-func (a *app) copyCommand() *cobra.Command {
+func copyCommand(a *app) *cobra.Command {
 	c := copying{app: a}
 	cmd := &cobra.Command{
 		Use: "cp [FLAGS] CONTAINER:PATH PATH|-  |  cp [FLAGS] PATH|- CONTAINER:PATH", Short: "Copy files in and out of a container",

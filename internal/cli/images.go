@@ -16,18 +16,18 @@ import (
 	"carob/internal/fault"
 )
 
-func (a *app) imageCommands() []*cobra.Command {
+func imageCommands(a *app) []*cobra.Command {
 	group := &cobra.Command{
 		Use: "image COMMAND", Short: "Work with images",
 		Example: "  carob image import rootfs.tar my/image:1",
 		Args:    cobra.NoArgs,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	group.AddCommand(a.imagesCommand("ls"), a.importCommand(), a.loadCommand(), a.rmiCommand("rm"), a.tagCommand(), a.imageInspectCommand())
-	return []*cobra.Command{a.imagesCommand("images"), a.importCommand(), a.loadCommand(), a.rmiCommand("rmi"), a.tagCommand(), group}
+	group.AddCommand(imagesCommand(a, "ls"), importCommand(a), loadCommand(a), rmiCommand(a, "rm"), tagCommand(a), imageInspectCommand(a))
+	return []*cobra.Command{imagesCommand(a, "images"), importCommand(a), loadCommand(a), rmiCommand(a, "rmi"), tagCommand(a), group}
 }
 
-func (a *app) imagesCommand(name string) *cobra.Command {
+func imagesCommand(a *app, name string) *cobra.Command {
 	var s style
 	c := &cobra.Command{
 		Use: name, Short: "List images",
@@ -102,7 +102,7 @@ func piped[P, R any](ctx context.Context, a *app, m api.Method[P, api.None, R], 
 	return result, err
 }
 
-func (a *app) importCommand() *cobra.Command {
+func importCommand(a *app) *cobra.Command {
 	var changes []string
 	c := &cobra.Command{
 		Use: "import DIR|TAR|- NAME", Short: "Make an image of a root file system",
@@ -147,7 +147,7 @@ func (a *app) importImage(ctx context.Context, from string, p api.ImportParams) 
 	return feed(ctx, a, api.ImageImport, p, f)
 }
 
-func (a *app) loadCommand() *cobra.Command {
+func loadCommand(a *app) *cobra.Command {
 	var input string
 	c := &cobra.Command{
 		Use: "load [-i FILE]", Short: "Load images from a docker or OCI archive",
@@ -183,7 +183,7 @@ func (a *app) loadCommand() *cobra.Command {
 	return c
 }
 
-func (a *app) rmiCommand(name string) *cobra.Command {
+func rmiCommand(a *app, name string) *cobra.Command {
 	var force bool
 	c := &cobra.Command{
 		Use: name + " IMAGE…", Short: "Remove names of images, and images without names",
@@ -207,7 +207,7 @@ func (a *app) rmiCommand(name string) *cobra.Command {
 	return c
 }
 
-func (a *app) tagCommand() *cobra.Command {
+func tagCommand(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use: "tag IMAGE NAME", Short: "Give an image a further name",
 		Example: "  carob tag my/base:1 my/base:latest",
@@ -219,7 +219,7 @@ func (a *app) tagCommand() *cobra.Command {
 	}
 }
 
-func (a *app) imageInspectCommand() *cobra.Command {
+func imageInspectCommand(a *app) *cobra.Command {
 	var st show.Style
 	c := &cobra.Command{
 		Use: "inspect [FLAGS] IMAGE…", Short: "Show all that is known of images",

@@ -11,7 +11,6 @@ import (
 	"carob/internal/api"
 	"carob/internal/cli/show"
 	"carob/internal/fault"
-	"carob/internal/pod"
 )
 
 func bindInspect(c *cobra.Command, st *show.Style) {
@@ -20,7 +19,7 @@ func bindInspect(c *cobra.Command, st *show.Style) {
 	_ = c.RegisterFlagCompletionFunc("output", fixed("json", "yaml")) // it was made above
 }
 
-func (a *app) inspectCommand() *cobra.Command {
+func inspectCommand(a *app) *cobra.Command {
 	var st show.Style
 	var kind string
 	c := &cobra.Command{
@@ -92,7 +91,7 @@ func (a *app) inspectContainer(ctx context.Context, ref string) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	around, err := call(ctx, a, api.Pods, pod.Filter{PodRef: in.PodID})
+	around, err := call(ctx, a, api.Pods, api.Filter{PodRef: in.PodID})
 	if err != nil {
 		return nil, err
 	}

@@ -12,18 +12,17 @@ import (
 	"carob/internal/cli/ask"
 	"carob/internal/cli/show"
 	"carob/internal/fault"
-	"carob/internal/pod"
 )
 
-func (a *app) podCommands() []*cobra.Command {
+func podCommands(a *app) []*cobra.Command {
 	group := &cobra.Command{
 		Use: "pod COMMAND", Short: "Work with pods",
 		Example: "  carob pod create --name p\n  carob run -d --pod p toolbox sleep 100\n  carob pod rm -f p",
 		Args:    cobra.NoArgs,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	group.AddCommand(a.podCreateCommand(), a.podStopCommand(), a.podRemoveCommand(), a.podInspectCommand(), a.podsCommand("ls"))
-	return []*cobra.Command{a.applyCommand(), a.deleteCommand(), a.podsCommand("pods"), group}
+	group.AddCommand(podCreateCommand(a), podStopCommand(a), podRemoveCommand(a), podInspectCommand(a), podsCommand(a, "ls"))
+	return []*cobra.Command{applyCommand(a), deleteCommand(a), podsCommand(a, "pods"), group}
 }
 
 // document reads a manifest from a file or, for "-", from standard input.
@@ -67,7 +66,7 @@ func (a *app) progress(verbose bool) func(api.Progress) {
 	}
 }
 
-func (a *app) applyCommand() *cobra.Command {
+func applyCommand(a *app) *cobra.Command {
 	var file, output string
 	var verbose bool
 	var p api.ApplyParams
@@ -100,7 +99,7 @@ func (a *app) applyCommand() *cobra.Command {
 	return c
 }
 
-func (a *app) deleteCommand() *cobra.Command {
+func deleteCommand(a *app) *cobra.Command {
 	var file string
 	var grace int
 	var verbose bool
@@ -141,7 +140,7 @@ func (a *app) deleteCommand() *cobra.Command {
 	return c
 }
 
-func (a *app) podsCommand(name string) *cobra.Command {
+func podsCommand(a *app, name string) *cobra.Command {
 	var s style
 	var all bool
 	var labels []string
@@ -154,7 +153,7 @@ func (a *app) podsCommand(name string) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			f := pod.Filter{Labels: want}
+			f := api.Filter{Labels: want}
 			if !all {
 				f.Solo = &all
 			}
@@ -171,7 +170,7 @@ func (a *app) podsCommand(name string) *cobra.Command {
 	return c
 }
 
-func (a *app) podCreateCommand() *cobra.Command {
+func podCreateCommand(a *app) *cobra.Command {
 	var r ask.Pod
 	c := &cobra.Command{
 		Use: "create [FLAGS] [NAME]", Short: "Make an empty pod",
@@ -194,7 +193,7 @@ func (a *app) podCreateCommand() *cobra.Command {
 	return c
 }
 
-func (a *app) podStopCommand() *cobra.Command {
+func podStopCommand(a *app) *cobra.Command {
 	var n int
 	c := &cobra.Command{
 		Use: "stop [FLAGS] POD…", Short: "Stop pods with all their containers",
@@ -211,7 +210,7 @@ func (a *app) podStopCommand() *cobra.Command {
 	return c
 }
 
-func (a *app) podRemoveCommand() *cobra.Command {
+func podRemoveCommand(a *app) *cobra.Command {
 	var force bool
 	c := &cobra.Command{
 		Use: "rm [FLAGS] POD…", Short: "Remove stopped pods with their containers",
@@ -231,7 +230,7 @@ func (a *app) podRemoveCommand() *cobra.Command {
 	return c
 }
 
-func (a *app) podInspectCommand() *cobra.Command {
+func podInspectCommand(a *app) *cobra.Command {
 	var st show.Style
 	c := &cobra.Command{
 		Use: "inspect [FLAGS] POD…", Short: "Show all that is known of pods",

@@ -15,7 +15,7 @@ import (
 
 func absolute(p string) (string, error) { return filepath.Abs(p) }
 
-func (a *app) runCommand() *cobra.Command {
+func runCommand(a *app) *cobra.Command {
 	var r ask.Run
 	c := &cobra.Command{
 		Use:   "run [FLAGS] IMAGE [COMMAND] [ARG…]",
@@ -32,7 +32,7 @@ func (a *app) runCommand() *cobra.Command {
 	return c
 }
 
-func (a *app) createCommand() *cobra.Command {
+func createCommand(a *app) *cobra.Command {
 	var r ask.Run
 	c := &cobra.Command{
 		Use:     "create [FLAGS] IMAGE [COMMAND] [ARG…]",
@@ -134,7 +134,7 @@ func (a *app) container(stdin, tty bool, keys []byte, proxy bool) *interaction {
 	}
 }
 
-func (a *app) startCommand() *cobra.Command {
+func startCommand(a *app) *cobra.Command {
 	var attach, stdin bool
 	var keys string
 	proxy := true
@@ -164,7 +164,7 @@ func (a *app) startCommand() *cobra.Command {
 	return c
 }
 
-func (a *app) attachCommand() *cobra.Command {
+func attachCommand(a *app) *cobra.Command {
 	var noStdin bool
 	var keys string
 	proxy := true
@@ -209,7 +209,7 @@ func (a *app) attached(ctx context.Context, m api.Method[api.StartParams, status
 	})
 }
 
-func (a *app) execCommand() *cobra.Command {
+func execCommand(a *app) *cobra.Command {
 	var x ask.Exec
 	c := &cobra.Command{
 		Use:   "exec [FLAGS] CONTAINER COMMAND [ARG…]",

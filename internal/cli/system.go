@@ -21,11 +21,11 @@ import (
 	"carob/internal/status"
 )
 
-func (a *app) systemCommands() []*cobra.Command {
-	return []*cobra.Command{a.eventsCommand(), a.infoCommand(), a.versionCommand()}
+func systemCommands(a *app) []*cobra.Command {
+	return []*cobra.Command{eventsCommand(a), infoCommand(a), versionCommand(a)}
 }
 
-func (a *app) topCommand() *cobra.Command {
+func topCommand(a *app) *cobra.Command {
 	var s style
 	c := &cobra.Command{
 		Use: "top [FLAGS] CONTAINER", Short: "List the processes of a container",
@@ -43,7 +43,7 @@ func (a *app) topCommand() *cobra.Command {
 	return c
 }
 
-func (a *app) statsCommand() *cobra.Command {
+func statsCommand(a *app) *cobra.Command {
 	var s style
 	var once bool
 	c := &cobra.Command{
@@ -91,7 +91,7 @@ func (a *app) stats(ctx context.Context, refs []string, s *style, once bool) err
 	return err
 }
 
-func (a *app) eventsCommand() *cobra.Command {
+func eventsCommand(a *app) *cobra.Command {
 	var since, until, output, format string
 	var filters []string
 	c := &cobra.Command{
@@ -170,7 +170,7 @@ func (a *app) events(ctx context.Context, w ask.EventWindow, line func(status.Ev
 	return err
 }
 
-func (a *app) logsCommand() *cobra.Command {
+func logsCommand(a *app) *cobra.Command {
 	var follow, stamps bool
 	var tail, since, until string
 	c := &cobra.Command{
@@ -225,7 +225,7 @@ func (a *app) logs(ctx context.Context, p api.LogsParams) error {
 	return err
 }
 
-func (a *app) versionCommand() *cobra.Command {
+func versionCommand(a *app) *cobra.Command {
 	var format string
 	c := &cobra.Command{
 		Use: "version", Short: "Show the versions of this command and the daemon",
@@ -255,7 +255,7 @@ func (a *app) versionCommand() *cobra.Command {
 	return c
 }
 
-func (a *app) infoCommand() *cobra.Command {
+func infoCommand(a *app) *cobra.Command {
 	var output, format string
 	c := &cobra.Command{
 		Use: "info", Short: "Show what the daemon and the machine are",

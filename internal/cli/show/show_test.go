@@ -13,7 +13,6 @@ import (
 	"carob/internal/api"
 	"carob/internal/fault"
 	"carob/internal/lifecycle"
-	"carob/internal/pod"
 	"carob/internal/spec"
 	"carob/internal/status"
 )
@@ -118,7 +117,7 @@ func TestDocker(t *testing.T) {
 		},
 		Mounts: []spec.Mount{{Type: spec.Bind, Source: "/s", Target: "/t", ReadOnly: true}, {Type: spec.Volume, Source: "v", Target: "/v"}},
 	}
-	in := pod.ContainerInspection{
+	in := api.ContainerInspection{
 		Container: c, OCI: &specs.Spec{Process: &specs.Process{Cwd: "/", Env: []string{"A=1"}}, Mounts: []specs.Mount{{Destination: "/v", Source: "/vol/v"}}},
 		Observed: status.Observed{Differences: []string{"oomScoreAdj: asked -5, kernel shows 0"}},
 	}

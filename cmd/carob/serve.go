@@ -1,0 +1,209 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"os/signal"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"carob/internal/api"
+	"carob/internal/api/launch"
+	"carob/internal/host"
+	"carob/internal/image"
+	"carob/internal/kube"
+	"carob/internal/network"
+	"carob/internal/plan/ident"
+	"carob/internal/pod"
+	"carob/internal/runtime"
+	"carob/internal/store"
+	"carob/internal/sys/cgroup"
+	"carob/internal/sys/session"
+)
+
+// config is what `carob serve` is told.
+type config struct {
+	root, run, socket string
+	readyFD           int
+	idBase, idSize    uint32
+}
+
+func serveCommand(c config) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "serve [FLAGS]", Short: "Run the daemon in the foreground",
+		Long: `Runs the daemon. Containers do not depend on it: they go on when it stops, and their
+exit codes are there when it is back. SIGTERM and SIGINT end it.`,
+		Example: "  carob serve --root /var/lib/carob --run /run/carob",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			ctx, stop := signal.NotifyContext(cmd.Context(), session.Quit()...)
+			defer stop()
+			return serve(ctx, c)
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&c.root, "root", c.root, "`DIR` for images, volumes and logs")
+	f.StringVar(&c.run, "run", c.run, "`DIR` for what lives as long as the machine runs")
+	f.StringVar(&c.socket, "socket", c.socket, "`PATH` of the API's socket")
+	f.Uint32Var(&c.idBase, "userns-base", ident.DefaultBase, "first host `ID` for user namespaces of pods")
+	f.Uint32Var(&c.idSize, "userns-size", 1<<31-ident.DefaultBase, "`NUMBER` of host IDs for user namespaces of pods")
+	f.IntVar(&c.readyFD, "ready-fd", 0, "write a line to this descriptor when ready")
+	_ = f.MarkHidden("ready-fd") // it was made in the line above
+	return cmd
+}
+
+// serve wires the house together and runs it until ctx ends.
+func serve(ctx context.Context, c config) (err error) {
+	session.Umask(0o022)
+	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
+	door, err := launch.Open(c.run, c.socket, launch.Activation{PID: os.Getenv("LISTEN_PID"), FDs: os.Getenv("LISTEN_FDS")})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, door.Close()) }()
+	facts, err := host.Read()
+	if err != nil {
+		return err
+	}
+	images, err := openImages(ctx, c, log)
+	if err != nil {
+		return err
+	}
+	native, err := openNative(c)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, native.Close()) }()
+	records, err := store.Open(filepath.Join(c.run, "state"))
+	if err != nil {
+		return err
+	}
+	ranges, err := idRanges(c)
+	if err != nil {
+		return err
+	}
+	engine := pod.New(pod.Deps{
+		Sandboxes: native, Processes: native, Groups: native, Roots: native, Observer: native,
+		Images: images, Network: network.Loopback{}, Store: records,
+		Facts: facts, Log: log, RunDir: c.run, LibDir: c.root, Ranges: ranges,
+	})
+	defer func() { err = errors.Join(err, engine.Close()) }()
+	if err := engine.Recover(ctx); err != nil {
+		log.Error("recover", "error", err)
+	}
+	applier := &kube.Applier{
+		Engine: kubeEngine{engine}, Mounts: hostMounts{}, Logs: logTail{}, Facts: kube.Local, Dir: filepath.Join(c.root, "pods"),
+	}
+	if err := applier.Sweep(liveUIDs(engine)); err != nil {
+		log.Error("sweep volumes", "error", err)
+	}
+	if err := launch.Ready(c.readyFD); err != nil {
+		log.Warn("ready", "error", err) // whoever started the daemon has gone
+	}
+	log.Info("ready", "version", version, "socket", c.socket, "root", c.root)
+	return api.Serve(ctx, door, api.Services{
+		Engine: engine, Images: images, Manifests: manifests{applier}, Host: describe(c, facts), Log: log,
+	})
+}
+
+// beside finds a binary of carob next to this one, or in ../libexec/carob.
+func beside(name string) (string, error) {
+	exe, err := os.Executable()
+	if err != nil {
+		return "", err
+	}
+	if exe, err = filepath.EvalSymlinks(exe); err != nil {
+		return "", err
+	}
+	dir := filepath.Dir(exe)
+	for _, p := range []string{filepath.Join(dir, name), filepath.Join(dir, "../libexec/carob", name)} {
+		if _, err := os.Stat(p); err == nil {
+			return p, nil
+		}
+	}
+	return "", fmt.Errorf("%s: neither beside %s nor in ../libexec/carob: %w", name, exe, fs.ErrNotExist)
+}
+
+func openNative(c config) (*runtime.Native, error) {
+	path, err := beside("carob-pod")
+	if err != nil {
+		return nil, err
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = f.Close() }() // only read from
+	layout, err := cgroup.Detect()
+	if err != nil {
+		return nil, err
+	}
+	return runtime.New(runtime.Config{Supervisor: f, Layout: layout, RunDir: c.run})
+}
+
+// openImages opens the image store and makes the toolbox image, without which carob
+// still works.
+func openImages(ctx context.Context, c config, log *slog.Logger) (*image.Store, error) {
+	if err := os.MkdirAll(c.root, 0o711); err != nil {
+		return nil, err
+	}
+	images, err := image.Open(filepath.Join(c.root, "images"))
+	if err != nil {
+		return nil, err
+	}
+	path, err := beside("carob-toolbox")
+	if err == nil {
+		_, err = images.EnsureToolbox(ctx, path)
+	}
+	if err != nil {
+		log.Warn("no toolbox image", "error", err)
+	}
+	return images, nil
+}
+
+// idRanges keeps pods' user namespaces away from what /etc/subuid and /etc/subgid
+// give to others.
+func idRanges(c config) (pod.Ranges, error) {
+	r := pod.Ranges{First: c.idBase, Size: c.idSize, Count: ident.DefaultCount}
+	for _, path := range []string{"/etc/subuid", "/etc/subgid"} {
+		f, err := os.Open(path)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return r, err
+		}
+		taken, err := ident.ParseSubIDs(f)
+		_ = f.Close() // only read from
+		if err != nil {
+			return r, fmt.Errorf("%s: %w", path, err)
+		}
+		r.Taken = append(r.Taken, taken...)
+	}
+	return r, nil
+}
+
+func liveUIDs(e *pod.Engine) func(string) bool {
+	live := map[string]bool{}
+	for _, p := range e.Pods(pod.Filter{}) {
+		live[p.Spec.UID] = true
+	}
+	return func(uid string) bool { return live[uid] }
+}
+
+func describe(c config, f host.Facts) api.Host {
+	yes := map[bool]string{true: "yes", false: "no"}
+	return api.Host{
+		About: about(), Root: c.root, Run: c.run, Pid: os.Getpid(), Kernel: f.KernelRelease, Cgroup: f.CgroupMode,
+		CPUs: f.CPUs, Memory: uint64(f.Memory), Handler: "native",
+		Features: map[string]string{
+			"apparmor": yes[f.AppArmor], "selinux": yes[f.SELinux], "seccomp": yes[f.Seccomp()],
+			"user namespaces": yes[f.UserNamespaces], "swap limits": yes[f.SwapAccounting],
+		},
+	}
+}

@@ -1,0 +1,233 @@
+// Package launch is the door between the command line and the daemon: the one end
+// finds the daemon's socket and starts a daemon when nobody listens, the other
+// makes the socket and sees to it that one daemon alone serves a run directory.
+//
+// Files in the run directory: api.sock, 0600; daemon.lock, held by the daemon and
+// with its pid as content; start.lock, held by the client that starts a daemon;
+// daemon.log, what such a daemon says.
+package launch
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"carob/internal/api"
+	"carob/internal/fault"
+	"carob/internal/sys/fd"
+	"carob/internal/sys/session"
+)
+
+// SocketName is the socket's name in the run directory.
+const SocketName = "api.sock"
+
+// ready is what a daemon writes to its --ready-fd once it answers.
+const ready = "ready\n"
+
+// ReadyFD is the descriptor a daemon is started with to say that it is ready.
+const ReadyFD = 3
+
+// Starter finds a daemon or starts one.
+type Starter struct {
+	// Socket and RunDir are the daemon's.
+	Socket, RunDir string
+	// Command starts a daemon in the foreground; "--ready-fd=3" is added.
+	Command []string
+	// Env is the daemon's whole environment.
+	Env []string
+	// Note gets the one line that tells the user.
+	Note io.Writer
+}
+
+// Dial connects to the daemon, starting it when nobody listens. Of many that find
+// none at once, one starts it and the others wait for that.
+func (s Starter) Dial(ctx context.Context) (*api.Client, error) {
+	c, err := api.Dial(s.Socket)
+	if err == nil || !fd.NobodyListens(err) {
+		return c, err
+	}
+	if len(s.Command) == 0 {
+		return nil, err
+	}
+	if err := os.MkdirAll(s.RunDir, 0o711); err != nil {
+		return nil, s.refused(err)
+	}
+	lock, err := fd.Lock(filepath.Join(s.RunDir, "start.lock"), true)
+	if err != nil {
+		return nil, s.refused(err)
+	}
+	defer func() { _ = lock.Close() }() // lets the next one in
+	if c, err := api.Dial(s.Socket); err == nil || !fd.NobodyListens(err) {
+		return c, err
+	}
+	if err := s.start(ctx); err != nil {
+		return nil, err
+	}
+	return api.Dial(s.Socket)
+}
+
+func (s Starter) refused(err error) error {
+	if errors.Is(err, fs.ErrPermission) {
+		return fault.Wrap(fault.Denied, "daemon: does not run, and only root can start it", err)
+	}
+	return fault.Wrap(fault.Unavailable, "daemon: start", err)
+}
+
+func (s Starter) logPath() string { return filepath.Join(s.RunDir, "daemon.log") }
+
+// start starts the daemon in a session of its own and returns when it answers.
+func (s Starter) start(ctx context.Context) error {
+	log, err := os.OpenFile(s.logPath(), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+	if err != nil {
+		return s.refused(err)
+	}
+	defer func() { _ = log.Close() }() // the daemon has its own
+	from, err := log.Seek(0, io.SeekEnd)
+	if err != nil {
+		return s.refused(err)
+	}
+	r, w, err := os.Pipe()
+	if err != nil {
+		return s.refused(err)
+	}
+	defer func() { _ = r.Close() }() // one line is read
+	cmd := exec.Command(s.Command[0], append(s.Command[1:len(s.Command):len(s.Command)], "--ready-fd="+strconv.Itoa(ReadyFD))...)
+	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr, cmd.ExtraFiles = "/", s.Env, log, log, []*os.File{w}
+	session.Detach(cmd)
+	err = cmd.Start()
+	_ = w.Close() // the daemon has its own; without one the read below ends
+	if err != nil {
+		return s.refused(err)
+	}
+	stop := context.AfterFunc(ctx, func() { _ = r.SetReadDeadline(time.Unix(1, 0)) })
+	defer stop()
+	said, err := io.ReadAll(io.LimitReader(r, int64(len(ready))))
+	switch {
+	case string(said) == ready:
+		fmt.Fprintf(s.Note, "carob: started the daemon (carob serve), log in %s\n", s.logPath())
+		return cmd.Process.Release()
+	case ctx.Err() != nil:
+		return errors.Join(ctx.Err(), cmd.Process.Release())
+	case err != nil:
+		return errors.Join(s.refused(err), cmd.Process.Release())
+	}
+	_ = cmd.Wait() // its exit code says less than its last words
+	return fault.New(fault.Unavailable, "daemon: does not start: "+lastLine(s.logPath(), from))
+}
+
+// lastLine is what a daemon said last, after from.
+func lastLine(path string, from int64) string {
+	f, err := os.Open(path)
+	if err != nil {
+		return err.Error()
+	}
+	defer func() { _ = f.Close() }() // only read from
+	b, err := io.ReadAll(io.NewSectionReader(f, from, 64<<10))
+	if err != nil {
+		return err.Error()
+	}
+	lines := bytes.Split(bytes.TrimSpace(b), []byte("\n"))
+	if last := lines[len(lines)-1]; len(last) > 0 {
+		return string(last)
+	}
+	return "it said nothing; see " + path
+}
+
+// Door is a daemon's listening socket, and the lock on its run directory.
+type Door struct {
+	net.Listener
+	lock *os.File
+}
+
+// Activation is what systemd passes to a socket-activated service (sd_listen_fds(3)).
+type Activation struct{ PID, FDs string }
+
+// Open takes the lock on the run directory and listens on the socket, or on what
+// systemd passed. A daemon that is ending is waited for; one that still answers is
+// a Conflict.
+func Open(runDir, socket string, act Activation) (*Door, error) {
+	if err := os.MkdirAll(runDir, 0o711); err != nil {
+		return nil, fault.Wrap(fault.Denied, "run directory", err)
+	}
+	path := filepath.Join(runDir, "daemon.lock")
+	lock, err := fd.Lock(path, false)
+	if fault.Is(err, fault.Conflict) {
+		if c, derr := api.Dial(socket); derr == nil {
+			_ = c.Close() // it was only a question
+			return nil, fault.New(fault.Conflict, "another daemon serves "+runDir)
+		}
+		lock, err = fd.Lock(path, true)
+	}
+	if err != nil {
+		return nil, fault.Wrap(fault.KindOf(err), "run directory", err)
+	}
+	l, err := listen(socket, act)
+	if err != nil {
+		_ = lock.Close() // nothing was written
+		return nil, err
+	}
+	// The pid is for people; nothing reads it.
+	if err := lock.Truncate(0); err == nil {
+		_, _ = lock.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
+	}
+	return &Door{Listener: l, lock: lock}, nil
+}
+
+func listen(socket string, act Activation) (net.Listener, error) {
+	if act.PID == strconv.Itoa(os.Getpid()) && act.FDs != "" && act.FDs != "0" {
+		f := os.NewFile(3, "systemd") // SD_LISTEN_FDS_START
+		defer func() { _ = f.Close() }() // the listener has a duplicate
+		l, err := net.FileListener(f)
+		if err != nil {
+			return nil, fault.Wrap(fault.Invalid, "socket passed by systemd", err)
+		}
+		return l, nil
+	}
+	if err := os.MkdirAll(filepath.Dir(socket), 0o711); err != nil {
+		return nil, fault.Wrap(fault.Denied, "socket", err)
+	}
+	if err := os.Remove(socket); err != nil && !errors.Is(err, fs.ErrNotExist) { // the lock says it is a dead daemon's
+		return nil, fault.Wrap(fault.Denied, "socket", err)
+	}
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: socket, Net: "unix"})
+	if err != nil {
+		return nil, fault.Wrap(fault.Internal, "socket", err)
+	}
+	if err := os.Chmod(socket, 0o600); err != nil { // until here SO_PEERCRED keeps others out
+		return nil, errors.Join(fault.Wrap(fault.Internal, "socket", err), l.Close())
+	}
+	return l, nil
+}
+
+// Ready tells whoever started the daemon that it answers; number is --ready-fd, 0
+// when nobody waits.
+func Ready(number int) error {
+	if number == 0 {
+		return nil
+	}
+	f := os.NewFile(uintptr(number), "ready")
+	if f == nil {
+		return fault.New(fault.Invalid, "--ready-fd: not a descriptor")
+	}
+	_, err := io.WriteString(f, ready)
+	return errors.Join(err, f.Close())
+}
+
+// Close stops listening, removes the socket unless it is systemd's, and releases the
+// lock.
+func (d *Door) Close() error {
+	err := d.Listener.Close()
+	if errors.Is(err, net.ErrClosed) {
+		err = nil
+	}
+	return errors.Join(err, d.lock.Close())
+}
