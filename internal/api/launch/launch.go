@@ -184,7 +184,7 @@ func Open(runDir, socket string, act Activation) (*Door, error) {
 
 func listen(socket string, act Activation) (net.Listener, error) {
 	if act.PID == strconv.Itoa(os.Getpid()) && act.FDs != "" && act.FDs != "0" {
-		f := os.NewFile(3, "systemd") // SD_LISTEN_FDS_START
+		f := os.NewFile(3, "systemd")    // SD_LISTEN_FDS_START
 		defer func() { _ = f.Close() }() // the listener has a duplicate
 		l, err := net.FileListener(f)
 		if err != nil {

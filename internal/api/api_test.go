@@ -1,0 +1,540 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"carob/internal/fault"
+	"carob/internal/lifecycle"
+	"carob/internal/pod"
+	"carob/internal/spec"
+	"carob/internal/status"
+	"carob/internal/sys/fd"
+)
+
+const id = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+
+// engine is a fake with one container. Methods that no test needs are nil and would
+// panic.
+type engine struct {
+	Engine
+	root  string
+	logs  string
+	start error
+
+	mu      sync.Mutex
+	calls   []string
+	exit    chan status.Exit
+	events  chan status.Event
+	removed bool
+	waiting chan struct{}
+}
+
+func newEngine() *engine {
+	return &engine{exit: make(chan status.Exit, 1), events: make(chan status.Event, 10), waiting: make(chan struct{}, 10)}
+}
+
+func (e *engine) note(s string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.calls = append(e.calls, s)
+}
+
+func (e *engine) noted() []string {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return append([]string(nil), e.calls...)
+}
+
+func (e *engine) it() status.Container {
+	return status.Container{ID: id, Name: "c", State: lifecycle.ContainerRunning, LogPath: e.logs, PodID: "p"}
+}
+
+func (e *engine) CreateSolo(_ context.Context, _ spec.Pod, c spec.Container) (status.Container, error) {
+	e.note("create " + c.Image)
+	if c.Image == "none" {
+		return status.Container{}, fault.New(fault.NotFound, "image none: not found")
+	}
+	return e.it(), nil
+}
+
+func (e *engine) StartContainer(_ context.Context, ref string, io pod.Streams) error {
+	e.note("start " + ref[:4])
+	if e.start != nil {
+		return e.start
+	}
+	if io.Stdout != nil {
+		if _, err := io.Stdout.WriteString("hello\n"); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (e *engine) Waiter(ref string, _ pod.WaitCondition) (func(context.Context) (status.Exit, error), error) {
+	e.note("wait " + ref[:4])
+	return func(ctx context.Context) (status.Exit, error) {
+		e.waiting <- struct{}{}
+		select {
+		case x := <-e.exit:
+			return x, nil
+		case <-ctx.Done():
+			e.note("cancelled")
+			return status.Exit{}, ctx.Err()
+		}
+	}, nil
+}
+
+func (e *engine) WaitContainer(ctx context.Context, ref string, c pod.WaitCondition) (status.Exit, error) {
+	w, _ := e.Waiter(ref, c)
+	return w(ctx)
+}
+
+func (e *engine) RemoveContainer(_ context.Context, ref string, o pod.RemoveOptions) error {
+	e.note("remove " + ref[:4])
+	return nil
+}
+
+func (e *engine) Container(ref string) (status.Container, error) {
+	if ref != "c" && ref != id {
+		return status.Container{}, fault.New(fault.NotFound, "container "+ref+": not found")
+	}
+	return e.it(), nil
+}
+
+func (e *engine) Pod(string) (status.Pod, error)                       { return status.Pod{}, nil }
+func (e *engine) Containers(pod.Filter) []status.Container             { return []status.Container{e.it()} }
+func (e *engine) Resize(context.Context, string, uint16, uint16) error { e.note("resize"); return nil }
+func (e *engine) Events(context.Context, uint64) <-chan status.Event   { return e.events }
+func (e *engine) RootDir(context.Context, string) (*os.File, error)    { return os.Open(e.root) }
+
+// serve runs a server around e and returns its socket. The cleanup checks that
+// nothing is left: no goroutine of a call, no descriptor.
+func serve(t *testing.T, e *engine) string {
+	t.Helper()
+	before := descriptors(t)
+	path := filepath.Join(t.TempDir(), "sock")
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() {
+		done <- Serve(ctx, l, Services{Engine: e, Host: Host{About: About{Version: "v"}}, Log: slog.New(slog.DiscardHandler)})
+	}()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		if after := descriptors(t); after > before {
+			t.Errorf("%d descriptors before, %d after", before, after)
+		}
+	})
+	return path
+}
+
+func descriptors(t *testing.T) int {
+	t.Helper()
+	all, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for _, f := range all {
+		if to, _ := os.Readlink("/proc/self/fd/" + f.Name()); !strings.HasPrefix(to, "anon_inode:") { // the poller's own stay
+			n++
+		}
+	}
+	return n
+}
+
+func dial(t *testing.T, path string) *Client {
+	t.Helper()
+	c, err := Dial(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Close() })
+	return c
+}
+
+func TestDialNobody(t *testing.T) {
+	_, err := Dial(filepath.Join(t.TempDir(), "sock"))
+	if !fault.Is(err, fault.Unavailable) || !fd.NobodyListens(err) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestRun(t *testing.T) {
+	e := newEngine()
+	c := dial(t, serve(t, e))
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	e.exit <- status.Exit{Code: 3}
+	var events []string
+	ended, err := Do(t.Context(), c, Run, Exchange[RunParams, status.Container]{
+		Params: RunParams{Container: spec.Container{Image: "i"}, Size: Size{24, 80}}, Files: Files{Streams: pod.Streams{Stdout: w}},
+		OnEvent: func(s status.Container) { events = append(events, s.Name) },
+	})
+	_ = w.Close()
+	if err != nil || ended.Exit == nil || ended.Exit.Code != 3 || len(events) != 2 {
+		t.Fatalf("got %+v, %v, %v", ended, err, events)
+	}
+	if out, err := io.ReadAll(r); err != nil || string(out) != "hello\n" {
+		t.Errorf("got %q, %v", out, err)
+	}
+	want := []string{"create i", "wait 0123", "start 0123", "resize"}
+	if d := cmp.Diff(want, e.noted()); d != "" {
+		t.Error(d)
+	}
+}
+
+// A container that cannot be started is removed, and the exit code travels.
+func TestRunRefused(t *testing.T) {
+	e := newEngine()
+	e.start = &pod.StartError{Code: 127, Err: fault.New(fault.NotFound, "container c: command not found: x")}
+	c := dial(t, serve(t, e))
+	_, err := Do(t.Context(), c, Run, Exchange[RunParams, status.Container]{Params: RunParams{Container: spec.Container{Image: "i"}}})
+	var start *pod.StartError
+	if !errors.As(err, &start) || start.Code != 127 || !fault.Is(err, fault.NotFound) || err.Error() != e.start.Error() {
+		t.Errorf("got %#v", err)
+	}
+	if calls := e.noted(); calls[len(calls)-1] != "remove 0123" {
+		t.Errorf("calls %v", calls)
+	}
+}
+
+func TestErrorKinds(t *testing.T) {
+	e := newEngine()
+	c := dial(t, serve(t, e))
+	for name, call := range map[string]func() error{
+		"engine": func() error {
+			_, err := Call(t.Context(), c, Create, RunParams{Container: spec.Container{Image: "none"}})
+			return err
+		},
+		"ref": func() error { _, err := Call(t.Context(), c, Container, Ref{"x"}); return err },
+	} {
+		if err := call(); !fault.Is(err, fault.NotFound) || !strings.HasSuffix(err.Error(), ": not found") {
+			t.Errorf("%s: got %v", name, err)
+		}
+	}
+	if _, err := Call(t.Context(), c, Method[None, None, None]("frob"), None{}); !fault.Is(err, fault.Unsupported) {
+		t.Errorf("got %v", err)
+	}
+	type odd struct{ Odd int }
+	if _, err := Call(t.Context(), c, Method[odd, None, None]("stop"), odd{1}); !fault.Is(err, fault.Invalid) {
+		t.Errorf("got %v", err)
+	}
+}
+
+// Cancelling a call closes its connection, and that cancels it in the daemon.
+func TestCancel(t *testing.T) {
+	e := newEngine()
+	c := dial(t, serve(t, e))
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() {
+		<-e.waiting
+		cancel()
+	}()
+	if _, err := Call(ctx, c, Wait, WaitParams{Ref: "c"}); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+	for late := time.Now().Add(5 * time.Second); ; {
+		if calls := e.noted(); calls[len(calls)-1] == "cancelled" {
+			return
+		}
+		if time.Now().After(late) {
+			t.Fatal("the daemon goes on waiting")
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
+
+// A daemon that goes away in the middle is ErrLost.
+func TestLost(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "sock")
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	go func() {
+		conn, err := l.Accept()
+		if err == nil {
+			_, _ = conn.Read(make([]byte, 10))
+			_ = conn.Close()
+		}
+	}()
+	if _, err := Call(t.Context(), dial(t, path), Wait, WaitParams{Ref: "c"}); !errors.Is(err, ErrLost) || !fault.Is(err, fault.Unavailable) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestEvents(t *testing.T) {
+	e := newEngine()
+	c := dial(t, serve(t, e))
+	for n := range 3 {
+		e.events <- status.Event{Seq: uint64(n + 1)}
+	}
+	close(e.events)
+	var got []uint64
+	_, err := Do(t.Context(), c, Events, Exchange[EventsParams, status.Event]{OnEvent: func(ev status.Event) { got = append(got, ev.Seq) }})
+	if d := cmp.Diff([]uint64{1, 2, 3}, got); d != "" || err != nil {
+		t.Error(d, err)
+	}
+}
+
+func TestLogs(t *testing.T) {
+	e := newEngine()
+	e.logs = filepath.Join(t.TempDir(), "log")
+	if err := os.WriteFile(e.logs, []byte("2026-01-02T03:04:05Z stdout F one\n2026-01-02T03:04:05Z stderr F two\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c := dial(t, serve(t, e))
+	for _, follow := range []bool{false, true} {
+		if follow {
+			e.exit <- status.Exit{} // removed: the log ends
+		}
+		r, w, err := os.Pipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = Do(t.Context(), c, Logs, Exchange[LogsParams, None]{
+			Params: LogsParams{Ref: "c", Tail: -1, Follow: follow}, Files: Files{Streams: pod.Streams{Stdout: w, Stderr: w}},
+		})
+		_ = w.Close()
+		out, rerr := io.ReadAll(r)
+		_ = r.Close()
+		if err != nil || rerr != nil || string(out) != "one\ntwo\n" {
+			t.Errorf("follow %v: got %q, %v, %v", follow, out, err, rerr)
+		}
+	}
+}
+
+// A reader that never reads does not hold the daemon: leaving ends the call.
+func TestLogsBlocked(t *testing.T) {
+	e := newEngine()
+	e.logs = filepath.Join(t.TempDir(), "log")
+	line := "2026-01-02T03:04:05Z stdout F " + strings.Repeat("x", 8000) + "\n"
+	if err := os.WriteFile(e.logs, []byte(strings.Repeat(line, 100)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c := dial(t, serve(t, e))
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	defer w.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	_, err = Do(ctx, c, Logs, Exchange[LogsParams, None]{
+		Params: LogsParams{Ref: "c", Tail: -1, Follow: true}, Files: Files{Streams: pod.Streams{Stdout: w}},
+	})
+	if !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestStatAndCopy(t *testing.T) {
+	e := newEngine()
+	e.root = t.TempDir()
+	if err := os.MkdirAll(e.root+"/etc", 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for name, to := range map[string]string{"up": "../../../../../../../etc/passwd", "abs": "/etc"} {
+		if err := os.Symlink(to, filepath.Join(e.root, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c := dial(t, serve(t, e))
+	for _, s := range []struct {
+		path        string
+		follow      bool
+		exists, dir bool
+	}{{"/etc", false, true, true}, {"etc/", false, true, true}, {"/nope", false, false, false}, {"/up", true, false, false},
+		{"/up", false, true, false}, {"/abs", true, true, true}, {"/abs", false, true, false}, {"/", false, true, true}, {"/../..", false, true, true}} {
+		info, err := Call(t.Context(), c, Stat, PathParams{Ref: "c", Path: s.path, Follow: s.follow})
+		if err != nil || info.Exists != s.exists || info.Dir != s.dir {
+			t.Errorf("%+v: got %+v, %v", s, info, err)
+		}
+	}
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = Do(t.Context(), c, CopyOut, Exchange[PathParams, None]{Params: PathParams{Ref: "c", Path: "/up", As: "x"}, Files: Files{Data: w}})
+	_ = w.Close()
+	out, _ := io.ReadAll(r)
+	_ = r.Close()
+	if err != nil || !bytes.Contains(out, []byte("../../etc/passwd")) || bytes.Contains(out, []byte("root:")) {
+		t.Errorf("%v, %d bytes", err, len(out))
+	}
+}
+
+func raw(t *testing.T, path string, b []byte, files ...*os.File) []byte {
+	t.Helper()
+	conn, err := net.DialUnix("unix", nil, &net.UnixAddr{Name: path, Net: "unix"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if err := fd.Send(conn, b, files); err != nil {
+		t.Fatal(err)
+	}
+	_ = conn.CloseWrite()
+	_ = conn.SetReadDeadline(time.Now().Add(5 * time.Second))
+	out, _ := io.ReadAll(conn) // a reset is an answer too
+	return out
+}
+
+func frame(s string) []byte {
+	return append(binary.BigEndian.AppendUint32(nil, uint32(len(s))), s...)
+}
+
+// Whatever is sent, the server answers or closes, and leaks nothing (see serve).
+func TestHostileInput(t *testing.T) {
+	path := serve(t, newEngine())
+	null, err := os.Open("/dev/null")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer null.Close()
+	for _, c := range []struct {
+		name  string
+		in    []byte
+		files []*os.File
+		want  string
+	}{
+		{"half a length", []byte{0, 0}, nil, ""},
+		{"huge length", []byte{0xff, 0xff, 0xff, 0xff}, nil, "too large"},
+		{"length without body", []byte{0, 0x10, 0, 0}, nil, "EOF"},
+		{"no JSON", frame("hello"), nil, "invalid"},
+		{"unknown field", frame(`{"method":"version","x":1}`), nil, "unknown field"},
+		{"unknown method", frame(`{"method":"nope"}`), nil, "unknown to this daemon"},
+		{"deep JSON", frame(strings.Repeat("[", 100000)), nil, "invalid"},
+		{"file without name", frame(`{"method":"version"}`), []*os.File{null}, "do not match"},
+		{"name without file", frame(`{"method":"version","files":["stdin"]}`), nil, "do not match"},
+		{"unknown file", frame(`{"method":"version","files":["x"]}`), []*os.File{null}, "unknown or repeated"},
+		{"one file twice", frame(`{"method":"version","files":["data","data"]}`), []*os.File{null, null}, "unknown or repeated"},
+		{"too many files", frame(`{"method":"version"}`), []*os.File{null, null, null, null, null}, "too many files"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if out := raw(t, path, c.in, c.files...); !strings.Contains(string(out), c.want) {
+				t.Errorf("got %q", out)
+			}
+		})
+	}
+}
+
+// Many calls at once, some of which leave early.
+func TestConcurrent(t *testing.T) {
+	e := newEngine()
+	path := serve(t, e)
+	var all sync.WaitGroup
+	for n := range 50 {
+		all.Go(func() {
+			c, err := Dial(path)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer c.Close()
+			if n%5 == 0 {
+				return
+			}
+			if v, err := Call(context.Background(), c, Version, None{}); err != nil || v.Version != "v" {
+				t.Errorf("got %v, %v", v, err)
+			}
+			if list, err := Call(context.Background(), c, Containers, pod.Filter{}); err != nil || len(list) != 1 {
+				t.Errorf("got %v, %v", list, err)
+			}
+		})
+	}
+	all.Wait()
+}
+
+// Every method constant is served.
+func TestEveryMethodIsServed(t *testing.T) {
+	have := routes(Services{Engine: newEngine()})
+	file, err := parser.ParseFile(token.NewFileSet(), "methods.go", nil, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	ast.Inspect(file, func(node ast.Node) bool {
+		if v, ok := node.(*ast.ValueSpec); ok {
+			name, err := strconv.Unquote(v.Values[0].(*ast.BasicLit).Value)
+			if _, served := have[name]; err == nil && isMethod(v.Type) {
+				n++
+				if !served {
+					t.Errorf("%s is not served", name)
+				}
+			}
+		}
+		return true
+	})
+	if n != len(have) {
+		t.Errorf("%d methods, %d routes", n, len(have))
+	}
+}
+
+func isMethod(e ast.Expr) bool {
+	list, ok := e.(*ast.IndexListExpr)
+	if !ok {
+		return false
+	}
+	name, ok := list.X.(*ast.Ident)
+	return ok && name.Name == "Method"
+}
+
+func FuzzReadReply(f *testing.F) {
+	f.Add(frame(`{"result":{}}`))
+	f.Add([]byte{0xff, 0xff, 0xff, 0xff, 1})
+	f.Add(frame(`{"error":{"kind":"invalid","text":"x","code":127}}`))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		p, err := readReply(bytes.NewReader(b))
+		if err == nil && p.Error != nil {
+			_ = p.Error.fromWire().Error()
+		}
+	})
+}
+
+// FuzzRequest holds what decodes a request against any JSON.
+func FuzzRequest(f *testing.F) {
+	f.Add([]byte(`{"method":"stop","params":{"ref":"x"}}`))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		body, err := readBody(bytes.NewReader(b), uint32(len(b)), maxRequest)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var r request
+		if strict(body, &r) == nil {
+			_, _ = assign(r.Files, nil)
+			var p RunParams
+			_ = strict(r.Params, &p)
+		}
+	})
+}
