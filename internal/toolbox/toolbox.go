@@ -83,7 +83,7 @@ func Main(args []string) int {
 		return codeNotFound
 	}
 	if os.Getpid() == 1 && name != "httpd" && name != "sh" {
-		go dieAsAsked()
+		dieAsAsked()
 	}
 	code, err := run(c)
 	if err != nil {
@@ -143,13 +143,16 @@ func list(c *call) (int, error) {
 	return 0, err
 }
 
-// dieAsAsked ends PID 1 with the code that a signal's death has elsewhere.
+// dieAsAsked ends PID 1 with the code that a signal's death has elsewhere. When it
+// returns the handler is in place; what waits for it lasts as long as the process.
 func dieAsAsked() {
 	asked := make(chan os.Signal, 1)
 	signal.Notify(asked, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
-	if s, ok := (<-asked).(syscall.Signal); ok {
-		os.Exit(128 + int(s))
-	}
+	go func() {
+		if s, ok := (<-asked).(syscall.Signal); ok {
+			os.Exit(128 + int(s))
+		}
+	}()
 }
 
 // options are a tool's short options.
