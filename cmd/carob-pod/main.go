@@ -19,7 +19,7 @@ func main() {
 	// SIGPIPE is this thread's.
 	runtime.LockOSThread()
 	loop.Shrug()
-	if loop.Harden() != 0 || loop.CloseFrom(socket+1) != 0 {
+	if loop.Harden() != 0 || loop.CloseFrom(socket+1) != 0 || loop.Shield(socket) != 0 {
 		loop.Exit(1)
 	}
 	v, e := podproc.New(socket)

@@ -105,8 +105,8 @@ func (v *Supervisor) spawn(q *wire.Packet, files []int) loop.Errno {
 		}
 		target = t.pidfd
 	}
-	prog, e := spawn.Load(files[0])
-	if e != 0 {
+	prog := &v.prog
+	if e := prog.Load(files[0]); e != 0 {
 		return e
 	}
 	defer prog.Close()

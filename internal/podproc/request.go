@@ -72,8 +72,8 @@ func (v *Supervisor) setup(q *wire.Packet, files []int) loop.Errno {
 	if len(files) == 0 {
 		return loop.EINVAL
 	}
-	prog, e := spawn.Load(files[0])
-	if e != 0 {
+	prog := &v.prog
+	if e := prog.Load(files[0]); e != 0 {
 		return e
 	}
 	defer prog.Close()

@@ -171,7 +171,7 @@ func TestSlowClient(t *testing.T) {
 	if strings.Contains(unlog(t, log, "stderr"), "done") {
 		t.Error("the process was not held up")
 	}
-	first := make([]byte, 100_000)
+	first := make([]byte, 300_000)
 	if _, err := io.ReadFull(slow, first); err != nil {
 		t.Fatal(err)
 	}
@@ -222,7 +222,7 @@ func TestKilledClient(t *testing.T) {
 func TestStrayWriter(t *testing.T) {
 	p := newPod(t)
 	log := tempFile(t)
-	h, _ := p.start(job{prog: sh("yes & echo $! >&2; sleep 0.02; exit 2"), flags: wire.HasLog, own: []*os.File{log}})
+	h, _ := p.start(job{prog: sh("yes $(seq -s . 5000) & echo $! >&2; sleep 0.02; exit 2"), flags: wire.HasLog, own: []*os.File{log}})
 	if st := p.finish(h); st.ExitStatus() != 2 {
 		t.Errorf("status %v", st)
 	}
@@ -379,7 +379,7 @@ func TestFullDisk(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.SetReadDeadline(time.Now().Add(50 * time.Millisecond))
-	if before, _ := io.ReadAll(r); len(before) < 50_000 {
+	if before, _ := io.ReadAll(r); len(before) < 20_000 {
 		t.Errorf("%d bytes before", len(before))
 	}
 	r.SetReadDeadline(time.Time{})

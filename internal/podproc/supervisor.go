@@ -33,6 +33,7 @@ type Supervisor struct {
 	events [16]loop.Event
 	inbox  loop.Inbox
 	table  [spawn.FirstFile + wire.MaxFiles]int
+	prog   spawn.Program
 	scribe scribe
 }
 

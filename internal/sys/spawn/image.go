@@ -3,11 +3,8 @@ package spawn
 import (
 	"encoding/binary"
 	"math"
-	"os"
 	"syscall"
 	"unsafe"
-
-	"golang.org/x/sys/unix"
 
 	"carob/internal/fault"
 )
@@ -60,25 +57,6 @@ func (b *Builder) Image() ([]byte, error) {
 	return append(img, b.data...), nil
 }
 
-// Memfd returns the program in an anonymous file, ready to be passed on. The
-// caller closes it.
-func (b *Builder) Memfd() (*os.File, error) {
-	img, err := b.Image()
-	if err != nil {
-		return nil, err
-	}
-	fd, err := unix.MemfdCreate("carob-program", unix.MFD_CLOEXEC)
-	if err != nil {
-		return nil, fault.Wrap(fault.Internal, "program: memfd_create", err)
-	}
-	f := os.NewFile(uintptr(fd), "program")
-	if _, err := f.Write(img); err != nil {
-		f.Close()
-		return nil, fault.Wrap(fault.Internal, "program: write", err)
-	}
-	return f, nil
-}
-
 // Program is an image mapped into memory, private to this process, ready to run
 // once. Close unmaps it.
 type Program struct {
@@ -92,23 +70,33 @@ type Program struct {
 // Load maps the program that the file holds and checks that nothing in it points
 // outside of it. The file can be closed afterwards.
 func Load(fd int) (*Program, syscall.Errno) {
+	p := new(Program)
+	if e := p.Load(fd); e != 0 {
+		return nil, e
+	}
+	return p, 0
+}
+
+// Load is the function Load into a Program that is used again, for runners that
+// may not allocate. An earlier program in it must have been closed.
+func (p *Program) Load(fd int) syscall.Errno {
 	var st syscall.Stat_t
 	if err := syscall.Fstat(fd, &st); err != nil {
-		return nil, errno(err)
+		return errno(err)
 	}
 	if st.Size < headerSize || st.Size > maxImage {
-		return nil, syscall.ENOEXEC
+		return syscall.ENOEXEC
 	}
 	mem, err := syscall.Mmap(fd, 0, int(st.Size), syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_PRIVATE)
 	if err != nil {
-		return nil, errno(err)
+		return errno(err)
 	}
-	p := &Program{mem: mem, head: (*header)(unsafe.Pointer(&mem[0]))}
+	*p = Program{mem: mem, head: (*header)(unsafe.Pointer(&mem[0]))}
 	if !p.link() {
 		p.Close()
-		return nil, syscall.ENOEXEC
+		return syscall.ENOEXEC
 	}
-	return p, 0
+	return 0
 }
 
 // Close unmaps the program. A child that was started keeps its own copy.
