@@ -7,6 +7,7 @@ import (
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
+	"carob/internal/fault"
 	"carob/internal/image"
 	"carob/internal/spec"
 	"carob/internal/status"
@@ -34,12 +35,19 @@ type Sandboxes interface {
 	StopSandbox(ctx context.Context, podID string) error
 }
 
+// ErrCommandNotFound and ErrNotExecutable are what Start and Exec wrap when it is
+// the command itself that cannot be executed: Docker's exit codes 127 and 126.
+var (
+	ErrCommandNotFound = fault.New(fault.NotFound, "command not found")
+	ErrNotExecutable   = fault.New(fault.Denied, "not executable")
+)
+
 // Processes runs containers and execs inside a sandbox.
 type Processes interface {
 	// Start builds the container's world as p.Spec says and executes its process.
-	// When it returns nil the execve has succeeded. NotFound is a missing command,
-	// Denied one that is not executable; Unsupported names what the kernel or host
-	// cannot do. p.Rootfs stays the caller's.
+	// When it returns nil the execve has succeeded. ErrCommandNotFound and
+	// ErrNotExecutable are about the command; Unsupported names what the kernel or
+	// host cannot do. p.Rootfs stays the caller's.
 	Start(ctx context.Context, p Process) (pid int, err error)
 	// Exec runs p.Spec.Process in the namespaces and cgroup of the running container
 	// p.Target.

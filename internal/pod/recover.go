@@ -137,6 +137,9 @@ func (e *Engine) recoverPod(ctx context.Context, p *pod) error {
 		delete(join, "cgroup")
 		box := e.box(p, rec)
 		box.Join = join
+		for _, c := range e.containersOf(p) {
+			box.Known = append(box.Known, c.id)
+		}
 		state, found = e.d.Sandboxes.AdoptSandbox(ctx, box)
 		if found != nil && !fault.Is(found, fault.NotFound) {
 			return fmt.Errorf("pod %s: adopt: %w", p.title(), found)

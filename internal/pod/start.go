@@ -209,6 +209,7 @@ func (e *Engine) execute(ctx context.Context, c *container, root *os.File, io St
 		PodID: c.pod.id, ID: c.id, Spec: world, Rootfs: root, Join: join, IDs: c.pod.view.load().status.UserMapping,
 		Cgroup: rec.Status.Cgroup, LogPath: rec.Status.LogPath,
 		Stdin: s.Stdin, StdinOnce: s.StdinOnce, Init: s.Init, Streams: io,
+		CreateCwd: s.WorkingDir == "",
 	})
 	return pid, commandFault(err)
 }
@@ -218,12 +219,9 @@ func commandFault(err error) error {
 	switch {
 	case err == nil:
 		return nil
-	case fault.Is(err, fault.NotFound):
-		if !strings.Contains(err.Error(), "command not found") {
-			err = fmt.Errorf("command not found: %w", err)
-		}
+	case errors.Is(err, ErrCommandNotFound):
 		return &StartError{codeNoCommand, err}
-	case fault.Is(err, fault.Denied):
+	case errors.Is(err, ErrNotExecutable):
 		return &StartError{codeNotExecutable, err}
 	}
 	return err

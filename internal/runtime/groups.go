@@ -2,16 +2,13 @@ package runtime
 
 import (
 	"context"
-	"os"
 	"syscall"
 	"time"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
-	"carob/internal/image"
 	"carob/internal/status"
 	"carob/internal/sys/cgroup"
-	"carob/internal/sys/mount"
 )
 
 // CreateGroup makes a cgroup with these limits.
@@ -87,16 +84,4 @@ func (n *Native) GroupStats(_ context.Context, path string) (status.Stats, error
 		return status.Stats{}, err
 	}
 	return statsOf(s, time.Now()), nil
-}
-
-// MountRoot mounts a container's layers, detached.
-func (n *Native) MountRoot(ctx context.Context, r image.Rootfs, ids status.IDMapping) (*os.File, error) {
-	users, err := n.mountUsers(ctx, ids)
-	if err != nil {
-		return nil, err
-	}
-	if users != nil {
-		defer users.Close()
-	}
-	return mount.Overlay(mount.Layers{Lower: r.Lower, Upper: r.Upper, Work: r.Work, Users: users, Owner: int(ids.HostID)})
 }

@@ -2,9 +2,9 @@ package runtime
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -174,9 +174,21 @@ func (w *world) spawn(ctx context.Context, program *spawn.Builder) (int, error) 
 	pid, err := w.sb.spawn(ctx, wire.Packet{Op: wire.Spawn, Handle: h, A: flags, B: w.target}, files, program.Steps())
 	if err != nil {
 		w.sb.drop(h)
-		return 0, err
+		return 0, w.named(err)
 	}
 	return pid, w.adjustOOM(pid)
+}
+
+// named puts what the request was about in front of the cause.
+func (w *world) named(err error) error {
+	p := w.p.Spec.Process
+	switch {
+	case errors.Is(err, pod.ErrCommandNotFound), errors.Is(err, pod.ErrNotExecutable):
+		return fmt.Errorf("exec %q: %w", p.Args[0], err)
+	case strings.HasPrefix(err.Error(), initstage.StepCwd+":"):
+		return fmt.Errorf("%q: %w", p.Cwd, err)
+	}
+	return err
 }
 
 // spawn sends a Spawn and waits for the answer as long as ctx allows; then the
@@ -353,12 +365,15 @@ func stepFault(steps []string, step uint64, errno uint16) error {
 	}
 	e := syscall.Errno(errno)
 	switch {
-	case name == initstage.StepExec && slices.Contains([]syscall.Errno{syscall.ENOENT, syscall.ENOTDIR}, e):
-		return fault.New(fault.NotFound, "command not found")
-	case name == initstage.StepExec && e == syscall.ENOEXEC:
-		return fault.New(fault.Denied, "not executable: unknown format (is it a program for this machine?)")
-	case name == initstage.StepExec && (e == syscall.EACCES || e == syscall.EISDIR || e == syscall.EPERM):
-		return fault.New(fault.Denied, "not executable: permission denied")
+	case name != initstage.StepExec:
+	case e == syscall.ENOENT || e == syscall.ENOTDIR:
+		return pod.ErrCommandNotFound
+	case e == syscall.ENOEXEC:
+		return fmt.Errorf("%w: unknown format (is it a program for this machine?)", pod.ErrNotExecutable)
+	case e == syscall.EACCES || e == syscall.EISDIR || e == syscall.EPERM:
+		return fmt.Errorf("%w: permission denied", pod.ErrNotExecutable)
+	}
+	switch {
 	case name == initstage.StepCwd:
 		return fault.Wrap(fault.Invalid, name, e)
 	case e == syscall.EPERM || e == syscall.EACCES:

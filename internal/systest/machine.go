@@ -61,9 +61,8 @@ type Machine struct {
 type hold struct {
 	deaf bool
 	gate chan struct{}
-	// reached is closed when a call waits at the gate.
+	// reached is closed when the call waits at the gate.
 	reached chan struct{}
-	once    sync.Once
 }
 
 type box struct {
@@ -168,8 +167,8 @@ func (m *Machine) Last() string {
 	return m.calls[n-1]
 }
 
-// Hold makes calls of this name wait until release is called or their context ends;
-// reached is closed when the first one waits.
+// Hold makes the next call of this name wait until release is called or its context
+// ends; reached is closed when it waits.
 func (m *Machine) Hold(call string) (reached <-chan struct{}, release func()) {
 	return m.hold(call, false)
 }
@@ -185,14 +184,7 @@ func (m *Machine) hold(call string, deaf bool) (<-chan struct{}, func()) {
 	defer m.mu.Unlock()
 	h := &hold{deaf: deaf, gate: make(chan struct{}), reached: make(chan struct{})}
 	m.holds[call] = h
-	return h.reached, func() {
-		m.mu.Lock()
-		defer m.mu.Unlock()
-		if m.holds[call] == h {
-			delete(m.holds, call)
-			close(h.gate)
-		}
-	}
+	return h.reached, sync.OnceFunc(func() { close(h.gate) })
 }
 
 // do is one call: counted, failed, killed or held, then done under the lock.
@@ -217,9 +209,10 @@ func (m *Machine) do(ctx context.Context, name string, effect func() error) erro
 		return ErrDead
 	}
 	h := m.holds[name]
+	delete(m.holds, name)
 	m.mu.Unlock()
 	if h != nil {
-		h.once.Do(func() { close(h.reached) })
+		close(h.reached)
 		if err := h.wait(ctx); err != nil {
 			return err
 		}

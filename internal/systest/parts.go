@@ -91,9 +91,9 @@ func (p processes) launch(ctx context.Context, call string, x pod.Process) (pid 
 		args := x.Spec.Process.Args
 		switch args[0] {
 		case "nosuch":
-			return fault.New(fault.NotFound, `exec "nosuch": command not found`)
+			return fmt.Errorf("exec %q: %w", args[0], pod.ErrCommandNotFound)
 		case "noexec":
-			return fault.New(fault.Denied, `exec "noexec": permission denied`)
+			return fmt.Errorf("exec %q: %w: permission denied", args[0], pod.ErrNotExecutable)
 		}
 		p.m.nextPid++
 		made := &proc{pid: p.m.nextPid, args: args, exec: call == "Exec", streams: x.Streams}
