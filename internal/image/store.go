@@ -106,6 +106,13 @@ func (st *state) find(name string) (id, full string, err error) {
 			return id, r.String(), nil
 		}
 	}
+	// A bare name may also be an image of carob's own: "toolbox". A registry's image
+	// of that name, once it is here, comes first.
+	if r, err := ref.Parse(ownDomain + name); err == nil && !strings.ContainsRune(name, '/') {
+		if id, ok := st.index.Names[r.String()]; ok {
+			return id, r.String(), nil
+		}
+	}
 	if hex != "" && len(hex) <= 64 && strings.Trim(hex, "0123456789abcdef") == "" {
 		for candidate := range st.byID {
 			if !strings.HasPrefix(candidate, "sha256:"+hex) {

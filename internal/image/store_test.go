@@ -399,3 +399,13 @@ func BenchmarkNewRootfs(b *testing.B) {
 		}
 	}
 }
+
+// A bare name finds carob's own image when no other has it.
+func TestOwnImagesHaveShortNames(t *testing.T) {
+	st := &state{index: index{Names: map[string]string{ToolboxName: "sha256:aa", "docker.io/library/other:latest": "sha256:bb"}}}
+	for name, want := range map[string]string{"toolbox": "sha256:aa", "toolbox:latest": "sha256:aa", "other": "sha256:bb", "toolbox:2": "", "x/toolbox": ""} {
+		if id, _, _ := st.find(name); id != want {
+			t.Errorf("%s: got %q, want %q", name, id, want)
+		}
+	}
+}

@@ -17,7 +17,10 @@ import (
 )
 
 // ToolboxName is the image that needs no registry.
-const ToolboxName = "carob.local/toolbox:latest"
+const ToolboxName = ownDomain + "toolbox:latest"
+
+// ownDomain is where images live that no registry has.
+const ownDomain = "carob.local/"
 
 // toolboxFlag makes the toolbox binary write the tar of its root filesystem: it
 // alone knows which programs it is.
