@@ -160,6 +160,17 @@ func TestSignalAndCancel(t *testing.T) {
 	}
 }
 
+// joining is sh in the target's PID namespace.
+func joining(script string) *spawn.Builder {
+	var b spawn.Builder
+	b.Step("join")
+	b.Call(unix.SYS_SETNS, spawn.File(spawn.FileTarget), spawn.Imm(unix.CLONE_NEWPID))
+	b.Fork(0)
+	b.Call(unix.SYS_DUP3, spawn.File(spawn.FileStdout), spawn.Imm(1), spawn.Imm(0))
+	execute(&b, script)
+	return &b
+}
+
 // TestExecIntoPidNamespace joins a container as an exec does: setns on the
 // target's pidfd, then a fork whose child is the supervisor's.
 func TestExecIntoPidNamespace(t *testing.T) {
@@ -169,17 +180,8 @@ func TestExecIntoPidNamespace(t *testing.T) {
 	b.CloneFlags = unix.CLONE_NEWPID
 	h, _ := p.start(job{prog: b})
 
-	join := func(script string) *spawn.Builder {
-		var b spawn.Builder
-		b.Step("join")
-		b.Call(unix.SYS_SETNS, spawn.File(spawn.FileTarget), spawn.Imm(unix.CLONE_NEWPID))
-		b.Fork(0)
-		b.Call(unix.SYS_DUP3, spawn.File(spawn.FileStdout), spawn.Imm(1), spawn.Imm(0))
-		execute(&b, script)
-		return &b
-	}
 	log := tempFile(t)
-	x, pid := p.start(job{prog: join("echo $$; kill -9 $$"), target: h, flags: wire.HasLog, own: []*os.File{log}})
+	x, pid := p.start(job{prog: joining("echo $$; kill -9 $$"), target: h, flags: wire.HasLog, own: []*os.File{log}})
 	if st := p.finish(x); st.Signal() != unix.SIGKILL {
 		t.Errorf("status %v", st)
 	}
@@ -187,12 +189,12 @@ func TestExecIntoPidNamespace(t *testing.T) {
 		t.Errorf("pid in the namespace %q, outside %d", text, pid)
 	}
 	for range 50 {
-		x, _ = p.start(job{prog: join("exit 5"), target: h})
+		x, _ = p.start(job{prog: joining("exit 5"), target: h})
 		if st := p.finish(x); st.ExitStatus() != 5 {
 			t.Fatalf("status %v", st)
 		}
 	}
-	bad := job{prog: join("true"), target: 1 << 60}
+	bad := job{prog: joining("true"), target: 1 << 60}
 	_, ch := p.postJob(bad)
 	if r := p.wait(ch); unix.Errno(r.Err) != unix.ESRCH {
 		t.Errorf("got %+v", r)
@@ -204,13 +206,10 @@ func TestExecIntoPidNamespace(t *testing.T) {
 
 func TestDaemonDiesAndReturns(t *testing.T) {
 	p := newPod(t)
-	var stuck spawn.Builder
-	stuck.Pause()
-	stuck.Step("never")
 	r, w := pipe(t)
 	short, _ := p.start(job{prog: sh("read x; exit 4"), flags: wire.HasStdin, own: []*os.File{r}})
 	long, pid := p.start(job{prog: sh("sleep 100")})
-	fails, _ := p.postJob(job{prog: failing()})
+	fails, _ := p.postJob(job{prog: failing(50 * time.Millisecond)})
 	p.conn.Close()
 	w.Close() // ends short
 	eventually(t, "short has ended", func() bool {
@@ -241,9 +240,9 @@ func TestDaemonDiesAndReturns(t *testing.T) {
 }
 
 // failing is a program that fails a little later.
-func failing() *spawn.Builder {
+func failing(after time.Duration) *spawn.Builder {
 	var b spawn.Builder
-	ts := b.Words(spawn.Imm(0), spawn.Imm(50_000_000))
+	ts := b.Words(spawn.Imm(0), spawn.Imm(after.Nanoseconds()))
 	b.Call(unix.SYS_NANOSLEEP, ts, spawn.Imm(0))
 	b.Call(unix.SYS_EXECVE, b.Str("/no/such"), b.Strings(nil), b.Strings(nil))
 	return &b
@@ -283,7 +282,7 @@ func TestManySpawnsLeaveNothing(t *testing.T) {
 			own: []*os.File{log, in, out, out},
 		}
 		if i%3 == 0 {
-			j.prog = failing()
+			j.prog = failing(0)
 		}
 		h, ch := p.postJob(j)
 		log.Close()
@@ -311,7 +310,13 @@ func TestQuitKills(t *testing.T) {
 	_, pid := p.start(job{prog: sh("sleep 100")})
 	p.must(wire.Packet{Op: wire.Quit, A: 1})
 	<-p.done
-	eventually(t, "the process is dead", func() bool { return unix.Kill(pid, 0) != nil })
+	eventually(t, "the process is dead", func() bool { return gone(pid) })
+}
+
+// gone reports whether a process is dead, reaped or not.
+func gone(pid int) bool {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	return err != nil || strings.Contains(string(stat), ") Z ")
 }
 
 // eventually waits for something that no event tells of.

@@ -9,8 +9,9 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"carob/internal/podproc/wire"
-	"carob/internal/sys/spawn"
 	"carob/internal/testenv"
 )
 
@@ -48,6 +49,24 @@ func TestPSS(t *testing.T) {
 	pods[0].logMaps()
 }
 
+// TestSteadyWorkTakesNoMemory holds that records are recycled: a probe that
+// executes every second must not make its pod grow.
+func TestSteadyWorkTakesNoMemory(t *testing.T) {
+	testenv.Require(t, testenv.Root)
+	p := newPod(t)
+	log := tempFile(t)
+	run := func(n int) int {
+		for range n {
+			h, _ := p.start(job{prog: sh("echo hello"), flags: wire.HasLog | wire.OpenStdin, own: []*os.File{log}})
+			p.finish(h)
+		}
+		return p.memory("Anonymous:")
+	}
+	if before, after := run(100), run(500); after > before+24 {
+		t.Errorf("%d KiB after 100, %d after 600", before, after)
+	}
+}
+
 // memory reads a line of smaps_rollup, in KiB.
 func (p *pod) memory(key string) (n int) {
 	p.t.Helper()
@@ -79,28 +98,31 @@ func (p *pod) logMaps() {
 	}
 }
 
-// nothing is a program whose process ends at once, executing as little as can be.
-func nothing() *spawn.Builder {
-	b := sh(":")
-	return b
-}
-
+// BenchmarkSpawn is from the request to the answer that the command executes.
 func BenchmarkSpawn(b *testing.B) {
 	p := newPod(b)
 	for b.Loop() {
-		h, ch := p.postJob(job{prog: nothing()})
+		h, ch := p.postJob(job{prog: sh(":")})
 		p.wait(ch)
 		b.StopTimer()
 		p.finish(h)
 		b.StartTimer()
 	}
+	b.ReportMetric(float64(p.memory("Anonymous:")), "KiB-anon")
 }
 
-func BenchmarkSpawnToExit(b *testing.B) {
+// BenchmarkExec joins a PID namespace, forks there, runs a command and waits for
+// its end.
+func BenchmarkExec(b *testing.B) {
+	testenv.Require(b, testenv.Root)
 	p := newPod(b)
+	first := sh("exec sleep 1000")
+	first.CloneFlags = unix.CLONE_NEWPID
+	target, _ := p.start(job{prog: first})
 	log := tempFile(b)
 	for b.Loop() {
-		h, _ := p.start(job{prog: sh("exec true"), flags: wire.HasLog, own: []*os.File{log}})
+		h, _ := p.start(job{prog: joining(":"), target: target, flags: wire.HasLog, own: []*os.File{log}})
 		p.finish(h)
 	}
+	b.ReportMetric(float64(p.memory("Anonymous:")), "KiB-anon")
 }

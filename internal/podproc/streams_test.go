@@ -228,7 +228,7 @@ func TestStrayWriter(t *testing.T) {
 	}
 	var pid int
 	fmt.Sscan(unlog(t, log, "stderr"), &pid)
-	eventually(t, "the writer is gone", func() bool { return pid > 0 && unix.Kill(pid, 0) != nil })
+	eventually(t, "the writer is gone", func() bool { return pid > 0 && gone(pid) })
 }
 
 func TestStdin(t *testing.T) {

@@ -72,6 +72,7 @@ func New(listen int) (*Supervisor, loop.Errno) {
 		return nil, e
 	}
 	v := &Supervisor{poll: poll, listen: listen, buf: loop.Map(chunk), watches: make([]watch, 64)}
+	loop.SmallPages(v)
 	v.conn.fd = -1
 	if v.buf == nil {
 		return nil, loop.ENOMEM

@@ -119,3 +119,13 @@ func Empty(b []byte) {
 		_, _, _ = syscall.RawSyscall(syscall.SYS_MADVISE, uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)), syscall.MADV_DONTNEED)
 	}
 }
+
+// SmallPages keeps the kernel from backing the 4 MiB of heap around p with huge
+// pages, which it does where transparent_hugepage is "always": one would be more
+// than three supervisors. It is a hint and cannot fail in a way that matters.
+// Children start anew with execve; prctl PR_SET_THP_DISABLE would reach them.
+func SmallPages[T any](p *T) {
+	const span = 4 << 20 // what the Go runtime maps of its heap at once
+	at := uintptr(unsafe.Pointer(p)) &^ (span - 1)
+	_, _, _ = syscall.RawSyscall(syscall.SYS_MADVISE, at, span, syscall.MADV_NOHUGEPAGE)
+}
