@@ -23,7 +23,7 @@ var binary = sync.OnceValues(func() (string, error) {
 		return "", err
 	}
 	out := filepath.Join(dir, "carob-pod")
-	c := exec.Command("go", "build", "-trimpath", "-tags", "carob_pod", "-ldflags", "-s -w", "-o", out, "carob/cmd/carob-pod")
+	c := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", out, "carob/cmd/carob-pod")
 	c.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if text, err := c.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("%w: %s", err, text)

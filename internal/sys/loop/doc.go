@@ -3,7 +3,7 @@
 // system call or two, repeats EINTR, allocates nothing and reports an errno, not
 // an error value: the pod supervisor is built on it, and an allocation per event
 // would be memory that no collector gives back in time. It holds no policy and
-// no state. It does not import os, whose start alone costs 40 KB in every pod.
+// no state.
 package loop
 
 import (

@@ -3,8 +3,11 @@ package spawn
 import (
 	"encoding/binary"
 	"math"
+	"os"
 	"syscall"
 	"unsafe"
+
+	"golang.org/x/sys/unix"
 
 	"carob/internal/fault"
 )
@@ -55,6 +58,25 @@ func (b *Builder) Image() ([]byte, error) {
 		img = append(img, unsafe.Slice((*byte)(unsafe.Pointer(&b.relocs[0])), len(b.relocs)*int(relocSize))...)
 	}
 	return append(img, b.data...), nil
+}
+
+// Memfd returns the program in an anonymous file, ready to be passed on. The
+// caller closes it.
+func (b *Builder) Memfd() (*os.File, error) {
+	img, err := b.Image()
+	if err != nil {
+		return nil, err
+	}
+	fd, err := unix.MemfdCreate("carob-program", unix.MFD_CLOEXEC)
+	if err != nil {
+		return nil, fault.Wrap(fault.Internal, "program: memfd_create", err)
+	}
+	f := os.NewFile(uintptr(fd), "program")
+	if _, err := f.Write(img); err != nil {
+		f.Close()
+		return nil, fault.Wrap(fault.Internal, "program: write", err)
+	}
+	return f, nil
 }
 
 // Program is an image mapped into memory, private to this process, ready to run
