@@ -2,11 +2,12 @@
 // through carob-pod, the pod supervisor, and implements the engine's interfaces
 // Sandboxes, Processes, Groups, Roots and Observer.
 //
-// What it owns: the connection to each pod's supervisor, the descriptors of pods'
-// user namespaces, and a sealed copy of the carob-pod binary. It decides nothing:
-// what to run comes as a finished OCI specification, package initstage turns it
-// into a program, the supervisor runs that. It keeps no records; after a restart
-// of the daemon AdoptSandbox finds everything again from the supervisor's socket.
+// What it owns: the connection to each pod's supervisor, user namespaces for
+// mounting, compiled seccomp filters, and a sealed copy of the carob-pod binary. It
+// decides nothing: what to run comes as a finished OCI specification, package
+// initstage turns it into a program, the supervisor runs that. It keeps no records;
+// after a restart of the daemon AdoptSandbox finds everything again from the
+// supervisor's socket.
 //
 // Files: <pod dir>/supervisor.sock, the supervisor's socket, and
 // <pod dir>/supervisor.log, where a crash of the supervisor leaves its trace.

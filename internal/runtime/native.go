@@ -1,7 +1,6 @@
 package runtime
 
 import (
-	"context"
 	"hash/fnv"
 	"io"
 	"os"
@@ -24,6 +23,7 @@ type Native struct {
 	runDir  string
 	lastCap int
 	filters filterCache
+	users   userCache
 	exits   chan pod.ProcessExit
 	readers sync.WaitGroup
 	closing chan struct{}
@@ -40,7 +40,6 @@ type sandbox struct {
 	pid    int
 	reaper int
 	ids    status.IDMapping
-	users  *os.File // the pod's user namespace, nil for the host's
 	conn   *conn
 
 	mu        sync.Mutex
@@ -101,18 +100,12 @@ func (n *Native) shut() error {
 	close(n.closing)
 	n.mu.Lock()
 	for _, s := range n.sandboxes {
-		s.close()
+		s.conn.close()
 	}
 	n.mu.Unlock()
+	n.users.drop()
 	n.readers.Wait()
 	return n.binary.Close()
-}
-
-func (s *sandbox) close() {
-	s.conn.close()
-	if s.users != nil {
-		s.users.Close()
-	}
 }
 
 // Exits delivers the end of processes and sandboxes.
@@ -180,32 +173,4 @@ func (s *sandbox) drop(h uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.processes, h)
-}
-
-// MountUsers returns the user namespace of a mapping: a running pod's, or a fresh
-// one. The caller closes it.
-func (n *Native) mountUsers(ctx context.Context, ids status.IDMapping) (*os.File, error) {
-	if ids.Size == 0 {
-		return nil, nil
-	}
-	n.mu.Lock()
-	for _, s := range n.sandboxes {
-		if s.ids == ids && s.users != nil {
-			pid := s.pid
-			n.mu.Unlock()
-			if f, err := ns.Open(pid, "user"); err == nil {
-				return f, nil
-			}
-			return n.newUsers(ctx, ids)
-		}
-	}
-	n.mu.Unlock()
-	return n.newUsers(ctx, ids)
-}
-
-func (n *Native) newUsers(ctx context.Context, ids status.IDMapping) (*os.File, error) {
-	if err := ctx.Err(); err != nil {
-		return nil, fault.Wrap(fault.Unavailable, "user namespace", err)
-	}
-	return ns.NewUser(ns.Mapping{HostID: ids.HostID, Size: ids.Size})
 }

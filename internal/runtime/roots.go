@@ -15,8 +15,8 @@ import (
 )
 
 // MountRoot mounts a container's layers, detached.
-func (n *Native) MountRoot(ctx context.Context, r image.Rootfs, ids status.IDMapping) (*os.File, error) {
-	users, err := n.mountUsers(ctx, ids)
+func (n *Native) MountRoot(_ context.Context, r image.Rootfs, ids status.IDMapping) (*os.File, error) {
+	users, err := n.users.get(ids)
 	if err != nil {
 		return nil, err
 	}

@@ -53,7 +53,7 @@ func (n *Native) RunSandbox(ctx context.Context, s pod.Sandbox) (st pod.SandboxS
 	}
 	u.Push("connection", func(context.Context) error {
 		n.take(s.PodID)
-		sb.close()
+		sb.conn.close()
 		return nil
 	})
 	if err := n.setup(ctx, sb, s); err != nil {
@@ -165,7 +165,7 @@ func (n *Native) connect(ctx context.Context, s pod.Sandbox, pid int) (sb *sandb
 	n.readers.Go(func() { n.serve(made) })
 	defer func() {
 		if err != nil {
-			made.close()
+			c.close()
 		}
 	}()
 	if pid == 0 {
@@ -174,11 +174,6 @@ func (n *Native) connect(ctx context.Context, s pod.Sandbox, pid int) (sb *sandb
 			return nil, err
 		}
 		made.pid = int(r.C)
-	}
-	if s.IDs.Size > 0 {
-		if made.users, err = ns.Open(made.pid, "user"); err != nil {
-			return nil, err
-		}
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -202,7 +197,7 @@ func (n *Native) serve(sb *sandbox) {
 	default:
 	}
 	if lost {
-		sb.close()
+		sb.conn.close()
 		// One that has only lost its connection would go on unwatched.
 		if err := ns.Kill(sb.pid); err == nil {
 			ns.Reap(sb.pid)
@@ -316,7 +311,7 @@ func (n *Native) AdoptSandbox(ctx context.Context, s pod.Sandbox) (st pod.Sandbo
 	all, err := sb.conn.list(ctx)
 	if err != nil {
 		n.take(s.PodID)
-		sb.close()
+		sb.conn.close()
 		return st, err
 	}
 	known := map[uint64]string{handle(reaperID): reaperID}
@@ -352,7 +347,11 @@ func (n *Native) StopSandbox(ctx context.Context, podID string) error {
 	}
 	// Asked to quit it kills its children; killed it would leave them to the cgroup.
 	_, _ = sb.conn.call(ctx, wire.Packet{Op: wire.Quit, A: 1}) // a dead supervisor has no children either
-	sb.close()
-	defer ns.Reap(sb.pid)
-	return ns.Kill(sb.pid)
+	sb.conn.close()
+	if err := ns.Kill(sb.pid); err != nil {
+		return err
+	}
+	// Its mounts and namespaces take milliseconds to go, and nobody waits for them.
+	n.readers.Go(func() { ns.Reap(sb.pid) })
+	return nil
 }

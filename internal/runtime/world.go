@@ -60,7 +60,7 @@ func (w *world) build() error {
 	if err := w.joins(); err != nil {
 		return err
 	}
-	users, err := w.users()
+	users, err := w.n.users.get(w.p.IDs)
 	if err != nil {
 		return err
 	}
@@ -103,13 +103,6 @@ func (w *world) joins() error {
 		w.files.Joins = append(w.files.Joins, initstage.Join{File: w.passed.add(f), Type: initstage.NamespaceFlag(kind)})
 	}
 	return nil
-}
-
-func (w *world) users() (*os.File, error) {
-	if w.p.IDs.Size == 0 {
-		return nil, nil
-	}
-	return ns.Open(w.sb.pid, "user")
 }
 
 // mount prepares the i-th mount of the specification.

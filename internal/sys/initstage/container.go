@@ -181,6 +181,7 @@ func newMount(b *spawn.Builder, m specs.Mount) spawn.Arg {
 		}
 	}
 	fs := b.Call(unix.SYS_FSOPEN, b.Str(m.Type), spawn.Imm(unix.FSOPEN_CLOEXEC)).Result()
+	b.Call(unix.SYS_FSCONFIG, fs, spawn.Imm(unix.FSCONFIG_SET_STRING), b.Str("source"), b.Str(m.Type), spawn.Imm(0))
 	b.Call(unix.SYS_FSCONFIG, fs, spawn.Imm(unix.FSCONFIG_CMD_CREATE), spawn.Imm(0), spawn.Imm(0), spawn.Imm(0))
 	mnt := b.Call(unix.SYS_FSMOUNT, fs, spawn.Imm(unix.FSMOUNT_CLOEXEC), spawn.Imm(attr)).Result()
 	b.Close(fs)
@@ -306,9 +307,9 @@ func (c Container) hide(b *spawn.Builder) {
 	gone := []uintptr{uintptr(unix.ENOENT), uintptr(unix.ENOTDIR), uintptr(unix.ELOOP), uintptr(unix.EACCES)}
 	for _, p := range c.Spec.Linux.MaskedPaths {
 		b.Step("mask " + p)
-		at := openTarget(b, p, noLinks).Allow(gone...).SkipOnErr(10).Result()
+		at := openTarget(b, p, noLinks).Allow(gone...).SkipOnErr(11).Result()
 		null := b.Call(unix.SYS_OPEN_TREE, cwd(), b.Str("/dev/null"), spawn.Imm(unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_SYMLINK_NOFOLLOW)).Result()
-		moveMount(b, null, at, "").Allow(uintptr(unix.EINVAL)).SkipOnOK(6) // a file onto a directory
+		moveMount(b, null, at, "").Allow(uintptr(unix.EINVAL)).SkipOnOK(7) // a file onto a directory
 		dir := newMount(b, emptyDir())
 		moveMount(b, dir, at, "")
 		b.Close(dir)

@@ -68,6 +68,10 @@ func New(fstype string, flags Flags, options ...Option) (*os.File, error) {
 		return nil, wrap("fsopen", fstype, err)
 	}
 	defer unix.Close(fs)
+	// What stands in the first column of a mount table: "none" helps nobody.
+	if err := unix.FsconfigSetString(fs, "source", fstype); err != nil {
+		return nil, wrap("fsconfig source", fstype, err)
+	}
 	for _, o := range options {
 		switch {
 		case o.File != nil:
