@@ -42,6 +42,14 @@ func checkPod(s *spec.Pod) error {
 	if err := checkCgroup(s.CgroupParent); err != nil {
 		return fmt.Errorf("%s: %w", subject, err)
 	}
+	if err := checkHosts(s.Hosts); err != nil {
+		return fmt.Errorf("%s: %w", subject, err)
+	}
+	if s.DNS != nil {
+		if _, err := resolvFile(*s.DNS); err != nil {
+			return fmt.Errorf("%s: %w", subject, err)
+		}
+	}
 	if s.ShmSize < 0 {
 		return fault.New(fault.Invalid, subject+": shm size is negative")
 	}

@@ -115,12 +115,22 @@ func (p *pod) event(action string, attributes map[string]string) {
 
 // event tells of c, and writes the log's one line for the change.
 func (c *container) event(action string, attributes map[string]string) {
+	c.tell(action, attributes)
+	c.log(action, attributes)
+}
+
+// tell is event without the log: quick enough to be called with c.mu held, so that
+// events come in the order of states.
+func (c *container) tell(action string, attributes map[string]string) {
 	c.e.events.publish(status.Event{
 		Type: "container", Action: action, PodID: c.pod.id, PodName: c.pod.name, ContainerID: c.id, Name: c.name, Attributes: attributes,
 	})
+}
+
+func (c *container) log(action string, attributes map[string]string) {
 	c.e.d.Log.Info("container "+action, "container", c.id, "name", c.title(), "attributes", attributes)
 }
 
-func (c *container) exitEvent(x status.Exit, reason string) {
-	c.event("exit", map[string]string{"code": strconv.Itoa(x.Code), "reason": reason})
+func exitAttributes(x status.Exit, reason string) map[string]string {
+	return map[string]string{"code": strconv.Itoa(x.Code), "reason": reason}
 }

@@ -95,19 +95,20 @@ func (e *Engine) containerExited(c *container, x status.Exit) {
 	next := c.rec
 	err := next.exited(x, exitReason(x))
 	if err == nil {
-		if err = c.putLocked(next); err != nil {
-			next.Forgotten = true // the sandbox keeps the end for the next daemon
+		// While the end is not stored, the sandbox keeps it for the next daemon.
+		err = c.putLocked(next)
+		c.unsaved = err != nil
+		if x.OOMKilled {
+			c.tell("oom", nil)
 		}
+		c.tell("exit", exitAttributes(x, next.Status.Reason))
 		c.publishLocked(next, &x)
 	}
 	c.mu.Unlock()
 	if err != nil {
 		e.d.Log.Error("container ended, its record was not written", "container", c.id, "cause", err)
 	}
-	if x.OOMKilled {
-		c.event("oom", nil)
-	}
-	c.exitEvent(x, next.Status.Reason)
+	c.log("exit", exitAttributes(x, next.Status.Reason))
 	e.spawn(func() { e.settle(c) })
 }
 
@@ -215,13 +216,14 @@ func (e *Engine) lose(c *container, at time.Time) {
 	if err == nil {
 		next.Status.Message = "the sandbox ended, the exit code is not known"
 		err = c.putLocked(next)
+		c.tell("exit", exitAttributes(x, "Lost"))
 		c.publishLocked(next, &x)
 	}
 	c.mu.Unlock()
 	if err != nil {
 		e.d.Log.Error("container lost, its record was not written", "container", c.id, "cause", err)
 	}
-	c.exitEvent(x, "Lost")
+	c.log("exit", exitAttributes(x, "Lost"))
 	e.spawn(func() { e.settle(c) })
 }
 

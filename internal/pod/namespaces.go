@@ -172,7 +172,7 @@ func planContainer(asked, sandbox spec.Namespaces, ids status.IDMapping, find fi
 			m = containerDefault(kind, sandbox)
 		case m == spec.OfPod && kind == "pid" && sandbox.PID == spec.Own:
 			return c, badMode(kind, m, "the pod does not share a pid namespace (share it with pid: pod at the pod)")
-		case m == spec.Host && sandbox.Mode(kind) == spec.Host:
+		case m == spec.Host && kind != "cgroup" && sandbox.Mode(kind) == spec.Host:
 			m = spec.OfPod
 		case m == spec.Host && kind != "cgroup" && !hostUser:
 			return c, fault.New(fault.Unsupported, kind+" namespace: the host's is not possible in a pod with a user namespace of its own; give the pod the host's user namespace")

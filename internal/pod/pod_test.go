@@ -203,7 +203,7 @@ func TestStartErrors(t *testing.T) {
 		word string
 	}{
 		{"no command", container("a", "nosuch"), 127, fault.NotFound, "command not found"},
-		{"not executable", container("a", "noexec"), 126, fault.Denied, "permission denied"},
+		{"not executable", container("a", "noexec"), 126, fault.Denied, "not executable"},
 		{"no user", spec.Container{Name: "a", Image: "toolbox", User: "nobody-here"}, 125, fault.NotFound, "nobody-here"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

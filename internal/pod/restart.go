@@ -55,23 +55,26 @@ func (e *Engine) scheduleRestart(c *container) bool {
 	s := &c.rec.Status
 	c.backoff = nextDelay(c.backoff, s.FinishedAt.Sub(s.StartedAt))
 	if c.pending != nil {
-		c.pending.Stop()
+		c.pending.timer.Stop()
 	}
-	var timer *time.Timer
-	timer = e.after(c.backoff, func() { e.restart(c, timer) })
-	c.pending = timer
+	next := &pendingRestart{}
+	next.timer = e.after(c.backoff, func() { e.restart(c, next) })
+	c.pending = next
 	return true
 }
 
+// pendingRestart is a restart that is due. Its timer is guarded by container.mu.
+type pendingRestart struct{ timer *time.Timer }
+
 // restart is the timer's end. Whoever stopped, removed or started the container in
 // the meantime has taken the timer away.
-func (e *Engine) restart(c *container, timer *time.Timer) {
+func (e *Engine) restart(c *container, own *pendingRestart) {
 	ctx, end, err := c.pod.begin(e.ctx, c)
 	if err != nil {
 		return
 	}
 	c.mu.Lock()
-	due := c.pending == timer && restartDue(&c.rec)
+	due := c.pending == own && restartDue(&c.rec)
 	if due {
 		c.pending = nil
 	}
@@ -92,7 +95,7 @@ func (c *container) cancelRestart() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.pending != nil {
-		c.pending.Stop()
+		c.pending.timer.Stop()
 		c.pending = nil
 	}
 }

@@ -105,7 +105,7 @@ func (e *Engine) start(ctx context.Context, c *container, o startOptions) error 
 	if err != nil {
 		return e.startFailed(ctx, c, errors.Join(err, u.Unwind(ctx)), ended)
 	}
-	c.event("start", nil)
+	c.log("start", nil)
 	c.settleParked()
 	return nil
 }
@@ -129,14 +129,23 @@ func (e *Engine) mayStart(ctx context.Context, c *container) error {
 // started makes the record of a process that runs. An end that came while it was
 // being started is parked until then.
 func (c *container) started(pid int) error {
-	return c.change(func(r *containerRecord) error {
-		r.Starting, r.Stopped = false, false
-		s := &r.Status
-		s.Pid, s.Paused = pid, false
-		s.StartedAt, s.FinishedAt = time.Now(), time.Time{}
-		s.ExitCode, s.Reason, s.Message, s.OOMKilled = 0, "", "", false
-		return r.move(lifecycle.Start)
-	})
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	next := c.rec
+	next.Starting, next.Stopped = false, false
+	s := &next.Status
+	s.Pid, s.Paused = pid, false
+	s.StartedAt, s.FinishedAt = time.Now(), time.Time{}
+	s.ExitCode, s.Reason, s.Message, s.OOMKilled = 0, "", "", false
+	if err := next.move(lifecycle.Start); err != nil {
+		return err
+	}
+	if err := c.putLocked(next); err != nil {
+		return err
+	}
+	c.tell("start", nil)
+	c.publishLocked(next, nil)
+	return nil
 }
 
 func (c *container) settleParked() {
@@ -264,6 +273,9 @@ func (e *Engine) forget(ctx context.Context, c *container) error {
 	rec := c.record()
 	if rec.Status.State != lifecycle.ContainerExited || rec.Forgotten {
 		return nil
+	}
+	if err := c.save(); err != nil {
+		return err
 	}
 	if c.pod.view.load().status.State == lifecycle.PodReady {
 		if err := e.d.Processes.Forget(ctx, c.pod.id, c.id); err != nil && !fault.Is(err, fault.NotFound) {

@@ -124,13 +124,15 @@ type container struct {
 	// mu guards what follows, and the order of records and views. It is a leaf.
 	mu  sync.Mutex
 	rec containerRecord
+	// unsaved says that an end is not yet in the stored record.
+	unsaved bool
 	// parked is an end that came while Start had not yet returned.
 	parked *status.Exit
 	// world is what the running process was made from; nil after a restart of the
 	// daemon until somebody asks.
 	world *specs.Spec
-	// pending is the timer of a restart that is due, and backoff its delay.
-	pending *time.Timer
+	// pending is the restart that is due, and backoff its delay.
+	pending *pendingRestart
 	backoff time.Duration
 }
 
@@ -290,6 +292,18 @@ func (c *container) publishLocked(next containerRecord, ended *status.Exit) {
 		v.last = *ended
 	}
 	c.view.publish(v)
+}
+
+// save stores an end that could not be stored when it came.
+func (c *container) save() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.unsaved {
+		return nil
+	}
+	err := c.putLocked(c.rec)
+	c.unsaved = err != nil
+	return err
 }
 
 func (r *podRecord) move(ev lifecycle.Event) error {
