@@ -76,6 +76,7 @@ func newPod(t testing.TB) *pod {
 	p.cmd.Env = wire.Env()
 	p.cmd.Stderr = p.crash
 	p.cmd.ExtraFiles = []*os.File{f}
+	p.cmd.SysProcAttr = &unix.SysProcAttr{Pdeathsig: unix.SIGKILL} // for a test that times out
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
