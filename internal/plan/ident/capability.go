@@ -55,6 +55,29 @@ func Capabilities(add, drop []string, privileged bool) (*specs.LinuxCapabilities
 	return &specs.LinuxCapabilities{Bounding: set, Effective: slices.Clone(set), Permitted: slices.Clone(set)}, nil
 }
 
+// Within leaves out what the runtime itself does not hold, as a process can give
+// away only what it has: of a privileged container silently, for that means all
+// there is; what was asked for by name is fault.Unsupported. has tells by number.
+func Within(c *specs.LinuxCapabilities, has func(int) bool, asked []string) (*specs.LinuxCapabilities, error) {
+	named, _, err := names("cap-add", asked)
+	if err != nil {
+		return nil, err
+	}
+	lacks := func(name string) bool {
+		n, ok := Number(name)
+		return ok && !has(n)
+	}
+	for _, name := range named {
+		if lacks(name) {
+			return nil, fault.New(fault.Unsupported, "capability "+name+": this host does not give it to carob itself")
+		}
+	}
+	for _, set := range []*[]string{&c.Bounding, &c.Effective, &c.Permitted, &c.Inheritable, &c.Ambient} {
+		*set = slices.DeleteFunc(slices.Clone(*set), lacks)
+	}
+	return c, nil
+}
+
 // ForUser returns the sets for a uid: a user other than root keeps only the
 // bounding set, so that no program it starts has anything before it execs a
 // file with capabilities. What stands in ambient stays usable.

@@ -263,3 +263,18 @@ func FuzzLookup(f *testing.F) {
 		}
 	})
 }
+
+func TestWithinWhatTheHostHolds(t *testing.T) {
+	has := func(n int) bool { return n != 24 } // no CAP_SYS_RESOURCE
+	all, err := Capabilities(nil, nil, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := Within(all, has, []string{"ALL"})
+	if err != nil || slices.Contains(c.Bounding, "CAP_SYS_RESOURCE") || !slices.Contains(c.Effective, "CAP_SYS_ADMIN") {
+		t.Errorf("privileged: %v, %v", c, err)
+	}
+	if _, err := Within(all, has, []string{"sys_resource"}); !fault.Is(err, fault.Unsupported) {
+		t.Errorf("asked by name: %v", err)
+	}
+}

@@ -55,6 +55,9 @@ func (b *Builder) Container(r Request) (*specs.Spec, error) {
 	if err != nil {
 		return nil, err
 	}
+	if caps, err = held(r, caps, p.c.Security.CapAdd); err != nil {
+		return nil, err
+	}
 	out := &specs.Spec{
 		Version: specs.Version,
 		Root:    &specs.Root{Path: "rootfs", Readonly: p.c.Security.ReadOnlyRootfs},
@@ -111,4 +114,13 @@ func (b *Builder) seccomp(p *planner, caps []string) (*specs.LinuxSeccomp, error
 	default:
 		return nil, fault.New(fault.Invalid, "seccomp \""+clip(word)+"\": neither default, unconfined nor a profile in JSON")
 	}
+}
+
+// held limits capabilities to what carob has to give: in a user namespace of the
+// pod's own, and where the facts do not say, that is everything.
+func held(r Request, caps *specs.LinuxCapabilities, asked []string) (*specs.LinuxCapabilities, error) {
+	if r.IDs.Size > 0 || r.Facts.Capabilities == 0 {
+		return caps, nil
+	}
+	return ident.Within(caps, r.Facts.Capabilities.Has, asked)
 }

@@ -42,7 +42,7 @@ func Process(r Request, container *specs.Process, e spec.Exec, id ident.Identity
 			return nil, err
 		}
 	}
-	out.Capabilities, err = execCapabilities(container, e, out.User.UID)
+	out.Capabilities, err = execCapabilities(r, container, e, out.User.UID)
 	return &out, err
 }
 
@@ -77,10 +77,13 @@ func said(r Request, key string) bool {
 // execCapabilities starts from the bounding set, which root has in full whoever the
 // container's own process is. A container that is privileged has all already, less
 // what it dropped by name.
-func execCapabilities(container *specs.Process, e spec.Exec, uid uint32) (*specs.LinuxCapabilities, error) {
+func execCapabilities(r Request, container *specs.Process, e spec.Exec, uid uint32) (*specs.LinuxCapabilities, error) {
 	if e.Privileged {
 		caps, err := ident.Capabilities(nil, nil, true)
 		if err != nil {
+			return nil, err
+		}
+		if caps, err = held(r, caps, nil); err != nil {
 			return nil, err
 		}
 		return ident.ForUser(caps, uid), nil
