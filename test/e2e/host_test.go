@@ -136,9 +136,16 @@ func (m *machine) files() []string {
 			switch {
 			case err != nil || rel == dir:
 				return nil
-			case d.IsDir() && (strings.HasPrefix(rel, "lib/image") || strings.HasPrefix(rel, "lib/blob") || strings.HasPrefix(rel, "lib/layer")):
-				return fs.SkipDir
-			case strings.Count(rel, "/") >= 2: // run/KIND/ID, lib/KIND/ID: something of a pod
+			case rel == "run/state/pod" || rel == "run/state/container":
+				return nil
+			case strings.HasPrefix(rel, "lib/images/") && !strings.HasPrefix(rel, "lib/images/rootfs"):
+				if d.IsDir() {
+					return fs.SkipDir
+				}
+				return nil
+			case rel == "lib/images/rootfs":
+				return nil
+			case strings.Count(rel, "/") >= 2: // KIND/ID: something of a pod
 				found = append(found, rel)
 				if d.IsDir() {
 					return fs.SkipDir

@@ -22,7 +22,7 @@ func TestExitCodes(t *testing.T) {
 		{"success", 0, []string{"true"}},
 		{"failure", 1, []string{"false"}},
 		{"own code", 42, []string{"sh", "-c", "exit 42"}},
-		{"killed by itself", 137, []string{"sh", "-c", "kill -9 $$"}},
+		{"killed by a signal", 137, []string{"sh", "-c", "sh -c 'kill -9 $$'; exit $?"}}, // PID 1 itself is immune
 		{"command not found", 127, []string{"/no/such/command"}},
 		{"not executable", 126, []string{"/etc/passwd"}},
 		{"a directory", 126, []string{"/etc"}},
@@ -62,7 +62,7 @@ func TestRunOptions(t *testing.T) {
 		{"user", []string{"-u", "1000:1001"}, "id -u; id -g", "1000\n1001"},
 		{"hostname", []string{"--hostname", "box"}, "hostname", "box"},
 		{"bind", []string{"-v", dir + ":/data:ro"}, "cat /data/file", "from the host"},
-		{"mount", []string{"--mount", "type=bind,source=" + dir + ",target=/data,readonly"}, "cat /data/file; echo x 2>/dev/null >/data/y || echo refused", "from the host\nrefused"},
+		{"mount", []string{"--mount", "type=bind,source=" + dir + ",target=/data,readonly"}, "cat /data/file; echo; echo x 2>/dev/null >/data/y || echo refused", "from the host\nrefused"},
 		{"tmpfs", []string{"--tmpfs", "/scratch"}, "echo a >/scratch/b && cat /scratch/b", "a"},
 		{"read-only", []string{"--read-only"}, "echo a 2>/dev/null >/x || echo refused", "refused"},
 		{"entrypoint", []string{"--entrypoint", "echo"}, "", "-c"},
@@ -114,7 +114,7 @@ func TestStreams(t *testing.T) {
 // ours, follows a change, and Ctrl-C reaches the process.
 func TestTerminal(t *testing.T) {
 	h := start(t)
-	c := h.cmd("run", "--rm", "-it", image, "sh", "-c", "tty; stty size; read x; stty size; sleep 1000")
+	c := h.cmd("run", "--rm", "-it", image, "sh", "-c", "[ -t 0 ] && echo is a terminal; stty size; read x; stty size; sleep 1000")
 	tty, err := pty.StartWithSize(c, &pty.Winsize{Rows: 31, Cols: 117})
 	if err != nil {
 		t.Fatal(err)
@@ -148,7 +148,7 @@ func TestTerminal(t *testing.T) {
 			}
 		}
 	}
-	expect("/dev/")
+	expect("is a terminal")
 	expect("31 117")
 	if err := pty.Setsize(tty, &pty.Winsize{Rows: 40, Cols: 80}); err != nil {
 		t.Fatal(err)
