@@ -18,7 +18,7 @@ type userCache struct {
 }
 
 // maxUsers bounds the cache; a full one is emptied.
-const maxUsers = 256
+const maxUsers = 64
 
 // get returns a user namespace with this mapping, nil for the host's. The caller
 // closes the file.
