@@ -55,7 +55,7 @@ type request struct {
 }
 
 // attempt joins or begins the attempt that r describes and waits for its end.
-func (e *Engine) attempt(ctx context.Context, r request) (any, error) {
+func (e attempts) attempt(ctx context.Context, r request) (any, error) {
 	for {
 		a, err := e.enter(ctx, r)
 		if err != nil {
@@ -81,7 +81,7 @@ func (e *Engine) attempt(ctx context.Context, r request) (any, error) {
 
 // enter returns the attempt for r, with the caller counted as waiting unless the
 // attempt is dead. A dead one is a copy that only has the channel to wait for.
-func (e *Engine) enter(ctx context.Context, r request) (*attempt, error) {
+func (e attempts) enter(ctx context.Context, r request) (*attempt, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.closed {
@@ -112,7 +112,7 @@ func (e *Engine) enter(ctx context.Context, r request) (*attempt, error) {
 	return e.beginLocked(ctx, r), nil
 }
 
-func (e *Engine) beginLocked(ctx context.Context, r request) *attempt {
+func (e attempts) beginLocked(ctx context.Context, r request) *attempt {
 	run, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	stop := context.AfterFunc(e.ctx, func() { cancel(errClosed) })
 	a := &attempt{want: r.want, cancel: cancel, done: make(chan struct{}), waiters: 1}
@@ -130,7 +130,7 @@ func (e *Engine) beginLocked(ctx context.Context, r request) *attempt {
 
 // finish ends an attempt: with waiters they take the result; without, it stays for
 // a caller that comes back, or is taken back at once when it was given up.
-func (e *Engine) finish(r request, a *attempt) {
+func (e attempts) finish(r request, a *attempt) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if a.dead && a.err == nil {
@@ -144,7 +144,7 @@ func (e *Engine) finish(r request, a *attempt) {
 	close(a.done)
 }
 
-func (e *Engine) forgetAttemptLocked(r request, a *attempt) {
+func (e attempts) forgetAttemptLocked(r request, a *attempt) {
 	if e.attempts[r.key] == a {
 		delete(e.attempts, r.key)
 	}
@@ -154,7 +154,7 @@ func (e *Engine) forgetAttemptLocked(r request, a *attempt) {
 	}
 }
 
-func (e *Engine) claim(r request, a *attempt) {
+func (e attempts) claim(r request, a *attempt) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.forgetAttemptLocked(r, a)
@@ -162,7 +162,7 @@ func (e *Engine) claim(r request, a *attempt) {
 
 // leave takes a caller out of an attempt it does not wait for any longer. One that
 // has just ended is the caller's all the same.
-func (e *Engine) leave(ctx context.Context, r request, a *attempt) (any, error) {
+func (e attempts) leave(ctx context.Context, r request, a *attempt) (any, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	select {
@@ -185,7 +185,7 @@ func (e *Engine) leave(ctx context.Context, r request, a *attempt) (any, error) 
 	return nil, fault.Wrap(fault.Unavailable, "", cause)
 }
 
-func (e *Engine) giveUp(r request, a *attempt) {
+func (e attempts) giveUp(r request, a *attempt) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if a.waiters == 0 {
@@ -194,7 +194,7 @@ func (e *Engine) giveUp(r request, a *attempt) {
 }
 
 // giveUpLocked cancels a running attempt or takes back a finished one's result.
-func (e *Engine) giveUpLocked(r request, a *attempt) {
+func (e attempts) giveUpLocked(r request, a *attempt) {
 	select {
 	case <-a.done:
 		if e.attempts[r.key] != a {

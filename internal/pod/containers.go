@@ -36,20 +36,20 @@ func (e *Engine) CreateContainer(ctx context.Context, podRef string, s spec.Cont
 	if err := checkContainer(&s); err != nil {
 		return status.Container{}, err
 	}
-	p, err := e.findPod(podRef)
+	p, err := registry{e}.findPod(podRef)
 	if err != nil {
 		return status.Container{}, err
 	}
 	if p.spec.Solo {
 		return status.Container{}, p.fault(fault.Conflict, "is a solo pod, it takes no second container")
 	}
-	r, err := e.attempt(ctx, request{
+	r, err := attempts{e}.attempt(ctx, request{
 		key:     strings.Join([]string{"container", p.id, s.Name, fmt.Sprint(s.Attempt), anonymous(s.Name)}, "\n"),
 		want:    s,
 		title:   "container " + p.title() + "/" + s.Name,
-		run:     func(ctx context.Context) (any, error) { return e.createIn(ctx, p, s) },
+		run:     func(ctx context.Context) (any, error) { return maker{e}.createIn(ctx, p, s) },
 		exists:  func(r any) bool { return !r.(*container).view.load().gone },
-		discard: func(r any) { e.discardContainer(r.(*container)) },
+		discard: func(r any) { maker{e}.discardContainer(r.(*container)) },
 	})
 	if err != nil {
 		return status.Container{}, err
@@ -57,7 +57,7 @@ func (e *Engine) CreateContainer(ctx context.Context, podRef string, s spec.Cont
 	return r.(*container).snapshot(), nil
 }
 
-func (e *Engine) createIn(ctx context.Context, p *pod, s spec.Container) (_ *container, err error) {
+func (e maker) createIn(ctx context.Context, p *pod, s spec.Container) (_ *container, err error) {
 	ctx, end, err := p.begin(ctx, nil)
 	if err != nil {
 		return nil, err
@@ -73,12 +73,12 @@ func (e *Engine) createIn(ctx context.Context, p *pod, s spec.Container) (_ *con
 
 // create does the work of CreateContainer and CreateSolo. The caller holds the pod's
 // lock and unwinds u on an error.
-func (e *Engine) create(ctx context.Context, p *pod, s spec.Container, u *undo.Stack) (*container, error) {
-	c, err := e.admitContainer(p, s)
+func (e maker) create(ctx context.Context, p *pod, s spec.Container, u *undo.Stack) (*container, error) {
+	c, err := registry{e.Engine}.admitContainer(p, s)
 	if err != nil {
 		return nil, err
 	}
-	u.Push("name", func(context.Context) error { e.dismissContainer(c); return nil })
+	u.Push("name", func(context.Context) error { registry{e.Engine}.dismissContainer(c); return nil })
 	defer c.step.done()
 	wrap := func(err error) error { return fmt.Errorf("container %s: %w", c.title(), err) }
 
@@ -105,9 +105,9 @@ func (e *Engine) create(ctx context.Context, p *pod, s spec.Container, u *undo.S
 		return nil, wrap(err)
 	}
 	if s.LogPath == "" {
-		u.Push("log", func(context.Context) error { e.removeLog(c); return nil })
+		u.Push("log", func(context.Context) error { remover{e.Engine}.removeLog(c); return nil })
 	}
-	world, err := e.plan(c, rec)
+	world, err := starter{e.Engine}.plan(c, rec)
 	if err != nil {
 		return nil, wrap(err)
 	}
@@ -133,7 +133,7 @@ type foundation struct {
 
 // foundation makes the cgroup and, at the same time, the root file system's
 // directories.
-func (e *Engine) foundation(ctx context.Context, c *container, f foundation, u *undo.Stack) error {
+func (e maker) foundation(ctx context.Context, c *container, f foundation, u *undo.Stack) error {
 	group := f.rec.Status.Cgroup
 	errs := parallel(
 		func() error { return e.d.Groups.CreateGroup(ctx, group, f.limits) },
@@ -155,7 +155,7 @@ func (e *Engine) foundation(ctx context.Context, c *container, f foundation, u *
 }
 
 // devices resolves the host's device nodes.
-func (e *Engine) devices(ctx context.Context, asked []spec.Device) ([]specs.LinuxDevice, error) {
+func (e maker) devices(ctx context.Context, asked []spec.Device) ([]specs.LinuxDevice, error) {
 	var out []specs.LinuxDevice
 	for _, d := range asked {
 		node, err := e.d.Observer.Device(ctx, d.Source)
@@ -184,7 +184,7 @@ func command(s spec.Container, entrypoint, cmd []string) []string {
 }
 
 // admitContainer reserves the container's name and ID in its pod.
-func (e *Engine) admitContainer(p *pod, s spec.Container) (*container, error) {
+func (e registry) admitContainer(p *pod, s spec.Container) (*container, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if s.Name == "" {
@@ -234,7 +234,7 @@ func (p *pod) containerLocked(name string, attempt uint32) *container {
 
 // listContainersLocked shows the pod's containers, oldest first, in its snapshot.
 // The record does not hold them: each container's says which pod it is in.
-func (e *Engine) listContainersLocked(p *pod) {
+func (e registry) listContainersLocked(p *pod) {
 	ids := sortedContainers(p.containers)
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -243,7 +243,7 @@ func (e *Engine) listContainersLocked(p *pod) {
 	p.publishLocked(next)
 }
 
-func (e *Engine) dismissContainer(c *container) {
+func (e registry) dismissContainer(c *container) {
 	e.mu.Lock()
 	delete(e.containers, c.id)
 	delete(c.pod.containers, c.id)
@@ -257,7 +257,7 @@ func (e *Engine) dismissContainer(c *container) {
 	c.view.publish(v)
 }
 
-func (e *Engine) prepareLog(p string) error {
+func (e maker) prepareLog(p string) error {
 	if err := os.MkdirAll(filepath.Dir(p), 0o755); err != nil {
 		return fmt.Errorf("log: %w", err)
 	}
@@ -265,7 +265,7 @@ func (e *Engine) prepareLog(p string) error {
 }
 
 // removeLog removes a log that the engine placed. Its directory goes with the last.
-func (e *Engine) removeLog(c *container) {
+func (e remover) removeLog(c *container) {
 	if c.rec.Status.Spec.LogPath == "" {
 		_ = os.Remove(c.rec.Status.LogPath)
 		_ = os.Remove(c.pod.logDir())
@@ -275,7 +275,7 @@ func (e *Engine) removeLog(c *container) {
 // UpdateContainer changes limits of a container, running or not, and its restart
 // policy; nil leaves a part as it is.
 func (e *Engine) UpdateContainer(ctx context.Context, ref string, res *specs.LinuxResources, restart *spec.Restart) error {
-	c, err := e.findContainer(ref)
+	c, err := registry{e}.findContainer(ref)
 	if err != nil {
 		return err
 	}
@@ -299,14 +299,14 @@ func (e *Engine) UpdateContainer(ctx context.Context, ref string, res *specs.Lin
 		return notFound("container", ref)
 	}
 	if res != nil {
-		if err := e.updateGroup(ctx, c, rec, next); err != nil {
+		if err := (maker{e}).updateGroup(ctx, c, rec, next); err != nil {
 			return fmt.Errorf("container %s: %w", c.title(), err)
 		}
 	}
 	err = c.change(func(r *containerRecord) error { r.Status.Spec = next; return nil })
 	if err != nil {
 		if res != nil {
-			err = errors.Join(err, e.updateGroup(context.WithoutCancel(ctx), c, rec, rec.Status.Spec))
+			err = errors.Join(err, maker{e}.updateGroup(context.WithoutCancel(ctx), c, rec, rec.Status.Spec))
 		}
 		return err
 	}
@@ -319,9 +319,9 @@ func (e *Engine) UpdateContainer(ctx context.Context, ref string, res *specs.Lin
 
 // updateGroup checks the limits of s and puts them on the container's cgroup. The
 // rules for devices stay as they are.
-func (e *Engine) updateGroup(ctx context.Context, c *container, rec containerRecord, s spec.Container) error {
+func (e maker) updateGroup(ctx context.Context, c *container, rec containerRecord, s spec.Container) error {
 	rec.Status.Spec = s
-	world, err := e.plan(c, rec)
+	world, err := starter{e.Engine}.plan(c, rec)
 	if err != nil {
 		return err
 	}
@@ -355,7 +355,7 @@ func merged(base, change *specs.LinuxResources) *specs.LinuxResources {
 }
 
 // discardContainer takes back a container that nobody claimed.
-func (e *Engine) discardContainer(c *container) {
+func (e maker) discardContainer(c *container) {
 	ctx, cancel := context.WithTimeout(context.Background(), undo.Timeout)
 	defer cancel()
 	if err := e.RemoveContainer(ctx, c.id, RemoveOptions{Force: true}); err != nil {

@@ -17,7 +17,7 @@ func etcFiles() []string { return []string{"hosts", "hostname", "resolv.conf"} }
 
 // writeFiles writes the pod's /etc files. They are rewritten in place: containers
 // have the very files bind mounted.
-func (e *Engine) writeFiles(p *pod, ips []string) error {
+func (e starter) writeFiles(p *pod, ips []string) error {
 	p.step.set("files")
 	resolv, err := e.resolvConf(p)
 	if err != nil {
@@ -39,7 +39,7 @@ func (e *Engine) writeFiles(p *pod, ips []string) error {
 	return nil
 }
 
-func (e *Engine) resolvConf(p *pod) (string, error) {
+func (e starter) resolvConf(p *pod) (string, error) {
 	if d := p.spec.DNS; d != nil {
 		return resolvFile(*d)
 	}

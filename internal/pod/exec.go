@@ -49,7 +49,7 @@ type exec struct {
 // and the draining of its output: everything the exec started is killed then. The
 // end is to be fetched with WaitExec.
 func (e *Engine) Exec(ctx context.Context, ref string, x spec.Exec, io Streams) (string, error) {
-	c, err := e.findContainer(ref)
+	c, err := registry{e}.findContainer(ref)
 	if err != nil {
 		return "", err
 	}
@@ -108,7 +108,7 @@ func (e *Engine) execProcess(ctx context.Context, c *container, x spec.Exec) (Pr
 			return Process{}, err
 		}
 	}
-	proc, err := oci.Process(e.request(c, rec), world.Process, x, id)
+	proc, err := oci.Process(starter{e}.request(c, rec), world.Process, x, id)
 	if err != nil {
 		return Process{}, err
 	}
@@ -126,7 +126,7 @@ func (e *Engine) execIdentity(ctx context.Context, rec containerRecord, user str
 		return ident.Identity{}, err
 	}
 	defer closeFile(root)
-	return e.identity(root, user, nil)
+	return starter{e}.identity(root, user, nil)
 }
 
 func (x *exec) enter() error {

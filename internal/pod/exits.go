@@ -54,11 +54,11 @@ func (p *pod) drain() {
 		x := p.exits[0]
 		p.exits = p.exits[1:]
 		p.mu.Unlock()
-		p.e.exited(p, x)
+		ender{p.e}.exited(p, x)
 	}
 }
 
-func (e *Engine) exited(p *pod, x ProcessExit) {
+func (e ender) exited(p *pod, x ProcessExit) {
 	if x.Exit.At.IsZero() {
 		x.Exit.At = time.Now()
 	}
@@ -79,7 +79,7 @@ func (e *Engine) exited(p *pod, x ProcessExit) {
 
 // containerExited records the end of c's process, once: ends are delivered until
 // they are forgotten, and one of an earlier process is older than the present one.
-func (e *Engine) containerExited(c *container, x status.Exit) {
+func (e ender) containerExited(c *container, x status.Exit) {
 	c.mu.Lock()
 	if c.rec.Starting {
 		if !x.At.Before(c.rec.Since) {
@@ -121,7 +121,7 @@ func (r *containerRecord) exited(x status.Exit, reason string) error {
 
 // settle does what follows a container's end: the sandbox forgets the process, the
 // container is started again, or removed, and a solo pod rests.
-func (e *Engine) settle(c *container) {
+func (e ender) settle(c *container) {
 	ctx, end, err := c.pod.begin(e.ctx, c)
 	if err != nil {
 		return // the pod is being stopped, or the engine closed; both see to the rest
@@ -130,14 +130,14 @@ func (e *Engine) settle(c *container) {
 	if v := c.view.load(); v.gone || v.status.State != lifecycle.ContainerExited {
 		return
 	}
-	if err := e.forget(ctx, c); err != nil {
+	if err := (starter{e.Engine}).forget(ctx, c); err != nil {
 		e.d.Log.Warn("ended process is not forgotten", "container", c.id, "cause", err)
 	}
 	if e.scheduleRestart(c) {
 		return
 	}
 	if c.record().Status.Spec.AutoRemove {
-		if err := e.remove(ctx, c); err != nil {
+		if err := (remover{e.Engine}).remove(ctx, c); err != nil {
 			e.d.Log.Error("automatic removal", "container", c.id, "cause", err)
 		}
 		return
@@ -151,7 +151,7 @@ func (e *Engine) settle(c *container) {
 
 // rest ends the sandbox of a pod: an exited container keeps no namespaces. It is
 // idempotent. The caller holds the pod's lock.
-func (e *Engine) rest(ctx context.Context, p *pod) error {
+func (e ender) rest(ctx context.Context, p *pod) error {
 	if p.view.load().status.State != lifecycle.PodReady {
 		return nil
 	}
@@ -166,7 +166,7 @@ func (e *Engine) rest(ctx context.Context, p *pod) error {
 
 // sandboxDied brings a pod whose sandbox has ended by itself into order: what ran
 // in it is lost.
-func (e *Engine) sandboxDied(p *pod, x status.Exit) {
+func (e ender) sandboxDied(p *pod, x status.Exit) {
 	p.mu.Lock()
 	stale := p.rec.Status.State != lifecycle.PodReady || x.At.Before(p.rec.Since)
 	p.mu.Unlock()
@@ -177,7 +177,7 @@ func (e *Engine) sandboxDied(p *pod, x status.Exit) {
 	e.spawn(func() { e.bury(p, x) })
 }
 
-func (e *Engine) bury(p *pod, x status.Exit) {
+func (e ender) bury(p *pod, x status.Exit) {
 	end, err := p.seize(e.ctx, nil)
 	if err != nil {
 		return
@@ -197,13 +197,13 @@ func (e *Engine) bury(p *pod, x status.Exit) {
 	}
 	p.event("exit", map[string]string{"reason": "Lost"})
 	end()
-	for _, c := range e.containersOf(p) {
+	for _, c := range (registry{e.Engine}).containersOf(p) {
 		e.lose(c, x.At)
 	}
 }
 
 // lose records that c's process is gone and nobody knows how it ended.
-func (e *Engine) lose(c *container, at time.Time) {
+func (e ender) lose(c *container, at time.Time) {
 	x := status.Exit{Code: codeLost, At: at}
 	c.mu.Lock()
 	if c.rec.Status.State != lifecycle.ContainerRunning {
@@ -229,7 +229,7 @@ func (e *Engine) lose(c *container, at time.Time) {
 
 // dropSandbox disconnects and ends a sandbox. Both steps are idempotent, so that
 // whoever fails in the middle repeats both.
-func (e *Engine) dropSandbox(ctx context.Context, p *pod) error {
+func (e ender) dropSandbox(ctx context.Context, p *pod) error {
 	if err := e.d.Network.Detach(ctx, p.id); err != nil {
 		return fault.Wrap(fault.KindOf(err), "pod "+p.title()+": network: detach", err)
 	}

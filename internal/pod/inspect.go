@@ -31,7 +31,7 @@ type PodInspection struct {
 // differs from what was asked. It takes no lock; a container that ends meanwhile is
 // shown without its observation.
 func (e *Engine) InspectContainer(ctx context.Context, ref string) (ContainerInspection, error) {
-	c, err := e.findContainer(ref)
+	c, err := registry{e}.findContainer(ref)
 	if err != nil {
 		return ContainerInspection{}, err
 	}
@@ -65,7 +65,7 @@ func (e *Engine) InspectContainer(ctx context.Context, ref string) (ContainerIns
 
 // InspectPod reads what the kernel shows of a pod.
 func (e *Engine) InspectPod(ctx context.Context, ref string) (PodInspection, error) {
-	p, err := e.findPod(ref)
+	p, err := registry{e}.findPod(ref)
 	if err != nil {
 		return PodInspection{}, err
 	}

@@ -62,7 +62,7 @@ func (e *Engine) somePods(f Filter) []*pod {
 		defer e.mu.Unlock()
 		return slices.Collect(maps.Values(e.pods))
 	}
-	p, err := e.findPod(f.PodRef)
+	p, err := registry{e}.findPod(f.PodRef)
 	if err != nil {
 		return nil
 	}
@@ -77,8 +77,8 @@ func (e *Engine) Containers(f Filter) []status.Container {
 		e.mu.Lock()
 		all = slices.Collect(maps.Values(e.containers))
 		e.mu.Unlock()
-	} else if p, err := e.findPod(f.PodRef); err == nil {
-		all = e.containersOf(p)
+	} else if p, err := (registry{e}).findPod(f.PodRef); err == nil {
+		all = registry{e}.containersOf(p)
 	}
 	var out []status.Container
 	for _, c := range all {
@@ -94,7 +94,7 @@ func (e *Engine) Containers(f Filter) []status.Container {
 }
 
 // containersOf returns p's containers, oldest first.
-func (e *Engine) containersOf(p *pod) []*container {
+func (e registry) containersOf(p *pod) []*container {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	out := make([]*container, 0, len(p.containers))
@@ -112,7 +112,7 @@ func sortedContainers(all map[string]*container) []string {
 
 // Pod returns a snapshot of one pod.
 func (e *Engine) Pod(ref string) (status.Pod, error) {
-	p, err := e.findPod(ref)
+	p, err := registry{e}.findPod(ref)
 	if err != nil {
 		return status.Pod{}, err
 	}
@@ -121,7 +121,7 @@ func (e *Engine) Pod(ref string) (status.Pod, error) {
 
 // Container returns a snapshot of one container.
 func (e *Engine) Container(ref string) (status.Container, error) {
-	c, err := e.findContainer(ref)
+	c, err := registry{e}.findContainer(ref)
 	if err != nil {
 		return status.Container{}, err
 	}

@@ -124,13 +124,13 @@ func notFound(what, ref string) error {
 
 // findPod resolves a reference: an ID, "name" or "namespace/name", or a prefix of
 // an ID that only one pod has. Pods that somebody asked for come before solo ones.
-func (e *Engine) findPod(ref string) (*pod, error) {
+func (e registry) findPod(ref string) (*pod, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return e.findPodLocked(ref)
 }
 
-func (e *Engine) findPodLocked(ref string) (*pod, error) {
+func (e registry) findPodLocked(ref string) (*pod, error) {
 	if p := e.pods[ref]; p != nil {
 		return p, nil
 	}
@@ -169,13 +169,13 @@ func (e *Engine) findPodLocked(ref string) (*pod, error) {
 // findContainer resolves a reference: an ID, the name of a solo container,
 // "pod/name" or "namespace/pod/name", a name that only one pod uses, or a prefix
 // of an ID that only one container has.
-func (e *Engine) findContainer(ref string) (*container, error) {
+func (e registry) findContainer(ref string) (*container, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return e.findContainerLocked(ref)
 }
 
-func (e *Engine) findContainerLocked(ref string) (*container, error) {
+func (e registry) findContainerLocked(ref string) (*container, error) {
 	if c := e.containers[ref]; c != nil {
 		return c, nil
 	}
@@ -218,7 +218,7 @@ func (e *Engine) findContainerLocked(ref string) (*container, error) {
 	return nil, notFound("container", ref)
 }
 
-func (e *Engine) inPodLocked(p *pod, name, ref string) (*container, error) {
+func (e registry) inPodLocked(p *pod, name, ref string) (*container, error) {
 	var cs []candidate
 	for _, c := range p.containers {
 		if c.name == name {

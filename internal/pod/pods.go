@@ -30,13 +30,13 @@ func (e *Engine) RunPod(ctx context.Context, s spec.Pod) (status.Pod, error) {
 	if err := checkPod(&s); err != nil {
 		return status.Pod{}, err
 	}
-	r, err := e.attempt(ctx, request{
+	r, err := attempts{e}.attempt(ctx, request{
 		key:     strings.Join([]string{"pod", s.Namespace, s.Name, s.UID, fmt.Sprint(s.Attempt), anonymous(s.Name)}, "\n"),
 		want:    s,
 		title:   "pod " + s.Name,
-		run:     func(ctx context.Context) (any, error) { return e.runPod(ctx, s) },
+		run:     func(ctx context.Context) (any, error) { return maker{e}.runPod(ctx, s) },
 		exists:  func(r any) bool { return !r.(*pod).view.load().gone },
-		discard: func(r any) { e.discardPod(r.(*pod)) },
+		discard: func(r any) { maker{e}.discardPod(r.(*pod)) },
 	})
 	if err != nil {
 		return status.Pod{}, err
@@ -52,14 +52,14 @@ func anonymous(name string) string {
 	return ""
 }
 
-func (e *Engine) runPod(ctx context.Context, s spec.Pod) (_ *pod, err error) {
-	p, err := e.admitPod(s)
+func (e maker) runPod(ctx context.Context, s spec.Pod) (_ *pod, err error) {
+	p, err := registry{e.Engine}.admitPod(s)
 	if err != nil || p.view.load().status.State == lifecycle.PodReady {
 		return p, err
 	}
 	var u undo.Stack
 	defer u.OnError(ctx, &err)
-	u.Push("name", func(context.Context) error { e.dismissPod(p); return nil })
+	u.Push("name", func(context.Context) error { registry{e.Engine}.dismissPod(p); return nil })
 	ctx, end, err := p.begin(ctx, nil)
 	if err != nil {
 		return nil, err
@@ -70,7 +70,7 @@ func (e *Engine) runPod(ctx context.Context, s spec.Pod) (_ *pod, err error) {
 	}
 	p.event("create", nil)
 	var b undo.Stack
-	if err = e.wake(ctx, p, &b); err != nil {
+	if err = (starter{e.Engine}).wake(ctx, p, &b); err != nil {
 		return nil, errors.Join(err, b.Unwind(ctx))
 	}
 	return p, nil
@@ -78,7 +78,7 @@ func (e *Engine) runPod(ctx context.Context, s spec.Pod) (_ *pod, err error) {
 
 // admitPod reserves the pod's identity, and a user namespace's range with it. The
 // same pod, already ready, is returned as it is.
-func (e *Engine) admitPod(s spec.Pod) (*pod, error) {
+func (e registry) admitPod(s spec.Pod) (*pod, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if s.Name == "" {
@@ -96,7 +96,7 @@ func (e *Engine) admitPod(s spec.Pod) (*pod, error) {
 
 // podNamedLocked finds the pod with this identity. Solo pods have names of their
 // own: those of their containers.
-func (e *Engine) podNamedLocked(s spec.Pod, name string) *pod {
+func (e registry) podNamedLocked(s spec.Pod, name string) *pod {
 	for _, p := range e.pods {
 		o := &p.spec
 		if p.name == name && o.Solo == s.Solo && (s.Solo || p.namespace == s.Namespace && o.UID == s.UID && o.Attempt == s.Attempt) {
@@ -107,7 +107,7 @@ func (e *Engine) podNamedLocked(s spec.Pod, name string) *pod {
 }
 
 // registerPodLocked plans the pod's namespaces and enters it into the map.
-func (e *Engine) registerPodLocked(s spec.Pod) (*pod, error) {
+func (e registry) registerPodLocked(s spec.Pod) (*pod, error) {
 	c, err := planPod(s.Namespaces, e.peerLocked)
 	if err == nil {
 		err = checkSysctls(s.Sysctls, c.modes)
@@ -145,7 +145,7 @@ func parentOf(s spec.Pod) string {
 // allocateLocked finds a free range. A range is taken for as long as a pod that uses
 // it has a record: files in its containers' root file systems carry those ids.
 // Pods that share a user namespace have the same range.
-func (e *Engine) allocateLocked() (status.IDMapping, error) {
+func (e registry) allocateLocked() (status.IDMapping, error) {
 	r := e.d.Ranges
 	used := slices.Clone(r.Taken)
 	for _, p := range e.pods {
@@ -157,7 +157,7 @@ func (e *Engine) allocateLocked() (status.IDMapping, error) {
 	return status.IDMapping{HostID: got.First, Size: got.Count}, err
 }
 
-func (e *Engine) peerLocked(ref string) (peer, error) {
+func (e registry) peerLocked(ref string) (peer, error) {
 	c, err := e.findContainerLocked(ref)
 	if err != nil {
 		return peer{}, err
@@ -166,7 +166,7 @@ func (e *Engine) peerLocked(ref string) (peer, error) {
 }
 
 // dismissPod takes a pod out of the map and tells those who wait.
-func (e *Engine) dismissPod(p *pod) {
+func (e registry) dismissPod(p *pod) {
 	e.mu.Lock()
 	delete(e.pods, p.id)
 	e.mu.Unlock()
@@ -179,7 +179,7 @@ func (e *Engine) dismissPod(p *pod) {
 
 // layPod writes the pod's record and makes what outlives its sandbox: its directory
 // and cgroup. The caller holds the pod's lock.
-func (e *Engine) layPod(ctx context.Context, p *pod, u *undo.Stack) error {
+func (e maker) layPod(ctx context.Context, p *pod, u *undo.Stack) error {
 	p.step.set("record")
 	if err := p.change(func(*podRecord) error { return nil }); err != nil {
 		return err
@@ -207,7 +207,7 @@ func (e *Engine) layPod(ctx context.Context, p *pod, u *undo.Stack) error {
 // A solo pod is woken by every start of its container and rests when that has
 // ended. For the state table a woken pod that had exited is removed and created
 // anew, under the same ID: an exited sandbox is never ready again.
-func (e *Engine) wake(ctx context.Context, p *pod, b *undo.Stack) error {
+func (e starter) wake(ctx context.Context, p *pod, b *undo.Stack) error {
 	box, err := e.sandbox(p)
 	if err != nil {
 		return fmt.Errorf("pod %s: %w", p.title(), err)
@@ -262,10 +262,10 @@ func (r *podRecord) exited() error {
 
 // connect attaches the network where the pod has one of its own; a pod in another
 // container's network has that one's addresses.
-func (e *Engine) connect(ctx context.Context, p *pod, pid int, b *undo.Stack) ([]string, error) {
+func (e starter) connect(ctx context.Context, p *pod, pid int, b *undo.Stack) ([]string, error) {
 	rec := p.record()
 	if id, ok := rec.Peers["net"]; ok {
-		if c, err := e.findContainer(id); err == nil {
+		if c, err := (registry{e.Engine}).findContainer(id); err == nil {
 			return c.pod.view.load().status.IPs, nil
 		}
 		return nil, nil
@@ -284,7 +284,7 @@ func (e *Engine) connect(ctx context.Context, p *pod, pid int, b *undo.Stack) ([
 
 // sandbox says what the handler must know of p. Containers whose namespaces it takes
 // must run now.
-func (e *Engine) sandbox(p *pod) (Sandbox, error) {
+func (e starter) sandbox(p *pod) (Sandbox, error) {
 	rec := p.record()
 	join, err := e.pidsOf(rec.Peers)
 	if err != nil {
@@ -296,7 +296,7 @@ func (e *Engine) sandbox(p *pod) (Sandbox, error) {
 	return box, nil
 }
 
-func (e *Engine) box(p *pod, rec podRecord) Sandbox {
+func (e starter) box(p *pod, rec podRecord) Sandbox {
 	shm := p.spec.ShmSize
 	if shm == 0 {
 		shm = defaultShm
@@ -315,10 +315,10 @@ func (p *pod) hostname() string {
 }
 
 // pidsOf returns kind → pid of the running containers that kinds are taken from.
-func (e *Engine) pidsOf(peers map[string]string) (map[string]int, error) {
+func (e starter) pidsOf(peers map[string]string) (map[string]int, error) {
 	pids := make(map[string]int, len(peers))
 	for kind, id := range peers {
-		c, err := e.findContainer(id)
+		c, err := registry{e.Engine}.findContainer(id)
 		if err != nil {
 			return nil, fmt.Errorf("%s namespace: %w", kind, err)
 		}
@@ -332,13 +332,13 @@ func (e *Engine) pidsOf(peers map[string]string) (map[string]int, error) {
 }
 
 // discardPod takes back a pod that nobody claimed.
-func (e *Engine) discardPod(p *pod) {
+func (e maker) discardPod(p *pod) {
 	ctx, cancel := context.WithTimeout(context.Background(), undo.Timeout)
 	defer cancel()
 	now := time.Duration(0)
-	err := e.stopPod(ctx, p, &now)
+	err := ender{e.Engine}.stopPod(ctx, p, &now)
 	if err == nil {
-		err = e.removePod(ctx, p)
+		err = remover{e.Engine}.removePod(ctx, p)
 	}
 	if err != nil {
 		e.d.Log.Error("pod that nobody waited for stays", "pod", p.id, "cause", err)

@@ -25,7 +25,7 @@ const recoverAtOnce = 16
 // swept. It does what it can: its error joins all that could not be done, and the
 // engine serves all the same.
 func (e *Engine) Recover(ctx context.Context) error {
-	errs := []error{e.loadPods(), e.loadContainers()}
+	errs := []error{recovery{e}.loadPods(), recovery{e}.loadContainers()}
 	e.mu.Lock()
 	pods := make([]*pod, 0, len(e.pods))
 	for _, p := range e.pods {
@@ -40,7 +40,7 @@ func (e *Engine) Recover(ctx context.Context) error {
 		slots <- struct{}{}
 		wg.Go(func() {
 			defer func() { <-slots }()
-			if err := e.recoverPod(ctx, p); err != nil {
+			if err := (recovery{e}).recoverPod(ctx, p); err != nil {
 				mu.Lock()
 				defer mu.Unlock()
 				errs = append(errs, err)
@@ -50,18 +50,18 @@ func (e *Engine) Recover(ctx context.Context) error {
 	wg.Wait()
 	loaded := errs[0] == nil && errs[1] == nil
 	if loaded { // with an unreadable record nobody knows what is litter
-		errs = append(errs, e.sweep(ctx))
+		errs = append(errs, recovery{e}.sweep(ctx))
 	}
-	e.replayEarly()
+	recovery{e}.replayEarly()
 	for _, p := range pods {
-		for _, c := range e.containersOf(p) {
-			e.spawn(func() { e.settle(c) })
+		for _, c := range (registry{e}).containersOf(p) {
+			e.spawn(func() { ender{e}.settle(c) })
 		}
 	}
 	return errors.Join(errs...)
 }
 
-func (e *Engine) replayEarly() {
+func (e recovery) replayEarly() {
 	e.mu.Lock()
 	e.recovered = true
 	early := e.early
@@ -77,7 +77,7 @@ func (e *Engine) replayEarly() {
 	}
 }
 
-func (e *Engine) loadPods() error {
+func (e recovery) loadPods() error {
 	return e.d.Store.Load(podKind, func(id string, raw []byte) error {
 		var rec podRecord
 		if err := json.Unmarshal(raw, &rec); err != nil {
@@ -87,7 +87,7 @@ func (e *Engine) loadPods() error {
 			return fault.New(fault.Invalid, "pod "+id+": record: is another pod's")
 		}
 		rec.Status.Containers = nil
-		p := e.newPod(rec)
+		p := registry{e.Engine}.newPod(rec)
 		e.mu.Lock()
 		e.pods[id] = p
 		e.mu.Unlock()
@@ -95,7 +95,7 @@ func (e *Engine) loadPods() error {
 	})
 }
 
-func (e *Engine) loadContainers() error {
+func (e recovery) loadContainers() error {
 	return e.d.Store.Load(containerKind, func(id string, raw []byte) error {
 		var rec containerRecord
 		if err := json.Unmarshal(raw, &rec); err != nil {
@@ -107,9 +107,9 @@ func (e *Engine) loadContainers() error {
 		e.mu.Lock()
 		p := e.pods[rec.Status.PodID]
 		if p != nil {
-			c := e.newContainer(p, rec)
+			c := registry{e.Engine}.newContainer(p, rec)
 			e.containers[id], p.containers[id] = c, c
-			e.listContainersLocked(p)
+			registry{e.Engine}.listContainersLocked(p)
 		}
 		e.mu.Unlock()
 		if p == nil {
@@ -120,7 +120,7 @@ func (e *Engine) loadContainers() error {
 }
 
 // recoverPod adopts what runs and removes what is neither whole nor wanted.
-func (e *Engine) recoverPod(ctx context.Context, p *pod) error {
+func (e recovery) recoverPod(ctx context.Context, p *pod) error {
 	if err := p.acquire(ctx); err != nil {
 		return err
 	}
@@ -133,11 +133,11 @@ func (e *Engine) recoverPod(ctx context.Context, p *pod) error {
 	var state SandboxState
 	found := fault.New(fault.NotFound, "no sandbox was asked for")
 	if !rec.Since.IsZero() {
-		join, _ := e.pidsOf(rec.Peers) // what it was taken from may have ended since
+		join, _ := starter{e.Engine}.pidsOf(rec.Peers) // what it was taken from may have ended since
 		delete(join, "cgroup")
-		box := e.box(p, rec)
+		box := starter{e.Engine}.box(p, rec)
 		box.Join = join
-		for _, c := range e.containersOf(p) {
+		for _, c := range (registry{e.Engine}).containersOf(p) {
 			box.Known = append(box.Known, c.id)
 		}
 		state, found = e.d.Sandboxes.AdoptSandbox(ctx, box)
@@ -149,7 +149,7 @@ func (e *Engine) recoverPod(ctx context.Context, p *pod) error {
 	for _, s := range state.Processes {
 		byID[s.ID] = s
 	}
-	for _, c := range e.containersOf(p) {
+	for _, c := range (registry{e.Engine}).containersOf(p) {
 		if err := e.recoverContainer(ctx, c, byID); err != nil {
 			return err
 		}
@@ -164,14 +164,14 @@ func (e *Engine) recoverPod(ctx context.Context, p *pod) error {
 }
 
 // recoverContainer holds a container's record against what its sandbox says.
-func (e *Engine) recoverContainer(ctx context.Context, c *container, byID map[string]ProcessState) error {
+func (e recovery) recoverContainer(ctx context.Context, c *container, byID map[string]ProcessState) error {
 	rec := c.record()
 	process, known := byID[c.id]
 	runs := known && process.Exit == nil
 	switch {
 	case rec.Creating || rec.Removing:
 		if runs {
-			if err := e.endLaunched(ctx, c); err != nil {
+			if err := (starter{e.Engine}).endLaunched(ctx, c); err != nil {
 				return fmt.Errorf("container %s: %w", c.title(), err)
 			}
 		}
@@ -181,16 +181,16 @@ func (e *Engine) recoverContainer(ctx context.Context, c *container, byID map[st
 	case rec.Status.State != lifecycle.ContainerRunning || runs:
 		return nil
 	case known:
-		e.containerExited(c, *process.Exit)
+		ender{e.Engine}.containerExited(c, *process.Exit)
 	default:
-		e.lose(c, time.Now())
+		ender{e.Engine}.lose(c, time.Now())
 	}
 	return nil
 }
 
 // recoverStart finishes a start that the daemon did not live to record: a process
 // that is there was started, else nothing was.
-func (e *Engine) recoverStart(_ context.Context, c *container, process ProcessState, known bool) error {
+func (e recovery) recoverStart(_ context.Context, c *container, process ProcessState, known bool) error {
 	if known && process.Exit != nil && process.Exit.At.Before(c.record().Since) {
 		known = false // of the run before
 	}
@@ -209,25 +209,25 @@ func (e *Engine) recoverStart(_ context.Context, c *container, process ProcessSt
 	}
 	err = c.change(func(r *containerRecord) error { r.Status.StartedAt = since; return nil })
 	if err == nil && process.Exit != nil {
-		e.containerExited(c, *process.Exit)
+		ender{e.Engine}.containerExited(c, *process.Exit)
 	}
 	return err
 }
 
 // removeRemains removes a container whose creation or removal was cut short.
-func (e *Engine) removeRemains(ctx context.Context, c *container) error {
+func (e recovery) removeRemains(ctx context.Context, c *container) error {
 	if c.view.load().status.State == lifecycle.ContainerRunning {
-		e.lose(c, time.Now())
+		ender{e.Engine}.lose(c, time.Now())
 	}
 	// The crash may have come before the record named its anonymous volumes; the sweep
 	// finds those.
-	return e.removeAlone(ctx, c)
+	return remover{e.Engine}.removeAlone(ctx, c)
 }
 
 // recoverSandbox brings the pod's own record in line with its sandbox.
-func (e *Engine) recoverSandbox(ctx context.Context, p *pod, found bool, state SandboxState) error {
+func (e recovery) recoverSandbox(ctx context.Context, p *pod, found bool, state SandboxState) error {
 	rec := p.record()
-	empty := len(e.containersOf(p)) == 0
+	empty := len(registry{e.Engine}.containersOf(p)) == 0
 	switch {
 	case rec.Removing, p.spec.Solo && empty, !p.spec.Solo && rec.Status.State == lifecycle.PodCreated:
 		return e.removeRest(ctx, p)
@@ -240,7 +240,7 @@ func (e *Engine) recoverSandbox(ctx context.Context, p *pod, found bool, state S
 	if found && p.spec.Solo && p.soloRestarts() {
 		return e.adopted(p, state)
 	}
-	if err := e.dropSandbox(ctx, p); err != nil {
+	if err := (ender{e.Engine}).dropSandbox(ctx, p); err != nil {
 		return err
 	}
 	p.event("exit", map[string]string{"reason": "Lost"})
@@ -248,7 +248,7 @@ func (e *Engine) recoverSandbox(ctx context.Context, p *pod, found bool, state S
 }
 
 // adopted notes a sandbox that goes on.
-func (e *Engine) adopted(p *pod, state SandboxState) error {
+func (e recovery) adopted(p *pod, state SandboxState) error {
 	return p.note(func(r *podRecord) error {
 		r.Status.Pid = state.Pid
 		if r.Status.State == lifecycle.PodReady {
@@ -270,7 +270,7 @@ func (p *pod) soloRuns() bool {
 	if !p.spec.Solo {
 		return false
 	}
-	for _, c := range p.e.containersOf(p) {
+	for _, c := range (registry{p.e}).containersOf(p) {
 		if c.view.load().status.State == lifecycle.ContainerRunning {
 			return true
 		}
@@ -279,7 +279,7 @@ func (p *pod) soloRuns() bool {
 }
 
 func (p *pod) soloRestarts() bool {
-	for _, c := range p.e.containersOf(p) {
+	for _, c := range (registry{p.e}).containersOf(p) {
 		rec := c.record()
 		if restartDue(&rec) {
 			return p.record().Status.State == lifecycle.PodReady
@@ -290,27 +290,27 @@ func (p *pod) soloRestarts() bool {
 
 // removeRest removes a pod that is not wanted, whatever its state, with what is left
 // in it.
-func (e *Engine) removeRest(ctx context.Context, p *pod) error {
+func (e recovery) removeRest(ctx context.Context, p *pod) error {
 	if !p.record().Since.IsZero() {
-		if err := e.dropSandbox(ctx, p); err != nil {
+		if err := (ender{e.Engine}).dropSandbox(ctx, p); err != nil {
 			return err
 		}
 		if err := p.note(func(r *podRecord) error { return r.exited() }); err != nil {
 			return err
 		}
 	}
-	for _, c := range e.containersOf(p) {
-		e.lose(c, time.Now())
-		if err := e.removeAlone(ctx, c); err != nil {
+	for _, c := range (registry{e.Engine}).containersOf(p) {
+		ender{e.Engine}.lose(c, time.Now())
+		if err := (remover{e.Engine}).removeAlone(ctx, c); err != nil {
 			return err
 		}
 	}
-	return e.removeEmpty(ctx, p)
+	return remover{e.Engine}.removeEmpty(ctx, p)
 }
 
 // sweep removes what no record names: root file systems, anonymous volumes, and
 // directories of pods that a crash or a reboot has left.
-func (e *Engine) sweep(ctx context.Context) error {
+func (e recovery) sweep(ctx context.Context) error {
 	pods, used := e.inUse()
 	keep := func(id string) bool {
 		e.mu.Lock()
@@ -328,7 +328,7 @@ func (e *Engine) sweep(ctx context.Context) error {
 }
 
 // inUse returns the pods there are and the anonymous volumes of their containers.
-func (e *Engine) inUse() (pods, volumes map[string]bool) {
+func (e recovery) inUse() (pods, volumes map[string]bool) {
 	pods, volumes = map[string]bool{}, map[string]bool{}
 	e.mu.Lock()
 	defer e.mu.Unlock()

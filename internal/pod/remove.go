@@ -16,14 +16,14 @@ import (
 // came up; a ready one is a Conflict. Repeating it goes on where it failed. An ID
 // of nobody is success.
 func (e *Engine) RemovePod(ctx context.Context, ref string) error {
-	p, err := e.findPod(ref)
+	p, err := registry{e}.findPod(ref)
 	if err != nil {
 		return goneIsDone(ref, err)
 	}
-	return e.removePod(ctx, p)
+	return remover{e}.removePod(ctx, p)
 }
 
-func (e *Engine) removePod(ctx context.Context, p *pod) error {
+func (e remover) removePod(ctx context.Context, p *pod) error {
 	if st := p.view.load().status.State; st == lifecycle.PodReady {
 		return fmt.Errorf("pod %s: %w; stop it first", p.title(), &lifecycle.TransitionError{Thing: "pod", From: string(st), Event: lifecycle.Remove})
 	}
@@ -35,7 +35,7 @@ func (e *Engine) removePod(ctx context.Context, p *pod) error {
 	if p.view.load().gone {
 		return nil
 	}
-	for _, c := range e.containersOf(p) {
+	for _, c := range (registry{e.Engine}).containersOf(p) {
 		if err := e.removeAlone(ctx, c); err != nil {
 			return err
 		}
@@ -44,7 +44,7 @@ func (e *Engine) removePod(ctx context.Context, p *pod) error {
 }
 
 // removeEmpty removes a pod without containers. The caller holds the pod's lock.
-func (e *Engine) removeEmpty(ctx context.Context, p *pod) error {
+func (e remover) removeEmpty(ctx context.Context, p *pod) error {
 	if err := p.change(func(r *podRecord) error {
 		r.Removing = true
 		_, err := lifecycle.NextPod(r.Status.State, lifecycle.Remove)
@@ -54,7 +54,7 @@ func (e *Engine) removeEmpty(ctx context.Context, p *pod) error {
 	}
 	rec := p.record()
 	if !rec.Since.IsZero() { // half made, or half stopped
-		if err := e.dropSandbox(ctx, p); err != nil {
+		if err := (ender{e.Engine}).dropSandbox(ctx, p); err != nil {
 			return err
 		}
 	}
@@ -71,7 +71,7 @@ func (e *Engine) removeEmpty(ctx context.Context, p *pod) error {
 	if err := e.d.Store.Delete(podKind, p.id); err != nil {
 		return fmt.Errorf("pod %s: record: %w", p.title(), err)
 	}
-	e.dismissPod(p)
+	registry{e.Engine}.dismissPod(p)
 	p.event("remove", nil)
 	return nil
 }
@@ -88,7 +88,7 @@ type RemoveOptions struct {
 // RemoveContainer removes a container that does not run; a solo pod goes with its
 // container. Repeating it goes on where it failed. An ID of nobody is success.
 func (e *Engine) RemoveContainer(ctx context.Context, ref string, o RemoveOptions) error {
-	c, err := e.findContainer(ref)
+	c, err := registry{e}.findContainer(ref)
 	if err != nil {
 		return goneIsDone(ref, err)
 	}
@@ -98,7 +98,7 @@ func (e *Engine) RemoveContainer(ctx context.Context, ref string, o RemoveOption
 	var end func()
 	if o.Force {
 		now := time.Duration(0)
-		if err := e.stop(ctx, c, &now); err != nil {
+		if err := (ender{e}).stop(ctx, c, &now); err != nil {
 			return err
 		}
 		end, err = c.pod.seize(ctx, c)
@@ -112,11 +112,11 @@ func (e *Engine) RemoveContainer(ctx context.Context, ref string, o RemoveOption
 		return err
 	}
 	defer end()
-	return e.remove(ctx, c)
+	return remover{e}.remove(ctx, c)
 }
 
 // remove removes c, and its pod when that is solo. The caller holds the pod's lock.
-func (e *Engine) remove(ctx context.Context, c *container) error {
+func (e remover) remove(ctx context.Context, c *container) error {
 	if c.view.load().gone {
 		return nil
 	}
@@ -127,7 +127,7 @@ func (e *Engine) remove(ctx context.Context, c *container) error {
 	if _, err := lifecycle.NextContainer(c.view.load().status.State, lifecycle.Remove); err != nil {
 		return fmt.Errorf("container %s: %w", c.title(), err)
 	}
-	if err := e.rest(ctx, c.pod); err != nil {
+	if err := (ender{e.Engine}).rest(ctx, c.pod); err != nil {
 		return err
 	}
 	if err := e.removeAlone(ctx, c); err != nil {
@@ -138,7 +138,7 @@ func (e *Engine) remove(ctx context.Context, c *container) error {
 
 // removeAlone removes c and leaves its pod. Each step is idempotent; the record goes
 // last.
-func (e *Engine) removeAlone(ctx context.Context, c *container) error {
+func (e remover) removeAlone(ctx context.Context, c *container) error {
 	c.cancelRestart()
 	err := c.change(func(r *containerRecord) error {
 		r.Removing = true
@@ -149,7 +149,7 @@ func (e *Engine) removeAlone(ctx context.Context, c *container) error {
 		return fmt.Errorf("container %s: %w", c.title(), err)
 	}
 	defer c.step.done()
-	if err := e.forget(ctx, c); err != nil {
+	if err := (starter{e.Engine}).forget(ctx, c); err != nil {
 		return err
 	}
 	rec := c.record()
@@ -171,14 +171,14 @@ func (e *Engine) removeAlone(ctx context.Context, c *container) error {
 	if err := e.d.Store.Delete(containerKind, c.id); err != nil {
 		return fmt.Errorf("container %s: record: %w", c.title(), err)
 	}
-	e.dismissContainer(c)
+	registry{e.Engine}.dismissContainer(c)
 	c.event("remove", nil)
 	return nil
 }
 
 // removeGroup removes a cgroup, killing what was left in it: processes that moved
 // out of their session outlive the container's first only without a pid namespace.
-func (e *Engine) removeGroup(ctx context.Context, path string) error {
+func (e remover) removeGroup(ctx context.Context, path string) error {
 	if e.d.Groups.RemoveGroup(ctx, path) == nil {
 		return nil
 	}

@@ -43,7 +43,7 @@ func restartDue(rec *containerRecord) bool {
 
 // scheduleRestart sets the timer of c's restart if one is due. A pod that is not
 // solo restarts nothing once its sandbox is gone.
-func (e *Engine) scheduleRestart(c *container) bool {
+func (e ender) scheduleRestart(c *container) bool {
 	if !c.pod.spec.Solo && c.pod.view.load().status.State != lifecycle.PodReady {
 		return false
 	}
@@ -68,7 +68,7 @@ type pendingRestart struct{ timer *time.Timer }
 
 // restart is the timer's end. Whoever stopped, removed or started the container in
 // the meantime has taken the timer away.
-func (e *Engine) restart(c *container, own *pendingRestart) {
+func (e ender) restart(c *container, own *pendingRestart) {
 	ctx, end, err := c.pod.begin(e.ctx, c)
 	if err != nil {
 		return
@@ -83,7 +83,7 @@ func (e *Engine) restart(c *container, own *pendingRestart) {
 		end()
 		return
 	}
-	err = e.start(ctx, c, startOptions{})
+	err = starter{e.Engine}.start(ctx, c, startOptions{})
 	end()
 	if err != nil && e.ctx.Err() == nil {
 		e.d.Log.Warn("restart", "container", c.id, "cause", err)

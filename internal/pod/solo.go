@@ -30,13 +30,13 @@ func (e *Engine) CreateSolo(ctx context.Context, p spec.Pod, c spec.Container) (
 		pod       spec.Pod
 		container spec.Container
 	}
-	r, err := e.attempt(ctx, request{
+	r, err := attempts{e}.attempt(ctx, request{
 		key:     strings.Join([]string{"solo", c.Name, anonymous(c.Name)}, "\n"),
 		want:    pair{p, c},
 		title:   "container " + c.Name,
-		run:     func(ctx context.Context) (any, error) { return e.createSolo(ctx, p, c) },
+		run:     func(ctx context.Context) (any, error) { return maker{e}.createSolo(ctx, p, c) },
 		exists:  func(r any) bool { return !r.(*container).view.load().gone },
-		discard: func(r any) { e.discardContainer(r.(*container)) },
+		discard: func(r any) { maker{e}.discardContainer(r.(*container)) },
 	})
 	if err != nil {
 		return status.Container{}, err
@@ -44,14 +44,14 @@ func (e *Engine) CreateSolo(ctx context.Context, p spec.Pod, c spec.Container) (
 	return r.(*container).snapshot(), nil
 }
 
-func (e *Engine) createSolo(ctx context.Context, s spec.Pod, c spec.Container) (_ *container, err error) {
-	p, err := e.admitSolo(s)
+func (e maker) createSolo(ctx context.Context, s spec.Pod, c spec.Container) (_ *container, err error) {
+	p, err := registry{e.Engine}.admitSolo(s)
 	if err != nil {
 		return nil, err
 	}
 	var u undo.Stack
 	defer u.OnError(ctx, &err)
-	u.Push("name", func(context.Context) error { e.dismissPod(p); return nil })
+	u.Push("name", func(context.Context) error { registry{e.Engine}.dismissPod(p); return nil })
 	ctx, end, err := p.begin(ctx, nil)
 	if err != nil {
 		return nil, err
@@ -68,7 +68,7 @@ func (e *Engine) createSolo(ctx context.Context, s spec.Pod, c spec.Container) (
 	return made, nil
 }
 
-func (e *Engine) admitSolo(s spec.Pod) (*pod, error) {
+func (e registry) admitSolo(s spec.Pod) (*pod, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if s.Name == "" {

@@ -46,7 +46,7 @@ func (s *StartError) Unwrap() error { return s.Err }
 // or exited, with Reason "StartError", and can be started again; one that is
 // removed automatically goes.
 func (e *Engine) StartContainer(ctx context.Context, ref string, io Streams) error {
-	c, err := e.findContainer(ref)
+	c, err := registry{e}.findContainer(ref)
 	if err != nil {
 		return err
 	}
@@ -58,12 +58,12 @@ func (e *Engine) StartContainer(ctx context.Context, ref string, io Streams) err
 	c.mu.Lock()
 	c.backoff = 0
 	c.mu.Unlock()
-	err = e.start(op, c, startOptions{streams: io, fresh: true})
+	err = starter{e}.start(op, c, startOptions{streams: io, fresh: true})
 	var failed *StartError
 	if errors.As(err, &failed) && c.record().Status.Spec.AutoRemove {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undo.Timeout)
 		defer cancel()
-		err = errors.Join(err, e.remove(ctx, c))
+		err = errors.Join(err, remover{e}.remove(ctx, c))
 	}
 	end()
 	return err
@@ -76,7 +76,7 @@ type startOptions struct {
 }
 
 // start starts c. The caller holds the pod's lock.
-func (e *Engine) start(ctx context.Context, c *container, o startOptions) error {
+func (e starter) start(ctx context.Context, c *container, o startOptions) error {
 	if err := e.mayStart(ctx, c); err != nil {
 		return err
 	}
@@ -112,7 +112,7 @@ func (e *Engine) start(ctx context.Context, c *container, o startOptions) error 
 
 // mayStart checks both state tables and that the sandbox remembers no earlier
 // process of the container.
-func (e *Engine) mayStart(ctx context.Context, c *container) error {
+func (e starter) mayStart(ctx context.Context, c *container) error {
 	if c.view.load().gone {
 		return notFound("container", c.title())
 	}
@@ -154,13 +154,13 @@ func (c *container) settleParked() {
 	c.parked = nil
 	c.mu.Unlock()
 	if exit != nil {
-		c.e.containerExited(c, *exit)
+		ender{c.e}.containerExited(c, *exit)
 	}
 }
 
 // launch does what the machine must do: sandbox (of a solo pod) and root file
 // system at the same time, then the process.
-func (e *Engine) launch(ctx context.Context, c *container, io Streams, u *undo.Stack) (int, error) {
+func (e starter) launch(ctx context.Context, c *container, io Streams, u *undo.Stack) (int, error) {
 	rec := c.record()
 	var root *os.File
 	mount := func() (err error) {
@@ -187,13 +187,13 @@ func (e *Engine) launch(ctx context.Context, c *container, io Streams, u *undo.S
 }
 
 // letGo closes a mount's last reference beside the caller's way.
-func (e *Engine) letGo(root *os.File) {
+func (e starter) letGo(root *os.File) {
 	if root != nil && !e.spawn(func() { _ = root.Close() }) {
 		_ = root.Close()
 	}
 }
 
-func (e *Engine) execute(ctx context.Context, c *container, root *os.File, io Streams) (int, error) {
+func (e starter) execute(ctx context.Context, c *container, root *os.File, io Streams) (int, error) {
 	c.step.set("user: look up")
 	rec := c.record()
 	id, err := e.identity(root, userOf(rec), rec.Status.Spec.Groups)
@@ -238,7 +238,7 @@ func commandFault(err error) error {
 
 // startFailed records why and returns the *StartError. A solo pod whose sandbox has
 // been undone stays at rest.
-func (e *Engine) startFailed(ctx context.Context, c *container, err error, ended time.Time) error {
+func (e starter) startFailed(ctx context.Context, c *container, err error, ended time.Time) error {
 	code := codeCannotStart
 	var refused *StartError
 	if errors.As(err, &refused) {
@@ -264,12 +264,12 @@ func (e *Engine) startFailed(ctx context.Context, c *container, err error, ended
 }
 
 // endLaunched takes back a process whose start could not be recorded.
-func (e *Engine) endLaunched(ctx context.Context, c *container) error {
+func (e starter) endLaunched(ctx context.Context, c *container) error {
 	return errors.Join(e.d.Processes.KillExec(ctx, c.pod.id, c.id), e.d.Groups.KillGroup(ctx, c.record().Status.Cgroup), e.d.Processes.Forget(ctx, c.pod.id, c.id))
 }
 
 // forget lets the sandbox drop the record of c's last process, once.
-func (e *Engine) forget(ctx context.Context, c *container) error {
+func (e starter) forget(ctx context.Context, c *container) error {
 	rec := c.record()
 	if rec.Status.State != lifecycle.ContainerExited || rec.Forgotten {
 		return nil
@@ -297,7 +297,7 @@ func userOf(rec containerRecord) string {
 
 // identity resolves a user in the files of a root file system, which are opened
 // only when they can matter: "uid:gid" without names needs none.
-func (e *Engine) identity(root *os.File, user string, groups []string) (ident.Identity, error) {
+func (e starter) identity(root *os.File, user string, groups []string) (ident.Identity, error) {
 	uid, gid, both := strings.Cut(user, ":")
 	if both && digits(uid) && digits(gid) && allDigits(groups) {
 		return ident.Lookup(user, groups, nil, nil)
@@ -341,7 +341,7 @@ func allDigits(words []string) bool {
 }
 
 // request is what the container's OCI specification is planned from.
-func (e *Engine) request(c *container, rec containerRecord) oci.Request {
+func (e starter) request(c *container, rec containerRecord) oci.Request {
 	joined := make(map[string]bool, len(rec.Peers))
 	for kind := range rec.Peers {
 		joined[kind] = true
@@ -360,14 +360,14 @@ func (e *Engine) request(c *container, rec containerRecord) oci.Request {
 
 // plan is the container's OCI specification before its user is known: what a create
 // checks, and where the limits of its cgroup come from.
-func (e *Engine) plan(c *container, rec containerRecord) (*specs.Spec, error) {
+func (e starter) plan(c *container, rec containerRecord) (*specs.Spec, error) {
 	rec.Status.Spec.Security.NonRoot = false // decided at the start, on the resolved uid
 	return oci.Container(e.request(c, rec))
 }
 
 // joins returns kind → pid of the namespaces that are neither fresh nor the
 // sandbox's: other containers', or the host's, which this process lives in.
-func (e *Engine) joins(rec containerRecord) (map[string]int, error) {
+func (e starter) joins(rec containerRecord) (map[string]int, error) {
 	join, err := e.pidsOf(rec.Peers)
 	if err != nil {
 		return nil, err
@@ -389,7 +389,7 @@ func (c *container) spec() (*specs.Spec, error) {
 	if world != nil {
 		return world, nil
 	}
-	world, err := oci.Container(c.e.request(c, rec))
+	world, err := oci.Container(starter{c.e}.request(c, rec))
 	if err != nil {
 		return nil, fmt.Errorf("container %s: %w", c.title(), err)
 	}

@@ -136,9 +136,9 @@ type container struct {
 	backoff time.Duration
 }
 
-func (e *Engine) newPod(rec podRecord) *pod {
+func (e registry) newPod(rec podRecord) *pod {
 	p := &pod{
-		e: e, id: rec.Status.ID, name: rec.Status.Name, namespace: rec.Status.Namespace, spec: rec.Status.Spec,
+		e: e.Engine, id: rec.Status.ID, name: rec.Status.Name, namespace: rec.Status.Namespace, spec: rec.Status.Spec,
 		dir: filepath.Join(e.d.RunDir, "pods", rec.Status.ID), op: make(chan struct{}, 1),
 		containers: map[string]*container{}, rec: rec,
 	}
@@ -147,8 +147,8 @@ func (e *Engine) newPod(rec podRecord) *pod {
 	return p
 }
 
-func (e *Engine) newContainer(p *pod, rec containerRecord) *container {
-	c := &container{e: e, pod: p, id: rec.Status.ID, name: rec.Status.Name, rec: rec}
+func (e registry) newContainer(p *pod, rec containerRecord) *container {
+	c := &container{e: e.Engine, pod: p, id: rec.Status.ID, name: rec.Status.Name, rec: rec}
 	c.step.tell = func(name string) { c.event("step", map[string]string{"step": name}) }
 	c.view.publish(containerView{status: rec.Status})
 	return c

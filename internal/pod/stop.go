@@ -46,11 +46,11 @@ func grace(timeout *time.Duration, seconds *int) time.Duration {
 // call, and is idempotent. A restart that is due does not take place. An ID of
 // nobody is success, as the CRI wants it.
 func (e *Engine) StopContainer(ctx context.Context, ref string, timeout *time.Duration) error {
-	c, err := e.findContainer(ref)
+	c, err := registry{e}.findContainer(ref)
 	if err != nil {
 		return goneIsDone(ref, err)
 	}
-	return e.stop(ctx, c, timeout)
+	return ender{e}.stop(ctx, c, timeout)
 }
 
 // goneIsDone makes NotFound for a full ID a success: it was there once.
@@ -61,7 +61,7 @@ func goneIsDone(ref string, err error) error {
 	return err
 }
 
-func (e *Engine) stop(ctx context.Context, c *container, timeout *time.Duration) error {
+func (e ender) stop(ctx context.Context, c *container, timeout *time.Duration) error {
 	if err := c.want(true); err != nil {
 		return err
 	}
@@ -107,7 +107,7 @@ func (c *container) want(stopped bool) error {
 
 // awaitStart waits for a start under way, and interrupts it when that takes longer
 // than a stop may.
-func (e *Engine) awaitStart(ctx context.Context, c *container, wait time.Duration) error {
+func (e ender) awaitStart(ctx context.Context, c *container, wait time.Duration) error {
 	short, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
 	_, err := c.view.wait(short, func(v *containerView) bool { return !v.starting })
@@ -126,7 +126,7 @@ func (e *Engine) awaitStart(ctx context.Context, c *container, wait time.Duratio
 
 // askToEnd sends the stop signal to a process that can receive it: a paused one is
 // continued first.
-func (e *Engine) askToEnd(ctx context.Context, c *container, rec containerRecord) error {
+func (e ender) askToEnd(ctx context.Context, c *container, rec containerRecord) error {
 	name := rec.Status.Spec.StopSignal
 	if name == "" {
 		name = rec.Image.StopSignal
@@ -165,7 +165,7 @@ func (c *container) awaitEnd(ctx context.Context, wait time.Duration) (ended boo
 
 // kill kills the container's process, and all others in its cgroup, and waits for
 // the end.
-func (e *Engine) kill(ctx context.Context, c *container) error {
+func (e ender) kill(ctx context.Context, c *container) error {
 	c.step.set("stop: killed")
 	err := e.d.Processes.Signal(ctx, c.pod.id, c.id, sigKill)
 	if err != nil && !fault.Is(err, fault.NotFound) {
@@ -189,7 +189,7 @@ func (e *Engine) kill(ctx context.Context, c *container) error {
 // KillContainer sends a signal to the container's first process. It takes no lock.
 // SIGKILL and the container's stop signal count as a wish for its end: no restart.
 func (e *Engine) KillContainer(ctx context.Context, ref string, signal int) error {
-	c, err := e.findContainer(ref)
+	c, err := registry{e}.findContainer(ref)
 	if err != nil {
 		return err
 	}
@@ -207,7 +207,7 @@ func (e *Engine) KillContainer(ctx context.Context, ref string, signal int) erro
 		}
 	}
 	if signal == sigKill && rec.Status.Paused {
-		defer func() { _ = e.thaw(ctx, c) }()
+		defer func() { _ = ender{e}.thaw(ctx, c) }()
 	}
 	if err := e.d.Processes.Signal(ctx, c.pod.id, c.id, signal); err != nil {
 		return fmt.Errorf("container %s: kill: %w", c.title(), err)
@@ -227,7 +227,7 @@ func (e *Engine) UnpauseContainer(ctx context.Context, ref string) error {
 }
 
 func (e *Engine) setPaused(ctx context.Context, ref string, paused bool) error {
-	c, err := e.findContainer(ref)
+	c, err := registry{e}.findContainer(ref)
 	if err != nil {
 		return err
 	}
@@ -245,7 +245,7 @@ func (e *Engine) setPaused(ctx context.Context, ref string, paused bool) error {
 	case st.Paused == paused:
 		return c.fault(fault.Conflict, "is not paused")
 	case !paused:
-		return e.thaw(ctx, c)
+		return ender{e}.thaw(ctx, c)
 	}
 	c.step.set("cgroup: freeze")
 	if err := e.d.Groups.FreezeGroup(ctx, st.Cgroup, true); err != nil {
@@ -258,7 +258,7 @@ func (e *Engine) setPaused(ctx context.Context, ref string, paused bool) error {
 	return nil
 }
 
-func (e *Engine) thaw(ctx context.Context, c *container) error {
+func (e ender) thaw(ctx context.Context, c *container) error {
 	if err := e.d.Groups.FreezeGroup(ctx, c.record().Status.Cgroup, false); err != nil {
 		return fmt.Errorf("container %s: unpause: %w", c.title(), err)
 	}
@@ -281,21 +281,21 @@ func (c *container) markPaused(paused bool) error {
 // is interrupted. It is idempotent, also in its parts: after an error, repeat. An
 // ID of nobody is success.
 func (e *Engine) StopPod(ctx context.Context, ref string, timeout *time.Duration) error {
-	p, err := e.findPod(ref)
+	p, err := registry{e}.findPod(ref)
 	if err != nil {
 		return goneIsDone(ref, err)
 	}
-	return e.stopPod(ctx, p, timeout)
+	return ender{e}.stopPod(ctx, p, timeout)
 }
 
-func (e *Engine) stopPod(ctx context.Context, p *pod, timeout *time.Duration) error {
+func (e ender) stopPod(ctx context.Context, p *pod, timeout *time.Duration) error {
 	end, err := p.seize(ctx, nil)
 	if err != nil {
 		return err
 	}
 	defer func() {
 		end()
-		for _, c := range e.containersOf(p) {
+		for _, c := range (registry{e.Engine}).containersOf(p) {
 			e.spawn(func() { e.settle(c) })
 		}
 	}()
@@ -308,7 +308,7 @@ func (e *Engine) stopPod(ctx context.Context, p *pod, timeout *time.Duration) er
 	}
 	p.step.set("containers: stop")
 	var stops []func() error
-	for _, c := range e.containersOf(p) {
+	for _, c := range (registry{e.Engine}).containersOf(p) {
 		stops = append(stops, func() error { return e.stop(ctx, c, timeout) })
 	}
 	if len(stops) > 0 {

@@ -11,7 +11,7 @@ import (
 
 // running finds a container that runs; what says what it is wanted for.
 func (e *Engine) running(ref, what string) (*container, error) {
-	c, err := e.findContainer(ref)
+	c, err := registry{e}.findContainer(ref)
 	if err != nil {
 		return nil, err
 	}
@@ -70,7 +70,7 @@ func (e *Engine) ReopenLog(ctx context.Context, ref string) error {
 // as long as the file is open. Paths in it are the container's word: resolve them
 // in this root only.
 func (e *Engine) RootDir(ctx context.Context, ref string) (*os.File, error) {
-	c, err := e.findContainer(ref)
+	c, err := registry{e}.findContainer(ref)
 	if err != nil {
 		return nil, err
 	}

@@ -20,7 +20,7 @@ import (
 // maxImageVolumes bounds what an image can make the host do.
 const maxImageVolumes = 64
 
-func (e *Engine) volumeDir(name string) string { return filepath.Join(e.d.LibDir, "volumes", name) }
+func (e maker) volumeDir(name string) string { return filepath.Join(e.d.LibDir, "volumes", name) }
 
 // imageVolumes returns the mount points that the image declares, checked and
 // without those that the container mounts itself. An image's configuration is an
@@ -50,7 +50,7 @@ func imageVolumes(declared map[string]struct{}, mounts []spec.Mount) ([]spec.Mou
 // prepareMounts makes the container's volumes and checks that the sources of its
 // binds are there, asking the file system in a goroutine of its own: a stat on a
 // dead network file system must not hold anybody.
-func (e *Engine) prepareMounts(ctx context.Context, c *container, rec *containerRecord, u *undo.Stack) error {
+func (e maker) prepareMounts(ctx context.Context, c *container, rec *containerRecord, u *undo.Stack) error {
 	rec.Volumes = map[string]string{}
 	more, err := imageVolumes(rec.Image.Volumes, rec.Status.Spec.Mounts)
 	if err != nil {
@@ -132,7 +132,7 @@ func sourceFault(m spec.Mount, err error) error {
 
 // volume makes a named volume, which stays until somebody removes it, or an
 // anonymous one, which goes with the container.
-func (e *Engine) volume(m spec.Mount, rec *containerRecord, u *undo.Stack) error {
+func (e maker) volume(m spec.Mount, rec *containerRecord, u *undo.Stack) error {
 	name := m.Source
 	if name == "" {
 		name = newID()

@@ -37,7 +37,7 @@ func (e *Engine) WaitContainer(ctx context.Context, ref string, cond WaitConditi
 // that a container that is started after it, ends and is removed is not missed. It
 // holds nothing; the wait need not be called.
 func (e *Engine) Waiter(ref string, cond WaitCondition) (wait func(context.Context) (status.Exit, error), err error) {
-	c, err := e.findContainer(ref)
+	c, err := registry{e}.findContainer(ref)
 	if err != nil {
 		return nil, err
 	}
