@@ -365,10 +365,13 @@ func terminal(t testing.TB) (master, slave *os.File) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	slave, err = os.OpenFile(fmt.Sprintf("/dev/pts/%d", n), os.O_RDWR|unix.O_NOCTTY, 0)
+	// os.OpenFile would make it non-blocking, for the container too.
+	path := fmt.Sprintf("/dev/pts/%d", n)
+	fd, err := unix.Open(path, unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
+	slave = os.NewFile(uintptr(fd), path)
 	t.Cleanup(func() { slave.Close() })
 	return master, slave
 }

@@ -306,7 +306,7 @@ func TestTerminal(t *testing.T) {
 	in, iw := pipe(t)
 	or, ow := pipe(t)
 	h, _ := p.start(job{
-		prog:  onTerminal("tty >/dev/null && read x; echo got $x; stty size; read y; stty size >&2; exec </dev/null >/dev/null 2>&1; sleep 0.05; echo late >/dev/tty; exit 8"),
+		prog:  onTerminal("read x; sleep 0.02; echo got $x; stty size; read y; sleep 0.02; stty size >&2; exec </dev/null >/dev/null 2>&1; sleep 0.05; echo late >/dev/tty; exit 8"),
 		flags: wire.HasLog | wire.HasTerminal | wire.HasStdin | wire.HasStdout, own: []*os.File{log, master, in, ow},
 		files: []*os.File{slave},
 	})

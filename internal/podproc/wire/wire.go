@@ -40,6 +40,8 @@
 //     ends by itself when its other end closes. ENXIO: there is no standard input;
 //     EPIPE: it has been closed. It is closed when a client's input ends if
 //     StdinOnce is set or OpenStdin is not; a terminal never is.
+//   - A terminal's slave has to be opened blocking, which os.OpenFile does not do: the
+//     flag would be the container's.
 //   - Reopen also gives a log to a process without one. ENOTTY: Resize without a
 //     terminal.
 //   - Exit comes once, on the connection of the moment. List has it until Forget.
