@@ -15,6 +15,7 @@ import (
 
 	"carob/internal/fault"
 	"carob/internal/lifecycle"
+	"carob/internal/plan/namespace"
 	"carob/internal/spec"
 	"carob/internal/status"
 	"carob/internal/undo"
@@ -194,7 +195,7 @@ func (e registry) admitContainer(p *pod, s spec.Container) (*container, error) {
 		return nil, fault.New(fault.Exists, fmt.Sprintf("container %s: the name belongs to container %.12s (%s); remove that or choose another name", c.title(), c.id, c.view.load().status.State))
 	}
 	sandbox := p.record()
-	ns, err := planContainer(s.Namespaces, sandbox.Namespaces, sandbox.Status.UserMapping, e.peerLocked)
+	ns, err := namespace.Container(s.Namespaces, sandbox.Namespaces, sandbox.Status.UserMapping, e.peerLocked)
 	if err != nil {
 		return nil, fmt.Errorf("container %s: %w", s.Name, err)
 	}
@@ -216,7 +217,7 @@ func (e registry) admitContainer(p *pod, s spec.Container) (*container, error) {
 			st.LogPath = filepath.Join(p.logDir(), fmt.Sprintf("%s.%d.log", s.Name, s.Attempt))
 		}
 	}
-	c := e.newContainer(p, containerRecord{Status: st, Namespaces: ns.modes, Peers: ns.peers})
+	c := e.newContainer(p, containerRecord{Status: st, Namespaces: ns.Modes, Peers: ns.Peers})
 	e.containers[id] = c
 	p.containers[id] = c
 	e.listContainersLocked(p)

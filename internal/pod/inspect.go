@@ -3,10 +3,12 @@ package pod
 import (
 	"context"
 	"fmt"
+	"os"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"carob/internal/lifecycle"
+	"carob/internal/plan/drift"
 	"carob/internal/status"
 )
 
@@ -52,13 +54,13 @@ func (e *Engine) InspectContainer(ctx context.Context, ref string) (ContainerIns
 	}
 	rec := c.record()
 	sandbox := c.pod.view.load().status.Namespaces
-	here, err := e.d.Observer.Namespaces(selfPid())
+	here, err := e.d.Observer.Namespaces(os.Getpid())
 	if err != nil {
 		return in, fmt.Errorf("container %s: inspect: %w", c.title(), err)
 	}
-	in.Observed.Differences = differences(expectation{
-		world: in.OCI, modes: rec.Namespaces, sandboxModes: c.pod.record().Namespaces, sandbox: sandbox, host: here,
-		resources: in.OCI.Linux.Resources, mapping: c.pod.view.load().status.UserMapping,
+	in.Observed.Differences = drift.Of(drift.Expectation{
+		World: in.OCI, Modes: rec.Namespaces, SandboxModes: c.pod.record().Namespaces, Sandbox: sandbox, Host: here,
+		Mapping: c.pod.view.load().status.UserMapping,
 	}, in.Observed)
 	return in, nil
 }
@@ -77,14 +79,14 @@ func (e *Engine) InspectPod(ctx context.Context, ref string) (PodInspection, err
 	if err != nil {
 		return in, fmt.Errorf("pod %s: inspect: %w", p.title(), err)
 	}
-	here, err := e.d.Observer.Namespaces(selfPid())
+	here, err := e.d.Observer.Namespaces(os.Getpid())
 	if err != nil {
 		return in, fmt.Errorf("pod %s: inspect: %w", p.title(), err)
 	}
 	modes := p.record().Namespaces
-	in.Observed.Differences = podDifferences(modes, here, in.Observed)
+	in.Observed.Differences = drift.OfPod(modes, here, in.Observed)
 	if p.spec.Resources != nil {
-		in.Observed.Differences = append(in.Observed.Differences, resourceDifferences(p.spec.Resources, in.Observed.Resources)...)
+		in.Observed.Differences = append(in.Observed.Differences, drift.Resources(p.spec.Resources, in.Observed.Resources)...)
 	}
 	return in, nil
 }

@@ -14,6 +14,7 @@ import (
 	"carob/internal/fault"
 	"carob/internal/lifecycle"
 	"carob/internal/plan/ident"
+	"carob/internal/plan/namespace"
 	"carob/internal/spec"
 	"carob/internal/status"
 	"carob/internal/undo"
@@ -108,12 +109,12 @@ func (e registry) podNamedLocked(s spec.Pod, name string) *pod {
 
 // registerPodLocked plans the pod's namespaces and enters it into the map.
 func (e registry) registerPodLocked(s spec.Pod) (*pod, error) {
-	c, err := planPod(s.Namespaces, e.peerLocked)
+	c, err := namespace.Pod(s.Namespaces, e.peerLocked)
 	if err == nil {
-		err = checkSysctls(s.Sysctls, c.modes)
+		err = namespace.Sysctls(s.Sysctls, c.Modes)
 	}
-	if err == nil && c.fresh {
-		c.ids, err = e.allocateLocked()
+	if err == nil && c.Fresh {
+		c.IDs, err = e.allocateLocked()
 	}
 	if err != nil {
 		return nil, fmt.Errorf("pod %s: %w", s.Name, err)
@@ -121,9 +122,9 @@ func (e registry) registerPodLocked(s spec.Pod) (*pod, error) {
 	id := newID()
 	st := status.Pod{
 		ID: id, Name: s.Name, Namespace: s.Namespace, State: lifecycle.PodAbsent, CreatedAt: time.Now(),
-		UserMapping: c.ids, Spec: s,
+		UserMapping: c.IDs, Spec: s,
 	}
-	rec := podRecord{Status: st, Namespaces: c.modes, Peers: c.peers}
+	rec := podRecord{Status: st, Namespaces: c.Modes, Peers: c.Peers}
 	if !s.Solo {
 		rec.Status.Cgroup = path.Join(parentOf(s), id)
 	}
@@ -157,12 +158,12 @@ func (e registry) allocateLocked() (status.IDMapping, error) {
 	return status.IDMapping{HostID: got.First, Size: got.Count}, err
 }
 
-func (e registry) peerLocked(ref string) (peer, error) {
+func (e registry) peerLocked(ref string) (namespace.Peer, error) {
 	c, err := e.findContainerLocked(ref)
 	if err != nil {
-		return peer{}, err
+		return namespace.Peer{}, err
 	}
-	return peer{id: c.id, title: c.title(), ids: c.pod.view.load().status.UserMapping}, nil
+	return namespace.Peer{ID: c.id, Title: c.title(), IDs: c.pod.view.load().status.UserMapping}, nil
 }
 
 // dismissPod takes a pod out of the map and tells those who wait.
@@ -291,7 +292,7 @@ func (e starter) sandbox(p *pod) (Sandbox, error) {
 		return Sandbox{}, err
 	}
 	box := e.box(p, rec)
-	delete(join, "cgroup") // a container's own, see planContainer
+	delete(join, "cgroup") // a container's own, see package namespace
 	box.Join = join
 	return box, nil
 }

@@ -1,4 +1,6 @@
-package pod
+// Package drift says where what the kernel shows of a pod or container is not what
+// was asked for.
+package drift
 
 import (
 	"cmp"
@@ -14,32 +16,30 @@ import (
 	"carob/internal/status"
 )
 
-func selfPid() int { return os.Getpid() }
-
-// expectation is what an observation of a container is held against.
-type expectation struct {
-	world *specs.Spec
-	// modes are the container's effective ones, sandboxModes its pod's.
-	modes, sandboxModes spec.Namespaces
-	// sandbox and host are kind → "kind:[inode]".
-	sandbox, host map[string]string
-	resources     *specs.LinuxResources
-	mapping       status.IDMapping
+// Expectation is what an observation of a container is held against.
+type Expectation struct {
+	// World is what the process was made from.
+	World *specs.Spec
+	// Modes are the container's effective ones, SandboxModes its pod's.
+	Modes, SandboxModes spec.Namespaces
+	// Sandbox and Host are kind → "kind:[inode]".
+	Sandbox, Host map[string]string
+	Mapping       status.IDMapping
 }
 
-// differences says where the kernel's answer is not what was asked. What the
+// Of says, one line each, where the kernel's answer is not what was asked. What the
 // observer could not read is no difference.
-func differences(want expectation, o status.Observed) []string {
+func Of(want Expectation, o status.Observed) []string {
 	var d []string
 	for _, kind := range spec.Kinds() {
 		d = append(d, namespaceDifference(want, kind, o.Namespaces[kind])...)
 	}
-	d = append(d, resourceDifferences(want.resources, o.Resources)...)
-	if p := want.world.Process; p != nil {
+	d = append(d, Resources(resourcesOf(want.World), o.Resources)...)
+	if p := want.World.Process; p != nil {
 		d = append(d, processDifferences(p, o)...)
 	}
-	d = append(d, seccompDifference(want.world, o)...)
-	if m := want.mapping; m.Size > 0 && o.UIDMap != "" {
+	d = append(d, seccompDifference(want.World, o)...)
+	if m := want.Mapping; m.Size > 0 && o.UIDMap != "" {
 		asked := fmt.Sprintf("0 %d %d", m.HostID, m.Size)
 		if got := strings.Join(strings.Fields(o.UIDMap), " "); got != asked {
 			d = append(d, differs("uidMap", asked, got))
@@ -48,39 +48,62 @@ func differences(want expectation, o status.Observed) []string {
 	return d
 }
 
+func resourcesOf(world *specs.Spec) *specs.LinuxResources {
+	if world.Linux == nil {
+		return nil
+	}
+	return world.Linux.Resources
+}
+
 func differs(what, asked, got string) string {
 	return fmt.Sprintf("%s: asked %s, kernel shows %s", what, asked, got)
 }
 
-func namespaceDifference(want expectation, kind, got string) []string {
+func namespaceDifference(want Expectation, kind, got string) []string {
 	if got == "" {
 		return nil
 	}
-	what, mode := "namespaces."+kind, want.modes.Mode(kind)
-	host, sandbox := want.host[kind], want.sandbox[kind]
-	if mode == spec.OfPod && want.sandboxModes.Mode(kind) == spec.Host {
+	mode := want.Modes.Mode(kind)
+	if mode == spec.OfPod && want.SandboxModes.Mode(kind) == spec.Host {
 		mode = spec.Host
 	}
-	switch {
-	case (mode == spec.Own || mode == spec.None) && got == host:
-		return []string{differs(what, string(mode), "the host's "+got)}
-	case (mode == spec.Own || mode == spec.None) && got == sandbox && kind != "user":
-		return []string{differs(what, string(mode), "the pod's "+got)}
-	case mode == spec.OfPod && kind == "pid":
-		// The sandbox's own pid namespace is the host's when its containers share one
-		// that begins with the reaper; only the host's is wrong.
-		if got == host {
-			return []string{differs(what, string(mode), "the host's "+got)}
-		}
-	case mode == spec.OfPod && sandbox != "" && got != sandbox:
-		return []string{differs(what, string(mode)+" "+sandbox, got)}
-	case mode == spec.Host && host != "" && got != host:
-		return []string{differs(what, string(mode)+" "+host, got)}
+	asked, shown := namespaceClash(mode, kind, got, want)
+	if asked == "" {
+		return nil
 	}
-	return nil
+	return []string{differs("namespaces."+kind, asked, shown)}
 }
 
-func podDifferences(modes spec.Namespaces, host map[string]string, o status.Observed) []string {
+// namespaceClash returns what was asked and what is shown instead, or nothing.
+func namespaceClash(mode spec.Mode, kind, got string, want Expectation) (asked, shown string) {
+	host, sandbox := want.Host[kind], want.Sandbox[kind]
+	switch mode {
+	case spec.Own, spec.None:
+		if got == host {
+			return string(mode), "the host's " + got
+		}
+		if got == sandbox && kind != "user" {
+			return string(mode), "the pod's " + got
+		}
+	case spec.OfPod:
+		if kind == "pid" { // the supervisor itself may live outside the one its containers share
+			if got == host {
+				return string(mode), "the host's " + got
+			}
+		} else if sandbox != "" && got != sandbox {
+			return string(mode) + " " + sandbox, got
+		}
+	case spec.Host:
+		if host != "" && got != host {
+			return string(mode) + " " + host, got
+		}
+	}
+	return "", ""
+}
+
+// OfPod is Of for a sandbox: modes are its effective ones, host is kind →
+// "kind:[inode]".
+func OfPod(modes spec.Namespaces, host map[string]string, o status.Observed) []string {
 	var d []string
 	for _, kind := range []string{"net", "ipc", "uts", "user"} {
 		got := o.Namespaces[kind]
@@ -108,7 +131,8 @@ func number[T int64 | uint64](what string, asked, got *T, granule T) []string {
 	return []string{differs("resources."+what, fmt.Sprint(a), fmt.Sprint(g))}
 }
 
-func resourceDifferences(asked, got *specs.LinuxResources) []string {
+// Resources compares limits.
+func Resources(asked, got *specs.LinuxResources) []string {
 	if asked == nil || got == nil {
 		return nil
 	}
