@@ -114,7 +114,7 @@ func (e *Engine) execProcess(ctx context.Context, c *container, x spec.Exec) (Pr
 	}
 	return Process{
 		PodID: c.pod.id, Target: c.id, TargetPid: rec.Status.Pid, Spec: &specs.Spec{Version: world.Version, Process: proc, Linux: world.Linux},
-		IDs: c.pod.view.load().status.UserMapping, Cgroup: rec.Status.Cgroup, Stdin: x.Stdin,
+		IDs: c.pod.view.load().status.UserMapping, Cgroup: rec.Status.Cgroup, Stdin: x.Stdin, StdinOnce: x.Stdin,
 	}, nil
 }
 
