@@ -36,24 +36,28 @@ func checkPod(s *spec.Pod) error {
 	if s.Handler != "" && s.Handler != "native" {
 		return fault.New(fault.Unsupported, fmt.Sprintf("%s: handler %.80q: unknown (native)", subject, s.Handler))
 	}
-	if err := checkHostname(s.Hostname); err != nil {
-		return fmt.Errorf("%s: %w", subject, err)
-	}
-	if err := checkCgroup(s.CgroupParent); err != nil {
-		return fmt.Errorf("%s: %w", subject, err)
-	}
-	if err := checkHosts(s.Hosts); err != nil {
-		return fmt.Errorf("%s: %w", subject, err)
-	}
-	if s.DNS != nil {
-		if _, err := resolvFile(*s.DNS); err != nil {
-			return fmt.Errorf("%s: %w", subject, err)
-		}
-	}
 	if s.ShmSize < 0 {
 		return fault.New(fault.Invalid, subject+": shm size is negative")
 	}
-	return checkTimeout(subject, s.StopTimeout)
+	return firstOf(subject, checkHostname(s.Hostname), checkCgroup(s.CgroupParent), checkHosts(s.Hosts), checkDNS(s.DNS), checkTimeout(s.StopTimeout))
+}
+
+// firstOf returns the first of what was found wrong with a subject.
+func firstOf(subject string, found ...error) error {
+	for _, err := range found {
+		if err != nil {
+			return fmt.Errorf("%s: %w", subject, err)
+		}
+	}
+	return nil
+}
+
+func checkDNS(d *spec.DNS) error {
+	if d == nil {
+		return nil
+	}
+	_, err := resolvFile(*d)
+	return err
 }
 
 // checkContainer is checkPod for a container.
@@ -67,36 +71,32 @@ func checkContainer(c *spec.Container) error {
 	if c.Image == "" {
 		return fault.New(fault.Invalid, subject+": no image given")
 	}
-	if err := checkHostname(c.Hostname); err != nil {
-		return fmt.Errorf("%s: %w", subject, err)
-	}
-	if err := checkCgroup(c.CgroupParent); err != nil {
-		return fmt.Errorf("%s: %w", subject, err)
-	}
-	if _, err := stopSignal(c.StopSignal); err != nil {
-		return fmt.Errorf("%s: stop signal: %w", subject, err)
-	}
-	switch c.Restart.Policy {
-	case spec.RestartNever, spec.RestartOnFailure, spec.RestartAlways, spec.RestartUnlessStopped:
-	default:
-		return fault.New(fault.Invalid, fmt.Sprintf("%s: restart policy %.40q: unknown (on-failure, always, unless-stopped)", subject, c.Restart.Policy))
-	}
-	if c.Restart.MaxRetries < 0 || c.Restart.MaxRetries > 0 && c.Restart.Policy != spec.RestartOnFailure {
-		return fault.New(fault.Invalid, subject+": restart: a number of retries goes with on-failure only")
-	}
-	if c.AutoRemove && c.Restart.Policy != spec.RestartNever {
-		return fault.New(fault.Invalid, subject+": restart: not together with automatic removal")
-	}
 	if c.LogPath != "" && (!path.IsAbs(c.LogPath) || path.Clean(c.LogPath) != c.LogPath) {
 		return fault.New(fault.Invalid, fmt.Sprintf("%s: log path %.100q: not absolute and clean", subject, c.LogPath))
 	}
-	return checkTimeout(subject, c.StopTimeout)
+	_, err := stopSignal(c.StopSignal)
+	return firstOf(subject, checkHostname(c.Hostname), checkCgroup(c.CgroupParent), err, checkRestart(c), checkTimeout(c.StopTimeout))
 }
 
-func checkTimeout(subject string, seconds *int) error {
+func checkRestart(c *spec.Container) error {
+	switch c.Restart.Policy {
+	case spec.RestartNever, spec.RestartOnFailure, spec.RestartAlways, spec.RestartUnlessStopped:
+	default:
+		return fault.New(fault.Invalid, fmt.Sprintf("restart policy %.40q: unknown (on-failure, always, unless-stopped)", c.Restart.Policy))
+	}
+	if c.Restart.MaxRetries < 0 || c.Restart.MaxRetries > 0 && c.Restart.Policy != spec.RestartOnFailure {
+		return fault.New(fault.Invalid, "restart: a number of retries goes with on-failure only")
+	}
+	if c.AutoRemove && c.Restart.Policy != spec.RestartNever {
+		return fault.New(fault.Invalid, "restart: not together with automatic removal")
+	}
+	return nil
+}
+
+func checkTimeout(seconds *int) error {
 	const most = 1 << 31 // seconds; more would overflow a duration
 	if seconds != nil && *seconds > most {
-		return fault.New(fault.Invalid, subject+": stop timeout is too long")
+		return fault.New(fault.Invalid, "stop timeout is too long")
 	}
 	return nil
 }

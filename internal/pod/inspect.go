@@ -60,7 +60,7 @@ func (e *Engine) InspectContainer(ctx context.Context, ref string) (ContainerIns
 	}
 	in.Observed.Differences = drift.Of(drift.Expectation{
 		World: in.OCI, Modes: rec.Namespaces, SandboxModes: c.pod.record().Namespaces, Sandbox: sandbox, Host: here,
-		Mapping: c.pod.view.load().status.UserMapping,
+		Page: os.Getpagesize(), Mapping: c.pod.view.load().status.UserMapping,
 	}, in.Observed)
 	return in, nil
 }
@@ -86,7 +86,7 @@ func (e *Engine) InspectPod(ctx context.Context, ref string) (PodInspection, err
 	modes := p.record().Namespaces
 	in.Observed.Differences = drift.OfPod(modes, here, in.Observed)
 	if p.spec.Resources != nil {
-		in.Observed.Differences = append(in.Observed.Differences, drift.Resources(p.spec.Resources, in.Observed.Resources)...)
+		in.Observed.Differences = append(in.Observed.Differences, drift.Resources(p.spec.Resources, in.Observed.Resources, os.Getpagesize())...)
 	}
 	return in, nil
 }

@@ -134,21 +134,17 @@ func (e registry) findPodLocked(ref string) (*pod, error) {
 	if p := e.pods[ref]; p != nil {
 		return p, nil
 	}
-	namespace, name, qualified := strings.Cut(ref, "/")
-	if !qualified {
-		namespace, name = "", ref
-	}
 	var named, solo, begin []candidate
 	for id, p := range e.pods {
-		st := p.view.load().status
-		c := candidate{id: id, title: p.title(), live: st.State == lifecycle.PodReady || st.State == lifecycle.PodCreated, rank: st.CreatedAt.UnixNano()}
 		switch {
-		case p.name == name && (!qualified || p.namespace == namespace) && p.spec.Solo:
-			solo = append(solo, c)
-		case p.name == name && (!qualified || p.namespace == namespace):
-			named = append(named, c)
-		case !qualified && isHex(ref) && strings.HasPrefix(id, ref):
-			begin = append(begin, c)
+		case !p.named(ref):
+			if isHex(ref) && strings.HasPrefix(id, ref) {
+				begin = append(begin, p.candidate())
+			}
+		case p.spec.Solo:
+			solo = append(solo, p.candidate())
+		default:
+			named = append(named, p.candidate())
 		}
 	}
 	for _, cs := range [][]candidate{named, solo} {
@@ -157,13 +153,28 @@ func (e registry) findPodLocked(ref string) (*pod, error) {
 			return e.pods[id], err
 		}
 	}
-	switch len(begin) {
-	case 0:
-		return nil, notFound("pod", ref)
-	case 1:
-		return e.pods[begin[0].id], nil
+	id, err := only("pod", ref, begin)
+	return e.pods[id], err
+}
+
+// named reports whether ref is the pod's "name" or "namespace/name".
+func (p *pod) named(ref string) bool {
+	namespace, name, qualified := strings.Cut(ref, "/")
+	if qualified {
+		return p.name == name && p.namespace == namespace
 	}
-	return nil, ambiguous("pod", ref, begin)
+	return p.name == ref
+}
+
+// only returns the one candidate there is.
+func only(what, ref string, cs []candidate) (string, error) {
+	switch len(cs) {
+	case 0:
+		return "", notFound(what, ref)
+	case 1:
+		return cs[0].id, nil
+	}
+	return "", ambiguous(what, ref, cs)
 }
 
 // findContainer resolves a reference: an ID, the name of a solo container,
@@ -186,8 +197,25 @@ func (e registry) findContainerLocked(ref string) (*container, error) {
 		}
 		return e.inPodLocked(p, ref[i+1:], ref)
 	}
-	var solo, begin []candidate
-	byPod := map[*pod][]candidate{}
+	solo, begin, byPod := e.matchesLocked(ref)
+	named, err := e.onePerPodLocked(ref, byPod)
+	if err != nil {
+		return nil, err
+	}
+	for _, cs := range [][]candidate{solo, named} {
+		if len(cs) > 0 {
+			id, err := only("container", ref, cs)
+			return e.containers[id], err
+		}
+	}
+	id, err := only("container", ref, begin)
+	return e.containers[id], err
+}
+
+// matchesLocked returns the solo containers with this name, those whose ID begins
+// so, and by pod the others with this name.
+func (e registry) matchesLocked(ref string) (solo, begin []candidate, byPod map[*pod][]candidate) {
+	byPod = map[*pod][]candidate{}
 	for id, c := range e.containers {
 		switch {
 		case c.name == ref && c.pod.spec.Solo:
@@ -198,7 +226,12 @@ func (e registry) findContainerLocked(ref string) (*container, error) {
 			begin = append(begin, c.candidate())
 		}
 	}
-	var named []candidate // one of each pod
+	return solo, begin, byPod
+}
+
+// onePerPodLocked picks among the attempts that share a name in one pod.
+func (e registry) onePerPodLocked(ref string, byPod map[*pod][]candidate) ([]candidate, error) {
+	var named []candidate
 	for _, cs := range byPod {
 		id, err := pick("container", ref, cs)
 		if err != nil {
@@ -206,16 +239,7 @@ func (e registry) findContainerLocked(ref string) (*container, error) {
 		}
 		named = append(named, e.containers[id].candidate())
 	}
-	for _, cs := range [][]candidate{solo, named, begin} {
-		switch len(cs) {
-		case 0:
-		case 1:
-			return e.containers[cs[0].id], nil
-		default:
-			return nil, ambiguous("container", ref, cs)
-		}
-	}
-	return nil, notFound("container", ref)
+	return named, nil
 }
 
 func (e registry) inPodLocked(p *pod, name, ref string) (*container, error) {
@@ -230,6 +254,11 @@ func (e registry) inPodLocked(p *pod, name, ref string) (*container, error) {
 	}
 	id, err := pick("container", ref, cs)
 	return e.containers[id], err
+}
+
+func (p *pod) candidate() candidate {
+	st := &p.view.load().status
+	return candidate{id: p.id, title: p.title(), live: st.State == lifecycle.PodReady || st.State == lifecycle.PodCreated, rank: st.CreatedAt.UnixNano()}
 }
 
 func (c *container) candidate() candidate {

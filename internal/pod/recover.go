@@ -227,24 +227,29 @@ func (e recovery) removeRemains(ctx context.Context, c *container) error {
 // recoverSandbox brings the pod's own record in line with its sandbox.
 func (e recovery) recoverSandbox(ctx context.Context, p *pod, found bool, state SandboxState) error {
 	rec := p.record()
-	empty := len(registry{e.Engine}.containersOf(p)) == 0
+	ready := rec.Status.State == lifecycle.PodReady
 	switch {
-	case rec.Removing, p.spec.Solo && empty, !p.spec.Solo && rec.Status.State == lifecycle.PodCreated:
+	case rec.Removing || e.halfMade(p):
 		return e.removeRest(ctx, p)
-	case found && (rec.Status.State == lifecycle.PodReady && !p.spec.Solo || p.soloRuns()):
+	case found && (ready && !p.spec.Solo || e.soloRuns(p) || ready && e.soloRestarts(p)):
 		return e.adopted(p, state)
-	case rec.Since.IsZero() && rec.Status.State != lifecycle.PodReady:
+	case rec.Since.IsZero() && !ready:
 		return nil
 	}
-	// Gone, or a solo pod's whose container does not run.
-	if found && p.spec.Solo && p.soloRestarts() {
-		return e.adopted(p, state)
-	}
+	// It is gone, or a solo pod's whose container does not run.
 	if err := (ender{e.Engine}).dropSandbox(ctx, p); err != nil {
 		return err
 	}
 	p.event("exit", map[string]string{"reason": "Lost"})
 	return p.note(func(r *podRecord) error { return r.exited() })
+}
+
+// halfMade reports whether the daemon died while it made the pod.
+func (e recovery) halfMade(p *pod) bool {
+	if p.spec.Solo {
+		return len(registry{e.Engine}.containersOf(p)) == 0
+	}
+	return p.record().Status.State == lifecycle.PodCreated
 }
 
 // adopted notes a sandbox that goes on.
@@ -266,11 +271,11 @@ func (e recovery) adopted(p *pod, state SandboxState) error {
 	})
 }
 
-func (p *pod) soloRuns() bool {
+func (e recovery) soloRuns(p *pod) bool {
 	if !p.spec.Solo {
 		return false
 	}
-	for _, c := range (registry{p.e}).containersOf(p) {
+	for _, c := range (registry{e.Engine}).containersOf(p) {
 		if c.view.load().status.State == lifecycle.ContainerRunning {
 			return true
 		}
@@ -278,11 +283,11 @@ func (p *pod) soloRuns() bool {
 	return false
 }
 
-func (p *pod) soloRestarts() bool {
-	for _, c := range (registry{p.e}).containersOf(p) {
+func (e recovery) soloRestarts(p *pod) bool {
+	for _, c := range (registry{e.Engine}).containersOf(p) {
 		rec := c.record()
 		if restartDue(&rec) {
-			return p.record().Status.State == lifecycle.PodReady
+			return p.spec.Solo
 		}
 	}
 	return false

@@ -35,7 +35,7 @@ func TestContainersOutliveTheDaemon(t *testing.T) {
 	ok(t, e.Close())
 	ok(t, e.Close())
 
-	m.End(gone.ID, 7) // with nobody there to hear it
+	m.End(gone.ID, status.Exit{Code: 7}) // with nobody there to hear it
 	m.Crash(lost.PodID)
 	m.Revive()
 	e = newEngine(t, m)
@@ -92,7 +92,7 @@ func TestRepeatedExitsCountOnce(t *testing.T) {
 	ok(t, withRunning(ctx, e))
 	c := must[status.Container](t)(e.Container("app"))
 	events := e.Events(ctx, 0)
-	m.End(c.ID, 3)
+	m.End(c.ID, status.Exit{Code: 3})
 	m.Repeat()
 	must[status.Exit](t)(e.WaitContainer(ctx, "app", pod.WaitExit))
 	ok(t, e.StartContainer(ctx, "app", pod.Streams{}))

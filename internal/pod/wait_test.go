@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -366,12 +365,12 @@ func TestRestartAfterAGoodRunBeginsAnew(t *testing.T) {
 		ok(t, e.StartContainer(t.Context(), "app", pod.Streams{}))
 		for range 5 {
 			time.Sleep(11 * time.Second)
-			m.End(made.ID, 1)
+			m.End(made.ID, status.Exit{Code: 1})
 			time.Sleep(150 * time.Millisecond)
 			inState(t, e, "app", lifecycle.ContainerRunning)
 		}
 		m.FailAt(1) // the restart itself fails, and is repeated
-		m.End(made.ID, 1)
+		m.End(made.ID, status.Exit{Code: 1})
 		time.Sleep(time.Second)
 		if !m.Failed() {
 			t.Error("no call failed")
@@ -402,7 +401,7 @@ func TestWaitConditions(t *testing.T) {
 		}()
 	}
 	time.Sleep(10 * time.Millisecond)
-	m.OOM(c.ID)
+	m.End(c.ID, status.Exit{Code: 137, Signal: 9, OOMKilled: true})
 	for range 2 {
 		if x := <-got; x.Code != 137 || !x.OOMKilled {
 			t.Errorf("exit %+v", x)
@@ -458,119 +457,4 @@ func TestManyAtOnce(t *testing.T) {
 	wg.Wait()
 	tearDown(t, e)
 	clean(t, m)
-}
-
-func TestExecDeadlineKillsEverything(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		m := systest.New(t.TempDir())
-		e := newEngine(t, m)
-		ok(t, withRunning(t.Context(), e))
-		for _, stuck := range []bool{false, true} {
-			if stuck {
-				_, release := m.Stick("KillExec")
-				time.AfterFunc(time.Minute, release)
-			}
-			id := must[string](t)(e.Exec(t.Context(), "app", spec.Exec{Command: []string{"sleep"}, Timeout: int64(time.Second)}, pod.Streams{}))
-			begin := time.Now()
-			x, err := e.WaitExec(t.Context(), id)
-			var late *pod.DeadlineError
-			if !errors.As(err, &late) || x.Code != 137 {
-				t.Errorf("exit %+v, error %v", x, err)
-			}
-			if d := time.Since(begin); !stuck && d != time.Second {
-				t.Errorf("took %v", d)
-			}
-			if _, err := e.WaitExec(t.Context(), id); !fault.Is(err, fault.NotFound) {
-				t.Error("second wait:", err)
-			}
-		}
-		ok(t, e.StopPod(t.Context(), "web", nil))
-	})
-}
-
-func TestExecErrors(t *testing.T) {
-	m := systest.New(t.TempDir())
-	e := newEngine(t, m)
-	ctx := t.Context()
-	ok(t, withContainer(ctx, e))
-	run := func(x spec.Exec) error { _, err := e.Exec(ctx, "app", x, pod.Streams{}); return err }
-	refused(t, run(spec.Exec{Command: []string{"true"}}), fault.Conflict, "while created")
-	ok(t, e.StartContainer(ctx, "app", pod.Streams{}))
-	refused(t, run(spec.Exec{}), fault.Invalid, "no command")
-	refused(t, run(spec.Exec{Command: []string{"nosuch"}}), fault.NotFound, "command not found")
-	refused(t, run(spec.Exec{Command: []string{"noexec"}}), fault.Denied)
-	refused(t, run(spec.Exec{Command: []string{"true"}, User: "nobody-here"}), fault.NotFound, "nobody-here")
-	id := must[string](t)(e.Exec(ctx, "app", spec.Exec{Command: []string{"sleep"}, TTY: true}, pod.Streams{}))
-	ok(t, e.Resize(ctx, id, 24, 80))
-	ok(t, e.SignalExec(ctx, id, 15))
-	if x := must[status.Exit](t)(e.WaitExec(ctx, id)); x.Code != 143 {
-		t.Errorf("exit %+v", x)
-	}
-	refused(t, e.SignalExec(ctx, id, 15), fault.NotFound)
-	ok(t, e.PauseContainer(ctx, "app"))
-	refused(t, e.PauseContainer(ctx, "app"), fault.Conflict, "already paused")
-	refused(t, run(spec.Exec{Command: []string{"true"}}), fault.Conflict, "paused")
-	ok(t, e.UnpauseContainer(ctx, "app"))
-	refused(t, e.UnpauseContainer(ctx, "app"), fault.Conflict, "not paused")
-	ok(t, e.Attach(ctx, "app", pod.Streams{}))
-	ok(t, e.Resize(ctx, "app", 24, 80))
-	ok(t, e.ReopenLog(ctx, "app"))
-	must[[]status.Process](t)(e.Top(ctx, "app"))
-	must[[]status.Stats](t)(e.Stats(ctx, "app"))
-	f := must[interface{ Close() error }](t)(e.RootDir(ctx, "app"))
-	ok(t, f.Close())
-	ok(t, e.StopContainer(ctx, "app", nil))
-	refused(t, e.Attach(ctx, "app", pod.Streams{}), fault.Conflict, "while exited")
-	f = must[interface{ Close() error }](t)(e.RootDir(ctx, "app"))
-	ok(t, f.Close())
-	tearDown(t, e)
-	clean(t, m)
-}
-
-func TestTenThousandExecsLeaveNothing(t *testing.T) {
-	m := systest.New(t.TempDir())
-	e := newEngine(t, m)
-	ok(t, withRunning(t.Context(), e))
-	before, live := runtime.NumGoroutine(), m.Live()
-	x := spec.Exec{Command: []string{"true"}, Timeout: int64(time.Hour)}
-	n := 10000
-	if testing.Short() {
-		n = 500
-	}
-	for range n {
-		id := must[string](t)(e.Exec(t.Context(), "app", x, pod.Streams{}))
-		must[status.Exit](t)(e.WaitExec(t.Context(), id))
-	}
-	eventually(t, "goroutines as before", func() bool { return runtime.NumGoroutine() <= before+2 })
-	if now := m.Live(); !same(now, live) {
-		t.Errorf("left behind:\n%s", strings.Join(now, "\n"))
-	}
-}
-
-func BenchmarkList1000Pods(b *testing.B) {
-	m := systest.New(b.TempDir())
-	e := newEngine(b, m)
-	for i := range 1000 {
-		must[status.Pod](b)(e.RunPod(b.Context(), podSpec(fmt.Sprintf("p%d", i))))
-	}
-	for b.Loop() {
-		if len(e.Pods(pod.Filter{})) != 1000 {
-			b.Fatal("pods are missing")
-		}
-	}
-	if perList := b.Elapsed() / time.Duration(b.N); perList > 10*time.Millisecond {
-		b.Errorf("a list took %v, budget 10 ms", perList)
-	}
-}
-
-func BenchmarkStart(b *testing.B) {
-	m := systest.New(b.TempDir())
-	e := newEngine(b, m)
-	ok(b, withContainer(b.Context(), e))
-	for b.Loop() {
-		ok(b, e.StartContainer(b.Context(), "app", pod.Streams{}))
-		b.StopTimer()
-		ok(b, e.StopContainer(b.Context(), "app", zero()))
-		b.StartTimer()
-	}
 }

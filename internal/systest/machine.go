@@ -146,13 +146,6 @@ func (m *Machine) Failed() bool {
 	return m.failed
 }
 
-// Calls returns the calls since the last FailAt or KillAt.
-func (m *Machine) Calls() []string {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return slices.Clone(m.calls)
-}
-
 // Last is the latest call, or the one that failed.
 func (m *Machine) Last() string {
 	m.mu.Lock()
@@ -241,24 +234,13 @@ func (h *hold) wait(ctx context.Context) error {
 	}
 }
 
-// End lets the process of a container or exec end with a code.
-func (m *Machine) End(processID string, code int) {
+// End lets the process of a container or exec end so.
+func (m *Machine) End(processID string, x status.Exit) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for podID, b := range m.boxes {
 		if p := b.procs[processID]; p != nil && p.exit == nil {
-			m.endLocked(podID, processID, p, status.Exit{Code: code})
-		}
-	}
-}
-
-// OOM lets the process of a container be killed for want of memory.
-func (m *Machine) OOM(processID string) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	for podID, b := range m.boxes {
-		if p := b.procs[processID]; p != nil && p.exit == nil {
-			m.endLocked(podID, processID, p, status.Exit{Code: 137, Signal: 9, OOMKilled: true})
+			m.endLocked(podID, processID, p, x)
 		}
 	}
 }

@@ -5,7 +5,6 @@ package drift
 import (
 	"cmp"
 	"fmt"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -25,6 +24,8 @@ type Expectation struct {
 	// Sandbox and Host are kind → "kind:[inode]".
 	Sandbox, Host map[string]string
 	Mapping       status.IDMapping
+	// Page is the kernel's page size in bytes.
+	Page int
 }
 
 // Of says, one line each, where the kernel's answer is not what was asked. What the
@@ -34,7 +35,7 @@ func Of(want Expectation, o status.Observed) []string {
 	for _, kind := range spec.Kinds() {
 		d = append(d, namespaceDifference(want, kind, o.Namespaces[kind])...)
 	}
-	d = append(d, Resources(resourcesOf(want.World), o.Resources)...)
+	d = append(d, Resources(resourcesOf(want.World), o.Resources, want.Page)...)
 	if p := want.World.Process; p != nil {
 		d = append(d, processDifferences(p, o)...)
 	}
@@ -86,17 +87,23 @@ func namespaceClash(mode spec.Mode, kind, got string, want Expectation) (asked, 
 			return string(mode), "the pod's " + got
 		}
 	case spec.OfPod:
-		if kind == "pid" { // the supervisor itself may live outside the one its containers share
-			if got == host {
-				return string(mode), "the host's " + got
-			}
-		} else if sandbox != "" && got != sandbox {
-			return string(mode) + " " + sandbox, got
-		}
+		return podClash(kind, got, host, sandbox)
 	case spec.Host:
 		if host != "" && got != host {
 			return string(mode) + " " + host, got
 		}
+	}
+	return "", ""
+}
+
+// podClash is namespaceClash for what is the sandbox's. The supervisor itself may
+// live outside the pid namespace that its containers share.
+func podClash(kind, got, host, sandbox string) (asked, shown string) {
+	switch {
+	case kind == "pid" && got == host:
+		return string(spec.OfPod), "the host's " + got
+	case kind != "pid" && sandbox != "" && got != sandbox:
+		return string(spec.OfPod) + " " + sandbox, got
 	}
 	return "", ""
 }
@@ -131,17 +138,16 @@ func number[T int64 | uint64](what string, asked, got *T, granule T) []string {
 	return []string{differs("resources."+what, fmt.Sprint(a), fmt.Sprint(g))}
 }
 
-// Resources compares limits.
-func Resources(asked, got *specs.LinuxResources) []string {
+// Resources compares limits; page is the kernel's page size in bytes.
+func Resources(asked, got *specs.LinuxResources, page int) []string {
 	if asked == nil || got == nil {
 		return nil
 	}
 	var d []string
 	if a, g := asked.Memory, got.Memory; a != nil && g != nil {
-		page := int64(os.Getpagesize())
-		d = append(d, number("memory.limit", a.Limit, g.Limit, page)...)
-		d = append(d, number("memory.swap", a.Swap, g.Swap, page)...)
-		d = append(d, number("memory.reservation", a.Reservation, g.Reservation, page)...)
+		d = append(d, number("memory.limit", a.Limit, g.Limit, int64(page))...)
+		d = append(d, number("memory.swap", a.Swap, g.Swap, int64(page))...)
+		d = append(d, number("memory.reservation", a.Reservation, g.Reservation, int64(page))...)
 	}
 	if a, g := asked.CPU, got.CPU; a != nil && g != nil {
 		d = append(d, number("cpu.shares", a.Shares, g.Shares, 1)...)

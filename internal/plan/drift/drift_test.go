@@ -29,6 +29,7 @@ func TestDifferences(t *testing.T) {
 				SandboxModes: spec.Namespaces{Net: spec.Own, IPC: spec.Own, UTS: spec.Own, PID: spec.Own, User: spec.Own},
 				Sandbox:      map[string]string{"net": "net:[2]", "ipc": "ipc:[2]", "uts": "uts:[2]", "pid": "pid:[1]", "user": "user:[2]"},
 				Host:         map[string]string{"net": "net:[1]", "ipc": "ipc:[1]", "uts": "uts:[1]", "pid": "pid:[1]", "user": "user:[1]", "cgroup": "cgroup:[1]"},
+				Page:         4096,
 				Mapping:      status.IDMapping{HostID: 1 << 20, Size: 1 << 16},
 			}, status.Observed{
 				Namespaces: map[string]string{"net": "net:[2]", "ipc": "ipc:[2]", "uts": "uts:[2]", "pid": "pid:[3]", "user": "user:[2]", "cgroup": "cgroup:[3]"},
