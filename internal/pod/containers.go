@@ -75,11 +75,11 @@ func (e maker) createIn(ctx context.Context, p *pod, s spec.Container) (_ *conta
 // create does the work of CreateContainer and CreateSolo. The caller holds the pod's
 // lock and unwinds u on an error.
 func (e maker) create(ctx context.Context, p *pod, s spec.Container, u *undo.Stack) (*container, error) {
-	c, err := registry{e.Engine}.admitContainer(p, s)
+	c, err := registry(e).admitContainer(p, s)
 	if err != nil {
 		return nil, err
 	}
-	u.Push("name", func(context.Context) error { registry{e.Engine}.dismissContainer(c); return nil })
+	u.Push("name", func(context.Context) error { registry(e).dismissContainer(c); return nil })
 	defer c.step.done()
 	wrap := func(err error) error { return fmt.Errorf("container %s: %w", c.title(), err) }
 
@@ -106,9 +106,9 @@ func (e maker) create(ctx context.Context, p *pod, s spec.Container, u *undo.Sta
 		return nil, wrap(err)
 	}
 	if s.LogPath == "" {
-		u.Push("log", func(context.Context) error { remover{e.Engine}.removeLog(c); return nil })
+		u.Push("log", func(context.Context) error { remover(e).removeLog(c); return nil })
 	}
-	world, err := starter{e.Engine}.plan(c, rec)
+	world, err := starter(e).plan(c, rec)
 	if err != nil {
 		return nil, wrap(err)
 	}
@@ -322,7 +322,7 @@ func (e *Engine) UpdateContainer(ctx context.Context, ref string, res *specs.Lin
 // rules for devices stay as they are.
 func (e maker) updateGroup(ctx context.Context, c *container, rec containerRecord, s spec.Container) error {
 	rec.Status.Spec = s
-	world, err := starter{e.Engine}.plan(c, rec)
+	world, err := starter(e).plan(c, rec)
 	if err != nil {
 		return err
 	}

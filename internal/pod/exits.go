@@ -130,14 +130,14 @@ func (e ender) settle(c *container) {
 	if v := c.view.load(); v.gone || v.status.State != lifecycle.ContainerExited {
 		return
 	}
-	if err := (starter{e.Engine}).forget(ctx, c); err != nil {
+	if err := starter(e).forget(ctx, c); err != nil {
 		e.d.Log.Warn("ended process is not forgotten", "container", c.id, "cause", err)
 	}
 	if e.scheduleRestart(c) {
 		return
 	}
 	if c.record().Status.Spec.AutoRemove {
-		if err := (remover{e.Engine}).remove(ctx, c); err != nil {
+		if err := remover(e).remove(ctx, c); err != nil {
 			e.d.Log.Error("automatic removal", "container", c.id, "cause", err)
 		}
 		return
@@ -197,7 +197,7 @@ func (e ender) bury(p *pod, x status.Exit) {
 	}
 	p.event("exit", map[string]string{"reason": "Lost"})
 	end()
-	for _, c := range (registry{e.Engine}).containersOf(p) {
+	for _, c := range registry(e).containersOf(p) {
 		e.lose(c, x.At)
 	}
 }

@@ -54,13 +54,13 @@ func anonymous(name string) string {
 }
 
 func (e maker) runPod(ctx context.Context, s spec.Pod) (_ *pod, err error) {
-	p, err := registry{e.Engine}.admitPod(s)
+	p, err := registry(e).admitPod(s)
 	if err != nil || p.view.load().status.State == lifecycle.PodReady {
 		return p, err
 	}
 	var u undo.Stack
 	defer u.OnError(ctx, &err)
-	u.Push("name", func(context.Context) error { registry{e.Engine}.dismissPod(p); return nil })
+	u.Push("name", func(context.Context) error { registry(e).dismissPod(p); return nil })
 	ctx, end, err := p.begin(ctx, nil)
 	if err != nil {
 		return nil, err
@@ -71,7 +71,7 @@ func (e maker) runPod(ctx context.Context, s spec.Pod) (_ *pod, err error) {
 	}
 	p.event("create", nil)
 	var b undo.Stack
-	if err = (starter{e.Engine}).wake(ctx, p, &b); err != nil {
+	if err = starter(e).wake(ctx, p, &b); err != nil {
 		return nil, errors.Join(err, b.Unwind(ctx))
 	}
 	return p, nil
@@ -266,7 +266,7 @@ func (r *podRecord) exited() error {
 func (e starter) connect(ctx context.Context, p *pod, pid int, b *undo.Stack) ([]string, error) {
 	rec := p.record()
 	if id, ok := rec.Peers["net"]; ok {
-		if c, err := (registry{e.Engine}).findContainer(id); err == nil {
+		if c, err := registry(e).findContainer(id); err == nil {
 			return c.pod.view.load().status.IPs, nil
 		}
 		return nil, nil
@@ -319,7 +319,7 @@ func (p *pod) hostname() string {
 func (e starter) pidsOf(peers map[string]string) (map[string]int, error) {
 	pids := make(map[string]int, len(peers))
 	for kind, id := range peers {
-		c, err := registry{e.Engine}.findContainer(id)
+		c, err := registry(e).findContainer(id)
 		if err != nil {
 			return nil, fmt.Errorf("%s namespace: %w", kind, err)
 		}
@@ -337,9 +337,9 @@ func (e maker) discardPod(p *pod) {
 	ctx, cancel := context.WithTimeout(context.Background(), undo.Timeout)
 	defer cancel()
 	now := time.Duration(0)
-	err := ender{e.Engine}.stopPod(ctx, p, &now)
+	err := ender(e).stopPod(ctx, p, &now)
 	if err == nil {
-		err = remover{e.Engine}.removePod(ctx, p)
+		err = remover(e).removePod(ctx, p)
 	}
 	if err != nil {
 		e.d.Log.Error("pod that nobody waited for stays", "pod", p.id, "cause", err)

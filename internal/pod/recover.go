@@ -87,7 +87,7 @@ func (e recovery) loadPods() error {
 			return fault.New(fault.Invalid, "pod "+id+": record: is another pod's")
 		}
 		rec.Status.Containers = nil
-		p := registry{e.Engine}.newPod(rec)
+		p := registry(e).newPod(rec)
 		e.mu.Lock()
 		e.pods[id] = p
 		e.mu.Unlock()
@@ -107,9 +107,9 @@ func (e recovery) loadContainers() error {
 		e.mu.Lock()
 		p := e.pods[rec.Status.PodID]
 		if p != nil {
-			c := registry{e.Engine}.newContainer(p, rec)
+			c := registry(e).newContainer(p, rec)
 			e.containers[id], p.containers[id] = c, c
-			registry{e.Engine}.listContainersLocked(p)
+			registry(e).listContainersLocked(p)
 		}
 		e.mu.Unlock()
 		if p == nil {
@@ -133,11 +133,11 @@ func (e recovery) recoverPod(ctx context.Context, p *pod) error {
 	var state SandboxState
 	found := fault.New(fault.NotFound, "no sandbox was asked for")
 	if !rec.Since.IsZero() {
-		join, _ := starter{e.Engine}.pidsOf(rec.Peers) // what it was taken from may have ended since
+		join, _ := starter(e).pidsOf(rec.Peers) // what it was taken from may have ended since
 		delete(join, "cgroup")
-		box := starter{e.Engine}.box(p, rec)
+		box := starter(e).box(p, rec)
 		box.Join = join
-		for _, c := range (registry{e.Engine}).containersOf(p) {
+		for _, c := range registry(e).containersOf(p) {
 			box.Known = append(box.Known, c.id)
 		}
 		state, found = e.d.Sandboxes.AdoptSandbox(ctx, box)
@@ -149,7 +149,7 @@ func (e recovery) recoverPod(ctx context.Context, p *pod) error {
 	for _, s := range state.Processes {
 		byID[s.ID] = s
 	}
-	for _, c := range (registry{e.Engine}).containersOf(p) {
+	for _, c := range registry(e).containersOf(p) {
 		if err := e.recoverContainer(ctx, c, byID); err != nil {
 			return err
 		}
@@ -171,7 +171,7 @@ func (e recovery) recoverContainer(ctx context.Context, c *container, byID map[s
 	switch {
 	case rec.Creating || rec.Removing:
 		if runs {
-			if err := (starter{e.Engine}).endLaunched(ctx, c); err != nil {
+			if err := starter(e).endLaunched(ctx, c); err != nil {
 				return fmt.Errorf("container %s: %w", c.title(), err)
 			}
 		}
@@ -181,9 +181,9 @@ func (e recovery) recoverContainer(ctx context.Context, c *container, byID map[s
 	case rec.Status.State != lifecycle.ContainerRunning || runs:
 		return nil
 	case known:
-		ender{e.Engine}.containerExited(c, *process.Exit)
+		ender(e).containerExited(c, *process.Exit)
 	default:
-		ender{e.Engine}.lose(c, time.Now())
+		ender(e).lose(c, time.Now())
 	}
 	return nil
 }
@@ -209,7 +209,7 @@ func (e recovery) recoverStart(_ context.Context, c *container, process ProcessS
 	}
 	err = c.change(func(r *containerRecord) error { r.Status.StartedAt = since; return nil })
 	if err == nil && process.Exit != nil {
-		ender{e.Engine}.containerExited(c, *process.Exit)
+		ender(e).containerExited(c, *process.Exit)
 	}
 	return err
 }
@@ -217,11 +217,11 @@ func (e recovery) recoverStart(_ context.Context, c *container, process ProcessS
 // removeRemains removes a container whose creation or removal was cut short.
 func (e recovery) removeRemains(ctx context.Context, c *container) error {
 	if c.view.load().status.State == lifecycle.ContainerRunning {
-		ender{e.Engine}.lose(c, time.Now())
+		ender(e).lose(c, time.Now())
 	}
 	// The crash may have come before the record named its anonymous volumes; the sweep
 	// finds those.
-	return remover{e.Engine}.removeAlone(ctx, c)
+	return remover(e).removeAlone(ctx, c)
 }
 
 // recoverSandbox brings the pod's own record in line with its sandbox.
@@ -237,7 +237,7 @@ func (e recovery) recoverSandbox(ctx context.Context, p *pod, found bool, state 
 		return nil
 	}
 	// It is gone, or a solo pod's whose container does not run.
-	if err := (ender{e.Engine}).dropSandbox(ctx, p); err != nil {
+	if err := ender(e).dropSandbox(ctx, p); err != nil {
 		return err
 	}
 	p.event("exit", map[string]string{"reason": "Lost"})
@@ -247,7 +247,7 @@ func (e recovery) recoverSandbox(ctx context.Context, p *pod, found bool, state 
 // halfMade reports whether the daemon died while it made the pod.
 func (e recovery) halfMade(p *pod) bool {
 	if p.spec.Solo {
-		return len(registry{e.Engine}.containersOf(p)) == 0
+		return len(registry(e).containersOf(p)) == 0
 	}
 	return p.record().Status.State == lifecycle.PodCreated
 }
@@ -275,7 +275,7 @@ func (e recovery) soloRuns(p *pod) bool {
 	if !p.spec.Solo {
 		return false
 	}
-	for _, c := range (registry{e.Engine}).containersOf(p) {
+	for _, c := range registry(e).containersOf(p) {
 		if c.view.load().status.State == lifecycle.ContainerRunning {
 			return true
 		}
@@ -284,7 +284,7 @@ func (e recovery) soloRuns(p *pod) bool {
 }
 
 func (e recovery) soloRestarts(p *pod) bool {
-	for _, c := range (registry{e.Engine}).containersOf(p) {
+	for _, c := range registry(e).containersOf(p) {
 		rec := c.record()
 		if restartDue(&rec) {
 			return p.spec.Solo
@@ -297,20 +297,20 @@ func (e recovery) soloRestarts(p *pod) bool {
 // in it.
 func (e recovery) removeRest(ctx context.Context, p *pod) error {
 	if !p.record().Since.IsZero() {
-		if err := (ender{e.Engine}).dropSandbox(ctx, p); err != nil {
+		if err := ender(e).dropSandbox(ctx, p); err != nil {
 			return err
 		}
 		if err := p.note(func(r *podRecord) error { return r.exited() }); err != nil {
 			return err
 		}
 	}
-	for _, c := range (registry{e.Engine}).containersOf(p) {
-		ender{e.Engine}.lose(c, time.Now())
-		if err := (remover{e.Engine}).removeAlone(ctx, c); err != nil {
+	for _, c := range registry(e).containersOf(p) {
+		ender(e).lose(c, time.Now())
+		if err := remover(e).removeAlone(ctx, c); err != nil {
 			return err
 		}
 	}
-	return remover{e.Engine}.removeEmpty(ctx, p)
+	return remover(e).removeEmpty(ctx, p)
 }
 
 // sweep removes what no record names: root file systems, anonymous volumes, and

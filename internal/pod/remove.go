@@ -35,7 +35,7 @@ func (e remover) removePod(ctx context.Context, p *pod) error {
 	if p.view.load().gone {
 		return nil
 	}
-	for _, c := range (registry{e.Engine}).containersOf(p) {
+	for _, c := range registry(e).containersOf(p) {
 		if err := e.removeAlone(ctx, c); err != nil {
 			return err
 		}
@@ -54,7 +54,7 @@ func (e remover) removeEmpty(ctx context.Context, p *pod) error {
 	}
 	rec := p.record()
 	if !rec.Since.IsZero() { // half made, or half stopped
-		if err := (ender{e.Engine}).dropSandbox(ctx, p); err != nil {
+		if err := ender(e).dropSandbox(ctx, p); err != nil {
 			return err
 		}
 	}
@@ -71,7 +71,7 @@ func (e remover) removeEmpty(ctx context.Context, p *pod) error {
 	if err := e.d.Store.Delete(podKind, p.id); err != nil {
 		return fmt.Errorf("pod %s: record: %w", p.title(), err)
 	}
-	registry{e.Engine}.dismissPod(p)
+	registry(e).dismissPod(p)
 	p.event("remove", nil)
 	return nil
 }
@@ -127,7 +127,7 @@ func (e remover) remove(ctx context.Context, c *container) error {
 	if _, err := lifecycle.NextContainer(c.view.load().status.State, lifecycle.Remove); err != nil {
 		return fmt.Errorf("container %s: %w", c.title(), err)
 	}
-	if err := (ender{e.Engine}).rest(ctx, c.pod); err != nil {
+	if err := ender(e).rest(ctx, c.pod); err != nil {
 		return err
 	}
 	if err := e.removeAlone(ctx, c); err != nil {
@@ -149,7 +149,7 @@ func (e remover) removeAlone(ctx context.Context, c *container) error {
 		return fmt.Errorf("container %s: %w", c.title(), err)
 	}
 	defer c.step.done()
-	if err := (starter{e.Engine}).forget(ctx, c); err != nil {
+	if err := starter(e).forget(ctx, c); err != nil {
 		return err
 	}
 	rec := c.record()
@@ -171,7 +171,7 @@ func (e remover) removeAlone(ctx context.Context, c *container) error {
 	if err := e.d.Store.Delete(containerKind, c.id); err != nil {
 		return fmt.Errorf("container %s: record: %w", c.title(), err)
 	}
-	registry{e.Engine}.dismissContainer(c)
+	registry(e).dismissContainer(c)
 	c.event("remove", nil)
 	return nil
 }

@@ -83,7 +83,7 @@ func (e ender) restart(c *container, own *pendingRestart) {
 		end()
 		return
 	}
-	err = starter{e.Engine}.start(ctx, c, startOptions{})
+	err = starter(e).start(ctx, c, startOptions{})
 	end()
 	if err != nil && e.ctx.Err() == nil {
 		e.d.Log.Warn("restart", "container", c.id, "cause", err)

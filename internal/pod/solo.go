@@ -45,13 +45,13 @@ func (e *Engine) CreateSolo(ctx context.Context, p spec.Pod, c spec.Container) (
 }
 
 func (e maker) createSolo(ctx context.Context, s spec.Pod, c spec.Container) (_ *container, err error) {
-	p, err := registry{e.Engine}.admitSolo(s)
+	p, err := registry(e).admitSolo(s)
 	if err != nil {
 		return nil, err
 	}
 	var u undo.Stack
 	defer u.OnError(ctx, &err)
-	u.Push("name", func(context.Context) error { registry{e.Engine}.dismissPod(p); return nil })
+	u.Push("name", func(context.Context) error { registry(e).dismissPod(p); return nil })
 	ctx, end, err := p.begin(ctx, nil)
 	if err != nil {
 		return nil, err

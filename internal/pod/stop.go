@@ -295,7 +295,7 @@ func (e ender) stopPod(ctx context.Context, p *pod, timeout *time.Duration) erro
 	}
 	defer func() {
 		end()
-		for _, c := range (registry{e.Engine}).containersOf(p) {
+		for _, c := range registry(e).containersOf(p) {
 			e.spawn(func() { e.settle(c) })
 		}
 	}()
@@ -308,7 +308,7 @@ func (e ender) stopPod(ctx context.Context, p *pod, timeout *time.Duration) erro
 	}
 	p.step.set("containers: stop")
 	var stops []func() error
-	for _, c := range (registry{e.Engine}).containersOf(p) {
+	for _, c := range registry(e).containersOf(p) {
 		stops = append(stops, func() error { return e.stop(ctx, c, timeout) })
 	}
 	if len(stops) > 0 {
