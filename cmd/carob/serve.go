@@ -14,12 +14,14 @@ import (
 
 	"carob/internal/api"
 	"carob/internal/api/launch"
+	"carob/internal/groups"
 	"carob/internal/host"
 	"carob/internal/image"
 	"carob/internal/kube"
 	"carob/internal/network"
 	"carob/internal/plan/ident"
 	"carob/internal/pod"
+	"carob/internal/roots"
 	"carob/internal/runtime"
 	"carob/internal/store"
 	"carob/internal/sys/cgroup"
@@ -74,7 +76,13 @@ func serve(ctx context.Context, c config) (err error) {
 	if err != nil {
 		return err
 	}
-	native, err := openNative(c)
+	layout, err := cgroup.Detect()
+	if err != nil {
+		return err
+	}
+	users := &roots.Users{}
+	defer users.Close()
+	native, err := openNative(c, layout, users)
 	if err != nil {
 		return err
 	}
@@ -88,7 +96,7 @@ func serve(ctx context.Context, c config) (err error) {
 		return err
 	}
 	engine := pod.New(pod.Deps{
-		Sandboxes: native, Processes: native, Groups: native, Roots: native, Observer: native,
+		Sandboxes: native, Processes: native, Groups: groups.New(layout), Roots: roots.New(users), Observer: groups.New(layout),
 		Images: images, Network: network.Loopback{}, Store: records,
 		Facts: facts, Log: log, RunDir: c.run, LibDir: c.root, Ranges: ranges,
 	})
@@ -129,7 +137,7 @@ func beside(name string) (string, error) {
 	return "", fmt.Errorf("%s: neither beside %s nor in ../libexec/carob: %w", name, exe, fs.ErrNotExist)
 }
 
-func openNative(c config) (*runtime.Native, error) {
+func openNative(c config, layout *cgroup.Layout, users *roots.Users) (*runtime.Native, error) {
 	path, err := beside("carob-pod")
 	if err != nil {
 		return nil, err
@@ -139,11 +147,7 @@ func openNative(c config) (*runtime.Native, error) {
 		return nil, err
 	}
 	defer func() { _ = f.Close() }() // only read from
-	layout, err := cgroup.Detect()
-	if err != nil {
-		return nil, err
-	}
-	return runtime.New(runtime.Config{Supervisor: f, Layout: layout, RunDir: c.run})
+	return runtime.New(runtime.Config{Supervisor: f, Layout: layout, Users: users, RunDir: c.run})
 }
 
 // openImages opens the image store and makes the toolbox image, without which carob

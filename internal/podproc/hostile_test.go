@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"carob/internal/podproc/wire"
+	"carob/internal/sys/fd"
 )
 
 // TestHostilePackets sends what no daemon would, with files: the supervisor
@@ -21,7 +22,7 @@ func TestHostilePackets(t *testing.T) {
 	p.must(wire.Packet{Op: wire.Hello})
 	before := p.fds()
 	rnd := rand.New(rand.NewPCG(1, 2))
-	img, err := sh("exit 0").Memfd()
+	img, err := fd.Memory(sh("exit 0"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"carob/internal/podproc/wire"
+	"carob/internal/sys/fd"
 	"carob/internal/sys/spawn"
 )
 
@@ -252,7 +253,7 @@ type job struct {
 // post spawns it and returns its handle and where the answer comes.
 func (p *pod) postJob(j job) (uint64, <-chan wire.Packet) {
 	p.t.Helper()
-	img, err := j.prog.Memfd()
+	img, err := fd.Memory(j.prog)
 	if err != nil {
 		p.t.Fatal(err)
 	}

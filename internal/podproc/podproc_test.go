@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"carob/internal/podproc/wire"
+	"carob/internal/sys/fd"
 	"carob/internal/sys/spawn"
 	"carob/internal/testenv"
 )
@@ -112,7 +113,7 @@ func TestSetup(t *testing.T) {
 		b.Call(unix.SYS_GETPID)
 		b.Step("write")
 		b.Call(unix.SYS_WRITE, spawn.File(file), b.Str("hello"), spawn.Imm(5))
-		img, err := b.Memfd()
+		img, err := fd.Memory(&b)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -5,7 +5,6 @@ import (
 	"net"
 	"os"
 	"sync"
-	"syscall"
 	"time"
 
 	"carob/internal/fault"
@@ -129,14 +128,14 @@ func (c *conn) do(ctx context.Context, what string, p wire.Packet, files ...*os.
 }
 
 func errnoFault(what string, errno uint16) error {
-	switch e := syscall.Errno(errno); e {
+	switch e := fd.Errno(errno); e {
 	case 0:
 		return nil
-	case syscall.ESRCH, syscall.ENOENT:
+	case fd.ESRCH, fd.ENOENT:
 		return fault.Wrap(fault.NotFound, what, e)
-	case syscall.EBUSY:
+	case fd.EBUSY:
 		return fault.Wrap(fault.Conflict, what, e)
-	case syscall.EINVAL, syscall.ENOTTY:
+	case fd.EINVAL, fd.ENOTTY:
 		return fault.Wrap(fault.Invalid, what, e)
 	default:
 		return fault.Wrap(fault.Internal, what, e)

@@ -1,9 +1,8 @@
 // Package runtime is the native handler: it runs pods' sandboxes and containers
-// through carob-pod, the pod supervisor, and implements the engine's interfaces
-// Sandboxes, Processes, Groups, Roots and Observer.
+// through carob-pod, the pod supervisor, and implements the engine's Sandboxes and
+// Processes.
 //
-// What it owns: the connection to each pod's supervisor, user namespaces for
-// mounting, compiled seccomp filters, and a sealed copy of the carob-pod binary. It
+// What it owns: the connection to each pod's supervisor, compiled seccomp filters, and a sealed copy of the carob-pod binary. It
 // decides nothing: what to run comes as a finished OCI specification, package
 // initstage turns it into a program, the supervisor runs that. It keeps no records;
 // after a restart of the daemon AdoptSandbox finds everything again from the

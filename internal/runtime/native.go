@@ -10,9 +10,10 @@ import (
 
 	"carob/internal/fault"
 	"carob/internal/pod"
+	"carob/internal/roots"
 	"carob/internal/status"
 	"carob/internal/sys/cgroup"
-	"carob/internal/sys/ns"
+	"carob/internal/sys/fd"
 )
 
 // Native is carob's own handler. New makes one; Close lets go of the supervisors,
@@ -23,7 +24,7 @@ type Native struct {
 	runDir  string
 	lastCap int
 	filters filterCache
-	users   userCache
+	users   *roots.Users
 	exits   chan pod.ProcessExit
 	readers sync.WaitGroup
 	closing chan struct{}
@@ -59,18 +60,20 @@ type Config struct {
 	// Supervisor is the carob-pod binary; it is read once.
 	Supervisor io.Reader
 	Layout     *cgroup.Layout
+	// Users map the mounts of volumes.
+	Users *roots.Users
 	// RunDir is /run/carob: bind mounts from below it are carob's own files.
 	RunDir string
 }
 
 // New returns a handler. It starts nothing.
 func New(c Config) (*Native, error) {
-	binary, err := ns.Seal("carob-pod", c.Supervisor)
+	binary, err := fd.Seal("carob-pod", c.Supervisor)
 	if err != nil {
 		return nil, err
 	}
 	return &Native{
-		binary: binary, layout: c.Layout, runDir: c.RunDir, lastCap: lastCap(),
+		binary: binary, layout: c.Layout, users: c.Users, runDir: c.RunDir, lastCap: lastCap(),
 		exits: make(chan pod.ProcessExit, 64), closing: make(chan struct{}),
 		sandboxes: map[string]*sandbox{},
 	}, nil
@@ -103,7 +106,6 @@ func (n *Native) shut() error {
 		s.conn.close()
 	}
 	n.mu.Unlock()
-	n.users.drop()
 	n.readers.Wait()
 	return n.binary.Close()
 }

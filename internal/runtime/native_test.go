@@ -13,9 +13,11 @@ import (
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
+	"carob/internal/groups"
 	"carob/internal/image"
 	"carob/internal/plan/oci"
 	"carob/internal/pod"
+	"carob/internal/roots"
 	"carob/internal/spec"
 	"carob/internal/status"
 	"carob/internal/sys/cgroup"
@@ -25,8 +27,10 @@ import (
 
 // bench is a handler with everything a test needs around it.
 type bench struct {
-	t   testing.TB
-	n   *Native
+	t testing.TB
+	n *Native
+	*groups.Groups
+	*roots.Roots
 	dir string
 }
 
@@ -48,12 +52,16 @@ func newBench(t testing.TB) *bench {
 	if err != nil {
 		t.Fatal(err)
 	}
-	n, err := New(Config{Supervisor: f, Layout: layout, RunDir: dir})
+	users := &roots.Users{}
+	n, err := New(Config{Supervisor: f, Layout: layout, Users: users, RunDir: dir})
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { n.Close() })
-	return &bench{t, n, dir}
+	t.Cleanup(func() {
+		n.Close()
+		users.Close()
+	})
+	return &bench{t, n, groups.New(layout), roots.New(users), dir}
 }
 
 func newID(t testing.TB) string {
@@ -136,19 +144,19 @@ func (b *bench) process(s pod.Sandbox, script string, change func(*pod.Process))
 		}
 	}
 	group := "/carob-test-" + id[:12]
-	if err := b.n.CreateGroup(b.t.Context(), group, &specs.LinuxResources{}); err != nil {
+	if err := b.CreateGroup(b.t.Context(), group, &specs.LinuxResources{}); err != nil {
 		b.t.Fatal(err)
 	}
 	b.t.Cleanup(func() {
 		ctx := context.Background()
-		if err := b.n.KillGroup(ctx, group); err != nil {
+		if err := b.KillGroup(ctx, group); err != nil {
 			b.t.Error(err)
 		}
-		if err := b.n.RemoveGroup(ctx, group); err != nil {
+		if err := b.RemoveGroup(ctx, group); err != nil {
 			b.t.Error(err)
 		}
 	})
-	root, err := b.n.MountRoot(b.t.Context(), r, s.IDs)
+	root, err := b.MountRoot(b.t.Context(), r, s.IDs)
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -228,7 +236,7 @@ func BenchmarkStart(b *testing.B) {
 	r := image.Rootfs{Lower: []string{"/"}, Upper: dir + "/upper", Work: dir + "/work"}
 	for b.Loop() {
 		var err error
-		if p.Rootfs, err = bb.n.MountRoot(b.Context(), r, s.IDs); err != nil {
+		if p.Rootfs, err = bb.MountRoot(b.Context(), r, s.IDs); err != nil {
 			b.Fatal(err)
 		}
 		if _, err := bb.n.Start(b.Context(), p); err != nil {

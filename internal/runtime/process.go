@@ -8,7 +8,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"syscall"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
@@ -16,6 +15,7 @@ import (
 	"carob/internal/plan/seccomp"
 	"carob/internal/pod"
 	"carob/internal/podproc/wire"
+	"carob/internal/sys/fd"
 	"carob/internal/sys/initstage"
 	"carob/internal/sys/mount"
 	"carob/internal/sys/ns"
@@ -134,7 +134,7 @@ func (n *Native) Exec(ctx context.Context, p pod.Process) (pid int, err error) {
 
 // spawn sends the program with its files and waits until it has come to execve.
 func (w *world) spawn(ctx context.Context, program *spawn.Builder) (int, error) {
-	image, err := program.Memfd()
+	image, err := fd.Memory(program)
 	if err != nil {
 		return 0, err
 	}
@@ -204,7 +204,7 @@ func (s *sandbox) spawn(ctx context.Context, p wire.Packet, files []*os.File, st
 	select {
 	case r, ok = <-ch:
 	case <-ctx.Done():
-		kill := wire.Packet{Op: wire.Signal, Handle: p.Handle, A: uint64(syscall.SIGKILL)}
+		kill := wire.Packet{Op: wire.Signal, Handle: p.Handle, A: uint64(fd.SIGKILL)}
 		_, _ = s.conn.call(context.WithoutCancel(ctx), kill) // gone already is as good
 		if r, ok = <-ch; ok && r.Err == 0 {
 			_, _ = s.conn.call(context.WithoutCancel(ctx), wire.Packet{Op: wire.Forget, Handle: p.Handle}) // its exit is nobody's
@@ -238,7 +238,7 @@ func openLog(path string) (*os.File, error) {
 	if path == "" {
 		return nil, nil
 	}
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND|syscall.O_NOFOLLOW, 0o640)
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND|fd.NoFollow, 0o640)
 	if err != nil {
 		return nil, fault.Wrap(fault.Invalid, "log", err)
 	}
@@ -283,7 +283,7 @@ func (n *Native) KillExec(ctx context.Context, podID, execID string) error {
 	if err != nil {
 		return err
 	}
-	err = n.Signal(ctx, podID, execID, int(syscall.SIGKILL))
+	err = n.Signal(ctx, podID, execID, fd.SIGKILL)
 	if fault.Is(err, fault.NotFound) {
 		err = nil
 	}
@@ -291,7 +291,14 @@ func (n *Native) KillExec(ctx context.Context, podID, execID string) error {
 	if err != nil || !ok || p.sub == "" {
 		return err
 	}
-	return n.KillGroup(ctx, p.cgroup+"/"+p.sub)
+	g, err := n.layout.Open(p.cgroup + "/" + p.sub)
+	if err != nil {
+		if fault.Is(err, fault.NotFound) {
+			return nil
+		}
+		return err
+	}
+	return g.Kill(ctx, fd.SIGKILL)
 }
 
 // Attach adds a client.
@@ -349,12 +356,21 @@ func (n *Native) Forget(ctx context.Context, podID, processID string) error {
 		err = nil
 	}
 	if ok && p.sub != "" {
-		// What the exec left running stays in its group until the container goes.
-		if procs, perr := n.pids(p.cgroup + "/" + p.sub); perr == nil && len(procs) == 0 {
-			return n.RemoveGroup(ctx, p.cgroup+"/"+p.sub)
-		}
+		n.removeEmpty(ctx, p.cgroup+"/"+p.sub)
 	}
 	return err
+}
+
+// removeEmpty removes an exec's group. What the exec left running stays in it, and
+// it goes with the container's.
+func (n *Native) removeEmpty(ctx context.Context, path string) {
+	g, err := n.layout.Open(path)
+	if err != nil {
+		return
+	}
+	if pids, err := g.Procs(); err == nil && len(pids) == 0 {
+		_ = g.Remove(ctx) // a process that came meanwhile: as above
+	}
 }
 
 // stepFault says in a person's words what a program's failed step means.
@@ -363,25 +379,37 @@ func stepFault(steps []string, step uint64, errno uint16) error {
 	if step < uint64(len(steps)) {
 		name = steps[step]
 	}
-	e := syscall.Errno(errno)
+	e := fd.Errno(errno)
 	switch {
-	case name != initstage.StepExec:
-	case e == syscall.ENOENT || e == syscall.ENOTDIR:
+	case name == initstage.StepExec:
+		return commandFault(e)
+	case name == initstage.StepCwd, strings.HasPrefix(name, "mount ") && e != fd.EPERM:
+		return fault.Wrap(fault.Invalid, name, e)
+	}
+	return fault.Wrap(kindOf(e), name, e)
+}
+
+// commandFault tells a command that is not there from one that cannot be executed.
+func commandFault(e fd.Errno) error {
+	switch e {
+	case fd.ENOENT, fd.ENOTDIR:
 		return pod.ErrCommandNotFound
-	case e == syscall.ENOEXEC:
+	case fd.ENOEXEC:
 		return fmt.Errorf("%w: unknown format (is it a program for this machine?)", pod.ErrNotExecutable)
-	case e == syscall.EACCES || e == syscall.EISDIR || e == syscall.EPERM:
+	case fd.EACCES, fd.EISDIR, fd.EPERM:
 		return fmt.Errorf("%w: permission denied", pod.ErrNotExecutable)
 	}
-	switch {
-	case name == initstage.StepCwd:
-		return fault.Wrap(fault.Invalid, name, e)
-	case e == syscall.EPERM || e == syscall.EACCES:
-		return fault.Wrap(fault.Denied, name, e)
-	case e == syscall.ENOSYS || e == syscall.EOPNOTSUPP:
-		return fault.Wrap(fault.Unsupported, name, e)
-	case e == syscall.EINVAL || strings.HasPrefix(name, "mount "):
-		return fault.Wrap(fault.Invalid, name, e)
+	return fault.Wrap(kindOf(e), initstage.StepExec, e)
+}
+
+func kindOf(e fd.Errno) fault.Kind {
+	switch e {
+	case fd.EPERM, fd.EACCES:
+		return fault.Denied
+	case fd.ENOSYS, fd.EOPNOTSUPP:
+		return fault.Unsupported
+	case fd.EINVAL:
+		return fault.Invalid
 	}
-	return fault.Wrap(fault.Internal, name, e)
+	return fault.Internal
 }

@@ -129,7 +129,7 @@ func TestSandboxJoinsAnothersNamespaces(t *testing.T) {
 		})
 		out, _ := b.run(second, "hostname; cat /dev/shm/x; for n in net ipc uts user; do readlink /proc/self/ns/$n; done", nil)
 		want := "box\nfrom-first\n"
-		theirs, err := b.n.Namespaces(pid)
+		theirs, err := b.Namespaces(pid)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -264,7 +264,7 @@ func TestKillExecFindsWhatItStarted(t *testing.T) {
 	if e := b.wait(x); e.Code != 137 {
 		t.Errorf("exit %+v", e)
 	}
-	procs, err := b.n.GroupProcesses(t.Context(), c.Cgroup)
+	procs, err := b.GroupProcesses(t.Context(), c.Cgroup)
 	if err != nil || len(procs) != 1 || procs[0].Pid != pid {
 		t.Errorf("left %+v, %v", procs, err)
 	}
@@ -281,7 +281,7 @@ func TestAdoptAfterTheDaemonIsGone(t *testing.T) {
 	}
 	defer f.Close()
 	b.n.Close()
-	next, err := New(Config{Supervisor: f, Layout: b.n.layout, RunDir: b.dir})
+	next, err := New(Config{Supervisor: f, Layout: b.n.layout, Users: b.n.users, RunDir: b.dir})
 	if err != nil {
 		t.Fatal(err)
 	}

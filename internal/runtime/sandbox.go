@@ -118,12 +118,11 @@ func (n *Native) launch(s pod.Sandbox, listener *os.File) (int, error) {
 	l := ns.Launch{
 		Binary: n.binary,
 		Args:   []string{"carob-pod", short(s.PodID)},
-		// One P: each costs 75 KB, and a supervisor is one loop.
-		Env:   []string{"GOMAXPROCS=1", "GOTRACEBACK=single"},
-		Fresh: initstage.NamespaceFlag("mnt"),
-		Users: ns.Mapping{HostID: s.IDs.HostID, Size: s.IDs.Size},
-		Join:  map[uint64]*os.File{},
-		Files: []*os.File{null, null, crash, listener},
+		Env:    wire.Env(),
+		Fresh:  initstage.NamespaceFlag("mnt"),
+		Users:  ns.Mapping{HostID: s.IDs.HostID, Size: s.IDs.Size},
+		Join:   map[uint64]*os.File{},
+		Files:  []*os.File{null, null, crash, listener},
 	}
 	for _, kind := range []string{"net", "ipc", "uts", "user"} {
 		if pid, ok := s.Join[kind]; ok {
@@ -248,7 +247,7 @@ func (n *Native) setup(ctx context.Context, sb *sandbox, s pod.Sandbox) error {
 		return fmt.Errorf("sandbox: /dev/shm: %w", err)
 	}
 	program := w.Program()
-	f, err := program.Memfd()
+	f, err := fd.Memory(program)
 	if err != nil {
 		return err
 	}
@@ -285,7 +284,7 @@ func shm(files *fileList, s pod.Sandbox) (foreign bool, err error) {
 // startReaper gives a pod whose containers share a PID namespace its PID 1.
 func (n *Native) startReaper(ctx context.Context, sb *sandbox) error {
 	program := initstage.Reaper(n.lastCap + 1)
-	f, err := program.Memfd()
+	f, err := fd.Memory(program)
 	if err != nil {
 		return err
 	}

@@ -60,7 +60,7 @@ func (w *world) build() error {
 	if err := w.joins(); err != nil {
 		return err
 	}
-	users, err := w.n.users.get(w.p.IDs)
+	users, err := w.n.users.Get(w.p.IDs)
 	if err != nil {
 		return err
 	}
@@ -105,45 +105,70 @@ func (w *world) joins() error {
 	return nil
 }
 
-// mount prepares the i-th mount of the specification.
-func (w *world) mount(i int, users *os.File) (err error) {
+// mount prepares the i-th mount of the specification. proc, sysfs and mqueue belong
+// to namespaces the process will have: it makes them itself.
+func (w *world) mount(i int, users *os.File) error {
 	m := &w.spec.Mounts[i]
-	owner := int(w.p.IDs.HostID)
-	var f *os.File
 	switch {
-	case m.Destination == "/dev" && m.Type == "tmpfs":
-		f, err = mount.Dev(owner, devices(w.spec))
-		w.files.Dev = len(w.passed.files)
-	case m.Type == "devpts":
-		if f, err = mount.Pts(owner); err == nil && w.p.Spec.Process.Terminal {
-			err = w.openTerminal(f)
-		}
-		w.files.Pts = len(w.passed.files)
+	case m.Destination == "/dev" && m.Type == "tmpfs", m.Type == "devpts":
+		return w.devices(*m)
 	case m.Source == oci.ShmSource:
-		pid, joined := w.p.Join["ipc"]
-		if !joined {
-			return nil // the sandbox's own: the init stage finds it in the supervisor's root
-		}
-		f, err = mount.CloneFrom(pid, "/dev/shm")
-		w.files.Shm = len(w.passed.files)
-	case m.Type == "tmpfs":
-		f, err = tmpfs(*m, owner)
-		w.files.Mounts[i] = len(w.passed.files)
-	case m.Type == "bind":
-		var dir bool
-		if f, dir, err = w.bind(*m, users); err == nil && !dir {
-			m.Type = initstage.BindFile
-		}
-		w.files.Mounts[i] = len(w.passed.files)
+		return w.shm()
 	case m.Type == "cgroup":
 		return w.cgroupDirs(slices.Contains(m.Options, "rw"))
-	default:
-		return nil // proc, sysfs, mqueue: made by the process itself
+	case m.Type == "tmpfs":
+		f, err := tmpfs(*m, int(w.p.IDs.HostID))
+		if err != nil {
+			return err
+		}
+		w.files.Mounts[i] = w.passed.add(f)
+	case m.Type == "bind":
+		f, dir, err := w.bind(*m, users)
+		if err != nil {
+			return err
+		}
+		if !dir {
+			m.Type = initstage.BindFile
+		}
+		w.files.Mounts[i] = w.passed.add(f)
 	}
+	return nil
+}
+
+// devices makes /dev or /dev/pts, and with the latter the process's terminal.
+func (w *world) devices(m specs.Mount) error {
+	owner := int(w.p.IDs.HostID)
+	if m.Type != "devpts" {
+		f, err := mount.Dev(owner, devices(w.spec))
+		if err != nil {
+			return err
+		}
+		w.files.Dev = w.passed.add(f)
+		return nil
+	}
+	f, err := mount.Pts(owner)
 	if err != nil {
 		return err
 	}
-	w.passed.add(f)
+	w.files.Pts = w.passed.add(f)
+	if !w.p.Spec.Process.Terminal {
+		return nil
+	}
+	return w.openTerminal(f)
+}
+
+// shm takes /dev/shm from whoever the IPC namespace is taken from; the sandbox's
+// own the init stage finds in the supervisor's root.
+func (w *world) shm() error {
+	pid, joined := w.p.Join["ipc"]
+	if !joined {
+		return nil
+	}
+	f, err := mount.CloneFrom(pid, "/dev/shm")
+	if err != nil {
+		return err
+	}
+	w.files.Shm = w.passed.add(f)
 	return nil
 }
 

@@ -3,7 +3,6 @@
 package ns
 
 import (
-	"io"
 	"os"
 	"strconv"
 	"strings"
@@ -11,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"carob/internal/fault"
+	"carob/internal/sys/fd"
 	"carob/internal/sys/spawn"
 )
 
@@ -18,11 +18,11 @@ import (
 // when the process is gone.
 func Open(pid int, kind string) (*os.File, error) {
 	name := "/proc/" + strconv.Itoa(pid) + "/ns/" + kind
-	fd, err := unix.Open(name, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	n, err := unix.Open(name, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil, fault.Wrap(fault.NotFound, name, err)
 	}
-	return os.NewFile(uintptr(fd), name), nil
+	return os.NewFile(uintptr(n), name), nil
 }
 
 // Same reports whether two processes are in the same namespace of a kind.
@@ -71,7 +71,7 @@ func NewUser(m Mapping) (*os.File, error) {
 }
 
 func start(b *spawn.Builder, files []int) (spawn.Child, error) {
-	f, err := b.Memfd()
+	f, err := fd.Memory(b)
 	if err != nil {
 		return spawn.Child{}, err
 	}
@@ -218,25 +218,6 @@ func (l Launch) place(b *spawn.Builder, pass func(*os.File) spawn.Arg, binary sp
 	}
 	b.Call(unix.SYS_DUP3, spawn.Imm(above+len(l.Files)), binary, spawn.Imm(unix.O_CLOEXEC))
 	b.Call(unix.SYS_CLOSE_RANGE, spawn.Imm(len(l.Files)), spawn.Imm(^uint32(0)), spawn.Imm(unix.CLOSE_RANGE_CLOEXEC))
-}
-
-// Seal copies a program into a sealed memory file that nobody can change.
-func Seal(name string, r io.Reader) (*os.File, error) {
-	fd, err := unix.MemfdCreate(name, unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING)
-	if err != nil {
-		return nil, fault.Wrap(fault.Internal, "memfd_create "+name, err)
-	}
-	f := os.NewFile(uintptr(fd), name)
-	if _, err := io.Copy(f, r); err != nil {
-		f.Close()
-		return nil, err
-	}
-	const seals = unix.F_SEAL_SEAL | unix.F_SEAL_SHRINK | unix.F_SEAL_GROW | unix.F_SEAL_WRITE
-	if _, err := unix.FcntlInt(uintptr(fd), unix.F_ADD_SEALS, seals); err != nil {
-		f.Close()
-		return nil, fault.Wrap(fault.Internal, "seal "+name, err)
-	}
-	return f, nil
 }
 
 // Reap waits for a child that has ended or is about to; somebody else's child is

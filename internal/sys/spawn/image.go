@@ -3,11 +3,8 @@ package spawn
 import (
 	"encoding/binary"
 	"math"
-	"os"
 	"syscall"
 	"unsafe"
-
-	"golang.org/x/sys/unix"
 
 	"carob/internal/fault"
 )
@@ -58,25 +55,6 @@ func (b *Builder) Image() ([]byte, error) {
 		img = append(img, unsafe.Slice((*byte)(unsafe.Pointer(&b.relocs[0])), len(b.relocs)*int(relocSize))...)
 	}
 	return append(img, b.data...), nil
-}
-
-// Memfd returns the program in an anonymous file, ready to be passed on. The
-// caller closes it.
-func (b *Builder) Memfd() (*os.File, error) {
-	img, err := b.Image()
-	if err != nil {
-		return nil, err
-	}
-	fd, err := unix.MemfdCreate("carob-program", unix.MFD_CLOEXEC)
-	if err != nil {
-		return nil, fault.Wrap(fault.Internal, "program: memfd_create", err)
-	}
-	f := os.NewFile(uintptr(fd), "program")
-	if _, err := f.Write(img); err != nil {
-		f.Close()
-		return nil, fault.Wrap(fault.Internal, "program: write", err)
-	}
-	return f, nil
 }
 
 // Program is an image mapped into memory, private to this process, ready to run
@@ -132,25 +110,36 @@ func (p *Program) link() bool {
 	h, size := p.head, uint64(len(p.mem))
 	callsEnd := headerSize + uint64(h.calls)*uint64(callSize)
 	relocsEnd := callsEnd + uint64(h.relocs)*uint64(relocSize)
-	if h.magic != magic || h.version != version || h.calls == 0 || relocsEnd != h.dataOff ||
-		h.dataSize > size || h.dataOff+h.dataSize != size || h.regs > maxRegs {
+	known := h.magic == magic && h.version == version && h.calls > 0 && h.regs <= maxRegs
+	whole := relocsEnd == h.dataOff && h.dataSize <= size && h.dataOff+h.dataSize == size
+	if !known || !whole {
 		return false
 	}
 	p.calls = unsafe.Slice((*call)(unsafe.Pointer(&p.mem[headerSize])), h.calls)
 	data := p.mem[h.dataOff:]
 	base := uint64(uintptr(unsafe.Pointer(unsafe.SliceData(data))))
-	if h.relocs > 0 {
-		for _, r := range unsafe.Slice((*reloc)(unsafe.Pointer(&p.mem[callsEnd])), h.relocs) {
-			if r.at%8 != 0 || h.dataSize < 8 || r.at > h.dataSize-8 || r.to >= h.dataSize {
-				return false
-			}
-			binary.NativeEndian.PutUint64(data[r.at:], base+r.to)
-		}
+	if !p.relocate(data, base, callsEnd) {
+		return false
 	}
 	for i := range p.calls {
 		if !p.calls[i].link(h, base) {
 			return false
 		}
+	}
+	return true
+}
+
+// relocate puts addresses into the data.
+func (p *Program) relocate(data []byte, base, relocs uint64) bool {
+	n := uint64(len(data))
+	if p.head.relocs == 0 {
+		return true
+	}
+	for _, r := range unsafe.Slice((*reloc)(unsafe.Pointer(&p.mem[relocs])), p.head.relocs) {
+		if r.at%8 != 0 || n < 8 || r.at > n-8 || r.to >= n {
+			return false
+		}
+		binary.NativeEndian.PutUint64(data[r.at:], base+r.to)
 	}
 	return true
 }

@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"carob/internal/sys/fd"
 	"carob/internal/testenv"
 )
 
@@ -16,7 +17,7 @@ import (
 // what it wrote, the reports, and how the last process ended.
 func start(t *testing.T, b *Builder) (out string, reports []Report, status syscall.WaitStatus) {
 	t.Helper()
-	f, err := b.Memfd()
+	f, err := fd.Memory(b)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -202,7 +203,7 @@ func BenchmarkSpawnTrue(b *testing.B) {
 	p.Step("exec")
 	unblock(&p)
 	exec(&p, "/bin/true")
-	f, err := p.Memfd()
+	f, err := fd.Memory(&p)
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -1,4 +1,4 @@
-package runtime
+package roots
 
 import (
 	"os"
@@ -9,10 +9,10 @@ import (
 	"carob/internal/sys/ns"
 )
 
-// userCache keeps user namespaces for id-mapping mounts. No process is in them, so
+// Users keeps user namespaces for id-mapping mounts. No process is in them, so
 // that a root file system can be mounted before its pod's sandbox runs and after
-// it; making one costs a fork of the daemon.
-type userCache struct {
+// it; making one costs a fork of the daemon. The zero value is ready.
+type Users struct {
 	mu    sync.Mutex // held while one is made: whoever asks next wants the same
 	known map[status.IDMapping]*os.File
 }
@@ -20,9 +20,9 @@ type userCache struct {
 // maxUsers bounds the cache; a full one is emptied.
 const maxUsers = 64
 
-// get returns a user namespace with this mapping, nil for the host's. The caller
+// Get returns a user namespace with this mapping, nil for the host's. The caller
 // closes the file.
-func (c *userCache) get(ids status.IDMapping) (*os.File, error) {
+func (c *Users) Get(ids status.IDMapping) (*os.File, error) {
 	if ids.Size == 0 {
 		return nil, nil
 	}
@@ -43,13 +43,14 @@ func (c *userCache) get(ids status.IDMapping) (*os.File, error) {
 	return fd.Dup(f)
 }
 
-func (c *userCache) drop() {
+// Close lets go of all.
+func (c *Users) Close() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.dropLocked()
 }
 
-func (c *userCache) dropLocked() {
+func (c *Users) dropLocked() {
 	for _, f := range c.known {
 		f.Close()
 	}

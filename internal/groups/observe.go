@@ -1,4 +1,4 @@
-package runtime
+package groups
 
 import (
 	"bufio"
@@ -9,13 +9,16 @@ import (
 	"strings"
 	"time"
 
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+
 	"carob/internal/fault"
 	"carob/internal/status"
 	"carob/internal/sys/cgroup"
+	"carob/internal/sys/fd"
 )
 
 // Namespaces reads /proc/PID/ns.
-func (n *Native) Namespaces(pid int) (map[string]string, error) {
+func (g *Groups) Namespaces(pid int) (map[string]string, error) {
 	dir := "/proc/" + strconv.Itoa(pid) + "/ns/"
 	out := make(map[string]string, 8)
 	for _, kind := range []string{"mnt", "uts", "ipc", "pid", "net", "user", "cgroup", "time"} {
@@ -35,10 +38,10 @@ func (n *Native) Namespaces(pid int) (map[string]string, error) {
 }
 
 // Observe reads what the kernel shows of a container's first process and group.
-func (n *Native) Observe(_ context.Context, pid int, path string) (status.Observed, error) {
+func (g *Groups) Observe(_ context.Context, pid int, path string) (status.Observed, error) {
 	var o status.Observed
 	var err error
-	if o.Namespaces, err = n.Namespaces(pid); err != nil {
+	if o.Namespaces, err = g.Namespaces(pid); err != nil {
 		return o, err
 	}
 	dir := "/proc/" + strconv.Itoa(pid)
@@ -53,18 +56,18 @@ func (n *Native) Observe(_ context.Context, pid int, path string) (status.Observ
 	if text, err = os.ReadFile(dir + "/oom_score_adj"); err == nil {
 		o.OOMScoreAdj, _ = strconv.Atoi(strings.TrimSpace(string(text))) // the kernel writes a number
 	}
-	g, err := n.layout.Open(path)
+	c, err := g.layout.Open(path)
 	if err != nil {
 		return o, err
 	}
-	limits, err := g.Observed()
+	limits, err := c.Observed()
 	if err != nil {
 		return o, err
 	}
 	o.Resources = &limits
 	o.Cgroups = map[string]string{}
-	for _, c := range n.layout.Controllers() {
-		o.Cgroups[c] = g.Path(c)
+	for _, name := range g.layout.Controllers() {
+		o.Cgroups[name] = c.Path(name)
 	}
 	return o, nil
 }
@@ -97,8 +100,8 @@ func readStatus(text []byte, o *status.Observed) {
 
 // GroupProcesses lists the processes in a group and below. Those that end while
 // they are read are left out.
-func (n *Native) GroupProcesses(_ context.Context, path string) ([]status.Process, error) {
-	pids, err := n.pids(path)
+func (g *Groups) GroupProcesses(_ context.Context, path string) ([]status.Process, error) {
+	pids, err := g.pids(path)
 	if err != nil {
 		return nil, err
 	}
@@ -187,3 +190,23 @@ func statsOf(s cgroup.Stats, at time.Time) status.Stats {
 }
 
 func isGone(err error) bool { return fault.Is(err, fault.NotFound) || os.IsNotExist(err) }
+
+// Device reads what device node the host has at a path.
+func (g *Groups) Device(_ context.Context, path string) (specs.LinuxDevice, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return specs.LinuxDevice{}, fault.Wrap(fault.NotFound, "device "+path, err)
+	}
+	major, minor, err := fd.Device(path)
+	if err != nil {
+		return specs.LinuxDevice{}, fault.Wrap(fault.Invalid, "device "+path, err)
+	}
+	d := specs.LinuxDevice{Path: path, Type: "b", Major: major, Minor: minor}
+	if info.Mode()&os.ModeCharDevice != 0 {
+		d.Type = "c"
+	}
+	mode := info.Mode().Perm()
+	uid, gid := fd.Owner(info)
+	d.FileMode, d.UID, d.GID = &mode, &uid, &gid
+	return d, nil
+}

@@ -1,0 +1,97 @@
+// Package groups keeps the cgroups of pods and containers and reads what the kernel
+// shows of their processes: it implements the engine's Groups and Observer. Whoever
+// runs a pod, its groups are made and watched here. It keeps no state besides the
+// host's layout of hierarchies, and opens what it reads anew each time.
+package groups
+
+import (
+	"context"
+	"syscall"
+	"time"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"carob/internal/status"
+	"carob/internal/sys/cgroup"
+)
+
+// Groups is the host's cgroups. New makes one; it is safe for concurrent use.
+type Groups struct{ layout *cgroup.Layout }
+
+// New returns the groups of a host.
+func New(layout *cgroup.Layout) *Groups { return &Groups{layout} }
+
+// CreateGroup makes a cgroup with these limits.
+func (g *Groups) CreateGroup(_ context.Context, path string, limits *specs.LinuxResources) error {
+	_, err := g.layout.Create(path, limits)
+	return err
+}
+
+// UpdateGroup changes limits of a live group, all or nothing.
+func (g *Groups) UpdateGroup(_ context.Context, path string, limits *specs.LinuxResources) error {
+	c, err := g.layout.Open(path)
+	if err != nil {
+		return err
+	}
+	return c.Set(limits)
+}
+
+// FreezeGroup stops or continues every process in the group.
+func (g *Groups) FreezeGroup(ctx context.Context, path string, frozen bool) error {
+	c, err := g.layout.Open(path)
+	if err != nil {
+		return err
+	}
+	if frozen {
+		return c.Freeze(ctx)
+	}
+	return c.Thaw(ctx)
+}
+
+// KillGroup kills every process in the group and below.
+func (g *Groups) KillGroup(ctx context.Context, path string) error {
+	c, err := g.open(path)
+	if c == nil {
+		return err
+	}
+	return c.Kill(ctx, int(syscall.SIGKILL))
+}
+
+// RemoveGroup removes the group and those below it.
+func (g *Groups) RemoveGroup(ctx context.Context, path string) error {
+	c, err := g.open(path)
+	if c == nil {
+		return err
+	}
+	return c.Remove(ctx)
+}
+
+// open is for what must succeed on a group that is gone: it returns nil, nil.
+func (g *Groups) open(path string) (*cgroup.Group, error) {
+	c, err := g.layout.Open(path)
+	if isGone(err) {
+		return nil, nil
+	}
+	return c, err
+}
+
+func (g *Groups) pids(path string) ([]int, error) {
+	c, err := g.open(path)
+	if c == nil {
+		return nil, err
+	}
+	return c.Procs()
+}
+
+// GroupStats reads current use.
+func (g *Groups) GroupStats(_ context.Context, path string) (status.Stats, error) {
+	c, err := g.layout.Open(path)
+	if err != nil {
+		return status.Stats{}, err
+	}
+	s, err := c.Stats()
+	if err != nil {
+		return status.Stats{}, err
+	}
+	return statsOf(s, time.Now()), nil
+}

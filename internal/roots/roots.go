@@ -1,0 +1,57 @@
+// Package roots turns a plan of layers into a root file system, as a detached mount,
+// and opens what is below one without ever leaving it. It implements the engine's
+// Roots. It owns a few user namespaces that mounts are mapped through.
+package roots
+
+import (
+	"context"
+	"os"
+	"strconv"
+
+	"carob/internal/fault"
+	"carob/internal/image"
+	"carob/internal/status"
+	"carob/internal/sys/fd"
+	"carob/internal/sys/mount"
+)
+
+// Roots mounts root file systems. The zero value is ready but for Users.
+type Roots struct{ users *Users }
+
+// New returns the roots that map their layers through users.
+func New(users *Users) *Roots { return &Roots{users} }
+
+// MountRoot mounts a container's layers, detached.
+func (r *Roots) MountRoot(_ context.Context, p image.Rootfs, ids status.IDMapping) (*os.File, error) {
+	users, err := r.users.Get(ids)
+	if err != nil {
+		return nil, err
+	}
+	if users != nil {
+		defer users.Close()
+	}
+	return mount.Overlay(mount.Layers{Lower: p.Lower, Upper: p.Upper, Work: p.Work, Users: users, Owner: int(ids.HostID)})
+}
+
+// OpenRoot returns the root directory that a running process sees.
+func (r *Roots) OpenRoot(_ context.Context, pid int) (*os.File, error) {
+	return fd.OpenPath("/proc/" + strconv.Itoa(pid) + "/root")
+}
+
+// OpenFile opens a regular file below root for reading. A FIFO or device in its
+// place is refused before it is opened for reading.
+func (r *Roots) OpenFile(root *os.File, unsafePath string) (*os.File, error) {
+	at, err := fd.InRoot(root, unsafePath, true)
+	if err != nil {
+		return nil, err
+	}
+	defer at.Close()
+	info, err := at.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, fault.New(fault.Invalid, unsafePath+": not a regular file")
+	}
+	return os.OpenFile(fd.Path(at), os.O_RDONLY|fd.NoBlock, 0)
+}
