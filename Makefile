@@ -37,7 +37,7 @@ demo: build ## a pod from one command, looked at from outside, and gone again (r
 test: unit-test root-test e2e ## every test there is, in three rings
 
 .PHONY: unit-test
-unit-test: ## ring 1: tests that need no root, with the race detector
+unit-test: build ## ring 1: tests that need no root, with the race detector
 	@$(if $(RACE),,echo "no C compiler: testing without the race detector")
 	$(GO) test $(RACE) -timeout 10m $$($(GO) list ./... | grep -vE '$(NOTUNIT)')
 
