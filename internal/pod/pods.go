@@ -244,6 +244,7 @@ func (e starter) wake(ctx context.Context, p *pod, b *undo.Stack) error {
 			}
 		}
 		r.Status.Pid, r.Status.IPs, r.Status.Namespaces = state.Pid, ips, ns
+		r.Reaper = state.ReaperPid
 		return r.move(lifecycle.Start)
 	})
 	if err != nil {
@@ -257,7 +258,7 @@ func (e starter) wake(ctx context.Context, p *pod, b *undo.Stack) error {
 // exited is the record of a pod whose sandbox is gone.
 func (r *podRecord) exited() error {
 	r.Status.Pid, r.Status.IPs, r.Status.Namespaces = 0, nil, nil
-	r.Since = time.Time{}
+	r.Since, r.Reaper = time.Time{}, 0
 	return r.move(lifecycle.Exit)
 }
 

@@ -255,7 +255,7 @@ func (e recovery) halfMade(p *pod) bool {
 // adopted notes a sandbox that goes on.
 func (e recovery) adopted(p *pod, state SandboxState) error {
 	return p.note(func(r *podRecord) error {
-		r.Status.Pid = state.Pid
+		r.Status.Pid, r.Reaper = state.Pid, state.ReaperPid
 		if r.Status.State == lifecycle.PodReady {
 			return nil
 		}

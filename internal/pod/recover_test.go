@@ -259,3 +259,32 @@ func TestFilters(t *testing.T) {
 		}
 	}
 }
+
+func TestSharedPidNamespace(t *testing.T) {
+	m := systest.New(t.TempDir())
+	e := start(m)
+	ctx := t.Context()
+	ok(t, e.Recover(ctx))
+	shared := podSpec("web")
+	shared.Namespaces.PID = spec.OfPod
+	must[status.Pod](t)(e.RunPod(ctx, shared))
+	must[status.Container](t)(e.CreateContainer(ctx, "web", container("app", "sleep")))
+	ok(t, e.StartContainer(ctx, "app", pod.Streams{}))
+	ok(t, e.Close())
+	m.Revive()
+	e = newEngine(t, m)
+	must[status.Container](t)(e.CreateContainer(ctx, "web", container("two", "sleep")))
+	ok(t, e.StartContainer(ctx, "two", pod.Streams{}))
+	joiner := podSpec("joiner")
+	joiner.Namespaces.PID = spec.OfContainer("web/app")
+	must[status.Pod](t)(e.RunPod(ctx, joiner))
+	must[status.Container](t)(e.CreateContainer(ctx, "joiner", container("debug", "sleep")))
+	ok(t, e.StartContainer(ctx, "debug", pod.Streams{}))
+	host := podSpec("host")
+	host.Namespaces.PID = spec.Host
+	must[status.Pod](t)(e.RunPod(ctx, host))
+	must[status.Container](t)(e.CreateContainer(ctx, "host", container("all", "sleep")))
+	ok(t, e.StartContainer(ctx, "all", pod.Streams{}))
+	tearDown(t, e)
+	clean(t, m)
+}

@@ -200,7 +200,7 @@ func (e starter) execute(ctx context.Context, c *container, root *os.File, io St
 	if err != nil {
 		return 0, err
 	}
-	join, err := e.joins(rec)
+	join, err := e.joins(c.pod, rec)
 	if err != nil {
 		return 0, err
 	}
@@ -367,10 +367,22 @@ func (e starter) plan(c *container, rec containerRecord) (*specs.Spec, error) {
 
 // joins returns kind → pid of the namespaces that are neither fresh nor the
 // sandbox's: other containers', or the host's, which this process lives in.
-func (e starter) joins(rec containerRecord) (map[string]int, error) {
+func (e starter) joins(p *pod, rec containerRecord) (map[string]int, error) {
 	join, err := e.pidsOf(rec.Peers)
 	if err != nil {
 		return nil, err
+	}
+	if rec.Namespaces.PID == spec.OfPod { // no process can move into one: the supervisor is not in it
+		sandbox := p.record()
+		if id, ok := sandbox.Peers["pid"]; ok {
+			pids, err := e.pidsOf(map[string]string{"pid": id})
+			if err != nil {
+				return nil, err
+			}
+			join["pid"] = pids["pid"]
+		} else if sandbox.Reaper != 0 {
+			join["pid"] = sandbox.Reaper
+		}
 	}
 	for _, kind := range spec.Kinds() {
 		if kind != "cgroup" && rec.Namespaces.Mode(kind) == spec.Host {

@@ -35,6 +35,8 @@ type podRecord struct {
 	// Since is when the present sandbox was asked for, zero while there is none. It
 	// is written before the sandbox is made.
 	Since time.Time `json:"since,omitzero"`
+	// Reaper is PID 1 of the pid namespace that the pod's containers share, 0 without.
+	Reaper int `json:"reaper,omitempty"`
 	// Removing is written before a removal begins; Recover completes it.
 	Removing bool `json:"removing,omitempty"`
 }

@@ -25,6 +25,7 @@ import (
 	"carob/internal/fault"
 	"carob/internal/image"
 	"carob/internal/pod"
+	"carob/internal/spec"
 	"carob/internal/status"
 )
 
@@ -66,8 +67,11 @@ type hold struct {
 }
 
 type box struct {
-	pid   int
-	procs map[string]*proc
+	pid int
+	// ns is what the sandbox was asked for; reaper is PID 1 of its shared pid namespace.
+	ns     spec.Namespaces
+	reaper int
+	procs  map[string]*proc
 }
 
 type proc struct {

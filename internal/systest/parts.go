@@ -31,8 +31,13 @@ func (s sandboxes) RunSandbox(ctx context.Context, b pod.Sandbox) (st pod.Sandbo
 			return err
 		}
 		s.m.nextPid++
-		s.m.boxes[b.PodID] = &box{pid: s.m.nextPid, procs: map[string]*proc{}}
-		st.Pid = s.m.nextPid
+		made := &box{pid: s.m.nextPid, ns: b.Namespaces, procs: map[string]*proc{}}
+		if b.Namespaces.PID == spec.OfPod {
+			s.m.nextPid++
+			made.reaper = s.m.nextPid
+		}
+		s.m.boxes[b.PodID] = made
+		st.Pid, st.ReaperPid = made.pid, made.reaper
 		return nil
 	})
 	return st, err
@@ -44,7 +49,7 @@ func (s sandboxes) AdoptSandbox(ctx context.Context, b pod.Sandbox) (st pod.Sand
 		if found == nil {
 			return missing("sandbox")
 		}
-		st.Pid = found.pid
+		st.Pid, st.ReaperPid = found.pid, found.reaper
 		for id, p := range found.procs {
 			st.Processes = append(st.Processes, pod.ProcessState{ID: id, Pid: p.pid, Exit: p.exit})
 		}
@@ -88,6 +93,9 @@ func (p processes) launch(ctx context.Context, call string, x pod.Process) (pid 
 		if !p.m.groups[x.Cgroup] {
 			return fault.New(fault.Internal, "systest: no cgroup "+x.Cgroup)
 		}
+		if call == "Start" && !b.knowsPid(x) {
+			return fault.New(fault.Internal, "systest: nobody said which pid namespace")
+		}
 		args := x.Spec.Process.Args
 		switch args[0] {
 		case "nosuch":
@@ -108,6 +116,20 @@ func (p processes) launch(ctx context.Context, call string, x pod.Process) (pid 
 		return nil
 	})
 	return pid, err
+}
+
+// knowsPid reports whether the pid namespace of a container is fresh or named: the
+// supervisor is in none but the host's.
+func (b *box) knowsPid(x pod.Process) bool {
+	fresh := slices.ContainsFunc(x.Spec.Linux.Namespaces, func(n specs.LinuxNamespace) bool { return n.Type == specs.PIDNamespace })
+	joined := x.Join["pid"]
+	switch {
+	case fresh:
+		return joined == 0
+	case b.reaper != 0:
+		return joined == b.reaper
+	}
+	return joined != 0 || b.ns.PID == spec.Host
 }
 
 func (p processes) find(podID, id string) *proc {
