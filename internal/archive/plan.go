@@ -28,26 +28,37 @@ func Plan(src, dst Info) (Copy, error) {
 	if !src.Exists {
 		return Copy{}, fault.New(fault.NotFound, "cp: "+src.Path+": no such file or directory")
 	}
+	if err := fits(src, dst); err != nil {
+		return Copy{}, err
+	}
 	base := path.Base(path.Clean("/" + src.Path))
-	content := src.Dir && (base == "/" || lastIs(src.Path, ".") || lastIs(src.Path, ".."))
+	switch {
+	case dst.Exists && dst.Dir && src.Dir && (base == "/" || lastIs(src.Path, ".") || lastIs(src.Path, "..")):
+		return Copy{As: ".", Into: dst.Path}, nil
+	case dst.Exists && dst.Dir:
+		return Copy{As: base, Into: dst.Path}, nil
+	}
 	into, name := path.Split(path.Clean(dst.Path))
 	if into == "" {
 		into = "."
 	}
+	return Copy{As: name, Into: into}, nil
+}
+
+// fits refuses a file in a directory's place and the reverse.
+func fits(src, dst Info) error {
 	wantsDir := strings.HasSuffix(dst.Path, "/") || lastIs(dst.Path, ".")
 	switch {
-	case dst.Exists && dst.Dir && content:
-		return Copy{As: ".", Into: dst.Path}, nil
 	case dst.Exists && dst.Dir:
-		return Copy{As: base, Into: dst.Path}, nil
+		return nil
 	case dst.Exists && src.Dir:
-		return Copy{}, fault.New(fault.Invalid, "cp: "+dst.Path+": is a file, "+src.Path+" a directory")
+		return fault.New(fault.Invalid, "cp: "+dst.Path+": is a file, "+src.Path+" a directory")
 	case dst.Exists && wantsDir:
-		return Copy{}, fault.New(fault.Invalid, "cp: "+dst.Path+": not a directory")
+		return fault.New(fault.Invalid, "cp: "+dst.Path+": not a directory")
 	case !dst.Exists && wantsDir && !src.Dir:
-		return Copy{}, fault.New(fault.NotFound, "cp: "+dst.Path+": no such directory")
+		return fault.New(fault.NotFound, "cp: "+dst.Path+": no such directory")
 	}
-	return Copy{As: name, Into: into}, nil
+	return nil
 }
 
 // lastIs tells whether the last element of p is word.

@@ -7,6 +7,9 @@ import (
 	"carob/internal/cli/show"
 )
 
+// words completes the command line with the names there are.
+type words struct{ *app }
+
 const noFiles = cobra.ShellCompDirectiveNoFileComp
 
 func fixed(words ...string) cobra.CompletionFunc {
@@ -14,7 +17,7 @@ func fixed(words ...string) cobra.CompletionFunc {
 }
 
 // first completes the first word only; what follows is a command in a container.
-func (a *app) first(f cobra.CompletionFunc) cobra.CompletionFunc {
+func first(f cobra.CompletionFunc) cobra.CompletionFunc {
 	return func(cmd *cobra.Command, args []string, start string) ([]string, cobra.ShellCompDirective) {
 		if len(args) > 0 {
 			return nil, noFiles
@@ -23,55 +26,55 @@ func (a *app) first(f cobra.CompletionFunc) cobra.CompletionFunc {
 	}
 }
 
-func (a *app) names(cmd *cobra.Command, f api.Filter) ([]string, cobra.ShellCompDirective) {
-	list, err := call(cmd.Context(), a, api.Containers, f)
+func (w words) list(cmd *cobra.Command, f api.Filter) ([]string, cobra.ShellCompDirective) {
+	list, err := call(cmd.Context(), w.app, api.Containers, f)
 	if err != nil {
 		return nil, cobra.ShellCompDirectiveError
 	}
-	var words []string
+	var found []string
 	for _, c := range list {
-		words = append(words, show.Title(c))
+		found = append(found, show.Title(c))
 	}
-	return words, noFiles
+	return found, noFiles
 }
 
-func (a *app) containerNames(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
-	return a.names(cmd, api.Filter{})
+func (w words) containers(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
+	return w.list(cmd, api.Filter{})
 }
 
-func (a *app) runningNames(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
-	return a.names(cmd, api.Filter{States: []string{"running"}})
+func (w words) running(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
+	return w.list(cmd, api.Filter{States: []string{"running"}})
 }
 
-func (a *app) podNames(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
+func (w words) pods(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
 	no := false
-	list, err := call(cmd.Context(), a, api.Pods, api.Filter{Solo: &no})
+	list, err := call(cmd.Context(), w.app, api.Pods, api.Filter{Solo: &no})
 	if err != nil {
 		return nil, cobra.ShellCompDirectiveError
 	}
-	var words []string
+	var found []string
 	for _, p := range list {
-		words = append(words, p.Name)
+		found = append(found, p.Name)
 	}
-	return words, noFiles
+	return found, noFiles
 }
 
-func (a *app) imageNames(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
-	list, err := call(cmd.Context(), a, api.Images, api.None{})
+func (w words) images(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
+	list, err := call(cmd.Context(), w.app, api.Images, api.None{})
 	if err != nil {
 		return nil, cobra.ShellCompDirectiveError
 	}
-	var words []string
+	var found []string
 	for _, m := range list {
-		words = append(words, m.Names...)
+		found = append(found, m.Names...)
 	}
-	return words, noFiles
+	return found, noFiles
 }
 
 // modes completes the modes of a namespace, container:NAME among them.
-func (a *app) modes(words ...string) cobra.CompletionFunc {
+func (w words) modes(words ...string) cobra.CompletionFunc {
 	return func(cmd *cobra.Command, args []string, start string) ([]string, cobra.ShellCompDirective) {
-		names, _ := a.runningNames(cmd, args, start) // without a daemon the words alone
+		names, _ := w.running(cmd, args, start) // without a daemon the words alone
 		all := append([]string{}, words...)
 		for _, n := range names {
 			all = append(all, "container:"+n)

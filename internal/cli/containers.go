@@ -29,7 +29,7 @@ func containerCommands(a *app) []*cobra.Command {
 func simple(a *app, name, short string, m api.Method[api.Ref, api.None, api.None]) *cobra.Command {
 	return &cobra.Command{
 		Use: name + " CONTAINER…", Short: short, Example: "  carob " + name + " web",
-		Args: cobra.MinimumNArgs(1), ValidArgsFunction: a.containerNames,
+		Args: cobra.MinimumNArgs(1), ValidArgsFunction: words{a}.containers,
 		RunE: func(cmd *cobra.Command, refs []string) error {
 			return a.each(refs, func(ref string) error {
 				_, err := call(cmd.Context(), a, m, api.Ref{Ref: ref})
@@ -76,11 +76,11 @@ func waitCommand(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use: "wait CONTAINER…", Short: "Wait for containers to end and print their exit codes",
 		Example: "  carob wait web",
-		Args:    cobra.MinimumNArgs(1), ValidArgsFunction: a.containerNames,
+		Args:    cobra.MinimumNArgs(1), ValidArgsFunction: words{a}.containers,
 		RunE: func(cmd *cobra.Command, refs []string) error {
 			var errs []error
 			for _, ref := range refs {
-				ended, err := a.waitFor(cmd.Context(), ref)
+				ended, err := waitFor(cmd.Context(), a, ref)
 				if err != nil {
 					errs = append(errs, err)
 					continue
@@ -93,7 +93,7 @@ func waitCommand(a *app) *cobra.Command {
 }
 
 // waitFor outlives the daemon.
-func (a *app) waitFor(ctx context.Context, ref string) (api.Ended, error) {
+func waitFor(ctx context.Context, a *app, ref string) (api.Ended, error) {
 	for {
 		ended, err := call(ctx, a, api.Wait, api.WaitParams{Ref: ref})
 		if !errors.Is(err, api.ErrLost) || ctx.Err() != nil {
@@ -126,7 +126,7 @@ func stopCommand(a *app) *cobra.Command {
 	c := &cobra.Command{
 		Use: "stop [FLAGS] CONTAINER…", Short: "Stop containers: signal, wait, kill",
 		Example: "  carob stop -t 3 web",
-		Args:    cobra.MinimumNArgs(1), ValidArgsFunction: a.runningNames,
+		Args:    cobra.MinimumNArgs(1), ValidArgsFunction: words{a}.running,
 		RunE: func(cmd *cobra.Command, refs []string) error {
 			return a.each(refs, func(ref string) error {
 				_, err := call(cmd.Context(), a, api.Stop, api.StopParams{Ref: ref, Timeout: seconds(cmd, n)})
@@ -143,7 +143,7 @@ func restartCommand(a *app) *cobra.Command {
 	c := &cobra.Command{
 		Use: "restart [FLAGS] CONTAINER…", Short: "Stop and start containers",
 		Example: "  carob restart web",
-		Args:    cobra.MinimumNArgs(1), ValidArgsFunction: a.containerNames,
+		Args:    cobra.MinimumNArgs(1), ValidArgsFunction: words{a}.containers,
 		RunE: func(cmd *cobra.Command, refs []string) error {
 			return a.each(refs, func(ref string) error {
 				if _, err := call(cmd.Context(), a, api.Stop, api.StopParams{Ref: ref, Timeout: seconds(cmd, n)}); err != nil {
@@ -163,7 +163,7 @@ func killCommand(a *app) *cobra.Command {
 	c := &cobra.Command{
 		Use: "kill [FLAGS] CONTAINER…", Short: "Send a signal to containers",
 		Example: "  carob kill -s HUP web",
-		Args:    cobra.MinimumNArgs(1), ValidArgsFunction: a.runningNames,
+		Args:    cobra.MinimumNArgs(1), ValidArgsFunction: words{a}.running,
 		RunE: func(cmd *cobra.Command, refs []string) error {
 			n, err := session.Signal(sig)
 			if err != nil {
@@ -185,7 +185,7 @@ func rmCommand(a *app) *cobra.Command {
 	c := &cobra.Command{
 		Use: "rm [FLAGS] CONTAINER…", Short: "Remove containers",
 		Example: "  carob rm web\n  carob rm -f $(carob ps -aq)",
-		Args:    cobra.MinimumNArgs(1), ValidArgsFunction: a.containerNames,
+		Args:    cobra.MinimumNArgs(1), ValidArgsFunction: words{a}.containers,
 		RunE: func(cmd *cobra.Command, refs []string) error {
 			return a.each(refs, func(ref string) error {
 				c, err := call(cmd.Context(), a, api.Container, api.Ref{Ref: ref})
@@ -211,7 +211,7 @@ func updateCommand(a *app) *cobra.Command {
 	c := &cobra.Command{
 		Use: "update [FLAGS] CONTAINER…", Short: "Change limits of containers, running ones too",
 		Example: "  carob update --memory 1g --cpus 2 web",
-		Args:    cobra.MinimumNArgs(1), ValidArgsFunction: a.containerNames,
+		Args:    cobra.MinimumNArgs(1), ValidArgsFunction: words{a}.containers,
 		RunE: func(cmd *cobra.Command, refs []string) error {
 			p := api.UpdateParams{}
 			var err error

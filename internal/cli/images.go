@@ -113,7 +113,7 @@ func importCommand(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			m, err := a.importImage(cmd.Context(), words[0], api.ImportParams{Name: words[1], Config: cfg})
+			m, err := importImage(cmd.Context(), a, words[0], api.ImportParams{Name: words[1], Config: cfg})
 			if err != nil {
 				return err
 			}
@@ -125,7 +125,7 @@ func importCommand(a *app) *cobra.Command {
 	return c
 }
 
-func (a *app) importImage(ctx context.Context, from string, p api.ImportParams) (api.Image, error) {
+func importImage(ctx context.Context, a *app, from string, p api.ImportParams) (api.Image, error) {
 	if from == "-" {
 		return feed(ctx, a, api.ImageImport, p, a.Stdin)
 	}
@@ -188,7 +188,7 @@ func rmiCommand(a *app, name string) *cobra.Command {
 	c := &cobra.Command{
 		Use: name + " IMAGE…", Short: "Remove names of images, and images without names",
 		Example: "  carob rmi my/base:1",
-		Args:    cobra.MinimumNArgs(1), ValidArgsFunction: a.imageNames,
+		Args:    cobra.MinimumNArgs(1), ValidArgsFunction: words{a}.images,
 		RunE: func(cmd *cobra.Command, refs []string) error {
 			var errs []error
 			for _, ref := range refs {
@@ -211,7 +211,7 @@ func tagCommand(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use: "tag IMAGE NAME", Short: "Give an image a further name",
 		Example: "  carob tag my/base:1 my/base:latest",
-		Args:    cobra.ExactArgs(2), ValidArgsFunction: a.first(a.imageNames),
+		Args:    cobra.ExactArgs(2), ValidArgsFunction: first(words{a}.images),
 		RunE: func(cmd *cobra.Command, words []string) error {
 			_, err := call(cmd.Context(), a, api.ImageTag, api.TagParams{Ref: words[0], Name: words[1]})
 			return err
@@ -224,9 +224,9 @@ func imageInspectCommand(a *app) *cobra.Command {
 	c := &cobra.Command{
 		Use: "inspect [FLAGS] IMAGE…", Short: "Show all that is known of images",
 		Example: "  carob image inspect toolbox --format '{{json .Config.Cmd}}'",
-		Args:    cobra.MinimumNArgs(1), ValidArgsFunction: a.imageNames,
+		Args:    cobra.MinimumNArgs(1), ValidArgsFunction: words{a}.images,
 		RunE: func(cmd *cobra.Command, refs []string) error {
-			return a.inspect(cmd.Context(), refs, st, a.inspectImage)
+			return a.inspect(cmd.Context(), refs, st, inspection{a}.image)
 		},
 	}
 	bindInspect(c, &st)

@@ -30,9 +30,9 @@ shown as carob knows them.`,
 		Example: `  carob inspect web
   carob inspect --format '{{.State.Pid}} {{.HostConfig.Memory}}' web
   carob inspect --format '{{json .Differences}}' web`,
-		Args: cobra.MinimumNArgs(1), ValidArgsFunction: a.containerNames,
+		Args: cobra.MinimumNArgs(1), ValidArgsFunction: words{a}.containers,
 		RunE: func(cmd *cobra.Command, refs []string) error {
-			kinds := []inspector{{"container", a.inspectContainer}, {"pod", a.inspectPod}, {"image", a.inspectImage}}
+			kinds := []inspector{{"container", inspection{a}.container}, {"pod", inspection{a}.pod}, {"image", inspection{a}.image}}
 			if kind != "" {
 				i := slices.IndexFunc(kinds, func(k inspector) bool { return k.kind == kind })
 				if i < 0 {
@@ -86,12 +86,15 @@ func (a *app) inspect(ctx context.Context, refs []string, st show.Style, look fu
 	return errors.Join(errs...)
 }
 
-func (a *app) inspectContainer(ctx context.Context, ref string) (any, error) {
-	in, err := call(ctx, a, api.InspectContainer, api.Ref{Ref: ref})
+// inspection looks at things of one kind.
+type inspection struct{ *app }
+
+func (i inspection) container(ctx context.Context, ref string) (any, error) {
+	in, err := call(ctx, i.app, api.InspectContainer, api.Ref{Ref: ref})
 	if err != nil {
 		return nil, err
 	}
-	around, err := call(ctx, a, api.Pods, api.Filter{PodRef: in.PodID})
+	around, err := call(ctx, i.app, api.Pods, api.Filter{PodRef: in.PodID})
 	if err != nil {
 		return nil, err
 	}
@@ -101,12 +104,12 @@ func (a *app) inspectContainer(ctx context.Context, ref string) (any, error) {
 	return show.Docker(in, around[0]), nil
 }
 
-func (a *app) inspectPod(ctx context.Context, ref string) (any, error) {
-	return call(ctx, a, api.InspectPod, api.Ref{Ref: ref})
+func (i inspection) pod(ctx context.Context, ref string) (any, error) {
+	return call(ctx, i.app, api.InspectPod, api.Ref{Ref: ref})
 }
 
-func (a *app) inspectImage(ctx context.Context, ref string) (any, error) {
-	m, err := call(ctx, a, api.InspectImage, api.Ref{Ref: ref})
+func (i inspection) image(ctx context.Context, ref string) (any, error) {
+	m, err := call(ctx, i.app, api.InspectImage, api.Ref{Ref: ref})
 	if err != nil {
 		return nil, err
 	}

@@ -71,6 +71,11 @@ func (i *interaction) run(ctx context.Context, do caller) error {
 	if errors.Is(err, api.ErrLost) && i.running.Load() && i.left.Load() == 0 {
 		ended, err = i.again(ctx)
 	}
+	return i.end(s, ended, err)
+}
+
+// end waits for the last output and gives the exit code.
+func (i *interaction) end(s *streams, ended api.Ended, err error) error {
 	if code := i.left.Load(); code > 0 {
 		return leave(int(code) - 1)
 	}
@@ -78,10 +83,10 @@ func (i *interaction) run(ctx context.Context, do caller) error {
 	if err != nil {
 		return err
 	}
-	if ended.Exit != nil && ended.Exit.Code != 0 {
-		return &exitCode{code: ended.Exit.Code}
+	if ended.Exit == nil {
+		return nil
 	}
-	return nil
+	return leave(ended.Exit.Code)
 }
 
 func leave(code int) error {

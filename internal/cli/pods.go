@@ -106,7 +106,7 @@ func deleteCommand(a *app) *cobra.Command {
 	c := &cobra.Command{
 		Use: "delete -f FILE | POD…", Short: "Stop and remove pods",
 		Example:           "  carob delete -f pod.yaml\n  carob delete pod foo",
-		ValidArgsFunction: a.podNames,
+		ValidArgsFunction: words{a}.pods,
 		RunE: func(cmd *cobra.Command, refs []string) error {
 			if len(refs) > 1 && (refs[0] == "pod" || refs[0] == "pods") {
 				refs = refs[1:] // kubectl's habit
@@ -198,7 +198,7 @@ func podStopCommand(a *app) *cobra.Command {
 	c := &cobra.Command{
 		Use: "stop [FLAGS] POD…", Short: "Stop pods with all their containers",
 		Example: "  carob pod stop foo",
-		Args:    cobra.MinimumNArgs(1), ValidArgsFunction: a.podNames,
+		Args:    cobra.MinimumNArgs(1), ValidArgsFunction: words{a}.pods,
 		RunE: func(cmd *cobra.Command, refs []string) error {
 			return a.each(refs, func(ref string) error {
 				_, err := call(cmd.Context(), a, api.PodStop, api.StopParams{Ref: ref, Timeout: seconds(cmd, n)})
@@ -215,7 +215,7 @@ func podRemoveCommand(a *app) *cobra.Command {
 	c := &cobra.Command{
 		Use: "rm [FLAGS] POD…", Short: "Remove stopped pods with their containers",
 		Example: "  carob pod rm -f foo",
-		Args:    cobra.MinimumNArgs(1), ValidArgsFunction: a.podNames,
+		Args:    cobra.MinimumNArgs(1), ValidArgsFunction: words{a}.pods,
 		RunE: func(cmd *cobra.Command, refs []string) error {
 			return a.each(refs, func(ref string) error {
 				_, err := call(cmd.Context(), a, api.PodRemove, api.RemoveParams{Ref: ref, Force: force})
@@ -235,9 +235,9 @@ func podInspectCommand(a *app) *cobra.Command {
 	c := &cobra.Command{
 		Use: "inspect [FLAGS] POD…", Short: "Show all that is known of pods",
 		Example: "  carob pod inspect foo --format '{{json .namespaces}}'",
-		Args:    cobra.MinimumNArgs(1), ValidArgsFunction: a.podNames,
+		Args:    cobra.MinimumNArgs(1), ValidArgsFunction: words{a}.pods,
 		RunE: func(cmd *cobra.Command, refs []string) error {
-			return a.inspect(cmd.Context(), refs, st, a.inspectPod)
+			return a.inspect(cmd.Context(), refs, st, inspection{a}.pod)
 		},
 	}
 	bindInspect(c, &st)

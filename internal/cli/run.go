@@ -28,7 +28,7 @@ func runCommand(a *app) *cobra.Command {
 	}
 	r.Bind(c.Flags())
 	r.BindForeground(c.Flags())
-	a.completeRun(c)
+	completeRun(a, c)
 	return c
 }
 
@@ -52,17 +52,17 @@ func createCommand(a *app) *cobra.Command {
 		},
 	}
 	r.Bind(c.Flags())
-	a.completeRun(c)
+	completeRun(a, c)
 	return c
 }
 
-func (a *app) completeRun(c *cobra.Command) {
+func completeRun(a *app, c *cobra.Command) {
 	// -h is Docker's --hostname here; the help keeps its long name.
 	c.Flags().Bool("help", false, "help for "+c.Name())
-	c.ValidArgsFunction = a.first(a.imageNames)
+	c.ValidArgsFunction = first(words{a}.images)
 	for flag, f := range map[string]cobra.CompletionFunc{
-		"pod": a.podNames, "network": a.modes("private", "host", "none"), "ipc": a.modes("private", "shareable", "host", "none"),
-		"pid": a.modes("private", "host"), "uts": a.modes("private", "host"), "userns": a.modes("private", "host"),
+		"pod": words{a}.pods, "network": words{a}.modes("private", "host", "none"), "ipc": words{a}.modes("private", "shareable", "host", "none"),
+		"pid": words{a}.modes("private", "host"), "uts": words{a}.modes("private", "host"), "userns": words{a}.modes("private", "host"),
 		"cgroupns": fixed("private", "host"), "restart": fixed("no", "on-failure", "always", "unless-stopped"),
 	} {
 		_ = c.RegisterFlagCompletionFunc(flag, f) // the flags exist: they were bound before
@@ -155,7 +155,7 @@ func startCommand(a *app) *cobra.Command {
 				return err
 			})
 		},
-		ValidArgsFunction: a.containerNames,
+		ValidArgsFunction: words{a}.containers,
 	}
 	c.Flags().BoolVarP(&attach, "attach", "a", false, "show the output and wait for the end")
 	c.Flags().BoolVarP(&stdin, "interactive", "i", false, "attach standard input too")
@@ -176,7 +176,7 @@ func attachCommand(a *app) *cobra.Command {
 		RunE: func(cmd *cobra.Command, refs []string) error {
 			return refusal(a.attached(cmd.Context(), api.Attach, attachment{refs[0], !noStdin, proxy, keys}), 1)
 		},
-		ValidArgsFunction: a.containerNames,
+		ValidArgsFunction: words{a}.containers,
 	}
 	c.Flags().BoolVar(&noStdin, "no-stdin", false, "do not attach standard input")
 	c.Flags().StringVar(&keys, "detach-keys", ask.DefaultDetachKeys, "key sequence that leaves the container running")
@@ -219,7 +219,7 @@ func execCommand(a *app) *cobra.Command {
   carob exec --timeout 5s web curl localhost`,
 		Args:              cobra.MinimumNArgs(2),
 		RunE:              func(cmd *cobra.Command, words []string) error { return refusal(a.exec(cmd.Context(), &x, words), 1) },
-		ValidArgsFunction: a.first(a.runningNames),
+		ValidArgsFunction: first(words{a}.running),
 	}
 	x.Bind(c.Flags())
 	return c

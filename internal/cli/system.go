@@ -30,7 +30,7 @@ func topCommand(a *app) *cobra.Command {
 	c := &cobra.Command{
 		Use: "top [FLAGS] CONTAINER", Short: "List the processes of a container",
 		Example: "  carob top web",
-		Args:    cobra.ExactArgs(1), ValidArgsFunction: a.first(a.runningNames),
+		Args:    cobra.ExactArgs(1), ValidArgsFunction: first(words{a}.running),
 		RunE: func(cmd *cobra.Command, refs []string) error {
 			list, err := call(cmd.Context(), a, api.Top, api.Ref{Ref: refs[0]})
 			if err != nil {
@@ -49,9 +49,9 @@ func statsCommand(a *app) *cobra.Command {
 	c := &cobra.Command{
 		Use: "stats [FLAGS] [CONTAINER…]", Short: "Show use of resources",
 		Example:           "  carob stats\n  carob stats --no-stream --format '{{.Name}} {{.Memory}}' web",
-		ValidArgsFunction: a.runningNames,
+		ValidArgsFunction: words{a}.running,
 		RunE: func(cmd *cobra.Command, refs []string) error {
-			return a.stats(cmd.Context(), refs, &s, once)
+			return showStats(cmd.Context(), a, refs, &s, once)
 		},
 	}
 	s.bind(c, "")
@@ -59,7 +59,7 @@ func statsCommand(a *app) *cobra.Command {
 	return c
 }
 
-func (a *app) stats(ctx context.Context, refs []string, s *style, once bool) error {
+func showStats(ctx context.Context, a *app, refs []string, s *style, once bool) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	interval := time.Second
@@ -103,11 +103,11 @@ func eventsCommand(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			line, err := a.eventLine(output, format)
+			line, err := eventLine(a, output, format)
 			if err != nil {
 				return err
 			}
-			return a.events(cmd.Context(), w, line)
+			return showEvents(cmd.Context(), a, w, line)
 		},
 	}
 	c.Flags().StringVar(&since, "since", "", "begin at `TIME` (10m, 2026-01-02T15:04:05Z, seconds since 1970)")
@@ -119,7 +119,7 @@ func eventsCommand(a *app) *cobra.Command {
 }
 
 // eventLine writes one event.
-func (a *app) eventLine(output, format string) (func(status.Event) error, error) {
+func eventLine(a *app, output, format string) (func(status.Event) error, error) {
 	if output == "json" || format == "json" {
 		format = "{{json .}}"
 	} else if output != "" && output != "table" {
@@ -138,7 +138,7 @@ func (a *app) eventLine(output, format string) (func(status.Event) error, error)
 	return func(e status.Event) error { return show.Execute(a.Stdout, t, e) }, nil
 }
 
-func (a *app) events(ctx context.Context, w ask.EventWindow, line func(status.Event) error) error {
+func showEvents(ctx context.Context, a *app, w ask.EventWindow, line func(status.Event) error) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	if !w.Until.IsZero() {
@@ -176,13 +176,13 @@ func logsCommand(a *app) *cobra.Command {
 	c := &cobra.Command{
 		Use: "logs [FLAGS] CONTAINER", Short: "Show the output of a container",
 		Example: "  carob logs -f --tail 10 web\n  carob logs --since 5m -t web",
-		Args:    cobra.ExactArgs(1), ValidArgsFunction: a.first(a.containerNames),
+		Args:    cobra.ExactArgs(1), ValidArgsFunction: first(words{a}.containers),
 		RunE: func(cmd *cobra.Command, refs []string) error {
 			l, err := ask.Logs(tail, since, until, time.Now())
 			if err != nil {
 				return err
 			}
-			return a.logs(cmd.Context(), api.LogsParams{
+			return showLogs(cmd.Context(), a, api.LogsParams{
 				Ref: refs[0], Follow: follow, Tail: l.Tail, Since: l.Since, Until: l.Until, Timestamps: stamps,
 			})
 		},
@@ -195,7 +195,7 @@ func logsCommand(a *app) *cobra.Command {
 	return c
 }
 
-func (a *app) logs(ctx context.Context, p api.LogsParams) error {
+func showLogs(ctx context.Context, a *app, p api.LogsParams) error {
 	var files api.Files
 	var readers [2]*os.File
 	for i, f := range []**os.File{&files.Stdout, &files.Stderr} {
@@ -270,7 +270,7 @@ func infoCommand(a *app) *cobra.Command {
 				return show.Inspect(a.Stdout, show.Style{Format: format}, []any{h})
 			}
 			if output == "" {
-				a.info(h)
+				showInfo(a, h)
 				return nil
 			}
 			return show.Document(a.Stdout, output, h)
@@ -281,7 +281,7 @@ func infoCommand(a *app) *cobra.Command {
 	return c
 }
 
-func (a *app) info(h api.Host) {
+func showInfo(a *app, h api.Host) {
 	line := func(k string, v any) { fmt.Fprintf(a.Stdout, "%-12s %v\n", k+":", v) }
 	var states []string
 	for _, k := range slices.Sorted(maps.Keys(h.Containers)) {

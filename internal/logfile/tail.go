@@ -26,34 +26,30 @@ func tail(f io.ReaderAt, size int64, n int) (starts, error) {
 		return t.at, nil
 	}
 	var rest []byte // read, not yet split; begins at pos
-	for pos := size; pos > 0 && !t.done(); {
+	for pos := size; pos > 0 && !t.done() && len(rest) <= maxLine; { // a longer line is none: begin after it
 		step := min(block, pos)
 		pos -= step
 		buf := make([]byte, step, int(step)+len(rest))
 		if _, err := f.ReadAt(buf, pos); err != nil && err != io.EOF {
 			return t.at, err
 		}
-		rest = append(buf, rest...)
-		for !t.done() {
-			body := rest
-			if len(rest) > 0 && rest[len(rest)-1] == '\n' {
-				body = rest[:len(rest)-1]
-			}
-			i := bytes.LastIndexByte(body, '\n')
-			if i < 0 {
-				break
-			}
-			t.line(body[i+1:], pos+int64(i)+1)
-			rest = rest[:i+1]
-		}
-		if len(rest) > maxLine { // no newline for that long: not a log; start here
-			break
-		}
-		if pos == 0 && !t.done() && len(rest) > 0 {
-			t.line(bytes.TrimSuffix(rest, []byte{'\n'}), 0)
-		}
+		rest = t.lines(append(buf, rest...), pos)
 	}
 	return t.at, nil
+}
+
+// lines takes the whole lines of b, which begins at pos, from its end and returns
+// what is left: the end of a line that begins before pos.
+func (t *tailer) lines(b []byte, pos int64) []byte {
+	for !t.done() && len(b) > 0 {
+		i := bytes.LastIndexByte(bytes.TrimSuffix(b, []byte{'\n'}), '\n')
+		if i < 0 && pos > 0 {
+			return b
+		}
+		t.line(bytes.TrimSuffix(b[i+1:], []byte{'\n'}), pos+int64(i)+1)
+		b = b[:i+1]
+	}
+	return b
 }
 
 // tailer sees lines from the last to the first.

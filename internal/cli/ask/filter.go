@@ -5,7 +5,6 @@ import (
 	"strconv"
 	"strings"
 
-	"carob/internal/fault"
 	"carob/internal/status"
 )
 
@@ -30,37 +29,45 @@ func Filters(words []string) (Filter, error) {
 		if !ok || v == "" {
 			return f, bad("filter", w, "not KEY=VALUE")
 		}
-		switch k {
-		case "id":
-			f.ids = append(f.ids, v)
-		case "name":
-			f.names = append(f.names, v)
-		case "label":
-			key, value, given := strings.Cut(v, "=")
-			f.labels[key] = nil
-			if given {
-				f.labels[key] = &value
-			}
-		case "status":
-			if !slices.Contains(states, v) {
-				return f, bad("filter", w, "not one of "+strings.Join(states, ", "))
-			}
-			f.statuses = append(f.statuses, v)
-		case "pod":
-			f.Pod = v
-		case "ancestor":
-			f.ancestors = append(f.ancestors, v)
-		case "exited":
-			n, err := strconv.Atoi(v)
-			if err != nil {
-				return f, bad("filter", w, "not an exit code")
-			}
-			f.exited = append(f.exited, n)
-		default:
-			return f, fault.New(fault.Invalid, "--filter \""+w+"\": unknown key (id, name, label, status, pod, ancestor, exited)")
+		if wrong := f.add(k, v); wrong != "" {
+			return f, bad("filter", w, wrong)
 		}
 	}
 	return f, nil
+}
+
+// add takes one key; it returns what is wrong with it.
+func (f *Filter) add(k, v string) (wrong string) {
+	switch k {
+	case "id":
+		f.ids = append(f.ids, v)
+	case "name":
+		f.names = append(f.names, v)
+	case "label":
+		key, value, given := strings.Cut(v, "=")
+		f.labels[key] = nil
+		if given {
+			f.labels[key] = &value
+		}
+	case "status":
+		if !slices.Contains(states, v) {
+			return "not one of " + strings.Join(states, ", ")
+		}
+		f.statuses = append(f.statuses, v)
+	case "pod":
+		f.Pod = v
+	case "ancestor":
+		f.ancestors = append(f.ancestors, v)
+	case "exited":
+		n, err := strconv.Atoi(v)
+		if err != nil {
+			return "not an exit code"
+		}
+		f.exited = append(f.exited, n)
+	default:
+		return "unknown key (id, name, label, status, pod, ancestor, exited)"
+	}
+	return ""
 }
 
 // States are those the engine is to list; none is all. Without all only what runs is

@@ -103,30 +103,15 @@ func (l *Limits) memories() (*specs.LinuxMemory, error) {
 	if m.Limit, err = size("memory", l.memory, false); err != nil {
 		return nil, err
 	}
-	if m.Swap, err = size("memory-swap", l.memorySwap, true); err != nil {
-		return nil, err
-	}
 	if m.Reservation, err = size("memory-reservation", l.memoryReservation, false); err != nil {
 		return nil, err
 	}
-	switch {
-	case m.Swap != nil && *m.Swap == 0:
-		m.Swap = nil // Docker: 0 is not given
-	case m.Swap != nil && *m.Swap > 0 && (m.Limit == nil || *m.Limit == 0) && !l.set.Changed("memory") && l.fresh():
-		return nil, clash("memory-swap", "needs --memory too")
-	case m.Swap != nil && *m.Swap > 0 && m.Limit != nil && *m.Swap < *m.Limit:
-		return nil, bad("memory-swap", l.memorySwap, "is less than --memory; it counts memory and swap together")
-	}
-	if m.Limit != nil && m.Reservation != nil && *m.Reservation > *m.Limit && *m.Limit > 0 {
+	limit := number(m.Limit)
+	if limit > 0 && number(m.Reservation) > limit {
 		return nil, bad("memory-reservation", l.memoryReservation, "is more than --memory "+l.memory)
 	}
-	if m.Limit != nil && *m.Limit > 0 && m.Swap == nil {
-		// Docker: as much swap again; without it a limit only moves pages to swap.
-		twice := *m.Limit
-		if twice <= math.MaxInt64/2 {
-			twice *= 2
-		}
-		m.Swap = &twice
+	if m.Swap, err = l.swap(limit); err != nil {
+		return nil, err
 	}
 	if l.memorySwappiness > 100 || l.memorySwappiness < -1 {
 		return nil, bad("memory-swappiness", strconv.FormatInt(l.memorySwappiness, 10), "not between 0 and 100")
@@ -144,6 +129,40 @@ func (l *Limits) memories() (*specs.LinuxMemory, error) {
 	return &m, nil
 }
 
+// swap is the limit of memory and swap together, beside a limit of memory. Not given
+// (Docker: or 0) it is twice the memory: without it a limit would only move pages to
+// swap.
+func (l *Limits) swap(limit int64) (*int64, error) {
+	swap, err := size("memory-swap", l.memorySwap, true)
+	if err != nil {
+		return nil, err
+	}
+	n := number(swap)
+	switch {
+	case n > 0 && limit == 0 && l.fresh():
+		return nil, clash("memory-swap", "needs --memory too")
+	case n > 0 && n < limit:
+		return nil, bad("memory-swap", l.memorySwap, "is less than --memory; it counts memory and swap together")
+	case n != 0:
+		return swap, nil
+	case limit == 0:
+		return nil, nil
+	}
+	twice := limit
+	if twice <= math.MaxInt64/2 {
+		twice *= 2
+	}
+	return &twice, nil
+}
+
+// number is 0 for what was not given.
+func number(n *int64) int64 {
+	if n == nil {
+		return 0
+	}
+	return *n
+}
+
 // fresh tells a new container from an update.
 func (l *Limits) fresh() bool { return l.set.Lookup("memory-swappiness") != nil }
 
@@ -157,45 +176,53 @@ func (l *Limits) cpu() (*specs.LinuxCPU, error) {
 			return nil, bad(flag, list, "not a list like 0-3 or 0,2")
 		}
 	}
+	if l.cpuPeriod < 0 || l.cpuShares < 0 {
+		return nil, clash("cpu-period", "and --cpu-shares cannot be negative")
+	}
 	if l.cpus != "" {
 		if l.cpuPeriod != 0 || l.cpuQuota != 0 {
 			return nil, clash("cpus", "conflicts with --cpu-period and --cpu-quota")
 		}
-		n, ok := new(big.Rat).SetString(l.cpus)
-		if !ok || n.Sign() < 0 {
-			return nil, bad("cpus", l.cpus, "not a number of CPUs")
+		quota, err := cpuQuota(l.cpus)
+		if err != nil {
+			return nil, err
 		}
-		quota := new(big.Rat).Mul(n, big.NewRat(cpuPeriod, 1))
-		q, _ := quota.Float64()
-		if q > math.MaxInt32*100 {
-			return nil, bad("cpus", l.cpus, "too many CPUs")
-		}
-		if n.Sign() > 0 {
-			period, us := uint64(cpuPeriod), int64(q)
-			if us < 1000 {
-				return nil, bad("cpus", l.cpus, "less than 0.01, the kernel's minimum")
-			}
-			c.Period, c.Quota = &period, &us
-		}
+		c.Period, c.Quota = given[uint64](cpuPeriod), quota
+	} else {
+		c.Period, c.Quota = given(uint64(l.cpuPeriod)), given(l.cpuQuota)
 	}
-	if l.cpuPeriod < 0 || l.cpuShares < 0 {
-		return nil, clash("cpu-period", "and --cpu-shares cannot be negative")
-	}
-	if l.cpuPeriod != 0 {
-		p := uint64(l.cpuPeriod)
-		c.Period = &p
-	}
-	if l.cpuQuota != 0 {
-		c.Quota = &l.cpuQuota
-	}
-	if l.cpuShares != 0 {
-		n := uint64(l.cpuShares)
-		c.Shares = &n
+	c.Shares = given(uint64(l.cpuShares))
+	if c.Quota == nil && l.cpus != "" {
+		c.Period = nil
 	}
 	if c == (specs.LinuxCPU{}) {
 		return nil, nil
 	}
 	return &c, nil
+}
+
+// given is nil for 0, Docker's "not given".
+func given[N int64 | uint64](n N) *N {
+	if n == 0 {
+		return nil
+	}
+	return &n
+}
+
+// cpuQuota turns a number of CPUs into microseconds per cpuPeriod; nil for 0.
+func cpuQuota(cpus string) (*int64, error) {
+	n, ok := new(big.Rat).SetString(cpus)
+	if !ok || n.Sign() < 0 {
+		return nil, bad("cpus", cpus, "not a number of CPUs")
+	}
+	us, _ := n.Mul(n, big.NewRat(cpuPeriod, 1)).Float64()
+	switch {
+	case us > math.MaxInt32*100:
+		return nil, bad("cpus", cpus, "too many CPUs")
+	case us > 0 && us < 1000:
+		return nil, bad("cpus", cpus, "less than 0.01, the kernel's minimum")
+	}
+	return given(int64(us)), nil
 }
 
 func (l *Limits) blockIO(h Host) (*specs.LinuxBlockIO, error) {

@@ -74,7 +74,7 @@ func volume(w string, h Host) (m spec.Mount, err error) {
 	if m.Target, err = target("volume", w, to); err != nil {
 		return m, err
 	}
-	if strings.HasPrefix(m.Source, "/") || strings.HasPrefix(m.Source, ".") || strings.HasPrefix(m.Source, "~") {
+	if strings.HasPrefix(m.Source, "/") || strings.HasPrefix(m.Source, ".") {
 		m.Type, m.Create = spec.Bind, "dir"
 		if m.Source, err = h.Abs(m.Source); err != nil {
 			return m, bad("volume", w, err.Error())
@@ -86,21 +86,29 @@ func volume(w string, h Host) (m spec.Mount, err error) {
 		return m, nil
 	}
 	for _, o := range strings.Split(parts[2], ",") {
-		switch {
-		case o == "ro":
-			m.ReadOnly = true
-		case o == "bind":
-			m.NonRecursive = true
-		case o == "rw", o == "rbind", o == "consistent", o == "cached", o == "delegated":
-		case slices.Contains(propagations, o):
-			m.Propagation = o
-		case o == "z", o == "Z":
-			return m, bad("volume", w, "option "+o+": SELinux relabelling is not supported")
-		default:
-			return m, bad("volume", w, "unknown option "+o)
+		if wrong := volumeOption(&m, o); wrong != "" {
+			return m, bad("volume", w, wrong)
 		}
 	}
 	return m, nil
+}
+
+// volumeOption takes one option; it returns what is wrong with it.
+func volumeOption(m *spec.Mount, o string) (wrong string) {
+	switch {
+	case o == "ro":
+		m.ReadOnly = true
+	case o == "bind":
+		m.NonRecursive = true
+	case slices.Contains([]string{"rw", "rbind", "consistent", "cached", "delegated"}, o):
+	case slices.Contains(propagations, o):
+		m.Propagation = o
+	case o == "z", o == "Z":
+		return "option " + o + ": SELinux relabelling is not supported"
+	default:
+		return "unknown option " + o
+	}
+	return ""
 }
 
 // mount reads --mount type=…,source=…,target=…
@@ -122,21 +130,30 @@ func mount(w string, h Host) (m spec.Mount, err error) {
 	if m.Target, err = target("mount", w, m.Target); err != nil {
 		return m, err
 	}
-	switch {
-	case m.Type == spec.Bind && m.Source == "":
-		return m, bad("mount", w, "type=bind needs source=PATH")
-	case m.Type == spec.Bind:
+	if wrong := together(&m); wrong != "" {
+		return m, bad("mount", w, wrong)
+	}
+	if m.Type == spec.Bind {
 		if m.Source, err = h.Abs(m.Source); err != nil {
 			return m, bad("mount", w, err.Error())
 		}
-	case m.Type == spec.Tmpfs && m.Source != "":
-		return m, bad("mount", w, "type=tmpfs has no source")
-	case m.Type != spec.Tmpfs && (m.Size != 0 || m.Mode != 0):
-		return m, bad("mount", w, "tmpfs-size and tmpfs-mode need type=tmpfs")
-	case strings.Contains(m.Source, "/"):
-		return m, bad("mount", w, m.Source+" is not a volume's name; type=bind for a path")
 	}
 	return m, nil
+}
+
+// together returns what is wrong with the keys as a whole.
+func together(m *spec.Mount) string {
+	switch {
+	case m.Type == spec.Bind && m.Source == "":
+		return "type=bind needs source=PATH"
+	case m.Type == spec.Tmpfs && m.Source != "":
+		return "type=tmpfs has no source"
+	case m.Type != spec.Tmpfs && (m.Size != 0 || m.Mode != 0):
+		return "tmpfs-size and tmpfs-mode need type=tmpfs"
+	case m.Type == spec.Volume && strings.Contains(m.Source, "/"):
+		return m.Source + " is not a volume's name; type=bind for a path"
+	}
+	return ""
 }
 
 func yes(v string, given bool) (bool, string) {
@@ -164,6 +181,19 @@ func mountWord(m *spec.Mount, k, v string, given bool) (wrong string) {
 		m.Target = v
 	case "readonly", "ro":
 		m.ReadOnly, wrong = yes(v, given)
+	case "tmpfs-size", "tmpfs-mode":
+		return memory(m, strings.TrimPrefix(k, "tmpfs-"), v)
+	case "volume-subpath":
+		m.SubPath = v
+	default:
+		return bindWord(m, k, v, given)
+	}
+	return wrong
+}
+
+// bindWord takes one of the keys that begin with bind-.
+func bindWord(m *spec.Mount, k, v string, given bool) (wrong string) {
+	switch k {
 	case "bind-propagation":
 		if !slices.Contains(propagations, v) {
 			return "not one of " + strings.Join(propagations, ", ")
@@ -181,10 +211,6 @@ func mountWord(m *spec.Mount, k, v string, given bool) (wrong string) {
 			return "not enabled or disabled"
 		}
 		m.NonRecursive = v == "disabled"
-	case "volume-subpath":
-		m.SubPath = v
-	case "tmpfs-size", "tmpfs-mode":
-		return memory(m, strings.TrimPrefix(k, "tmpfs-"), v)
 	default:
 		return "unknown or unsupported key"
 	}

@@ -23,19 +23,11 @@ func (r *Run) networks(q *Request, _ Host) error {
 	if len(r.publish) > 0 || r.publishAll {
 		q.Notes = append(q.Notes, "--publish has no meaning with --network host: the ports are the host's")
 	}
-	if r.cgroupParent != "" && !strings.HasPrefix(r.cgroupParent, "/") {
-		return bad("cgroup-parent", r.cgroupParent, "must be an absolute cgroup path, like /pod-foo")
-	}
-	if _, joined := n.UTS.Container(); r.hostname != "" && (joined || n.UTS == spec.Host) {
-		return clash("hostname", "conflicts with --uts "+string(n.UTS)+": the name would be another's")
+	if err := r.names(n.UTS); err != nil {
+		return err
 	}
 	if r.pod != "" {
-		q.PodRef = r.pod
-		q.Container.Namespaces, q.Container.CgroupParent, q.Container.Hostname = n, r.cgroupParent, r.hostname
-		if r.hostname != "" && n.UTS != spec.Own {
-			return clash("hostname", "in a pod needs --uts private: the name would be the whole pod's")
-		}
-		return nil
+		return r.inPod(q, n)
 	}
 	for _, kind := range spec.Kinds() {
 		if n.Mode(kind) == spec.OfPod {
@@ -44,6 +36,26 @@ func (r *Run) networks(q *Request, _ Host) error {
 	}
 	q.Container.Namespaces.Cgroup, n.Cgroup = n.Cgroup, ""
 	q.Pod.Namespaces, q.Pod.CgroupParent, q.Pod.Hostname = n, r.cgroupParent, r.hostname
+	return nil
+}
+
+// names checks what is named from outside: the cgroup and the host.
+func (r *Run) names(uts spec.Mode) error {
+	if r.cgroupParent != "" && !strings.HasPrefix(r.cgroupParent, "/") {
+		return bad("cgroup-parent", r.cgroupParent, "must be an absolute cgroup path, like /pod-foo")
+	}
+	if _, joined := uts.Container(); r.hostname != "" && (joined || uts == spec.Host) {
+		return clash("hostname", "conflicts with --uts "+string(uts)+": the name would be another's")
+	}
+	return nil
+}
+
+func (r *Run) inPod(q *Request, n spec.Namespaces) error {
+	q.PodRef = r.pod
+	q.Container.Namespaces, q.Container.CgroupParent, q.Container.Hostname = n, r.cgroupParent, r.hostname
+	if r.hostname != "" && n.UTS != spec.Own {
+		return clash("hostname", "in a pod needs --uts private: the name would be the whole pod's")
+	}
 	return nil
 }
 

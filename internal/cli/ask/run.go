@@ -1,7 +1,6 @@
 package ask
 
 import (
-	"slices"
 	"strconv"
 	"strings"
 
@@ -172,11 +171,8 @@ func (r *Run) process(q *Request, h Host) (err error) {
 	if r.fs.Changed("stop-timeout") {
 		c.StopTimeout = &r.stopTimeout
 	}
-	if r.fs.Changed("oom-score-adj") {
-		if r.oomScoreAdj < -1000 || r.oomScoreAdj > 1000 {
-			return bad("oom-score-adj", strconv.Itoa(r.oomScoreAdj), "not between -1000 and 1000")
-		}
-		c.OOMScoreAdj = &r.oomScoreAdj
+	if c.OOMScoreAdj, err = r.score(); err != nil {
+		return err
 	}
 	if c.Restart, err = Restart(r.restart); err != nil {
 		return err
@@ -184,7 +180,7 @@ func (r *Run) process(q *Request, h Host) (err error) {
 	if c.Restart.Policy != "" && r.Remove {
 		return clash("restart", "conflicts with --rm")
 	}
-	if !slices.Contains([]string{"never", "missing"}, r.pull) {
+	if r.pull != "never" && r.pull != "missing" {
 		return bad("pull", r.pull, "registries come with a later version; use never, and carob load or carob import")
 	}
 	if c.Rlimits, err = ulimits(r.ulimits); err != nil {
@@ -192,6 +188,16 @@ func (r *Run) process(q *Request, h Host) (err error) {
 	}
 	c.Resources, err = r.Limits.Resources(h)
 	return err
+}
+
+func (r *Run) score() (*int, error) {
+	if !r.fs.Changed("oom-score-adj") {
+		return nil, nil
+	}
+	if r.oomScoreAdj < -1000 || r.oomScoreAdj > 1000 {
+		return nil, bad("oom-score-adj", strconv.Itoa(r.oomScoreAdj), "not between -1000 and 1000")
+	}
+	return &r.oomScoreAdj, nil
 }
 
 func (r *Run) environment(q *Request, h Host) (err error) {

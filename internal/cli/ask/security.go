@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"strconv"
 	"strings"
+
+	"carob/internal/spec"
 )
 
 func (r *Run) securities(q *Request, h Host) error {
@@ -15,38 +17,7 @@ func (r *Run) securities(q *Request, h Host) error {
 	}
 	label := map[string]string{}
 	for _, w := range r.security {
-		if w == "no-new-privileges" {
-			s.NoNewPrivileges = true
-			continue
-		}
-		k, v, ok := strings.Cut(w, "=")
-		if !ok {
-			k, v, ok = strings.Cut(w, ":") // Docker's older spelling
-		}
-		if !ok || v == "" {
-			return bad("security-opt", w, "not NAME=VALUE")
-		}
-		var err error
-		switch k {
-		case "no-new-privileges":
-			if s.NoNewPrivileges, err = strconv.ParseBool(v); err != nil {
-				return bad("security-opt", w, "not true or false")
-			}
-		case "seccomp":
-			s.Seccomp, err = seccomp(w, v, h)
-		case "apparmor":
-			s.AppArmor = v
-		case "systempaths":
-			if v != "unconfined" {
-				return bad("security-opt", w, "only systempaths=unconfined is known")
-			}
-			s.Unmasked = true
-		case "label":
-			err = labelWord(label, w, v)
-		default:
-			return bad("security-opt", w, "unknown option")
-		}
-		if err != nil {
+		if err := securityWord(s, label, w, h); err != nil {
 			return err
 		}
 	}
@@ -54,6 +25,41 @@ func (r *Run) securities(q *Request, h Host) error {
 		s.SELinux = strings.Join([]string{label["user"], label["role"], label["type"], label["level"]}, ":")
 	}
 	return nil
+}
+
+// securityWord takes one --security-opt; what belongs to the SELinux label is
+// collected in label.
+func securityWord(s *spec.Security, label map[string]string, w string, h Host) (err error) {
+	if w == "no-new-privileges" {
+		s.NoNewPrivileges = true
+		return nil
+	}
+	k, v, ok := strings.Cut(w, "=")
+	if !ok {
+		k, v, _ = strings.Cut(w, ":") // Docker's older spelling
+	}
+	if v == "" {
+		return bad("security-opt", w, "not NAME=VALUE")
+	}
+	switch k {
+	case "no-new-privileges":
+		if s.NoNewPrivileges, err = strconv.ParseBool(v); err != nil {
+			return bad("security-opt", w, "not true or false")
+		}
+	case "seccomp":
+		s.Seccomp, err = seccomp(w, v, h)
+	case "apparmor":
+		s.AppArmor = v
+	case "systempaths":
+		if s.Unmasked = v == "unconfined"; !s.Unmasked {
+			return bad("security-opt", w, "only systempaths=unconfined is known")
+		}
+	case "label":
+		err = labelWord(label, w, v)
+	default:
+		return bad("security-opt", w, "unknown option")
+	}
+	return err
 }
 
 func seccomp(w, v string, h Host) (string, error) {
