@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"sync"
@@ -136,7 +137,7 @@ func lost(err error) error {
 	}
 	var op *net.OpError
 	if errors.As(err, &op) {
-		return fault.Wrap(fault.Unavailable, "", errors.Join(ErrLost, err))
+		return fault.Wrap(fault.Unavailable, "", fmt.Errorf("%w (%w)", ErrLost, op.Err))
 	}
 	return err
 }

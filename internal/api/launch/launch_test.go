@@ -1,0 +1,167 @@
+package launch
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"carob/internal/api"
+	"carob/internal/fault"
+	"carob/internal/sys/session"
+)
+
+// TestMain makes the test binary the daemon when it is started as one.
+func TestMain(m *testing.M) {
+	if run := os.Getenv("LAUNCH_TEST_RUN"); run != "" {
+		if err := daemon(run); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+	os.Exit(m.Run())
+}
+
+func daemon(run string) error {
+	if os.Getenv("LAUNCH_TEST_FAIL") != "" {
+		return errors.New("no luck today")
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), session.Quit()...)
+	defer stop()
+	door, err := Open(run, filepath.Join(run, SocketName), Activation{})
+	if err != nil {
+		return err
+	}
+	if err := Ready(ReadyFD); err != nil {
+		return err
+	}
+	err = api.Serve(ctx, door, api.Services{
+		Engine: struct{ api.Engine }{}, Host: api.Host{About: api.About{Version: strconv.Itoa(os.Getpid())}}, Log: slog.New(slog.DiscardHandler),
+	})
+	return errors.Join(err, door.Close())
+}
+
+func starter(t *testing.T, note *bytes.Buffer, env ...string) Starter {
+	t.Helper()
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	run := t.TempDir()
+	return Starter{
+		Socket: filepath.Join(run, SocketName), RunDir: run, Command: []string{exe},
+		Env: append(env, "LAUNCH_TEST_RUN="+run), Note: note,
+	}
+}
+
+func ask(t *testing.T, s Starter) string {
+	t.Helper()
+	c, err := s.Dial(t.Context())
+	if err != nil {
+		t.Error(err)
+		return ""
+	}
+	defer c.Close()
+	v, err := api.Call(t.Context(), c, api.Version, api.None{})
+	if err != nil {
+		t.Error(err)
+	}
+	return v.Version
+}
+
+// quit ends the daemon and waits until it let go of the run directory.
+func quit(t *testing.T, s Starter, pid string) {
+	t.Helper()
+	n, err := strconv.Atoi(pid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := os.FindProcess(n)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Signal(session.Quit()[0]); err != nil {
+		t.Fatal(err)
+	}
+	door, err := Open(s.RunDir, s.Socket, Activation{})
+	for late := time.Now().Add(5 * time.Second); err != nil && time.Now().Before(late); time.Sleep(5 * time.Millisecond) {
+		door, err = Open(s.RunDir, s.Socket, Activation{})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := door.Close(); err != nil {
+		t.Error(err)
+	}
+	_, _ = p.Wait() // the shared process table; it may not be our child any more
+}
+
+// Many clients that find no daemon start one, and one of them says so.
+func TestManyStartOne(t *testing.T) {
+	var note bytes.Buffer // written under start.lock
+	s := starter(t, &note)
+	pids := make([]string, 8)
+	var all sync.WaitGroup
+	for i := range pids {
+		all.Go(func() { pids[i] = ask(t, s) })
+	}
+	all.Wait()
+	for _, p := range pids {
+		if p != pids[0] {
+			t.Errorf("daemons %v", pids)
+			break
+		}
+	}
+	if strings.Count(note.String(), "\n") != 1 || !strings.Contains(note.String(), "started the daemon") {
+		t.Errorf("said %q", note.String())
+	}
+	quit(t, s, pids[0])
+	if _, err := os.Stat(s.Socket); !os.IsNotExist(err) {
+		t.Errorf("the socket stays: %v", err)
+	}
+}
+
+func TestDaemonThatFails(t *testing.T) {
+	s := starter(t, &bytes.Buffer{}, "LAUNCH_TEST_FAIL=1")
+	_, err := s.Dial(t.Context())
+	if !fault.Is(err, fault.Unavailable) || !strings.HasSuffix(err.Error(), "no luck today") {
+		t.Errorf("got %v", err)
+	}
+}
+
+// A dead daemon's socket is in nobody's way, a living one's keeps others out.
+func TestOneDaemonPerRunDirectory(t *testing.T) {
+	s := starter(t, &bytes.Buffer{})
+	if err := os.WriteFile(s.Socket, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(s.Socket); err != nil {
+		t.Fatal(err)
+	}
+	pid := ask(t, s)
+	if _, err := Open(s.RunDir, s.Socket, Activation{}); !fault.Is(err, fault.Conflict) {
+		t.Errorf("got %v", err)
+	}
+	info, err := os.Stat(s.Socket)
+	if err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("socket %v, %v", info, err)
+	}
+	quit(t, s, pid)
+}
+
+func TestDialWithoutCommand(t *testing.T) {
+	s := Starter{Socket: filepath.Join(t.TempDir(), "none"), RunDir: t.TempDir()}
+	if _, err := s.Dial(t.Context()); !fault.Is(err, fault.Unavailable) {
+		t.Errorf("got %v", err)
+	}
+}
