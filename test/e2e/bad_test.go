@@ -73,7 +73,7 @@ func oneLine(t *testing.T, r result, names string) {
 	if !strings.Contains(strings.ToLower(text), strings.ToLower(names)) {
 		t.Errorf("does not name %s: %s", names, text)
 	}
-	for _, word := range []string{"failed to", "unable to", "panic", "goroutine"} {
+	for _, word := range []string{"failed to", "unable to", "panic:", "goroutine"} {
 		if strings.Contains(text, word) {
 			t.Errorf("says %q: %s", word, text)
 		}

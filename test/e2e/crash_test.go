@@ -3,6 +3,7 @@ package e2e
 import (
 	"bytes"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -21,7 +22,14 @@ func (h *host) kill() {
 	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
 		h.Fatal(err)
 	}
-	h.eventually("the daemon is gone", func() bool { return h.daemon() == 0 })
+	h.eventually("the daemon is gone", func() bool { return syscall.Kill(pid, 0) != nil || zombie(pid) })
+}
+
+// zombie reports whether a process has ended but nobody has collected it: the
+// daemon's parent is init, which may take its time.
+func zombie(pid int) bool {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	return err != nil || bytes.Contains(b, []byte(") Z "))
 }
 
 // TestCrash kills the daemon under running containers: they go on, keep logging,

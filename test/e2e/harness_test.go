@@ -137,7 +137,7 @@ func copyFile(from, to string) error {
 func (m *machine) close() string {
 	if pid := m.daemon(); pid > 0 {
 		_ = syscall.Kill(pid, syscall.SIGTERM)
-		wait(10*time.Second, func() bool { return syscall.Kill(pid, 0) != nil })
+		wait(10*time.Second, func() bool { return syscall.Kill(pid, 0) != nil || zombie(pid) })
 	}
 	var left string
 	wait(5*time.Second, func() bool {
@@ -201,7 +201,7 @@ func (h *host) cmd(args ...string) *exec.Cmd {
 	if args[0] == "run" && !slices.Contains(args, "--cgroup-parent") && !slices.Contains(args, "--pod") {
 		args = append([]string{"run", "--cgroup-parent", h.parent}, args[1:]...)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	h.Cleanup(cancel)
 	c := exec.CommandContext(ctx, filepath.Join(h.dir, "bin", "carob"), args...)
 	c.Env = h.env
@@ -228,6 +228,9 @@ func (h *host) feed(stdin string, args ...string) result {
 	if err != nil && !errors.As(err, &exit) {
 		h.Fatalf("carob %s: %v", strings.Join(args, " "), err)
 	}
+	if c.ProcessState.ExitCode() < 0 {
+		h.Errorf("carob %s: does not end; killed after %v", strings.Join(args, " "), time.Since(began))
+	}
 	return result{out.String(), errs.String(), c.ProcessState.ExitCode(), time.Since(began)}
 }
 
@@ -253,7 +256,7 @@ func (h *host) code(want int, args ...string) result {
 
 // name returns a name nobody else uses.
 func (h *host) name(kind string) string {
-	clean := strings.ToLower(strings.NewReplacer("/", "-", "_", "-", "#", "-").Replace(h.Name()))
+	clean := strings.ToLower(strings.NewReplacer("/", "-", "_", "-", "#", "-", ",", "").Replace(h.Name()))
 	return kind + "-" + clean
 }
 

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -114,7 +115,8 @@ func TestStreams(t *testing.T) {
 // ours, follows a change, and Ctrl-C reaches the process.
 func TestTerminal(t *testing.T) {
 	h := start(t)
-	c := h.cmd("run", "--rm", "-it", image, "sh", "-c", "[ -t 0 ] && echo is a terminal; stty size; read x; stty size; sleep 1000")
+	name := h.name("c")
+	c := h.cmd("run", "--rm", "-it", "--name", name, image, "sh", "-c", "[ -t 0 ] && echo is a terminal; read x; echo got $x; sleep 1000")
 	tty, err := pty.StartWithSize(c, &pty.Winsize{Rows: 31, Cols: 117})
 	if err != nil {
 		t.Fatal(err)
@@ -149,23 +151,40 @@ func TestTerminal(t *testing.T) {
 		}
 	}
 	expect("is a terminal")
-	expect("31 117")
+	size := func() string { // of the container's terminal, asked through /proc
+		f, err := os.Open(fmt.Sprintf("/proc/%d/fd/0", h.pid(name)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		ws, err := pty.GetsizeFull(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return fmt.Sprint(ws.Rows, " ", ws.Cols)
+	}
+	h.eventually("it has our terminal's size", func() bool { return size() == "31 117" })
 	if err := pty.Setsize(tty, &pty.Winsize{Rows: 40, Cols: 80}); err != nil {
 		t.Fatal(err)
 	}
-	time.Sleep(300 * time.Millisecond) // SIGWINCH is not acknowledged
-	_, _ = io.WriteString(tty, "\n")
-	expect("40 80")
-	_, _ = io.WriteString(tty, "\x03")
+	h.eventually("it follows ours", func() bool { return size() == "40 80" })
+	_, _ = io.WriteString(tty, "word\n")
+	expect("got word")
 	done := make(chan error, 1)
 	go func() { done <- c.Wait() }()
-	select {
-	case <-done:
-		if code := c.ProcessState.ExitCode(); code != 130 {
-			t.Errorf("exit code %d after Ctrl-C, want 130", code)
+	end := time.After(20 * time.Second)
+	for { // as a person would: once more when nothing happens
+		_, _ = io.WriteString(tty, "\x03")
+		select {
+		case <-done:
+			if code := c.ProcessState.ExitCode(); code != 130 {
+				t.Errorf("exit code %d after Ctrl-C, want 130", code)
+			}
+			return
+		case <-time.After(500 * time.Millisecond):
+		case <-end:
+			t.Fatal("Ctrl-C does not end it")
 		}
-	case <-time.After(20 * time.Second):
-		t.Fatal("Ctrl-C does not end it")
 	}
 }
 
