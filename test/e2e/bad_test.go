@@ -87,7 +87,7 @@ func TestBadManifests(t *testing.T) {
 	before := h.look()
 	good := fmt.Sprintf(fooPod, "bad", "")
 	for _, c := range []struct{ name, old, new, names string }{
-		{"not YAML", "spec:", "spec: [", "yaml"},
+		{"not YAML", "spec:", "spec: [", "line"},
 		{"unknown field", "    image:", "    imaeg: x\n    image:", "imaeg"},
 		{"unknown kind", "kind: Pod", "kind: Deployment", "Deployment"},
 		{"no name", "  name: bad\n", "  labels: {}\n", "metadata.name"},

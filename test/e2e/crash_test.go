@@ -147,7 +147,9 @@ func TestManyRuns(t *testing.T) {
 	if now := h.daemon(); now != pid {
 		t.Errorf("the daemon is another one: %d, was %d", now, pid)
 	}
-	h.eventually("the daemon's descriptors are as before", func() bool { return h.fds(pid) <= fds+2 })
+	if !wait(10*time.Second, func() bool { return h.fds(pid) <= fds+8 }) { // a few for what is kept ready
+		t.Errorf("the daemon holds %d descriptors, %d before", h.fds(pid), fds)
+	}
 }
 
 // TestManyPods is 100 pods at once, the daemon killed in the middle.

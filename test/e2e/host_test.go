@@ -69,14 +69,13 @@ func (m *machine) isPod(dir string) bool {
 }
 
 // processes lists the processes that belong to the machine: those that run one of
-// its binaries, are in a cgroup of its own, or serve a socket in its directory.
+// its binaries, are in a cgroup of its own, or trace their crashes in its directory.
 func (m *machine) processes() []string {
 	var found []string
-	sockets := m.sockets()
 	for _, p := range pids() {
 		exe, _ := os.Readlink(fmt.Sprintf("/proc/%d/exe", p))
 		group, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", p))
-		if strings.HasPrefix(exe, m.dir+"/") || strings.Contains(string(group), m.parent) || sockets[supervised(p)] {
+		if strings.HasPrefix(exe, m.dir+"/") || strings.Contains(string(group), m.parent) || m.supervises(p) {
 			cmd, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", p))
 			found = append(found, fmt.Sprintf("%d %s", p, strings.TrimSpace(strings.ReplaceAll(string(cmd), "\x00", " "))))
 		}
@@ -87,32 +86,19 @@ func (m *machine) processes() []string {
 // supervisors returns the pids of the machine's pod supervisors.
 func (m *machine) supervisors() []int {
 	var found []int
-	sockets := m.sockets()
 	for _, p := range pids() {
-		if sockets[supervised(p)] {
+		if m.supervises(p) {
 			found = append(found, p)
 		}
 	}
 	return found
 }
 
-// sockets returns the unix sockets that were bound in the machine's directory, as
-// /proc/PID/fd shows them.
-func (m *machine) sockets() map[string]bool {
-	found := map[string]bool{}
-	list, _ := os.ReadFile("/proc/net/unix")
-	for l := range strings.Lines(string(list)) {
-		if f := strings.Fields(l); len(f) == 8 && strings.HasPrefix(f[7], m.dir+"/run/pods/") {
-			found["socket:["+f[6]+"]"] = true
-		}
-	}
-	return found
-}
-
-// supervised is descriptor 3 of a process: in a supervisor, its socket.
-func supervised(pid int) string {
-	s, _ := os.Readlink(fmt.Sprintf("/proc/%d/fd/3", pid))
-	return s
+// supervises reports whether a process is a supervisor of the machine: its standard
+// error is the crash trace in a pod's directory, even when that is gone.
+func (m *machine) supervises(pid int) bool {
+	s, _ := os.Readlink(fmt.Sprintf("/proc/%d/fd/2", pid))
+	return strings.HasPrefix(s, m.dir+"/run/pods/")
 }
 
 func pids() []int {
