@@ -6,13 +6,13 @@ package groups
 
 import (
 	"context"
-	"syscall"
 	"time"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"carob/internal/status"
 	"carob/internal/sys/cgroup"
+	"carob/internal/sys/fd"
 )
 
 // Groups is the host's cgroups. New makes one; it is safe for concurrent use.
@@ -54,7 +54,7 @@ func (g *Groups) KillGroup(ctx context.Context, path string) error {
 	if c == nil {
 		return err
 	}
-	return c.Kill(ctx, int(syscall.SIGKILL))
+	return c.Kill(ctx, fd.SIGKILL)
 }
 
 // RemoveGroup removes the group and those below it.

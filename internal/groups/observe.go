@@ -9,12 +9,9 @@ import (
 	"strings"
 	"time"
 
-	specs "github.com/opencontainers/runtime-spec/specs-go"
-
 	"carob/internal/fault"
 	"carob/internal/status"
 	"carob/internal/sys/cgroup"
-	"carob/internal/sys/fd"
 )
 
 // Namespaces reads /proc/PID/ns.
@@ -190,23 +187,3 @@ func statsOf(s cgroup.Stats, at time.Time) status.Stats {
 }
 
 func isGone(err error) bool { return fault.Is(err, fault.NotFound) || os.IsNotExist(err) }
-
-// Device reads what device node the host has at a path.
-func (g *Groups) Device(_ context.Context, path string) (specs.LinuxDevice, error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return specs.LinuxDevice{}, fault.Wrap(fault.NotFound, "device "+path, err)
-	}
-	major, minor, err := fd.Device(path)
-	if err != nil {
-		return specs.LinuxDevice{}, fault.Wrap(fault.Invalid, "device "+path, err)
-	}
-	d := specs.LinuxDevice{Path: path, Type: "b", Major: major, Minor: minor}
-	if info.Mode()&os.ModeCharDevice != 0 {
-		d.Type = "c"
-	}
-	mode := info.Mode().Perm()
-	uid, gid := fd.Owner(info)
-	d.FileMode, d.UID, d.GID = &mode, &uid, &gid
-	return d, nil
-}

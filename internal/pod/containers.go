@@ -8,6 +8,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -99,7 +100,7 @@ func (e maker) create(ctx context.Context, p *pod, s spec.Container, u *undo.Sta
 	if err := e.prepareMounts(ctx, c, &rec, u); err != nil {
 		return nil, wrap(err)
 	}
-	if rec.Devices, err = e.devices(ctx, s.Devices); err != nil {
+	if rec.Devices, err = e.devices(ctx, c, s); err != nil {
 		return nil, wrap(err)
 	}
 	if err := e.prepareLog(rec.Status.LogPath); err != nil {
@@ -156,9 +157,16 @@ func (e maker) foundation(ctx context.Context, c *container, f foundation, u *un
 }
 
 // devices resolves the host's device nodes.
-func (e maker) devices(ctx context.Context, asked []spec.Device) ([]specs.LinuxDevice, error) {
-	var out []specs.LinuxDevice
-	for _, d := range asked {
+//
+// A privileged container with the host's user namespace gets them all, as Docker
+// has it; in a user namespace of its own a device node gives nothing away.
+func (e maker) devices(ctx context.Context, c *container, s spec.Container) (out []specs.LinuxDevice, err error) {
+	if s.Security.Privileged && c.pod.view.load().status.UserMapping.Size == 0 {
+		if out, err = e.d.Observer.HostDevices(ctx); err != nil {
+			return nil, fmt.Errorf("devices: %w", err)
+		}
+	}
+	for _, d := range s.Devices {
 		node, err := e.d.Observer.Device(ctx, d.Source)
 		if err != nil {
 			return nil, fmt.Errorf("device %.200s: %w", d.Source, err)
@@ -167,7 +175,7 @@ func (e maker) devices(ctx context.Context, asked []spec.Device) ([]specs.LinuxD
 		if d.Target == "" {
 			node.Path = d.Source
 		}
-		out = append(out, node)
+		out = append(slices.DeleteFunc(out, func(have specs.LinuxDevice) bool { return have.Path == node.Path }), node)
 	}
 	return out, nil
 }

@@ -115,6 +115,9 @@ type Observer interface {
 	// Device reads type, numbers, mode and owner of the host's device node at an
 	// absolute path. NotFound when there is none, Invalid when it is something else.
 	Device(ctx context.Context, path string) (specs.LinuxDevice, error)
+	// HostDevices lists the device nodes below the host's /dev that a container may be
+	// given: not terminals, nor what every container has of its own.
+	HostDevices(ctx context.Context) ([]specs.LinuxDevice, error)
 }
 
 // Images is the image store as the engine uses it: see image.Store.

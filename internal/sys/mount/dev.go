@@ -40,7 +40,7 @@ type Device struct {
 // file system belongs to it.
 func Dev(owner int, extra []Device) (*os.File, error) {
 	id := strconv.Itoa(owner)
-	m, err := New("tmpfs", NoSuid, Option{Key: "mode", Value: "0755"}, Option{Key: "size", Value: "64k"},
+	m, err := New("tmpfs", NoSuid, Option{Key: "mode", Value: "0755"}, Option{Key: "size", Value: "64m"},
 		Option{Key: "uid", Value: id}, Option{Key: "gid", Value: id})
 	if err != nil {
 		return nil, err
