@@ -94,44 +94,67 @@ func (s *Store) Resolve(_ context.Context, name string) (Image, error) {
 	return st.byID[id], nil
 }
 
-// find returns the image's ID, and the full name if it was found by name.
+// find returns the image's ID, and the full name if it was found by name. A whole
+// ID comes first, then names, then beginnings of IDs.
 func (st *state) find(name string) (id, full string, err error) {
 	hex := strings.TrimPrefix(name, "sha256:")
 	if _, ok := st.byID["sha256:"+hex]; ok {
 		return "sha256:" + hex, "", nil
 	}
-	r, parseErr := ref.Parse(name)
-	if parseErr == nil {
+	if id, full, ok := st.named(name); ok {
+		return id, full, nil
+	}
+	if !isHex(hex) {
+		if _, err := ref.Parse(name); err != nil {
+			return "", "", err
+		}
+		return "", "", notStored(name)
+	}
+	switch ids := st.begin("sha256:" + hex); len(ids) {
+	case 0:
+		return "", "", notStored(name)
+	case 1:
+		return ids[0], "", nil
+	}
+	return "", "", fault.New(fault.Invalid, "image "+name+": several IDs begin so; give more digits")
+}
+
+// named looks a reference up. A bare name may also be an image of carob's own:
+// "toolbox". A registry's image of that name, once it is here, comes first.
+func (st *state) named(name string) (id, full string, ok bool) {
+	spellings := []string{name}
+	if !strings.ContainsRune(name, '/') {
+		spellings = append(spellings, ownDomain+name)
+	}
+	for _, s := range spellings {
+		r, err := ref.Parse(s)
+		if err != nil {
+			continue
+		}
 		if id, ok := st.index.Names[r.String()]; ok {
-			return id, r.String(), nil
+			return id, r.String(), true
 		}
 	}
-	// A bare name may also be an image of carob's own: "toolbox". A registry's image
-	// of that name, once it is here, comes first.
-	if r, err := ref.Parse(ownDomain + name); err == nil && !strings.ContainsRune(name, '/') {
-		if id, ok := st.index.Names[r.String()]; ok {
-			return id, r.String(), nil
+	return "", "", false
+}
+
+// begin returns the IDs that begin so.
+func (st *state) begin(prefix string) (ids []string) {
+	for id := range st.byID {
+		if strings.HasPrefix(id, prefix) {
+			ids = append(ids, id)
 		}
 	}
-	if hex != "" && len(hex) <= 64 && strings.Trim(hex, "0123456789abcdef") == "" {
-		for candidate := range st.byID {
-			if !strings.HasPrefix(candidate, "sha256:"+hex) {
-				continue
-			}
-			if id != "" {
-				return "", "", fault.New(fault.Invalid, "image "+name+": several IDs begin so; give more digits")
-			}
-			id = candidate
-		}
-		if id != "" {
-			return id, "", nil
-		}
-		parseErr = nil // a well-formed ID of nobody
-	}
-	if parseErr != nil {
-		return "", "", parseErr
-	}
-	return "", "", fault.New(fault.NotFound, "image "+name+`: not in the local store; "carob image ls" lists what is, "carob image load" and "carob image import" add to it`)
+	return ids
+}
+
+// isHex tells whether s may be an ID or its beginning.
+func isHex(s string) bool {
+	return s != "" && len(s) <= 64 && strings.Trim(s, "0123456789abcdef") == ""
+}
+
+func notStored(name string) error {
+	return fault.New(fault.NotFound, "image "+name+`: not in the local store; "carob image ls" lists what is, "carob image load" and "carob image import" add to it`)
 }
 
 // Tag gives an image one more name; a name that another image had moves over.

@@ -286,7 +286,8 @@ func spin(c *call) (int, error) {
 }
 
 func busy() {
-	for { //nolint:revive // burning CPU is what it is for
+	//lint:ignore SA5002 burning CPU is what it is for
+	for {
 	}
 }
 

@@ -261,7 +261,7 @@ func (q *request) redirect(_ *http.Request, via []*http.Request) error {
 
 func (q *request) receive(resp *http.Response) (int64, int, error) {
 	if q.fail && resp.StatusCode >= 400 {
-		return 0, curlHTTPStatus, fmt.Errorf("The requested URL returned error: %d", resp.StatusCode) //nolint:staticcheck // curl's words
+		return 0, curlHTTPStatus, says("The requested URL returned error: %d", resp.StatusCode)
 	}
 	out := q.stdout
 	if q.output != "" {
@@ -285,7 +285,7 @@ func (q *request) receive(resp *http.Response) (int64, int, error) {
 	case errors.As(err, &path):
 		return n, curlWrite, err
 	case isTimeout(err):
-		return n, curlTimeout, errors.New("Operation timed out") //nolint:staticcheck // curl's words
+		return n, curlTimeout, says("Operation timed out")
 	case err != nil:
 		return n, curlReceive, err
 	}
@@ -324,6 +324,9 @@ func isTimeout(err error) bool {
 	return errors.Is(err, context.DeadlineExceeded) || errors.As(err, &t) && t.Timeout()
 }
 
+// says makes an error of curl's own words: sentences, for which scripts look.
+func says(format string, args ...any) error { return fmt.Errorf(format, args...) }
+
 // explainCurl gives an error curl's number and, mostly, curl's words.
 func explainCurl(err error, u *url.URL) (int, error) {
 	var dns *net.DNSError
@@ -335,17 +338,17 @@ func explainCurl(err error, u *url.URL) (int, error) {
 	}
 	switch {
 	case errors.As(err, &dns) && !dns.IsTimeout:
-		return curlNoHost, fmt.Errorf("Could not resolve host: %s", u.Hostname()) //nolint:staticcheck // curl's words
+		return curlNoHost, says("Could not resolve host: %s", u.Hostname())
 	case isTimeout(err):
-		return curlTimeout, errors.New("Operation timed out") //nolint:staticcheck // curl's words
+		return curlTimeout, says("Operation timed out")
 	case errors.Is(err, errTooManyRedirects):
 		return curlRedirects, err
 	case errors.As(err, &cert):
 		return curlCertificate, err
 	case errors.As(err, &op) && op.Op == "dial":
-		return curlNoConnect, fmt.Errorf("Failed to connect to %s: %w", u.Host, op.Err) //nolint:staticcheck // curl's words
+		return curlNoConnect, says("Failed to connect to %s: %w", u.Host, op.Err)
 	case errors.Is(err, io.EOF):
-		return curlEmpty, errors.New("Empty reply from server") //nolint:staticcheck // curl's words
+		return curlEmpty, says("Empty reply from server")
 	}
 	return curlReceive, err
 }
