@@ -1,6 +1,7 @@
 package cgroup
 
 import (
+	"cmp"
 	"math"
 	"strconv"
 
@@ -27,7 +28,34 @@ func (p *planner) cpu(c, now *specs.LinuxCPU) error {
 	if err := checkCPU(c, now, v); err != nil {
 		return err
 	}
-	// An idle group refuses a weight: leave idleness first, enter it last.
+	p.weight(c, v)
+	if v == V2 {
+		p.bandwidthV2(c, now)
+		return nil
+	}
+	p.bandwidthV1(c, now)
+	p.realtime(c)
+	return nil
+}
+
+func checkCPU(c, now *specs.LinuxCPU, v Version) error {
+	idle, burst, quota := value(c.Idle), value(c.Burst), cmp.Or(value(c.Quota), value(now.Quota))
+	switch {
+	case idle != 0 && idle != 1:
+		return invalid("cpu.idle", "%d is neither 0 nor 1", idle)
+	case max(value(c.Period), value(c.RealtimePeriod)) > math.MaxInt64:
+		return invalid("cpu.period", "out of range")
+	case burst > math.MaxInt64 || (quota > 0 && burst > uint64(quota)):
+		return invalid("cpu.burst", "%d is above cpu.quota %d", burst, quota)
+	case v == V2 && (value(c.RealtimePeriod) != 0 || value(c.RealtimeRuntime) != 0):
+		return unsupported("cpu.realtimeRuntime", "only cgroup v1 has it")
+	}
+	return nil
+}
+
+// weight plans idleness and shares. An idle group refuses a weight: it leaves
+// idleness first and enters it last.
+func (p *planner) weight(c *specs.LinuxCPU, v Version) {
 	idle := Write{Controller: "cpu", File: "cpu.idle", Field: "cpu.idle", Missing: "needs Linux 5.15"}
 	if c.Idle != nil && *c.Idle == 0 {
 		p.number(idle, 0, "")
@@ -35,39 +63,20 @@ func (p *planner) cpu(c, now *specs.LinuxCPU) error {
 	if s := value(c.Shares); s != 0 {
 		p.shares(s, v)
 	}
-	if c.Idle != nil && *c.Idle == 1 {
+	if value(c.Idle) == 1 {
 		p.number(idle, 1, "")
 	}
-	if v == V2 {
-		p.bandwidthV2(c, now)
-		return nil
-	}
-	p.bandwidthV1(c, now)
-	if n := value(c.RealtimePeriod); n != 0 {
-		p.number(Write{Controller: "cpu", File: "cpu.rt_period_us", Field: "cpu.realtimePeriod", Missing: "this kernel has no real-time groups"}, int64(n), "")
-	}
-	if n := value(c.RealtimeRuntime); n != 0 {
-		p.number(Write{Controller: "cpu", File: "cpu.rt_runtime_us", Field: "cpu.realtimeRuntime", Missing: "this kernel has no real-time groups"}, n, "-1")
-	}
-	return nil
 }
 
-func checkCPU(c, now *specs.LinuxCPU, v Version) error {
-	quota := value(c.Quota)
-	if quota == 0 {
-		quota = value(now.Quota)
+// realtime plans what only v1 has, and only kernels built with it.
+func (p *planner) realtime(c *specs.LinuxCPU) {
+	const missing = "this kernel has no real-time groups"
+	if n := value(c.RealtimePeriod); n != 0 {
+		p.number(Write{Controller: "cpu", File: "cpu.rt_period_us", Field: "cpu.realtimePeriod", Missing: missing}, int64(n), "")
 	}
-	switch {
-	case c.Idle != nil && *c.Idle != 0 && *c.Idle != 1:
-		return invalid("cpu.idle", "%d is neither 0 nor 1", *c.Idle)
-	case value(c.Period) > math.MaxInt64 || value(c.RealtimePeriod) > math.MaxInt64:
-		return invalid("cpu.period", "out of range")
-	case c.Burst != nil && (*c.Burst > math.MaxInt64 || (quota > 0 && *c.Burst > uint64(quota))):
-		return invalid("cpu.burst", "%d is above cpu.quota %d", *c.Burst, quota)
-	case v == V2 && (value(c.RealtimePeriod) != 0 || value(c.RealtimeRuntime) != 0):
-		return unsupported("cpu.realtimeRuntime", "only cgroup v1 has it")
+	if n := value(c.RealtimeRuntime); n != 0 {
+		p.number(Write{Controller: "cpu", File: "cpu.rt_runtime_us", Field: "cpu.realtimeRuntime", Missing: missing}, n, "-1")
 	}
-	return nil
 }
 
 func (p *planner) shares(s uint64, v Version) {

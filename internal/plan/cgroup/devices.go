@@ -37,42 +37,59 @@ type DeviceRule struct {
 func DeviceRules(rules []specs.LinuxDeviceCgroup) ([]DeviceRule, error) {
 	out := make([]DeviceRule, 0, len(rules))
 	for i, r := range rules {
-		field := fmt.Sprintf("devices[%d]", i)
-		d := DeviceRule{Allow: r.Allow, Major: Any, Minor: Any}
-		switch r.Type {
-		case "", "a":
-			d.Type, d.Access = 'a', all
-			out = append(out, d)
-			continue
-		case "b", "c":
-			d.Type = r.Type[0]
-		case "u": // unbuffered: mknod(1)'s other word for c
-			d.Type = 'c'
-		default:
-			return nil, invalid(field, "type %q is none of a, b, c", r.Type)
-		}
-		if r.Major != nil {
-			d.Major = *r.Major
-		}
-		if r.Minor != nil {
-			d.Minor = *r.Minor
-		}
-		if d.Major < Any || d.Major > 0xfff || d.Minor < Any || d.Minor > 0xfffff {
-			return nil, invalid(field, "no device is %d:%d", d.Major, d.Minor)
-		}
-		for _, c := range r.Access {
-			bit := map[rune]Access{'m': Mknod, 'r': Read, 'w': Wr}[c]
-			if bit == 0 {
-				return nil, invalid(field, "access %q holds more than r, w, m", r.Access)
-			}
-			d.Access |= bit
-		}
-		if r.Access == "" {
-			d.Access = all
+		d, err := deviceRule(r, fmt.Sprintf("devices[%d]", i))
+		if err != nil {
+			return nil, err
 		}
 		out = append(out, d)
 	}
 	return out, nil
+}
+
+func deviceRule(r specs.LinuxDeviceCgroup, field string) (DeviceRule, error) {
+	d := DeviceRule{Allow: r.Allow, Major: Any, Minor: Any, Access: all}
+	switch r.Type {
+	case "", "a":
+		d.Type = 'a'
+		return d, nil
+	case "b", "c":
+		d.Type = r.Type[0]
+	case "u": // unbuffered: mknod(1)'s other word for c
+		d.Type = 'c'
+	default:
+		return d, invalid(field, "type %q is none of a, b, c", r.Type)
+	}
+	if r.Major != nil {
+		d.Major = *r.Major
+	}
+	if r.Minor != nil {
+		d.Minor = *r.Minor
+	}
+	if !numbers(d.Major, 0xfff) || !numbers(d.Minor, 0xfffff) {
+		return d, invalid(field, "no device is %d:%d", d.Major, d.Minor)
+	}
+	if r.Access == "" {
+		return d, nil
+	}
+	var ok bool
+	if d.Access, ok = parseAccess(r.Access); !ok {
+		return d, invalid(field, "access %q holds more than r, w, m", r.Access)
+	}
+	return d, nil
+}
+
+// numbers tells whether n is Any or a number up to most.
+func numbers(n, most int64) bool { return n >= Any && n <= most }
+
+// parseAccess reads letters as of "rwm", in any order; ok is whether it knew all.
+func parseAccess(s string) (a Access, ok bool) {
+	ok = true
+	for _, c := range s {
+		bit := map[rune]Access{'m': Mknod, 'r': Read, 'w': Wr}[c]
+		ok = ok && bit != 0
+		a |= bit
+	}
+	return a, ok
 }
 
 type deviceKey struct {
@@ -147,10 +164,7 @@ func ParseDevicesList(text string) (*Allowlist, error) {
 		if !ok || err1 != nil || err2 != nil || (f[0] != "b" && f[0] != "c") {
 			return nil, fmt.Errorf("devices.list: line %q", line)
 		}
-		var a Access
-		for _, c := range f[2] {
-			a |= map[rune]Access{'m': Mknod, 'r': Read, 'w': Wr}[c]
-		}
+		a, _ := parseAccess(f[2]) // a letter of a later kernel says nothing to us
 		l.add(deviceKey{f[0][0], ma, mi}, a)
 	}
 	return l, nil

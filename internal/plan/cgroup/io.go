@@ -38,33 +38,44 @@ func (p *planner) blockIO(b *specs.LinuxBlockIO) error {
 			return err
 		}
 	}
-	for _, t := range []struct {
-		field, v1, v2 string
-		list          []specs.LinuxThrottleDevice
-	}{
+	for _, t := range []ioRate{
 		{"blockIO.throttleReadBpsDevice", "blkio.throttle.read_bps_device", "rbps", b.ThrottleReadBpsDevice},
 		{"blockIO.throttleWriteBpsDevice", "blkio.throttle.write_bps_device", "wbps", b.ThrottleWriteBpsDevice},
 		{"blockIO.throttleReadIOPSDevice", "blkio.throttle.read_iops_device", "riops", b.ThrottleReadIOPSDevice},
 		{"blockIO.throttleWriteIOPSDevice", "blkio.throttle.write_iops_device", "wiops", b.ThrottleWriteIOPSDevice},
 	} {
-		for i, d := range t.list {
-			field := fmt.Sprintf("%s[%d]", t.field, i)
-			v, err := p.need("io", field)
-			if err != nil {
-				return err
-			}
-			key := device(d.Major, d.Minor)
-			rate := strconv.FormatUint(d.Rate, 10)
-			w := Write{Controller: "io", File: t.v1, Value: key + " " + rate, Field: field, Key: key, Unset: "0",
-				Missing: "this kernel has no I/O throttling"}
-			if v == V2 {
-				if d.Rate == 0 { // v1 takes 0 for "no limit", v2 refuses it
-					rate = "max"
-				}
-				w.File, w.Value, w.Unset = "io.max", key+" "+t.v2+"="+rate, ioMaxUnlimited
-			}
-			p.add(w)
+		if err := p.throttles(t); err != nil {
+			return err
 		}
+	}
+	return nil
+}
+
+// ioRate is one of the four rates that can be limited: its OCI field, its file in
+// v1, its key in v2's io.max, and the limits by device.
+type ioRate struct {
+	field, v1, v2 string
+	devices       []specs.LinuxThrottleDevice
+}
+
+func (p *planner) throttles(t ioRate) error {
+	for i, d := range t.devices {
+		field := fmt.Sprintf("%s[%d]", t.field, i)
+		v, err := p.need("io", field)
+		if err != nil {
+			return err
+		}
+		key := device(d.Major, d.Minor)
+		rate := strconv.FormatUint(d.Rate, 10)
+		w := Write{Controller: "io", File: t.v1, Value: key + " " + rate, Field: field, Key: key, Unset: "0",
+			Missing: "this kernel has no I/O throttling"}
+		if v == V2 {
+			if d.Rate == 0 { // v1 takes 0 for "no limit", v2 refuses it
+				rate = "max"
+			}
+			w.File, w.Value, w.Unset = "io.max", key+" "+t.v2+"="+rate, ioMaxUnlimited
+		}
+		p.add(w)
 	}
 	return nil
 }

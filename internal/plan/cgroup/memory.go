@@ -1,6 +1,7 @@
 package cgroup
 
 import (
+	"cmp"
 	"math"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -45,36 +46,44 @@ func (p *planner) memory(m, now *specs.LinuxMemory) error {
 }
 
 func checkMemory(m *specs.LinuxMemory, v Version) error {
+	for _, n := range [...]struct {
+		field string
+		bytes *int64
+	}{{"memory.limit", m.Limit}, {"memory.swap", m.Swap}, {"memory.reservation", m.Reservation}} {
+		if value(n.bytes) < -1 {
+			return invalid(n.field, "%d is negative", *n.bytes)
+		}
+	}
 	limit, swap := value(m.Limit), value(m.Swap)
 	switch {
-	case limit < -1:
-		return invalid("memory.limit", "%d is negative", limit)
-	case swap < -1:
-		return invalid("memory.swap", "%d is negative", swap)
-	case value(m.Reservation) < -1:
-		return invalid("memory.reservation", "%d is negative", *m.Reservation)
 	case limit > 0 && swap > 0 && swap < limit:
 		return invalid("memory.swap", "%d is less than memory.limit %d; it counts memory and swap together", swap, limit)
 	case limit == -1 && swap > 0:
 		return invalid("memory.swap", "%d with unlimited memory", swap)
-	//lint:ignore SA1019 a deprecated field that is set must still be refused by name
-	case value(m.Kernel) != 0:
-		return unsupported("memory.kernel", "kernels since 5.4 have no such limit")
-	case m.UseHierarchy != nil && !*m.UseHierarchy:
-		return unsupported("memory.useHierarchy", "kernels since 5.11 always account hierarchically")
-	case m.Swappiness != nil && *m.Swappiness > 200:
+	case value(m.Swappiness) > 200:
 		return invalid("memory.swappiness", "%d is above 200", *m.Swappiness)
 	}
-	if v == V1 {
-		return nil
-	}
-	switch {
-	case value(m.KernelTCP) != 0:
-		return unsupported("memory.kernelTCP", "only cgroup v1 has it")
-	case m.Swappiness != nil:
-		return unsupported("memory.swappiness", "only cgroup v1 has it")
-	case value(m.DisableOOMKiller):
-		return unsupported("memory.disableOOMKiller", "only cgroup v1 has it")
+	return honoured(m, v)
+}
+
+// honoured refuses what the kernel does not have, or not in this version.
+func honoured(m *specs.LinuxMemory, v Version) error {
+	const onlyV1 = "only cgroup v1 has it"
+	for _, s := range [...]struct {
+		field string
+		asked bool
+		why   string
+	}{
+		//lint:ignore SA1019 a deprecated field that is set must still be refused by name
+		{"memory.kernel", value(m.Kernel) != 0, "kernels since 5.4 have no such limit"},
+		{"memory.useHierarchy", m.UseHierarchy != nil && !*m.UseHierarchy, "kernels since 5.11 always account hierarchically"},
+		{"memory.kernelTCP", v == V2 && value(m.KernelTCP) != 0, onlyV1},
+		{"memory.swappiness", v == V2 && m.Swappiness != nil, onlyV1},
+		{"memory.disableOOMKiller", v == V2 && value(m.DisableOOMKiller), onlyV1},
+	} {
+		if s.asked {
+			return unsupported(s.field, s.why)
+		}
 	}
 	return nil
 }
@@ -118,27 +127,20 @@ func (p *planner) memoryLimits(m, now *specs.LinuxMemory, v Version) error {
 // memoryLimitsV2: swap is a number of its own there, so it is recomputed when
 // only the memory limit changes: Docker's total must stay what was asked.
 func (p *planner) memoryLimitsV2(limit, swap int64, m, now *specs.LinuxMemory) error {
-	known := limit
-	if known == 0 {
-		known = value(now.Limit)
+	known, total := cmp.Or(limit, value(now.Limit)), swap
+	if total == 0 && limit > 0 {
+		total = max(0, value(now.Swap))
 	}
-	total := swap
-	if total == 0 && limit > 0 && value(now.Swap) > 0 {
-		total = *now.Swap
-	}
+	file := Write{Controller: "memory", File: "memory.swap.max", Field: "memory.swap", Missing: noSwapAccounting}
 	switch {
 	case total > 0 && known <= 0:
 		return invalid("memory.swap", "%d needs a memory.limit", total)
 	case total > 0 && total < known:
 		return invalid("memory.limit", "%d is above the present memory.swap %d; change both", known, total)
-	}
-	if total != 0 && (total > 0 || m.Swap != nil || value(now.Swap) > 0) {
-		rest := total
-		if total > 0 {
-			rest = total - known
-		}
-		w := Write{Controller: "memory", File: "memory.swap.max", Field: "memory.swap", Missing: noSwapAccounting}
-		p.number(w, rest, "max")
+	case total > 0:
+		p.number(file, total-known, "max")
+	case total < 0 && (m.Swap != nil || value(now.Swap) > 0): // else it is unlimited, and the file may be absent
+		p.number(file, total, "max")
 	}
 	if limit != 0 {
 		p.number(Write{Controller: "memory", File: "memory.max", Field: "memory.limit"}, limit, "max")
