@@ -46,7 +46,7 @@ func TestGroupOfARealProcess(t *testing.T) {
 	}
 	script := ""
 	for i := range files {
-		script += "echo 0 >&" + strconv.Itoa(3+i) + "; "
+		script += "echo 0 > /proc/self/fd/" + strconv.Itoa(3+i) + "; "
 	}
 	cmd := exec.Command("/bin/sh", "-c", script+"echo; exec sleep 100")
 	cmd.ExtraFiles = files

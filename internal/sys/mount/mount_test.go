@@ -1,0 +1,240 @@
+package mount
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"carob/internal/fault"
+	"carob/internal/sys/ns"
+	"carob/internal/testenv"
+)
+
+// path leads into a detached mount.
+func path(f *os.File, name string) string {
+	return filepath.Join("/proc/self/fd", strconv.Itoa(int(f.Fd())), name)
+}
+
+func mounts(t *testing.T) string {
+	t.Helper()
+	b, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+// layers makes a lower layer with a file of uid 7 and an empty upper.
+func layers(t *testing.T) Layers {
+	t.Helper()
+	dir := t.TempDir()
+	l := Layers{Lower: []string{dir + "/lower"}, Upper: dir + "/upper", Work: dir + "/work"}
+	for _, d := range []string{l.Lower[0], l.Upper, l.Work} {
+		if err := os.Mkdir(d, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(l.Lower[0]+"/file", []byte("x"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chown(l.Lower[0]+"/file", 7, 7); err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+func owner(t *testing.T, name string) uint32 {
+	t.Helper()
+	var st unix.Stat_t
+	if err := unix.Lstat(name, &st); err != nil {
+		t.Fatal(err)
+	}
+	return st.Uid
+}
+
+func TestOverlay(t *testing.T) {
+	testenv.Require(t, testenv.Root)
+	before := mounts(t)
+	users, err := ns.NewUser(ns.Mapping{HostID: 300000, Size: 1000})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer users.Close()
+	tests := map[string]struct {
+		users *os.File
+		base  int
+	}{"host's ids": {nil, 0}, "mapped": {users, 300000}}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			l := layers(t)
+			l.Users, l.Owner = test.users, test.base
+			for range 2 { // a volatile overlay must be mountable again
+				m, err := Overlay(l)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if got := owner(t, path(m, "file")); got != uint32(test.base+7) {
+					t.Errorf("the lower file belongs to %d", got)
+				}
+				if got := owner(t, path(m, "")+"/"); got != uint32(test.base) {
+					t.Errorf("the root belongs to %d", got)
+				}
+				if err := os.WriteFile(path(m, "new"), nil, 0o600); err != nil {
+					t.Error(err)
+				}
+				m.Close()
+			}
+			if _, err := os.Stat(l.Upper + "/new"); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	if mounts(t) != before {
+		t.Error("something stays mounted")
+	}
+}
+
+func TestOverlayByPathForOlderKernels(t *testing.T) {
+	testenv.Require(t, testenv.Root)
+	l := layers(t)
+	layer, err := Clone(nil, l.Lower[0], false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer layer.Close()
+	m, err := New("overlay", 0, byPath(l, []Option{
+		{Key: "lowerdir+", File: layer}, {Key: "upperdir", Value: l.Upper}, {Key: "workdir", Value: l.Work},
+	})...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	if _, err := os.Stat(path(m, "file")); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestDev(t *testing.T) {
+	testenv.Require(t, testenv.Root)
+	m, err := Dev(4000, []Device{{Path: "net/tun", Mode: unix.S_IFCHR | 0o600, Major: 10, Minor: 200, UID: 1, GID: 2}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	for name, numbers := range nodes() {
+		var st unix.Stat_t
+		if err := unix.Lstat(path(m, name), &st); err != nil {
+			t.Fatal(err)
+		}
+		if st.Rdev != unix.Mkdev(numbers[0], numbers[1]) || st.Mode != unix.S_IFCHR|0o666 || st.Uid != 4000 {
+			t.Errorf("%s: %+v", name, st)
+		}
+	}
+	if owner(t, path(m, "net/tun")) != 1 {
+		t.Error("net/tun has the wrong owner")
+	}
+	if to, err := os.Readlink(path(m, "fd")); err != nil || to != "/proc/self/fd" {
+		t.Errorf("fd leads to %q, %v", to, err)
+	}
+}
+
+func TestTerminal(t *testing.T) {
+	testenv.Require(t, testenv.Root)
+	pts, err := Pts(0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pts.Close()
+	term, err := OpenTerminal(pts, 1234)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer term.Close()
+	if owner(t, path(pts, "0")) != 1234 {
+		t.Error("the terminal has the wrong owner")
+	}
+	if _, err := term.Slave.WriteString("hi\n"); err != nil {
+		t.Fatal(err)
+	}
+	buf := make([]byte, 16)
+	n, err := term.Master.Read(buf)
+	if err != nil || string(buf[:n]) != "hi\r\n" {
+		t.Errorf("read %q, %v", buf[:n], err)
+	}
+}
+
+func TestTmpfsAndUnmount(t *testing.T) {
+	testenv.Require(t, testenv.Root)
+	before := mounts(t)
+	dir := t.TempDir()
+	if err := Tmpfs(dir, 1<<20); err != nil {
+		t.Fatal(err)
+	}
+	if FSType(dir) != "tmpfs" {
+		t.Error("it is not a tmpfs")
+	}
+	for range 2 { // what is not mounted is not an error
+		if err := Unmount(dir); err != nil {
+			t.Error(err)
+		}
+	}
+	if mounts(t) != before {
+		t.Error("something stays mounted")
+	}
+}
+
+func TestBindAttributes(t *testing.T) {
+	testenv.Require(t, testenv.Root)
+	m, err := Clone(nil, t.TempDir(), true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	if err := SetAttributes(m, Attributes{Set: ReadOnly, Propagation: "slave", Recursive: true}); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path(m, "x"), nil, 0o600); !errors.Is(err, unix.EROFS) {
+		t.Errorf("writing gives %v", err)
+	}
+}
+
+func TestWhatCannotBeMappedSaysSo(t *testing.T) {
+	testenv.Require(t, testenv.Root)
+	users, err := ns.NewUser(ns.Mapping{HostID: 300000, Size: 1000})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer users.Close()
+	m, err := Clone(nil, "/proc", false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	var e *Error
+	if err := SetAttributes(m, Attributes{Users: users}); !errors.As(err, &e) || e.Call != "mount_setattr" {
+		t.Errorf("mapping procfs gives %v", err)
+	}
+	if _, err := Clone(nil, "/no/such", false); !fault.Is(err, fault.NotFound) || !strings.Contains(err.Error(), "/no/such") {
+		t.Errorf("a missing path gives %v", err)
+	}
+}
+
+func TestCloneFromAnotherNamespace(t *testing.T) {
+	testenv.Require(t, testenv.Root)
+	m, err := CloneFrom(os.Getpid(), "/")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	if _, err := os.Stat(path(m, "etc")); err != nil {
+		t.Error(err)
+	}
+	if _, err := CloneFrom(1<<30, "/"); !fault.Is(err, fault.NotFound) {
+		t.Errorf("a process that is not there gives %v", err)
+	}
+}
