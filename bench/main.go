@@ -59,10 +59,8 @@ func run(ctx context.Context, rounds int, bin string, install bool) error {
 		}
 		show(w, s, took)
 	}
-	if err := b.memory(ctx, w); err != nil {
-		return err
-	}
-	return w.Flush()
+	err = b.memory(ctx, w)
+	return errors.Join(err, w.Flush())
 }
 
 // installPeers installs what Debian has of the peers.
@@ -80,6 +78,7 @@ func installPeers(ctx context.Context) error {
 type bench struct {
 	dir, bin string
 	env      []string
+	runtimes []subject // that work here
 }
 
 func newBench(ctx context.Context, bin string) (*bench, error) {
