@@ -28,14 +28,22 @@ func (p *planner) cpu(c, now *specs.LinuxCPU) error {
 	if err := checkCPU(c, now, v); err != nil {
 		return err
 	}
-	p.weight(c, v)
+	t := cpuTime{planner: p, LinuxCPU: c, now: now}
+	t.weight(v)
 	if v == V2 {
-		p.bandwidthV2(c, now)
+		t.bandwidthV2()
 		return nil
 	}
-	p.bandwidthV1(c, now)
-	p.realtime(c)
+	t.bandwidthV1()
+	t.realtime()
 	return nil
+}
+
+// cpuTime plans what is asked, of a group with the limits of now.
+type cpuTime struct {
+	*planner
+	*specs.LinuxCPU
+	now *specs.LinuxCPU
 }
 
 func checkCPU(c, now *specs.LinuxCPU, v Version) error {
@@ -55,67 +63,67 @@ func checkCPU(c, now *specs.LinuxCPU, v Version) error {
 
 // weight plans idleness and shares. An idle group refuses a weight: it leaves
 // idleness first and enters it last.
-func (p *planner) weight(c *specs.LinuxCPU, v Version) {
+func (c cpuTime) weight(v Version) {
 	idle := Write{Controller: "cpu", File: "cpu.idle", Field: "cpu.idle", Missing: "needs Linux 5.15"}
 	if c.Idle != nil && *c.Idle == 0 {
-		p.number(idle, 0, "")
+		c.number(idle, 0, "")
 	}
 	if s := value(c.Shares); s != 0 {
-		p.shares(s, v)
+		c.shares(s, v)
 	}
 	if value(c.Idle) == 1 {
-		p.number(idle, 1, "")
+		c.number(idle, 1, "")
 	}
 }
 
 // realtime plans what only v1 has, and only kernels built with it.
-func (p *planner) realtime(c *specs.LinuxCPU) {
+func (c cpuTime) realtime() {
 	const missing = "this kernel has no real-time groups"
 	if n := value(c.RealtimePeriod); n != 0 {
-		p.number(Write{Controller: "cpu", File: "cpu.rt_period_us", Field: "cpu.realtimePeriod", Missing: missing}, int64(n), "")
+		c.number(Write{Controller: "cpu", File: "cpu.rt_period_us", Field: "cpu.realtimePeriod", Missing: missing}, int64(n), "")
 	}
 	if n := value(c.RealtimeRuntime); n != 0 {
-		p.number(Write{Controller: "cpu", File: "cpu.rt_runtime_us", Field: "cpu.realtimeRuntime", Missing: missing}, n, "-1")
+		c.number(Write{Controller: "cpu", File: "cpu.rt_runtime_us", Field: "cpu.realtimeRuntime", Missing: missing}, n, "-1")
 	}
 }
 
-func (p *planner) shares(s uint64, v Version) {
+func (c cpuTime) shares(s uint64, v Version) {
 	if v == V2 {
-		p.number(Write{Controller: "cpu", File: "cpu.weight", Field: "cpu.shares"}, int64(Weight(s)), "")
+		c.number(Write{Controller: "cpu", File: "cpu.weight", Field: "cpu.shares"}, int64(Weight(s)), "")
 		return
 	}
 	// The kernel clamps to 2..262144 itself; a larger number than it can parse is clamped here.
-	p.number(Write{Controller: "cpu", File: "cpu.shares", Field: "cpu.shares"}, int64(min(s, maxShares)), "")
+	c.number(Write{Controller: "cpu", File: "cpu.shares", Field: "cpu.shares"}, int64(min(s, maxShares)), "")
 }
 
 // bandwidthV1 lifts a present quota for a moment when quota and period both
 // change: the kernel checks each single write against the parent's ratio and
 // the burst, and an old quota with a new period may exceed it.
-func (p *planner) bandwidthV1(c, now *specs.LinuxCPU) {
+func (c cpuTime) bandwidthV1() {
 	quota := Write{Controller: "cpu", File: "cpu.cfs_quota_us", Field: "cpu.quota", Missing: "this kernel has no CPU bandwidth control"}
 	want := value(c.Quota)
-	if want != 0 && value(now.Quota) > 0 && (value(c.Period) != 0 || c.Burst != nil) {
-		p.number(quota, -1, "-1")
+	if want != 0 && value(c.now.Quota) > 0 && (value(c.Period) != 0 || c.Burst != nil) {
+		c.number(quota, -1, "-1")
 	}
 	if n := value(c.Period); n != 0 {
-		p.number(Write{Controller: "cpu", File: "cpu.cfs_period_us", Field: "cpu.period", Missing: quota.Missing}, int64(n), "")
+		c.number(Write{Controller: "cpu", File: "cpu.cfs_period_us", Field: "cpu.period", Missing: quota.Missing}, int64(n), "")
 	}
 	if c.Burst != nil {
-		p.number(Write{Controller: "cpu", File: "cpu.cfs_burst_us", Field: "cpu.burst", Missing: "needs Linux 5.14"}, int64(*c.Burst), "")
+		c.number(Write{Controller: "cpu", File: "cpu.cfs_burst_us", Field: "cpu.burst", Missing: "needs Linux 5.14"}, int64(*c.Burst), "")
 	}
 	if want != 0 {
-		p.number(quota, want, "-1")
+		c.number(quota, want, "-1")
 	}
 }
 
-func (p *planner) bandwidthV2(c, now *specs.LinuxCPU) {
+func (c cpuTime) bandwidthV2() {
 	limit := func() {
 		if value(c.Quota) == 0 && value(c.Period) == 0 {
 			return
 		}
 		quota, period := value(c.Quota), value(c.Period)
 		if quota == 0 {
-			quota = value(now.Quota)
+			quota = value(c.now.Quota)
 		}
 		text := "max"
 		if quota > 0 {
@@ -128,20 +136,20 @@ func (p *planner) bandwidthV2(c, now *specs.LinuxCPU) {
 		if value(c.Quota) == 0 {
 			field = "cpu.period"
 		}
-		p.add(Write{Controller: "cpu", File: "cpu.max", Value: text, Field: field})
+		c.add(Write{Controller: "cpu", File: "cpu.max", Value: text, Field: field})
 	}
 	if c.Burst == nil {
 		limit()
 		return
 	}
 	burst := Write{Controller: "cpu", File: "cpu.max.burst", Field: "cpu.burst", Missing: "needs Linux 5.14"}
-	if *c.Burst <= value(now.Burst) { // a burst above the quota is refused at every moment
-		p.number(burst, int64(*c.Burst), "")
+	if *c.Burst <= value(c.now.Burst) { // a burst above the quota is refused at every moment
+		c.number(burst, int64(*c.Burst), "")
 		limit()
 		return
 	}
 	limit()
-	p.number(burst, int64(*c.Burst), "")
+	c.number(burst, int64(*c.Burst), "")
 }
 
 func (p *planner) cpuset(c *specs.LinuxCPU) error {
