@@ -148,6 +148,7 @@ func (s *server) serve(ctx context.Context, conn *net.UnixConn) {
 		return
 	}
 	defer fd.CloseAll([]*os.File{files.Stdin, files.Stdout, files.Stderr, files.Data})
+	serving := ctx
 	ctx, cancel := context.WithCancel(ctx)
 	var gone sync.WaitGroup
 	gone.Go(func() {
@@ -162,8 +163,10 @@ func (s *server) serve(ctx context.Context, conn *net.UnixConn) {
 	} else if final.Result, err = json.Marshal(result); err != nil {
 		final.Error = toWire(fault.Wrap(fault.Internal, req.Method, err))
 	}
-	_ = s.reply(conn, final) // a client that has gone misses it
-	_ = conn.CloseRead()     // ends the goroutine above
+	if err == nil || serving.Err() == nil {
+		_ = s.reply(conn, final) // a client that has gone misses it
+	} // else the daemon ends: to the client that is ErrLost, and it may ask the next one
+	_ = conn.CloseRead() // ends the goroutine above
 	gone.Wait()
 	cancel()
 }

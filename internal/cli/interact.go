@@ -32,8 +32,11 @@ type interaction struct {
 	signal func(ctx context.Context, id string, n int) error
 	wait   func(ctx context.Context, id string) (api.Ended, error)
 
-	id      atomic.Pointer[string]
+	id atomic.Pointer[string]
+	// made says that there is something to signal soon, ready (closed) that it runs.
+	made    atomic.Bool
 	running atomic.Bool
+	ready   chan struct{}
 	cancel  context.CancelFunc
 	left    atomic.Int32 // exit code + 1 when the user left before the end
 }
@@ -49,6 +52,7 @@ func (i *interaction) run(ctx context.Context, do caller) error {
 	}
 	ctx, i.cancel = context.WithCancel(ctx)
 	defer i.cancel()
+	i.ready = make(chan struct{})
 	s, err := i.open()
 	if err != nil {
 		return err
@@ -64,7 +68,9 @@ func (i *interaction) run(ctx context.Context, do caller) error {
 	ended, err := do(ctx, s.remote, func(id string) {
 		s.passed()
 		i.id.Store(&id)
-		i.running.Store(true)
+		if !i.running.Swap(true) {
+			close(i.ready)
+		}
 		s.pump()
 	})
 	s.passed()
@@ -153,6 +159,7 @@ func (i *interaction) signals(ctx context.Context) (stop func()) {
 	return func() {
 		signal.Stop(ch)
 		close(ch)
+		i.cancel() // one may wait for a start that does not come
 		<-done
 	}
 }
@@ -165,7 +172,12 @@ func (i *interaction) handle(ctx context.Context, s os.Signal) {
 		}
 		return
 	}
-	if i.running.Load() && i.proxy {
+	if i.proxy && (i.made.Load() || !session.Asks(n)) {
+		select { // before it runs nothing can be signalled, and a start is short
+		case <-i.ready:
+		case <-ctx.Done():
+			return
+		}
 		if err := i.signal(ctx, *i.id.Load(), n); err == nil || !errors.Is(err, api.ErrLost) {
 			return // what has ended needs no signal
 		}

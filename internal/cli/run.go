@@ -111,6 +111,7 @@ func (a *app) run(ctx context.Context, r *ask.Run, words []string) error {
 		return do(ctx, a, api.Run, api.Exchange[api.RunParams, status.Container]{
 			Params: p, Files: files,
 			OnEvent: func(c status.Container) { // created, then running
+				i.made.Store(true)
 				if events++; events == 2 {
 					started(c.ID)
 				}
@@ -201,6 +202,7 @@ func (a *app) attached(ctx context.Context, m api.Method[api.StartParams, status
 		return err
 	}
 	i := a.container(at.stdin && c.Spec.Stdin, c.Spec.TTY, keys, at.proxy)
+	i.made.Store(true)
 	p := api.StartParams{Ref: c.ID, Wait: true, Size: a.size(c.Spec.TTY)}
 	return i.run(ctx, func(ctx context.Context, files api.Files, started func(string)) (api.Ended, error) {
 		return do(ctx, a, m, api.Exchange[api.StartParams, status.Container]{

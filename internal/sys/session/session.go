@@ -67,3 +67,13 @@ func Umask(mask int) { syscall.Umask(mask) }
 // Ends tells whether a signal ends a process that does not handle it, among those
 // of Forwarded.
 func Ends(n int) bool { return n != 0 && n != int(syscall.SIGCONT) }
+
+// Asks tells whether a signal is a person's or a session's wish to end what is going
+// on, in distinction to one that means something to a program.
+func Asks(n int) bool {
+	switch syscall.Signal(n) {
+	case syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT:
+		return true
+	}
+	return false
+}
