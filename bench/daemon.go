@@ -10,7 +10,7 @@ import (
 )
 
 // stopDaemon ends the daemon that the first command of this bench started: the
-// process that runs our binary and has our directory in its environment.
+// process that runs our binary and was told our directory.
 func (b *bench) stopDaemon() error {
 	dirs, err := filepath.Glob("/proc/[0-9]*")
 	if err != nil {
@@ -18,8 +18,8 @@ func (b *bench) stopDaemon() error {
 	}
 	for _, d := range dirs {
 		exe, _ := os.Readlink(d + "/exe")
-		env, _ := os.ReadFile(d + "/environ")
-		if exe != filepath.Join(b.bin, "carob") || !strings.Contains(string(env), b.dir) {
+		args, _ := os.ReadFile(d + "/cmdline")
+		if exe != filepath.Join(b.bin, "carob") || !strings.Contains(string(args), b.dir) {
 			continue
 		}
 		pid, err := strconv.Atoi(filepath.Base(d))
@@ -34,7 +34,7 @@ func (b *bench) stopDaemon() error {
 			return fmt.Errorf("daemon %d: %w", pid, err)
 		}
 		for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
-			if _, err := os.Stat(d); err != nil {
+			if _, err := os.Readlink(d + "/exe"); err != nil { // gone, or waiting to be collected
 				return nil
 			}
 		}
