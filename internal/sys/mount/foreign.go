@@ -12,6 +12,13 @@ import (
 // namespace, named by its path there. The calling goroutine waits; the thread that
 // visits the namespace is not used again.
 func CloneFrom(pid int, path string) (*os.File, error) {
+	return onThread(func() (*os.File, error) { return cloneInside(pid, path) })
+}
+
+// onThread runs do on a thread that may change its namespaces and waits for it. It is
+// never the process's first thread, which cannot end and whose namespaces are what
+// /proc/PID shows of the process.
+func onThread(do func() (*os.File, error)) (*os.File, error) {
 	type result struct {
 		f   *os.File
 		err error
@@ -19,7 +26,13 @@ func CloneFrom(pid int, path string) (*os.File, error) {
 	done := make(chan result, 1)
 	go func() {
 		runtime.LockOSThread() // never unlocked: the thread dies with its namespace
-		f, err := cloneInside(pid, path)
+		if unix.Gettid() == unix.Getpid() {
+			defer runtime.UnlockOSThread() // held so long, another one has to do it
+			f, err := onThread(do)
+			done <- result{f, err}
+			return
+		}
+		f, err := do()
 		done <- result{f, err}
 	}()
 	r := <-done

@@ -99,23 +99,67 @@ func TestOverlay(t *testing.T) {
 	}
 }
 
-func TestOverlayByPathForOlderKernels(t *testing.T) {
+func TestOverlayForOlderKernels(t *testing.T) {
 	testenv.Require(t, testenv.Root)
-	l := layers(t)
-	layer, err := Clone(nil, l.Lower[0], false)
+	before := mounts(t)
+	users, err := ns.NewUser(ns.Mapping{HostID: 300000, Size: 1000})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer layer.Close()
-	m, err := New("overlay", 0, byPath(l, []Option{
-		{Key: "lowerdir+", File: layer}, {Key: "upperdir", Value: l.Upper}, {Key: "workdir", Value: l.Work},
-	})...)
+	defer users.Close()
+	l := layers(t)
+	l.Users, l.Owner = users, 300000
+	odd := filepath.Join(t.TempDir(), `a,b:c\d`) // what overlayfs' options give a meaning
+	l.Upper, l.Work = odd+"/upper", odd+"/work"
+	for i := range 126 { // as many as an image may have
+		l.Lower = append(l.Lower, filepath.Join(odd, strconv.Itoa(i)))
+	}
+	for _, d := range append(l.Lower[1:], l.Upper, l.Work) {
+		if err := os.MkdirAll(d, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(l.Lower[126]+"/deep", nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := own(l); err != nil {
+		t.Fatal(err)
+	}
+	clones, err := l.clone()
+	defer closeAll(clones)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := overlayInside(l, clones)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer m.Close()
-	if _, err := os.Stat(path(m, "file")); err != nil {
+	if owner(t, path(m, "file")) != 300007 || owner(t, path(m, "deep")) != 300000 {
+		t.Error("the lower layers are not mapped")
+	}
+	if err := os.WriteFile(path(m, "new"), nil, 0o600); err != nil {
 		t.Error(err)
+	}
+	if _, err := os.Stat(l.Upper + "/new"); err != nil {
+		t.Error(err)
+	}
+	if mounts(t) != before {
+		t.Error("something stays mounted")
+	}
+}
+
+func TestTheFirstThreadStaysWhereItIs(t *testing.T) {
+	for range 100 {
+		f, err := onThread(func() (*os.File, error) {
+			if unix.Gettid() == unix.Getpid() {
+				return nil, errors.New("on the process's first thread")
+			}
+			return nil, nil
+		})
+		if f != nil || err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 

@@ -3,6 +3,7 @@ package mount
 import (
 	"os"
 	"strconv"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -36,25 +37,46 @@ func Overlay(l Layers) (*os.File, error) {
 	if err := os.RemoveAll(l.Work + "/work/incompat"); err != nil {
 		return nil, err
 	}
-	var options []Option
+	layers, err := l.clone()
+	defer closeAll(layers)
+	if err != nil {
+		return nil, err
+	}
+	m, err := New("overlay", 0, l.options(layers)...)
+	if err != nil && noFileLayers(err) {
+		return overlayInside(l, layers)
+	}
+	return m, err
+}
+
+// clone returns a mapped copy of each lower layer, also those before an error.
+func (l Layers) clone() ([]*os.File, error) {
+	layers := make([]*os.File, 0, len(l.Lower))
 	for _, dir := range l.Lower {
 		layer, err := Clone(nil, dir, false)
 		if err != nil {
-			return nil, err
+			return layers, err
 		}
-		defer layer.Close()
+		layers = append(layers, layer)
 		if err := mapLayer(layer, l.Users); err != nil {
-			return nil, err
+			return layers, err
 		}
-		options = append(options, Option{Key: "lowerdir+", File: layer})
 	}
-	options = append(options, Option{Key: "upperdir", Value: l.Upper}, Option{Key: "workdir", Value: l.Work}, Option{Key: "volatile"})
-	m, err := New("overlay", 0, options...)
-	if err != nil && noFileLayers(err) {
-		// Before Linux 6.13 layers cannot be given as files, but a path may lead to one.
-		return New("overlay", 0, byPath(l, options)...)
+	return layers, nil
+}
+
+func closeAll(files []*os.File) {
+	for _, f := range files {
+		f.Close()
 	}
-	return m, err
+}
+
+func (l Layers) options(layers []*os.File) []Option {
+	out := make([]Option, 0, len(layers)+3)
+	for _, layer := range layers {
+		out = append(out, Option{Key: "lowerdir+", File: layer})
+	}
+	return append(out, Option{Key: "upperdir", Value: l.Upper}, Option{Key: "workdir", Value: l.Work}, Option{Key: "volatile"})
 }
 
 // own gives the writable layer to the container's root, once.
@@ -101,13 +123,58 @@ func unwrap(err error) (*Error, bool) {
 	return nil, false
 }
 
-func byPath(l Layers, options []Option) []Option {
-	lower := ""
-	for _, o := range options[:len(l.Lower)] {
-		if lower != "" {
-			lower += ":"
+// overlayInside mounts the layers where they cannot be given as files (Linux 6.13):
+// there overlayfs takes paths only, and only of its caller's mount namespace
+// (clone_private_mount, the answer to CVE-2021-3732). A thread enters a copy of the
+// namespace, attaches the layers, and dies with it; the mount outlives them.
+func overlayInside(l Layers, layers []*os.File) (*os.File, error) {
+	return onThread(func() (*os.File, error) {
+		if err := unix.Unshare(unix.CLONE_FS | unix.CLONE_NEWNS); err != nil {
+			return nil, wrap("unshare", "overlay", err)
 		}
-		lower += "/proc/self/fd/" + strconv.Itoa(int(o.File.Fd()))
+		if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
+			return nil, wrap("mount private", "/", err)
+		}
+		const target = "m"
+		names := []string{target}
+		for i := range layers {
+			names = append(names, strconv.Itoa(i))
+		}
+		base, err := Empty(names)
+		if err != nil {
+			return nil, err
+		}
+		defer base.Close()
+		// Any directory does; this one is there and has been cloned.
+		if err := attach(base, l.Lower[0]); err != nil {
+			return nil, err
+		}
+		if err := unix.Fchdir(int(base.Fd())); err != nil {
+			return nil, wrap("fchdir", "overlay", err)
+		}
+		for i, layer := range layers {
+			if err := attach(layer, names[i+1]); err != nil {
+				return nil, err
+			}
+		}
+		if err := unix.Mount("overlay", target, "overlay", 0, l.data(names[1:])); err != nil {
+			return nil, l.refused(wrap("mount", "overlay", err), err)
+		}
+		return Clone(nil, target, false)
+	})
+}
+
+// data are mount(2)'s options: a page of them, where fsconfig(2) takes 255 bytes and
+// an image may have 127 layers.
+func (l Layers) data(lower []string) string {
+	escape := strings.NewReplacer(`\`, `\\`, `,`, `\,`)
+	return "lowerdir=" + strings.Join(lower, ":") + ",upperdir=" + escape.Replace(l.Upper) + ",workdir=" + escape.Replace(l.Work) + ",volatile"
+}
+
+// refused explains a kernel whose overlayfs does not know id-mapped layers.
+func (l Layers) refused(err error, errno error) error {
+	if l.Users == nil || errno != unix.EINVAL {
+		return err
 	}
-	return append([]Option{{Key: "lowerdir", Value: lower}}, options[len(l.Lower):]...)
+	return fault.Wrap(fault.Unsupported, "user namespace: no overlay of id-mapped layers, which Linux 5.19 has (use --userns host)", err)
 }
