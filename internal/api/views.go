@@ -80,7 +80,7 @@ func (s *views) logs(ctx context.Context, p LogsParams, t turnOf[None]) (None, e
 		ended := make(chan struct{})
 		go func() {
 			defer close(ended)
-			_, _ = s.s.Engine.WaitContainer(ctx, c.ID, pod.WaitRemoved) // gone or cancelled: nothing more comes
+			_, _ = s.s.Engine.WaitContainer(ctx, c.ID, pod.WaitExit) // ended, gone or cancelled: nothing more comes
 		}()
 		o.Ended = ended
 		wait = func() { <-ended }
