@@ -141,8 +141,8 @@ func TestTranslate(t *testing.T) {
 		}},
 		{"-v /src:/dst:ro,rshared -v ./rel:/rel -v vol:/data -v /anon img", func(_ *Request, c *spec.Container) {
 			c.Mounts = []spec.Mount{
-				{Type: spec.Bind, Source: "/src", Target: "/dst", ReadOnly: true, Propagation: "rshared", Create: "dir"},
-				{Type: spec.Bind, Source: "/cwd/rel", Target: "/rel", Create: "dir"},
+				{Type: spec.Bind, Source: "/src", Target: "/dst", ReadOnly: true, Propagation: "rshared"},
+				{Type: spec.Bind, Source: "/cwd/rel", Target: "/rel"},
 				{Type: spec.Volume, Source: "vol", Target: "/data"},
 				{Type: spec.Volume, Target: "/anon"},
 			}

@@ -59,8 +59,8 @@ func target(flag, word, p string) (string, error) {
 }
 
 // volume reads -v [SOURCE:]TARGET[:OPTIONS]. A source with a slash or dot at its
-// start is a path of the host, which is created when it is missing; any other is a
-// volume's name.
+// start is a path of the host; any other is a volume's name. Unlike Docker a missing
+// path is not made: a mistyped one would leave a directory of root's behind.
 func volume(w string, h Host) (m spec.Mount, err error) {
 	parts := strings.Split(w, ":")
 	if len(parts) > 3 || slices.Contains(parts, "") {
@@ -75,7 +75,7 @@ func volume(w string, h Host) (m spec.Mount, err error) {
 		return m, err
 	}
 	if strings.HasPrefix(m.Source, "/") || strings.HasPrefix(m.Source, ".") {
-		m.Type, m.Create = spec.Bind, "dir"
+		m.Type = spec.Bind
 		if m.Source, err = h.Abs(m.Source); err != nil {
 			return m, bad("volume", w, err.Error())
 		}
