@@ -61,6 +61,9 @@ func check(rel string) error {
 // needs that controller. A group that exists already is fault.Exists; a limit
 // that cannot be honoured is an error naming its OCI field. On failure nothing
 // that Create made remains.
+//
+// A parent that Create makes is removed by the last Remove below it, see Keep for
+// another; a Create beside such a Remove makes it again.
 func (l *Layout) Create(rel string, res *specs.LinuxResources) (*Group, error) {
 	g := &Group{l: l, rel: rel}
 	if err := check(rel); err != nil {
@@ -83,6 +86,9 @@ func (l *Layout) Create(rel string, res *specs.LinuxResources) (*Group, error) {
 			err = errors.Join(err, pathError("rmdir", dir, e))
 		}
 	}
+	for _, t := range l.trees { // a parent that neighbours made and have left meanwhile
+		err = errors.Join(err, t.leave(rel))
+	}
 	return nil, fmt.Errorf("cgroup %s: %w", rel, err)
 }
 
@@ -104,7 +110,7 @@ func (l *Layout) Open(rel string) (*Group, error) {
 // make creates the directories and appends each to made, parents first.
 func (g *Group) make(made *[]string) error {
 	for _, t := range g.l.trees {
-		if err := mkdirAll(t, g.rel, made); err != nil {
+		if err := g.l.mkdirs(t, g.rel, made); err != nil {
 			return err
 		}
 		if slices.Contains(t.controllers, "cpuset") && !t.v2 {
@@ -113,41 +119,11 @@ func (g *Group) make(made *[]string) error {
 			}
 		}
 		if t.v2 {
-			if err := delegate(t, path.Dir(g.rel)); err != nil {
+			if err := t.delegate(g.rel); err != nil {
 				return err
 			}
 		}
 	}
-	return nil
-}
-
-// mkdirAll makes t.dir+rel, which must not exist, and its parents, which may. A
-// parent that another Create's failure removes in between is made again.
-func mkdirAll(t hierarchy, rel string, made *[]string) error {
-	dir := t.dir + rel
-	var err error
-	for range 4 {
-		if err = unix.Mkdir(dir, 0o755); err != unix.ENOENT {
-			break
-		}
-		for i := 1; i < len(rel); i++ {
-			if rel[i] != '/' {
-				continue
-			}
-			parent := t.dir + rel[:i]
-			switch e := unix.Mkdir(parent, 0o755); e {
-			case nil:
-				*made = append(*made, parent)
-			case unix.EEXIST, unix.ENOENT:
-			default:
-				return fault.Wrap(kind(e), "", pathError("mkdir", parent, e))
-			}
-		}
-	}
-	if err != nil {
-		return fault.Wrap(kind(err), "", pathError("mkdir", dir, err))
-	}
-	*made = append(*made, dir)
 	return nil
 }
 
@@ -174,30 +150,35 @@ func inheritFile(root, rel, file string) (string, error) {
 	return text, writeFile(root+rel+file, text)
 }
 
-// delegate enables the tree's controllers in every directory from the root to
-// rel. It reads first: a write that changes nothing still takes the global lock.
-func delegate(t hierarchy, rel string) error {
-	dirs := []string{t.dir}
-	for i := 1; i <= len(rel) && rel != "/"; i++ {
-		if i == len(rel) || rel[i] == '/' {
-			dirs = append(dirs, t.dir+rel[:i])
-		}
+// delegate enables the tree's controllers in every directory above rel.
+func (t hierarchy) delegate(rel string) error {
+	if err := t.enable(t.dir); err != nil {
+		return err
 	}
-	for _, dir := range dirs {
-		on, err := readFile(dir + "/cgroup.subtree_control")
-		if err != nil {
+	for parent := range parents(rel) {
+		if err := t.enable(t.dir + parent); err != nil {
 			return err
 		}
-		have := strings.Fields(on)
-		for _, c := range t.controllers {
-			if slices.Contains(have, c) || !wanted(c) {
-				continue
-			}
-			// Refusals show later, as a missing file of the limit that needs the controller.
-			err := writeFile(dir+"/cgroup.subtree_control", "+"+c)
-			if errors.Is(err, unix.EACCES) || errors.Is(err, unix.EPERM) || errors.Is(err, unix.EROFS) {
-				return fault.Wrap(fault.Denied, "", err)
-			}
+	}
+	return nil
+}
+
+// enable passes the tree's controllers down to the children of dir. It reads first:
+// a write that changes nothing still takes the global lock.
+func (t hierarchy) enable(dir string) error {
+	file := dir + "/cgroup.subtree_control"
+	on, err := readFile(file)
+	if err != nil {
+		return err
+	}
+	have := strings.Fields(on)
+	for _, c := range t.controllers {
+		if slices.Contains(have, c) || !wanted(c) {
+			continue
+		}
+		// Other refusals show later, as a missing file of the limit that needs the controller.
+		if err := writeFile(file, "+"+c); kind(err) == fault.Denied {
+			return fault.Wrap(fault.Denied, "", err)
 		}
 	}
 	return nil

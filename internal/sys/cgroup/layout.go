@@ -46,12 +46,13 @@ type hierarchy struct {
 	controllers []string // by their v2 names; empty for name=systemd
 }
 
-// Layout is what is mounted on a host. It does not change after Detect.
+// Layout is what is mounted on a host. It does not change after Detect and Keep.
 type Layout struct {
 	mode      Mode
 	trees     []hierarchy
 	host      plan.Host
 	trackTree int // index of the tree that Procs and Sub use
+	keep      string
 }
 
 // Detect reads /proc/self/mountinfo and the v2 root's controllers, once. A host
@@ -123,30 +124,22 @@ func unescape(s string) string {
 
 // newLayout keeps the first mount of each controller.
 func newLayout(mounts []mountPoint, v2Controllers func(dir string) ([]string, error)) (*Layout, error) {
-	l := &Layout{mode: ModeNone, host: plan.Host{}}
+	l := &Layout{host: plan.Host{}}
 	seen := map[string]bool{}
 	var v1, v2 bool
 	for _, m := range mounts {
-		if m.v2 {
-			if v2 {
-				continue
-			}
+		switch {
+		case !m.v2:
+			v1 = l.addV1(m, seen) || v1
+		case !v2:
 			v2 = true
 			if err := l.addV2(m.dir, v2Controllers); err != nil {
 				return nil, err
 			}
-			continue
 		}
-		v1 = l.addV1(m, seen) || v1
 	}
-	switch {
-	case v1 && v2:
-		l.mode = ModeHybrid
-	case v1:
-		l.mode = ModeV1
-	case v2:
-		l.mode = ModeV2
-	default:
+	l.mode = map[[2]bool]Mode{{false, false}: ModeNone, {true, false}: ModeV1, {true, true}: ModeHybrid, {false, true}: ModeV2}[[2]bool{v1, v2}]
+	if l.mode == ModeNone {
 		return nil, fault.New(fault.Unsupported, "cgroup layout: no cgroup file system is mounted on this host")
 	}
 	if l.mode == ModeHybrid {

@@ -303,7 +303,8 @@ func signalAll(pids []int, sig unix.Signal) error {
 // Remove deletes the group and all groups below it from every tree, deepest
 // first. It is idempotent. A group that is still in use (a dying process leaves a
 // moment after its parent is told) is tried again until ctx ends, then the
-// result is fault.Conflict.
+// result is fault.Conflict. Parents that Create made go with the last group below
+// them; a Remove that a crash cut short is completed by another.
 func (g *Group) Remove(ctx context.Context) error {
 	for _, dir := range g.own() {
 		err := remove(dir)
@@ -315,7 +316,23 @@ func (g *Group) Remove(ctx context.Context) error {
 			return fault.Wrap(kind(err), "cgroup "+g.Name()+": remove", err)
 		}
 	}
+	if g.sub != "" {
+		return nil
+	}
+	for _, t := range g.l.trees {
+		if err := t.leave(g.rel); err != nil {
+			return fault.Wrap(kind(err), "cgroup "+g.Name()+": remove parents", err)
+		}
+	}
 	return nil
+}
+
+// Remove removes the group at rel as Group.Remove does, whether or not it is there.
+func (l *Layout) Remove(ctx context.Context, rel string) error {
+	if err := check(rel); err != nil {
+		return err
+	}
+	return (&Group{l: l, rel: rel}).Remove(ctx)
 }
 
 func remove(dir string) error {
