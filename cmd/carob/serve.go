@@ -80,6 +80,8 @@ func serve(ctx context.Context, c config) (err error) {
 	if err != nil {
 		return err
 	}
+	layout.Keep("/carob") // where pods go that name no other parent
+	defer func() { err = errors.Join(err, layout.Prune()) }()
 	users := &roots.Users{}
 	defer users.Close()
 	native, err := openNative(c, layout, users)

@@ -57,13 +57,10 @@ func (g *Groups) KillGroup(ctx context.Context, path string) error {
 	return c.Kill(ctx, fd.SIGKILL)
 }
 
-// RemoveGroup removes the group and those below it.
+// RemoveGroup removes the group and those below it, and parents that were made for it
+// alone. A group that has gone is success.
 func (g *Groups) RemoveGroup(ctx context.Context, path string) error {
-	c, err := g.open(path)
-	if c == nil {
-		return err
-	}
-	return c.Remove(ctx)
+	return g.layout.Remove(ctx, path)
 }
 
 // open is for what must succeed on a group that is gone: it returns nil, nil.
