@@ -176,7 +176,7 @@ func (w *world) spawn(ctx context.Context, program *spawn.Builder) (int, error) 
 		w.sb.drop(h)
 		return 0, w.named(err)
 	}
-	return pid, w.adjustOOM(pid)
+	return pid, nil
 }
 
 // named puts what the request was about in front of the cause.
@@ -218,20 +218,6 @@ func (s *sandbox) spawn(ctx context.Context, p wire.Packet, files []*os.File, st
 		return 0, stepFault(steps, r.A, r.Err)
 	}
 	return int(r.A), nil
-}
-
-// adjustOOM sets the score from outside: lowering it takes a privilege that the
-// container's own user namespace cannot give.
-func (w *world) adjustOOM(pid int) error {
-	adj := w.p.Spec.Process.OOMScoreAdj
-	if adj == nil {
-		return nil
-	}
-	err := os.WriteFile("/proc/"+strconv.Itoa(pid)+"/oom_score_adj", []byte(strconv.Itoa(*adj)), 0)
-	if err != nil && !os.IsNotExist(err) && !os.IsPermission(err) { // gone, or below what this host allows: clamped by then
-		return fault.Wrap(fault.Internal, "oom_score_adj", err)
-	}
-	return nil
 }
 
 func openLog(path string) (*os.File, error) {

@@ -308,3 +308,21 @@ func TestAdoptAfterTheDaemonIsGone(t *testing.T) {
 		t.Errorf("exec after adoption: %q", out)
 	}
 }
+
+func TestOOMScoreIsSetBeforeTheProcessRuns(t *testing.T) {
+	both(t, func(t *testing.T, ids status.IDMapping) {
+		b := newBench(t)
+		s := b.sandbox(ids, nil)
+		score := 500
+		out, _ := b.run(s, "cat /proc/self/oom_score_adj", func(p *pod.Process) { p.Spec.Process.OOMScoreAdj = &score })
+		if out != "500\n" {
+			t.Errorf("asked 500, got %q", out)
+		}
+		c, pid := b.start(s, "exec sleep 100", nil)
+		score = 300
+		out, _ = b.exec(c, pid, "cat /proc/self/oom_score_adj", func(p *pod.Process) { p.Spec.Process.OOMScoreAdj = &score })
+		if out != "300\n" {
+			t.Errorf("exec asked 300, got %q", out)
+		}
+	})
+}

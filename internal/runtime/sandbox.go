@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"time"
 
 	"carob/internal/fault"
@@ -47,6 +48,7 @@ func (n *Native) RunSandbox(ctx context.Context, s pod.Sandbox) (st pod.SandboxS
 		defer ns.Reap(pid)
 		return ns.Kill(pid)
 	})
+	protect(pid)
 	sb, err := n.connect(ctx, s, pid)
 	if err != nil {
 		return st, err
@@ -65,6 +67,13 @@ func (n *Native) RunSandbox(ctx context.Context, s pod.Sandbox) (st pod.SandboxS
 		}
 	}
 	return pod.SandboxState{Pid: pid, ReaperPid: sb.reaper}, nil
+}
+
+// protect makes the supervisor the last to be killed when memory runs out, and lets
+// its children have any higher score. A host that does not allow it loses no more
+// than that.
+func protect(pid int) {
+	_ = os.WriteFile("/proc/"+strconv.Itoa(pid)+"/oom_score_adj", []byte("-999"), 0)
 }
 
 // listen makes the supervisor's socket: a path in a directory only root can enter,

@@ -82,6 +82,7 @@ func passed(n int) spawn.Arg { return spawn.File(spawn.FirstFile + n) }
 func (c Container) Program() (*spawn.Builder, error) {
 	b := &spawn.Builder{}
 	fresh := c.fresh()
+	oomScoreAdj(b, c.Spec.Process)
 	c.enter(b, fresh)
 	b.Step("session")
 	b.Call(unix.SYS_SETSID)

@@ -2,6 +2,7 @@ package initstage
 
 import (
 	"path"
+	"strconv"
 	"strings"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -35,6 +36,25 @@ func (c Container) run(b *spawn.Builder) error {
 	return nil
 }
 
+// oomScoreAdj sets the score through the supervisor's procfs, which nobody in a
+// container can have replaced (CVE-2019-16884). The files of a process that is not
+// dumpable belong to the host's root, so for these three calls it is. Lowering the
+// score below the supervisor's own takes CAP_SYS_RESOURCE on the host: what is not
+// given stays as it was, and inspect shows it.
+func oomScoreAdj(b *spawn.Builder, p *specs.Process) {
+	adj := 0
+	if p.OOMScoreAdj != nil {
+		adj = *p.OOMScoreAdj
+	}
+	b.Step("oom_score_adj")
+	text := strconv.Itoa(adj)
+	b.Call(unix.SYS_PRCTL, spawn.Imm(unix.PR_SET_DUMPABLE), spawn.Imm(1), spawn.Imm(0), spawn.Imm(0), spawn.Imm(0))
+	f := b.Call(unix.SYS_OPENAT, cwd(), b.Str("/proc/self/oom_score_adj"), spawn.Imm(unix.O_WRONLY|unix.O_CLOEXEC), spawn.Imm(0)).Result()
+	b.Call(unix.SYS_WRITE, f, b.Str(text), spawn.Imm(len(text))).Allow(uintptr(unix.EACCES))
+	b.Close(f)
+	b.Call(unix.SYS_PRCTL, spawn.Imm(unix.PR_SET_DUMPABLE), spawn.Imm(0), spawn.Imm(0), spawn.Imm(0), spawn.Imm(0))
+}
+
 // Exec is what the program of one more process in a running container is made
 // from. The container's first process is the target that Spawn names.
 type Exec struct {
@@ -53,6 +73,7 @@ type Exec struct {
 // and no world to build.
 func (x Exec) Program() (*spawn.Builder, error) {
 	b := &spawn.Builder{}
+	oomScoreAdj(b, x.Process)
 	b.Step("namespaces: join")
 	b.Call(unix.SYS_SETNS, spawn.File(spawn.FileTarget), spawn.Imm(x.Namespaces|unix.CLONE_NEWPID|unix.CLONE_NEWNS))
 	b.Fork(0)
