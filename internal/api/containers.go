@@ -10,6 +10,9 @@ import (
 	"carob/internal/status"
 )
 
+// removeTime bounds waiting for a container that removes itself.
+const removeTime = 10 * time.Second
+
 // undoTime bounds taking back a container that could not be started.
 const undoTime = 30 * time.Second
 
@@ -106,7 +109,7 @@ func (s *containers) attach(ctx context.Context, p StartParams, t turnOf[status.
 	if err != nil {
 		return Ended{}, err
 	}
-	w, err := s.e.Waiter(c.ID, pod.WaitExit)
+	w, err := s.waiter(c.ID, pod.WaitExit)
 	if err != nil {
 		return Ended{}, err
 	}
@@ -120,7 +123,7 @@ func (s *containers) attach(ctx context.Context, p StartParams, t turnOf[status.
 // launch starts a container. The wait begins first: with --rm the container may have
 // come and gone before Start returns.
 func (s *containers) launch(ctx context.Context, id string, io pod.Streams, size Size) (waiter, error) {
-	w, err := s.e.Waiter(id, pod.WaitNextExit)
+	w, err := s.waiter(id, pod.WaitNextExit)
 	if err != nil {
 		return nil, err
 	}
@@ -140,6 +143,29 @@ func (s *containers) resize(ctx context.Context, id string, size Size) {
 
 // waiter waits for the end that was agreed on when it was made.
 type waiter func(context.Context) (status.Exit, error)
+
+// waiter makes a waiter for the end of a container and, when it removes itself, for
+// that too: whoever is told that it ended may use its name again.
+func (s *containers) waiter(id string, cond pod.WaitCondition) (waiter, error) {
+	c, err := s.e.Container(id)
+	if err != nil {
+		return nil, err
+	}
+	ended, err := s.e.Waiter(id, cond)
+	if err != nil || !c.Spec.AutoRemove {
+		return ended, err
+	}
+	removed, err := s.e.Waiter(id, pod.WaitRemoved)
+	return func(ctx context.Context) (status.Exit, error) {
+		exit, err := ended(ctx)
+		if err == nil {
+			ctx, cancel := context.WithTimeout(ctx, removeTime)
+			defer cancel()
+			_, _ = removed(ctx) // one that cannot be removed does not hide the exit code
+		}
+		return exit, err
+	}, err
+}
 
 // report tells that the container runs and returns how it ended.
 func (s *containers) report(ctx context.Context, c status.Container, wait waiter, t turnOf[status.Container]) (Ended, error) {

@@ -98,8 +98,11 @@ func (f *fake) StartContainer(_ context.Context, _ string, io pod.Streams) error
 	return nil
 }
 
-func (f *fake) Waiter(string, pod.WaitCondition) (func(context.Context) (status.Exit, error), error) {
+func (f *fake) Waiter(_ string, cond pod.WaitCondition) (func(context.Context) (status.Exit, error), error) {
 	return func(ctx context.Context) (status.Exit, error) {
+		if cond == pod.WaitRemoved {
+			return status.Exit{}, nil
+		}
 		select {
 		case code := <-f.exit:
 			return status.Exit{Code: code}, nil

@@ -292,6 +292,7 @@ func (s *streams) copyIn() {
 			return
 		}
 		if detached {
+			_, _ = s.i.Stdout.WriteString("\r\n") // the shell's prompt gets a line of its own
 			s.i.leave(0)
 			return
 		}

@@ -239,7 +239,7 @@ func versionCommand(a *app) *cobra.Command {
 				if err != nil {
 					return err
 				}
-				return show.Inspect(a.Stdout, show.Style{Format: format}, []any{both})
+				return show.Value(a.Stdout, format, both)
 			}
 			about := func(name string, v api.About) {
 				fmt.Fprintf(a.Stdout, "%s: carob %s (%s %s/%s %s)\n", name, v.Version, v.Go, v.OS, v.Arch, v.Commit)
@@ -267,7 +267,7 @@ func infoCommand(a *app) *cobra.Command {
 				return err
 			}
 			if format != "" {
-				return show.Inspect(a.Stdout, show.Style{Format: format}, []any{h})
+				return show.Value(a.Stdout, format, h)
 			}
 			if output == "" {
 				showInfo(a, h)

@@ -133,6 +133,18 @@ func Template(format string) (*template.Template, error) {
 	return t, nil
 }
 
+// Value writes one value through a --format; "json" is short for {{json .}}.
+func Value(w io.Writer, format string, v any) error {
+	if format == "json" {
+		format = "{{json .}}"
+	}
+	t, err := Template(format)
+	if err != nil {
+		return err
+	}
+	return Execute(w, t, v)
+}
+
 // Execute writes one value and a newline.
 func Execute(w io.Writer, t *template.Template, v any) error {
 	var b strings.Builder
