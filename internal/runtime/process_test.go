@@ -13,6 +13,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"carob/internal/fault"
+	"carob/internal/image"
 	"carob/internal/pod"
 	"carob/internal/spec"
 	"carob/internal/status"
@@ -325,4 +326,34 @@ func TestOOMScoreIsSetBeforeTheProcessRuns(t *testing.T) {
 			t.Errorf("exec asked 300, got %q", out)
 		}
 	})
+}
+
+// TestImageCannotMoveTheKernelsFileSystems has an image in which /proc, /sys or /dev
+// is a symbolic link: mounted where it leads, they would be there without masks.
+func TestImageCannotMoveTheKernelsFileSystems(t *testing.T) {
+	b := newBench(t)
+	s := b.sandbox(shifted, nil)
+	for _, name := range []string{"proc", "sys", "dev"} {
+		p := b.process(s, "true", nil)
+		dir := filepath.Join(b.dir, "moved-"+name)
+		r := image.Rootfs{Lower: []string{"/"}, Upper: dir + "/upper", Work: dir + "/work"}
+		for _, d := range []string{r.Upper, r.Work} {
+			if err := os.MkdirAll(d, 0o755); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := os.Symlink("/tmp", filepath.Join(r.Upper, name)); err != nil { // hides the directory below
+			t.Fatal(err)
+		}
+		root, err := b.MountRoot(t.Context(), r, s.IDs)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.Rootfs = root
+		_, err = b.n.Start(t.Context(), p)
+		root.Close()
+		if err == nil || !strings.Contains(err.Error(), "mount /"+name) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
 }

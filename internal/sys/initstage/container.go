@@ -278,9 +278,16 @@ func mkdirAll(b *spawn.Builder, dir string) {
 }
 
 // place opens the target, inside the root and without magic links, and moves the
-// mount onto what was opened.
+// mount onto what was opened. The kernel's file systems go where they are named or
+// nowhere: an image in which /proc is a symbolic link would have them elsewhere,
+// without the masks (CVE-2019-19921, CVE-2026-41579).
 func place(b *spawn.Builder, mnt spawn.Arg, dest string) {
-	at := openTarget(b, dest, unix.RESOLVE_IN_ROOT|unix.RESOLVE_NO_MAGICLINKS).Result()
+	resolve := uint64(unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS)
+	switch firstDir(dest) {
+	case "/proc", "/sys", "/dev":
+		resolve |= unix.RESOLVE_NO_SYMLINKS
+	}
+	at := openTarget(b, dest, resolve).Result()
 	moveMount(b, mnt, at, "")
 	b.Close(at)
 }
@@ -305,7 +312,7 @@ func joinCgroup(b *spawn.Builder, files []int) {
 // directory, makes read-only what is to be read-only, the root last.
 func (c Container) hide(b *spawn.Builder) {
 	noLinks := uint64(unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_SYMLINKS)
-	gone := []uintptr{uintptr(unix.ENOENT), uintptr(unix.ENOTDIR), uintptr(unix.ELOOP), uintptr(unix.EACCES)}
+	gone := []uintptr{uintptr(unix.ENOENT), uintptr(unix.ENOTDIR)} // this kernel has no such file
 	for _, p := range c.Spec.Linux.MaskedPaths {
 		b.Step("mask " + p)
 		at := openTarget(b, p, noLinks).Allow(gone...).SkipOnErr(11).Result()
