@@ -36,7 +36,13 @@ func Seal(name string, r io.Reader) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, err := io.Copy(f, r); err != nil {
+	// Not io.Copy: pages spliced from a file may still be in flight when the seal is
+	// set, which then answers EBUSY.
+	content, err := io.ReadAll(r)
+	if err == nil {
+		_, err = f.Write(content)
+	}
+	if err != nil {
 		f.Close()
 		return nil, err
 	}

@@ -51,16 +51,23 @@ func (m Mapping) write(pid int) error {
 
 // NewUser makes a user namespace with this mapping that only the file keeps alive.
 func NewUser(m Mapping) (*os.File, error) {
-	b := &spawn.Builder{CloneFlags: unix.CLONE_NEWUSER}
-	b.Call(unix.SYS_CLOSE_RANGE, spawn.Imm(0), spawn.Imm(^uint32(0)), spawn.Imm(0))
-	b.Pause()
-	child, err := start(b, nil)
+	hold, release, err := os.Pipe()
 	if err != nil {
 		return nil, err
 	}
+	defer hold.Close()
+	b := &spawn.Builder{CloneFlags: unix.CLONE_NEWUSER}
+	b.Call(unix.SYS_CLOSE, spawn.File(spawn.FirstFile+1))
+	// The end of this process ends the child, too, whenever it comes.
+	b.Call(unix.SYS_READ, spawn.File(spawn.FirstFile), b.Bytes(make([]byte, 8)), spawn.Imm(1))
+	child, err := start(b, []int{-1, -1, -1, -1, int(hold.Fd()), int(release.Fd())})
+	if err != nil {
+		release.Close()
+		return nil, err
+	}
 	defer func() {
-		_ = unix.Kill(child.Pid, unix.SIGKILL)
-		_, _ = unix.Wait4(child.Pid, nil, 0, nil)
+		release.Close()
+		Reap(child.Pid)
 		_ = unix.Close(child.PidFD)
 		_ = unix.Close(child.Report)
 	}()
