@@ -7,7 +7,9 @@ import (
 
 // conn is the connection to the daemon.
 type conn struct {
-	fd int // -1: none
+	*watches
+	listen int // the socket it comes from
+	fd     int // -1: none
 	// turn counts connections; who asked on an earlier one gets no answer.
 	turn uint32
 	// waiting are packets that the socket did not take. While there are any, no
@@ -16,30 +18,73 @@ type conn struct {
 }
 
 // accept takes new connections; the last one counts.
-func (v *Supervisor) accept() {
+func (c *conn) accept() {
 	for {
-		fd, e := loop.Accept(v.listen)
+		fd, e := loop.Accept(c.listen)
 		if e != 0 {
 			return
 		}
-		v.hangUp()
-		v.conn.fd = fd
-		v.conn.turn++
-		if v.watch(fd, watch{role: connection, events: loop.Readable}) != 0 {
-			v.hangUp()
+		c.hangUp()
+		c.fd = fd
+		c.turn++
+		if c.watch(fd, watch{role: connection, events: loop.Readable}) != 0 {
+			c.hangUp()
 		}
 	}
 }
 
-func (v *Supervisor) hangUp() {
-	v.close(&v.conn.fd)
-	v.conn.waiting = nil
+func (c *conn) hangUp() {
+	c.close(&c.fd)
+	c.waiting = nil
+}
+
+// send sends a packet to the daemon, if there is one.
+func (c *conn) send(p *wire.Packet) {
+	if c.fd < 0 {
+		return
+	}
+	if len(c.waiting) == 0 && c.sendNow(p) {
+		return
+	}
+	if c.fd >= 0 {
+		c.waiting = append(c.waiting, *p)
+		_ = c.want(c.fd, loop.Writable) // a change of a live entry cannot fail
+	}
+}
+
+// sendNow reports whether the packet is done with.
+func (c *conn) sendNow(p *wire.Packet) bool {
+	var b [wire.Size]byte
+	p.Encode(&b)
+	switch e := loop.Send(c.fd, b[:]); e {
+	case 0:
+		return true
+	case loop.EAGAIN:
+		return false
+	}
+	c.hangUp()
+	return true
+}
+
+// flush sends what waits, as far as it goes.
+func (c *conn) flush() {
+	for i := range c.waiting {
+		if !c.sendNow(&c.waiting[i]) {
+			c.waiting = c.waiting[i:]
+			return
+		}
+		if c.fd < 0 {
+			return
+		}
+	}
+	c.waiting = nil
+	_ = c.want(c.fd, loop.Readable) // see send
 }
 
 // serve handles one request, or sends what waits.
 func (v *Supervisor) serve(events loop.Events) {
 	if len(v.conn.waiting) > 0 {
-		v.flush()
+		v.conn.flush()
 		return
 	}
 	var b [wire.Size]byte
@@ -49,7 +94,7 @@ func (v *Supervisor) serve(events loop.Events) {
 		return
 	case e != 0 || size == 0:
 		closeAll(files)
-		v.hangUp()
+		v.conn.hangUp()
 		return
 	}
 	var p wire.Packet
@@ -60,7 +105,7 @@ func (v *Supervisor) serve(events loop.Events) {
 	}
 	closeAll(files)
 	if e != answered {
-		v.send(&wire.Packet{Op: p.Op, Seq: p.Seq, Handle: p.Handle, Err: uint16(e)})
+		v.conn.send(&wire.Packet{Op: p.Op, Seq: p.Seq, Handle: p.Handle, Err: uint16(e)})
 	}
 }
 
@@ -78,47 +123,4 @@ func own(files []int, n int) int {
 	fd := files[n]
 	files[n] = -1
 	return fd
-}
-
-// send sends a packet to the daemon, if there is one.
-func (v *Supervisor) send(p *wire.Packet) {
-	if v.conn.fd < 0 {
-		return
-	}
-	if len(v.conn.waiting) == 0 && v.sendNow(p) {
-		return
-	}
-	if v.conn.fd >= 0 {
-		v.conn.waiting = append(v.conn.waiting, *p)
-		_ = v.want(v.conn.fd, loop.Writable) // a change of a live entry cannot fail
-	}
-}
-
-// sendNow reports whether the packet is done with.
-func (v *Supervisor) sendNow(p *wire.Packet) bool {
-	var b [wire.Size]byte
-	p.Encode(&b)
-	switch e := loop.Send(v.conn.fd, b[:]); e {
-	case 0:
-		return true
-	case loop.EAGAIN:
-		return false
-	}
-	v.hangUp()
-	return true
-}
-
-// flush sends what waits, as far as it goes.
-func (v *Supervisor) flush() {
-	for i := range v.conn.waiting {
-		if !v.sendNow(&v.conn.waiting[i]) {
-			v.conn.waiting = v.conn.waiting[i:]
-			return
-		}
-		if v.conn.fd < 0 {
-			return
-		}
-	}
-	v.conn.waiting = nil
-	_ = v.want(v.conn.fd, loop.Readable) // see send
 }

@@ -19,19 +19,9 @@ func (v *Supervisor) sweep(fd int) {
 		_, _, _ = loop.Reap(pid) // its status interests nobody
 	}
 	// Only now: that it was a middle process may have been reported just before.
-	if v.watches[fd].role == middle {
+	if v.slots[fd].role == middle {
 		v.close(&fd)
 	}
-}
-
-// child returns the process whose child this is, nil if there is none.
-func (v *Supervisor) child(pid int) *process {
-	for p := v.procs; p != nil; p = p.next {
-		if p.pid == pid && p.pidfd >= 0 {
-			return p
-		}
-	}
-	return nil
 }
 
 // reap takes the exit status of a process and finishes it.
@@ -58,7 +48,7 @@ func (v *Supervisor) reap(p *process) {
 func (v *Supervisor) finish(p *process) {
 	v.drain(&p.out)
 	v.drain(&p.err)
-	v.lastWords(p)
+	v.scribe.lastWords(p)
 	v.close(&p.log.fd)
 	p.state = ended
 	p.flags |= wire.Ended
@@ -68,7 +58,7 @@ func (v *Supervisor) finish(p *process) {
 	}
 	v.close(&p.oom)
 	v.closeInput(p)
-	v.send(&wire.Packet{
+	v.conn.send(&wire.Packet{
 		Op: wire.Exit, Handle: p.handle,
 		A: uint64(p.status), B: p.flags, C: p.kills, D: uint64(p.endedAt),
 	})

@@ -30,6 +30,17 @@ type scribe struct {
 	pieces     [192]loop.Vec // 48 lines or more with one write
 	n          int
 	note       [headSize + 64]byte
+
+	spare []byte // an empty line buffer
+	used  bool   // it occupies memory that it does not need
+}
+
+// rest gives back the memory of what is not needed while nothing happens.
+func (w *scribe) rest() {
+	if w.used {
+		loop.Empty(w.spare)
+		w.used = false
+	}
 }
 
 // head begins lines of this stream and moment.
@@ -52,11 +63,10 @@ func (w *scribe) add(b []byte) {
 }
 
 // record logs what was read from a stream.
-func (v *Supervisor) record(s *stream, data []byte) {
+func (w *scribe) record(s *stream, data []byte) {
 	if s.p.log.fd < 0 {
 		return
 	}
-	w := &v.scribe
 	w.head(s.name)
 	begun := s.part // the line's beginning, until it has been used
 	for len(data) > 0 {
@@ -83,18 +93,18 @@ func (v *Supervisor) record(s *stream, data []byte) {
 		begun = nil
 	}
 	s.p.log.write(w)
-	v.keepLine(s, begun, data)
+	w.keepLine(s, begun, data)
 }
 
 // keepLine keeps the beginning of a line until there is more of it. begun is what
 // of s.part is still to be logged: all or nothing.
-func (v *Supervisor) keepLine(s *stream, begun, rest []byte) {
+func (w *scribe) keepLine(s *stream, begun, rest []byte) {
 	if len(begun) == 0 && len(rest) == 0 {
-		v.dropLine(s)
+		w.dropLine(s)
 		return
 	}
 	if s.part == nil {
-		s.part, v.spare = v.spare, nil
+		s.part, w.spare = w.spare, nil
 		if s.part == nil {
 			s.part = loop.Map(lineMax)
 		}
@@ -107,13 +117,13 @@ func (v *Supervisor) keepLine(s *stream, begun, rest []byte) {
 }
 
 // dropLine gives a line's memory back.
-func (v *Supervisor) dropLine(s *stream) {
+func (w *scribe) dropLine(s *stream) {
 	switch {
 	case s.part == nil:
 		return
-	case v.spare == nil:
-		v.spare = s.part[:0]
-		v.used = v.used || len(s.part) > 4096
+	case w.spare == nil:
+		w.spare = s.part[:0]
+		w.used = w.used || len(s.part) > 4096
 	default:
 		loop.Unmap(s.part)
 	}
@@ -121,23 +131,22 @@ func (v *Supervisor) dropLine(s *stream) {
 }
 
 // recordRest logs a line that ended without its newline.
-func (v *Supervisor) recordRest(s *stream) {
+func (w *scribe) recordRest(s *stream) {
 	if len(s.part) > 0 && s.p.log.fd >= 0 {
-		w := &v.scribe
 		w.head(s.name)
 		w.add(w.part[:])
 		w.add(s.part)
 		w.add(w.newline[:])
 		s.p.log.write(w)
 	}
-	v.dropLine(s)
+	w.dropLine(s)
 }
 
 // lastWords tells of what the log has lost, if it can be told.
-func (v *Supervisor) lastWords(p *process) {
+func (w *scribe) lastWords(p *process) {
 	if p.log.fd >= 0 && p.log.lost > 0 {
-		v.scribe.head("stderr")
-		p.log.tell(&v.scribe)
+		w.head("stderr")
+		p.log.tell(w)
 	}
 }
 

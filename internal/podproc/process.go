@@ -38,55 +38,6 @@ type process struct {
 
 func (p *process) terminal() bool { return p.flags&wire.HasTerminal != 0 }
 
-// find returns the process with this handle, nil if there is none.
-func (v *Supervisor) find(handle uint64) *process {
-	for p := v.procs; p != nil && handle != 0; p = p.next {
-		if p.handle == handle {
-			return p
-		}
-	}
-	return nil
-}
-
-func (v *Supervisor) count() (n uint64) {
-	for p := v.procs; p != nil; p = p.next {
-		if p.handle != 0 {
-			n++
-		}
-	}
-	return n
-}
-
-// newProcess returns a record, which is among the processes from now on.
-func (v *Supervisor) newProcess(handle, flags uint64) *process {
-	p := v.freeProcs
-	if p != nil {
-		v.freeProcs = p.next
-	} else {
-		p = new(process)
-	}
-	*p = process{next: v.procs, handle: handle, flags: flags, pidfd: -1, report: -1, oom: -1}
-	p.out = stream{p: p, fd: -1, name: "stdout"}
-	p.err = stream{p: p, fd: -1, name: "stderr"}
-	p.in.fd, p.log.fd = -1, -1
-	v.procs = p
-	return p
-}
-
-// recycle takes back a record that nobody needs: no daemon, child or client.
-func (v *Supervisor) recycle(p *process) {
-	if p.handle != 0 || p.pidfd >= 0 || p.out.sinks != nil || p.err.sinks != nil {
-		return
-	}
-	for at := &v.procs; *at != nil; at = &(*at).next {
-		if *at == p {
-			*at = p.next
-			p.next, v.freeProcs = v.freeProcs, p
-			return
-		}
-	}
-}
-
 // spawn starts a process; reports finds out whether it got to its execve.
 func (v *Supervisor) spawn(q *wire.Packet, files []int) loop.Errno {
 	const known = wire.StdinOnce<<1 - 1
@@ -110,7 +61,7 @@ func (v *Supervisor) spawn(q *wire.Packet, files []int) loop.Errno {
 		return e
 	}
 	defer prog.Close()
-	table, e := v.fileTable(prog, files[given:])
+	table, e := v.table.layOut(prog, files[given:])
 	if e != 0 {
 		return e
 	}
@@ -175,18 +126,12 @@ func (v *Supervisor) launch(p *process, prog *spawn.Program, l launch) loop.Errn
 	return e
 }
 
-// watchExit is by edges: while a debugger holds on to a dead process, its pidfd is
-// readable and it cannot be reaped.
-func (v *Supervisor) watchExit(p *process) loop.Errno {
-	return v.watch(p.pidfd, watch{role: exit, events: loop.Readable | loop.Edge, p: p})
-}
-
 // openStreams makes the pipes of a process and puts the child's ends into the
 // table.
 func (v *Supervisor) openStreams(p *process, terminal int, table []int) (e loop.Errno) {
 	if terminal >= 0 {
 		p.out.fd, p.in.fd = terminal, terminal
-		return v.openOutput(&p.out, output)
+		return v.watchOutput(&p.out, output)
 	}
 	if p.flags&(wire.OpenStdin|wire.HasStdin) != 0 {
 		if table[spawn.FileStdin], p.in.fd, e = pipe(); e != 0 {
@@ -206,17 +151,10 @@ func (v *Supervisor) openStreams(p *process, terminal int, table []int) (e loop.
 	if p.err.fd, table[spawn.FileStderr], e = pipe(); e != 0 {
 		return e
 	}
-	if e = v.openOutput(&p.out, output); e != 0 {
+	if e = v.watchOutput(&p.out, output); e != 0 {
 		return e
 	}
-	return v.openOutput(&p.err, errput)
-}
-
-func (v *Supervisor) openOutput(s *stream, r role) loop.Errno {
-	if e := loop.Unblock(s.fd); e != 0 {
-		return e
-	}
-	return v.watch(s.fd, watch{role: r, events: loop.Readable, p: s.p})
+	return v.watchOutput(&p.err, errput)
 }
 
 // pipe is loop.Pipe with -1 for what there is not.
@@ -252,7 +190,7 @@ func (v *Supervisor) begin(p *process) {
 	p.state = running
 	p.flags &^= wire.Starting
 	if p.turn == v.conn.turn {
-		v.send(&wire.Packet{Op: wire.Spawn, Seq: p.seq, Handle: p.handle, A: uint64(p.pid)})
+		v.conn.send(&wire.Packet{Op: wire.Spawn, Seq: p.seq, Handle: p.handle, A: uint64(p.pid)})
 	}
 }
 
@@ -265,7 +203,7 @@ func (v *Supervisor) divide(p *process, pid int) {
 		return
 	}
 	if p.pidfd >= 0 {
-		v.watches[p.pidfd].role, v.watches[p.pidfd].p = middle, nil
+		v.slots[p.pidfd].role, v.slots[p.pidfd].p = middle, nil
 	}
 	p.pid, p.pidfd = pid, fd
 	if e := v.watchExit(p); e != 0 {
@@ -284,7 +222,7 @@ func (v *Supervisor) fail(p *process, e loop.Errno, step uint32) {
 	}
 	v.close(&p.report)
 	p.state = failed
-	v.send(&wire.Packet{Op: wire.Spawn, Seq: p.seq, Handle: p.handle, Err: uint16(e), A: uint64(step)})
+	v.conn.send(&wire.Packet{Op: wire.Spawn, Seq: p.seq, Handle: p.handle, Err: uint16(e), A: uint64(step)})
 	p.handle = 0
 	v.release(p)
 }

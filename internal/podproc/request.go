@@ -14,7 +14,7 @@ const answered = ^loop.Errno(0)
 func (v *Supervisor) request(q *wire.Packet, files []int) loop.Errno {
 	switch q.Op {
 	case wire.Hello:
-		v.send(&wire.Packet{Op: q.Op, Seq: q.Seq, A: wire.Version, B: v.count(), C: uint64(loop.Self())})
+		v.conn.send(&wire.Packet{Op: q.Op, Seq: q.Seq, A: wire.Version, B: v.count(), C: uint64(loop.Self())})
 		return answered
 	case wire.Setup:
 		return v.setup(q, files)
@@ -77,18 +77,21 @@ func (v *Supervisor) setup(q *wire.Packet, files []int) loop.Errno {
 		return e
 	}
 	defer prog.Close()
-	table, e := v.fileTable(prog, files[1:])
+	table, e := v.table.layOut(prog, files[1:])
 	if e != 0 {
 		return e
 	}
 	step, e := prog.RunHere(table)
-	v.send(&wire.Packet{Op: q.Op, Seq: q.Seq, Err: uint16(e), A: uint64(step)})
+	v.conn.send(&wire.Packet{Op: q.Op, Seq: q.Seq, Err: uint16(e), A: uint64(step)})
 	return answered
 }
 
-// fileTable lays out the files of a program, without its streams.
-func (v *Supervisor) fileTable(prog *spawn.Program, files []int) ([]int, loop.Errno) {
-	t := v.table[:spawn.FirstFile+len(files)]
+// fileTable is where the files of a program to be started are laid out.
+type fileTable [spawn.FirstFile + wire.MaxFiles]int
+
+// layOut returns the table of a program, without its streams.
+func (f *fileTable) layOut(prog *spawn.Program, files []int) ([]int, loop.Errno) {
+	t := f[:spawn.FirstFile+len(files)]
 	for i := range spawn.FirstFile {
 		t[i] = -1
 	}
@@ -104,12 +107,12 @@ func (v *Supervisor) list(q *wire.Packet) loop.Errno {
 		if p.handle == 0 {
 			continue
 		}
-		v.send(&wire.Packet{
+		v.conn.send(&wire.Packet{
 			Op: q.Op, Seq: q.Seq, Handle: p.handle,
 			A: uint64(p.pid), B: p.flags, C: uint64(p.status), D: uint64(p.endedAt),
 		})
 	}
-	v.send(&wire.Packet{Op: q.Op, Seq: q.Seq})
+	v.conn.send(&wire.Packet{Op: q.Op, Seq: q.Seq})
 	return answered
 }
 
@@ -129,5 +132,38 @@ func (v *Supervisor) leave(q *wire.Packet) loop.Errno {
 		}
 	}
 	v.quit = true
+	return 0
+}
+
+// attach adds clients to a process: the files are their ends of standard input,
+// output and error, as the flags say. All or none are attached.
+func (v *Supervisor) attach(p *process, flags uint64, files []int) loop.Errno {
+	const known = wire.HasStdin | wire.HasStdout | wire.HasStderr
+	if flags&^known != 0 || len(files) != wire.Files(flags) {
+		return loop.EINVAL
+	}
+	if flags&wire.HasStdin != 0 && p.in.fd < 0 {
+		if p.flags&(wire.OpenStdin|wire.HasStdin|wire.HasTerminal) == 0 {
+			return loop.ENXIO
+		}
+		return loop.EPIPE // it has been closed
+	}
+	for _, fd := range files {
+		if e := loop.Unblock(fd); e != 0 {
+			return e
+		}
+	}
+	n := 0
+	if flags&wire.HasStdin != 0 {
+		v.addSource(p, own(files, n))
+		n++
+	}
+	if flags&wire.HasStdout != 0 {
+		v.addSink(&p.out, own(files, n))
+		n++
+	}
+	if flags&wire.HasStderr != 0 {
+		v.addSink(&p.err, own(files, n))
+	}
 	return 0
 }

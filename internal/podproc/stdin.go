@@ -26,7 +26,7 @@ func (in *stdin) waits() bool {
 }
 
 // addSource adds a client's input.
-func (v *Supervisor) addSource(p *process, fd int) {
+func (v *plumbing) addSource(p *process, fd int) {
 	c := v.newClient(p, fd)
 	c.next, p.in.sources = p.in.sources, c
 	switch e := v.watch(fd, watch{role: source, events: loop.Readable, p: p, c: c}); {
@@ -39,7 +39,7 @@ func (v *Supervisor) addSource(p *process, fd int) {
 }
 
 // dropSource closes a client's input.
-func (v *Supervisor) dropSource(c *client) {
+func (v *plumbing) dropSource(c *client) {
 	for at := &c.p.in.sources; *at != nil; at = &(*at).next {
 		if *at == c {
 			*at = c.next
@@ -53,7 +53,7 @@ func (v *Supervisor) dropSource(c *client) {
 
 // closeInput ends a process's standard input, and with it all clients' inputs. A
 // terminal stays open.
-func (v *Supervisor) closeInput(p *process) {
+func (v *plumbing) closeInput(p *process) {
 	for p.in.sources != nil {
 		v.dropSource(p.in.sources)
 	}
@@ -65,7 +65,7 @@ func (v *Supervisor) closeInput(p *process) {
 }
 
 // armInput watches standard input for room if that is waited for.
-func (v *Supervisor) armInput(p *process) {
+func (v *plumbing) armInput(p *process) {
 	switch {
 	case p.in.fd < 0:
 	case p.terminal():
@@ -79,17 +79,16 @@ func (v *Supervisor) armInput(p *process) {
 
 // take reads from a client once and passes it on; what does not fit waits with
 // its client.
-func (v *Supervisor) take(c *client) {
+func (v *plumbing) take(c *client) {
 	if c.held != nil {
 		return
 	}
 	p := c.p
-	n, e := loop.Read(c.fd, v.buf[:inputChunk])
-	v.used = v.used || n > 4096
+	data, e := v.buf.read(c.fd, inputChunk)
 	switch {
 	case e == loop.EAGAIN:
 		return
-	case e != 0 || n == 0:
+	case e != 0 || len(data) == 0:
 		v.dropSource(c)
 		if !p.terminal() && (p.flags&wire.StdinOnce != 0 || p.flags&wire.OpenStdin == 0) {
 			v.closeInput(p)
@@ -98,8 +97,7 @@ func (v *Supervisor) take(c *client) {
 		v.armInput(p)
 		return
 	}
-	data := v.buf[:n]
-	n, e = loop.Write(p.in.fd, data)
+	n, e := loop.Write(p.in.fd, data)
 	switch {
 	case e != 0 && e != loop.EAGAIN:
 		v.refused(p)
@@ -109,7 +107,7 @@ func (v *Supervisor) take(c *client) {
 }
 
 // keep holds input until there is room for it.
-func (v *Supervisor) keep(c *client, data []byte) {
+func (v *plumbing) keep(c *client, data []byte) {
 	c.off, c.held = 0, loop.Map(len(data))
 	if c.held == nil { // no memory: better an end than a gap
 		v.closeInput(c.p)
@@ -124,7 +122,7 @@ func (v *Supervisor) keep(c *client, data []byte) {
 
 // refused is for input that cannot be written: the readers of a pipe are gone for
 // good; those of a terminal may come back, and what was typed meanwhile is lost.
-func (v *Supervisor) refused(p *process) {
+func (v *plumbing) refused(p *process) {
 	if !p.terminal() {
 		v.closeInput(p)
 		return
@@ -135,20 +133,17 @@ func (v *Supervisor) refused(p *process) {
 	v.armInput(p)
 }
 
-// unhold lets a client go on giving.
-func (v *Supervisor) unhold(c *client) {
-	if c.held == nil {
+// inputReady serves a pipe that has room, or whose last reader has gone.
+func (v *plumbing) inputReady(p *process, events loop.Events) {
+	if events&loop.Failed != 0 {
+		v.closeInput(p)
 		return
 	}
-	loop.Unmap(c.held)
-	c.held = nil
-	if !c.plain {
-		_ = v.want(c.fd, loop.Readable) // see arm
-	}
+	v.feed(p)
 }
 
 // feed writes what clients have waiting, now that there is room.
-func (v *Supervisor) feed(p *process) {
+func (v *plumbing) feed(p *process) {
 	var plain *client
 	for c := p.in.sources; c != nil; c = c.next {
 		if c.held == nil {

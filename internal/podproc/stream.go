@@ -1,9 +1,6 @@
 package podproc
 
-import (
-	"carob/internal/podproc/wire"
-	"carob/internal/sys/loop"
-)
+import "carob/internal/sys/loop"
 
 // stream is what a process writes: standard output, standard error or both in a
 // terminal.
@@ -36,10 +33,16 @@ type client struct {
 	plain bool
 }
 
-func (v *Supervisor) newClient(p *process, fd int) *client {
-	c := v.freeClients
+// clients makes clients and takes them back.
+type clients struct {
+	w    *watches
+	free *client // records for the next ones
+}
+
+func (f *clients) newClient(p *process, fd int) *client {
+	c := f.free
 	if c != nil {
-		v.freeClients = c.next
+		f.free = c.next
 	} else {
 		c = new(client)
 	}
@@ -47,42 +50,61 @@ func (v *Supervisor) newClient(p *process, fd int) *client {
 	return c
 }
 
-// attach adds clients to a process: the files are their ends of standard input,
-// output and error, as the flags say. All or none are attached.
-func (v *Supervisor) attach(p *process, flags uint64, files []int) loop.Errno {
-	const known = wire.HasStdin | wire.HasStdout | wire.HasStderr
-	if flags&^known != 0 || len(files) != wire.Files(flags) {
-		return loop.EINVAL
+// recycleClient closes a client's descriptor and takes back its record.
+func (f *clients) recycleClient(c *client) {
+	f.w.close(&c.fd)
+	c.next, f.free = f.free, c
+}
+
+// unhold lets a client go on giving.
+func (f *clients) unhold(c *client) {
+	if c.held == nil {
+		return
 	}
-	if flags&wire.HasStdin != 0 && p.in.fd < 0 {
-		if p.flags&(wire.OpenStdin|wire.HasStdin|wire.HasTerminal) == 0 {
-			return loop.ENXIO
-		}
-		return loop.EPIPE // it has been closed
+	loop.Unmap(c.held)
+	c.held = nil
+	if !c.plain {
+		_ = f.w.want(c.fd, loop.Readable) // see arm
 	}
-	for _, fd := range files {
-		if e := loop.Unblock(fd); e != 0 {
-			return e
-		}
+}
+
+// plumbing is what lies between processes and clients: streams and standard inputs
+// move bytes through it, from whoever has some to whoever has room.
+type plumbing struct {
+	watches
+	family
+	clients
+	scribe scribe
+	buf    buffer // whoever reads into it is done with it before the next event
+}
+
+// buffer is where descriptors are read into.
+type buffer struct {
+	mem  []byte // of chunk size
+	used bool   // it occupies more memory than it should while nothing happens
+}
+
+// chunk is how much is read at once: what a pipe holds by default.
+const chunk = 64 << 10
+
+// read reads at most that much, once. What it returns is good until the next read.
+func (b *buffer) read(fd, most int) ([]byte, loop.Errno) {
+	n, e := loop.Read(fd, b.mem[:most])
+	b.used = b.used || n > 4096
+	return b.mem[:n], e
+}
+
+// rest gives the memory back.
+func (b *buffer) rest() {
+	if b.used {
+		loop.Empty(b.mem)
+		b.used = false
 	}
-	n := 0
-	if flags&wire.HasStdin != 0 {
-		v.addSource(p, own(files, n))
-		n++
-	}
-	if flags&wire.HasStdout != 0 {
-		v.addSink(&p.out, own(files, n))
-		n++
-	}
-	if flags&wire.HasStderr != 0 {
-		v.addSink(&p.err, own(files, n))
-	}
-	return 0
 }
 
 // addSink adds a client that gets all that is read from now on. It is closed at
 // once when nothing will be.
-func (v *Supervisor) addSink(s *stream, fd int) {
+func (v *plumbing) addSink(s *stream, fd int) {
 	c := v.newClient(s.p, fd)
 	c.s, c.off = s, len(s.held)
 	c.next, s.sinks = s.sinks, c
@@ -100,7 +122,7 @@ func (v *Supervisor) addSink(s *stream, fd int) {
 }
 
 // dropSink closes a client of a stream, and goes on without it.
-func (v *Supervisor) dropSink(c *client) {
+func (v *plumbing) dropSink(c *client) {
 	for at := &c.s.sinks; *at != nil; at = &(*at).next {
 		if *at == c {
 			*at = c.next
@@ -112,15 +134,10 @@ func (v *Supervisor) dropSink(c *client) {
 	v.settle(s)
 }
 
-func (v *Supervisor) recycleClient(c *client) {
-	v.close(&c.fd)
-	c.next, v.freeClients = v.freeClients, c
-}
-
 // settle is called when a client has taken all, or a client or the stream is
 // gone. At the end of a stream each client is closed that has taken all; when all
 // have, held bytes are given back and the stream is read again.
-func (v *Supervisor) settle(s *stream) {
+func (v *plumbing) settle(s *stream) {
 	behind := false
 	for at := &s.sinks; *at != nil; {
 		c := *at
@@ -152,7 +169,7 @@ func (v *Supervisor) settle(s *stream) {
 }
 
 // arm watches a stream for what it is to be watched for now.
-func (v *Supervisor) arm(s *stream) {
+func (v *plumbing) arm(s *stream) {
 	var events loop.Events
 	if s.held == nil {
 		events = loop.Readable
@@ -166,19 +183,28 @@ func (v *Supervisor) arm(s *stream) {
 	_ = v.want(s.fd, events) // memory for epoll is had from the first time on
 }
 
+// outputReady serves an output, which may be a terminal and take input as well.
+func (v *plumbing) outputReady(p *process, events loop.Events) {
+	if p.terminal() && events&loop.Writable != 0 {
+		v.feed(p)
+	}
+	if events&^loop.Writable != 0 {
+		v.pump(&p.out)
+	}
+}
+
 // pump reads a stream once and passes on what there is.
-func (v *Supervisor) pump(s *stream) {
+func (v *plumbing) pump(s *stream) {
 	if s.held != nil {
 		return
 	}
-	n, e := loop.Read(s.fd, v.buf)
-	v.used = v.used || n > 4096
+	data, e := v.buf.read(s.fd, chunk)
 	switch {
 	case e == loop.EAGAIN:
-	case n > 0:
+	case len(data) > 0:
 		s.hung = false
-		v.record(s, v.buf[:n])
-		v.offer(s, v.buf[:n])
+		v.scribe.record(s, data)
+		v.offer(s, data)
 		v.arm(s)
 	case e == loop.EIO && s.p.terminal():
 		s.hung = true
@@ -190,7 +216,7 @@ func (v *Supervisor) pump(s *stream) {
 
 // offer writes data to all clients of a stream and holds it for those that do not
 // take it whole.
-func (v *Supervisor) offer(s *stream, data []byte) {
+func (v *plumbing) offer(s *stream, data []byte) {
 	short := false
 	for c := s.sinks; c != nil; {
 		next := c.next
@@ -214,7 +240,7 @@ func (v *Supervisor) offer(s *stream, data []byte) {
 }
 
 // hold keeps data for the clients of a stream, behind what is kept already.
-func (v *Supervisor) hold(s *stream, data []byte) {
+func (v *plumbing) hold(s *stream, data []byte) {
 	old := s.held
 	s.held = loop.Map(len(old) + len(data))
 	if s.held == nil { // no memory: the slow ones cannot be served
@@ -238,7 +264,7 @@ func (v *Supervisor) hold(s *stream, data []byte) {
 }
 
 // deliver writes held bytes to a client that is ready for them or gone.
-func (v *Supervisor) deliver(c *client, events loop.Events) {
+func (v *plumbing) deliver(c *client, events loop.Events) {
 	s := c.s
 	if c.off == len(s.held) {
 		if events&(loop.Failed|loop.Hung) != 0 {
@@ -259,7 +285,7 @@ func (v *Supervisor) deliver(c *client, events loop.Events) {
 
 // drain reads what is in a stream at its process's end, and ends it. Others who
 // hold it may go on writing for ever: that is not waited for.
-func (v *Supervisor) drain(s *stream) {
+func (v *plumbing) drain(s *stream) {
 	if s.fd < 0 {
 		return
 	}
@@ -269,24 +295,23 @@ func (v *Supervisor) drain(s *stream) {
 		left = loop.Waiting(s.fd)
 	}
 	for left > 0 {
-		n, e := loop.Read(s.fd, v.buf)
-		if e != 0 || n == 0 {
+		data, e := v.buf.read(s.fd, chunk)
+		if e != 0 || len(data) == 0 {
 			break
 		}
-		v.used = true
-		left -= n
-		v.record(s, v.buf[:n])
+		left -= len(data)
+		v.scribe.record(s, data)
 		if s.held != nil {
-			v.hold(s, v.buf[:n])
+			v.hold(s, data)
 		} else {
-			v.offer(s, v.buf[:n])
+			v.offer(s, data)
 		}
 	}
 	v.endStream(s)
 }
 
 // endStream closes a stream; its clients are closed when they have taken all.
-func (v *Supervisor) endStream(s *stream) {
+func (v *plumbing) endStream(s *stream) {
 	if s.fd < 0 {
 		return
 	}
@@ -295,6 +320,6 @@ func (v *Supervisor) endStream(s *stream) {
 		v.closeInput(s.p)
 	}
 	v.close(&s.fd)
-	v.recordRest(s)
+	v.scribe.recordRest(s)
 	v.settle(s)
 }
