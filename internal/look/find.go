@@ -1,0 +1,185 @@
+package look
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+
+	"carob/internal/fault"
+)
+
+// The kinds of things that can be looked at.
+const (
+	ThingHost      = "host"
+	ThingPod       = "pod"
+	ThingContainer = "container"
+	ThingProcess   = "process"
+)
+
+// Thing is what a word on a command line means: the host, a pod, a container, or a
+// process.
+type Thing struct {
+	Is string `json:"is"`
+	// Name is short and for people; ID is the engine's, or the PID.
+	Name string `json:"name"`
+	ID   string `json:"id,omitempty"`
+	// Leader is the process that stands for it: a pod's is its sandbox, or its first
+	// container's where it has none; the host's is 0.
+	Leader int   `json:"leader,omitempty"`
+	PIDs   []int `json:"pids,omitempty"`
+	NS     NS    `json:"ns"`
+	// Container and Pod are what it is, or is in; nil without.
+	Container *Container `json:"container,omitempty"`
+	Pod       *Pod       `json:"pod,omitempty"`
+}
+
+// HostThing is the host itself: the processes that are in no container.
+func (h *Host) HostThing() Thing {
+	t := Thing{Is: ThingHost, Name: ThingHost, NS: h.NS}
+	inside := map[int]bool{}
+	for _, c := range h.Containers {
+		for _, pid := range c.PIDs {
+			inside[pid] = true
+		}
+	}
+	for i := range h.Processes {
+		if p := &h.Processes[i]; !inside[p.PID] && !p.Kernel {
+			t.PIDs = append(t.PIDs, p.PID)
+		}
+	}
+	return t
+}
+
+// ContainerThing is the container with an index in Host.Containers.
+func (h *Host) ContainerThing(i int) Thing {
+	c := &h.Containers[i]
+	t := Thing{Is: ThingContainer, ID: c.ID, Leader: c.Leader, PIDs: c.PIDs, NS: c.NS, Container: c, Pod: h.podOf(c)}
+	t.Name = c.Name
+	if t.Name == "" {
+		t.Name = Short(c.ID)
+	}
+	switch {
+	case c.Class == ClassGroup:
+		t.Name, t.ID = t.Name+":"+strconv.Itoa(c.Leader), strconv.Itoa(c.Leader)
+	case t.Pod != nil && (!t.Pod.Solo || c.Class == ClassSandbox):
+		t.Name = t.Pod.Title() + "/" + t.Name
+	}
+	return t
+}
+
+// PodThing is the pod with an index in Host.Pods.
+func (h *Host) PodThing(i int) Thing {
+	p := &h.Pods[i]
+	t := Thing{Is: ThingPod, Name: p.Title(), ID: p.ID, Leader: p.Sandbox, Pod: p}
+	for _, n := range p.Containers {
+		c := &h.Containers[n]
+		t.PIDs = append(t.PIDs, c.PIDs...)
+		if t.Leader == 0 {
+			t.Leader = c.Leader
+		}
+	}
+	slices.Sort(t.PIDs)
+	if l := h.Process(t.Leader); l != nil {
+		t.NS = l.NS
+	}
+	return t
+}
+
+// ProcessThing is one process, with the container and pod around it.
+func (h *Host) ProcessThing(p *Process) Thing {
+	t := Thing{
+		Is: ThingProcess, Name: p.Comm + ":" + strconv.Itoa(p.PID), ID: strconv.Itoa(p.PID),
+		Leader: p.PID, PIDs: []int{p.PID}, NS: p.NS,
+	}
+	for i := range h.Containers {
+		if c := &h.Containers[i]; slices.Contains(c.PIDs, p.PID) {
+			t.Container, t.Pod = c, h.podOf(c)
+		}
+	}
+	return t
+}
+
+func (h *Host) podOf(c *Container) *Pod {
+	for i := range h.Pods {
+		if h.Pods[i].ID == c.Pod && c.Pod != "" {
+			return &h.Pods[i]
+		}
+	}
+	return nil
+}
+
+// Title is what a pod is called: its name, in front of it the namespace unless that
+// is the usual one, or the beginning of its ID.
+func (p *Pod) Title() string {
+	switch {
+	case p.Name == "":
+		return Short(p.ID)
+	case p.Namespace != "" && p.Namespace != "default":
+		return p.Namespace + "/" + p.Name
+	}
+	return p.Name
+}
+
+// Short is the beginning of an ID that people read.
+func Short(id string) string { return id[:min(len(id), 12)] }
+
+// Find finds what a word means: "host", a PID, a name or ID of a pod or container or
+// the beginning of an ID, POD/CONTAINER. Where a pod and a container have one name the
+// container is meant; "pod:NAME" means the pod. Kinds: NotFound; Conflict when several
+// are meant.
+func (h *Host) Find(word string) (Thing, error) {
+	if word == ThingHost {
+		return h.HostThing(), nil
+	}
+	if pid, err := strconv.Atoi(word); err == nil && h.Process(pid) != nil {
+		return h.ProcessThing(h.Process(pid)), nil
+	}
+	name, podOnly := strings.CutPrefix(word, "pod:")
+	var found []Thing
+	if !podOnly {
+		found = h.matches(len(h.Containers), h.ContainerThing, name)
+	}
+	if len(found) == 0 {
+		found = h.matches(len(h.Pods), h.PodThing, name)
+	}
+	switch len(found) {
+	case 0:
+		return Thing{}, fault.New(fault.NotFound, strconv.Quote(word)+": there is no such pod, container or process to be seen")
+	case 1:
+		return found[0], nil
+	}
+	var names []string
+	for _, t := range found {
+		names = append(names, t.Name+" ("+Short(t.ID)+")")
+	}
+	return Thing{}, fault.New(fault.Conflict, strconv.Quote(word)+": could be "+strings.Join(names, ", "))
+}
+
+// matches are the things with a name or ID; where none has it whole, those whose ID
+// begins with it.
+func (h *Host) matches(n int, thing func(int) Thing, word string) []Thing {
+	var whole, begin []Thing
+	for i := range n {
+		t := thing(i)
+		switch {
+		case word == "":
+		case t.Name == word, t.ID == word, t.called(word):
+			whole = append(whole, t)
+		case len(word) >= 3 && strings.HasPrefix(t.ID, word):
+			begin = append(begin, t)
+		}
+	}
+	if len(whole) > 0 {
+		return whole
+	}
+	return begin
+}
+
+// called tries the shorter names: of a container without its pod, of a pod without
+// its namespace.
+func (t Thing) called(word string) bool {
+	if t.Is == ThingContainer {
+		return t.Container.Class == ClassContainer && t.Container.Name == word
+	}
+	return t.Pod != nil && t.Pod.Name == word
+}

@@ -1,0 +1,212 @@
+package look
+
+import (
+	"cmp"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+
+	"carob/internal/fault"
+	"carob/internal/sys/nsfs"
+	"carob/internal/sys/procfs"
+)
+
+// Kept is a namespace that has no process: it lives by what holds it.
+type Kept struct {
+	Namespace
+	// Mounts are the paths it is mounted at, with the process whose mounts show it.
+	Mounts []Held `json:"mounts,omitempty"`
+	// Files are the descriptors it is open in; Children are the processes whose next
+	// children will be in it (pid_for_children, time_for_children).
+	Files    []Held `json:"files,omitempty"`
+	Children []int  `json:"children,omitempty"`
+}
+
+// Held is a place that holds a namespace.
+type Held struct {
+	PID int `json:"pid"`
+	// Path is a mount point as the process sees it, or a name in /proc/PID.
+	Path string `json:"path"`
+}
+
+// holders finds what keeps namespaces alive beside processes.
+type holders struct {
+	alive map[Namespace]bool
+	kept  map[Namespace]*Kept
+}
+
+// findKept looks for namespaces without a process: in one list of mounts per mount
+// namespace, and in every descriptor that may be seen.
+func (h *Host) findKept(proc procfs.Dir, m *misses) {
+	f := holders{map[Namespace]bool{}, map[Namespace]*Kept{}}
+	mounted := map[uint64]bool{}
+	for i := range h.Processes {
+		for _, k := range Kinds() {
+			f.alive[Namespace{k, h.Processes[i].NS[k]}] = true
+		}
+	}
+	for _, k := range Kinds() {
+		f.alive[Namespace{k, h.NS[k]}] = true
+	}
+	for i := range h.Processes {
+		p := &h.Processes[i]
+		if p.Kernel {
+			continue
+		}
+		if first := !mounted[p.NS[Mnt]]; first && p.NS[Mnt] != 0 {
+			mounts, err := h.Mounts(p.PID)
+			m.add("mounts", err)
+			mounted[p.NS[Mnt]] = err == nil
+			f.mounts(p.PID, mounts)
+		}
+		m.add("open files", f.files(proc, h.Path("proc"), p.PID))
+	}
+	if !mounted[h.NS[Mnt]] { // nobody in it could be asked: perhaps this is it
+		mounts, err := h.self()
+		m.add("mounts", err)
+		f.mounts(os.Getpid(), mounts)
+	}
+	for _, k := range f.kept {
+		h.Kept = append(h.Kept, *k)
+	}
+	slices.SortFunc(h.Kept, func(a, b Kept) int {
+		return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Inode, b.Inode))
+	})
+}
+
+func (h *Host) self() ([]Mount, error) {
+	if !h.real() {
+		return nil, nil
+	}
+	return h.Mounts(os.Getpid())
+}
+
+// of is the entry of a namespace that no process is in, nil for any other.
+func (f holders) of(link string) *Kept {
+	n, err := ParseNamespace(link)
+	if err != nil || f.alive[n] {
+		return nil
+	}
+	if f.kept[n] == nil {
+		f.kept[n] = &Kept{Namespace: n}
+	}
+	return f.kept[n]
+}
+
+func (f holders) mounts(pid int, mounts []Mount) {
+	for _, m := range mounts {
+		if m.Type != "nsfs" {
+			continue
+		}
+		if k := f.of(m.Root); k != nil {
+			k.Mounts = append(k.Mounts, Held{pid, m.Point})
+		}
+	}
+}
+
+// files looks at the links of one process. Descriptors are listed by name: how many
+// there are, a process decides.
+func (f holders) files(proc procfs.Dir, root string, pid int) error {
+	dir, err := proc.Dir(strconv.Itoa(pid))
+	if err != nil {
+		return nil // it has ended
+	}
+	defer dir.Close()
+	for _, name := range []string{"pid_for_children", "time_for_children"} {
+		link, err := dir.Link("ns/" + name)
+		if err != nil {
+			continue // the namespaces themselves have told why
+		}
+		if k := f.of(link); k != nil {
+			k.Children = append(k.Children, pid)
+		}
+	}
+	names, err := os.ReadDir(root + "/" + strconv.Itoa(pid) + "/fd")
+	if err != nil {
+		if os.IsPermission(err) {
+			return fault.Wrap(fault.Denied, "fd", err)
+		}
+		return nil // it has ended
+	}
+	for _, n := range names {
+		link, err := dir.Link("fd/" + n.Name())
+		if err != nil || !strings.HasSuffix(link, "]") {
+			continue // closed meanwhile, or a file
+		}
+		if k := f.of(link); k != nil {
+			k.Files = append(k.Files, Held{pid, "fd/" + n.Name()})
+		}
+	}
+	return nil
+}
+
+// Lineage is where a namespace stands among others.
+type Lineage struct {
+	// Owner is the user namespace whose capabilities rule it, 0 when it may not be seen.
+	Owner uint64 `json:"owner,omitempty"`
+	// Parent is the namespace over a pid or user namespace, 0 at the top of what may
+	// be seen.
+	Parent uint64 `json:"parent,omitempty"`
+	// UID made a user namespace; Made says that it is known.
+	UID  uint32 `json:"uid,omitempty"`
+	Made bool   `json:"made,omitempty"`
+}
+
+// findLineage asks the kernel about every namespace that a process was seen in.
+func (h *Host) findLineage(m *misses) {
+	h.Lineage = map[Namespace]Lineage{}
+	if !h.real() {
+		m.add("parents of namespaces", fault.New(fault.Unsupported, "only the running kernel tells"))
+		return
+	}
+	for i := range h.Processes {
+		p := &h.Processes[i]
+		for _, k := range Kinds() {
+			n := Namespace{k, p.NS[k]}
+			if _, known := h.Lineage[n]; known || n.Inode == 0 {
+				continue
+			}
+			l, err := lineage(p.PID, n)
+			m.add("parents of namespaces", err)
+			if err == nil {
+				h.Lineage[n] = l
+			}
+		}
+	}
+}
+
+// lineage asks about one namespace by a process in it.
+func lineage(pid int, n Namespace) (l Lineage, err error) {
+	ns, err := nsfs.Of(pid, n.Kind.String())
+	if err != nil {
+		return l, err
+	}
+	defer ns.Close()
+	if inode, err := ns.Inode(); err != nil || inode != n.Inode {
+		return l, fault.New(fault.NotFound, n.String()+": the process has moved or ended")
+	}
+	l.Owner = inodeOf(ns.Owner())
+	if n.Kind != PID && n.Kind != User {
+		return l, nil
+	}
+	l.Parent = inodeOf(ns.Parent())
+	if n.Kind == User {
+		uid, err := ns.OwnerUID()
+		l.UID, l.Made = uid, err == nil
+	}
+	return l, nil
+}
+
+// inodeOf closes what it is given. A namespace that may not be seen has number 0.
+func inodeOf(ns nsfs.NS, err error) uint64 {
+	if err != nil {
+		return 0
+	}
+	defer ns.Close()
+	inode, err := ns.Inode()
+	if err != nil {
+		return 0
+	}
+	return inode
+}
