@@ -12,7 +12,12 @@ import (
 // middle one was killed between making it and saying so.
 func (v *Supervisor) sweep(fd int) {
 	for pid := loop.Dead(); pid != 0; pid = loop.Dead() {
-		if p := v.child(pid); p != nil {
+		p := v.child(pid)
+		for q := v.procs; q != nil && p == nil; q = q.next {
+			v.reports(q) // it may be the child that a middle process has just reported
+			p = v.child(pid)
+		}
+		if p != nil {
 			v.reap(p)
 			continue
 		}

@@ -121,7 +121,7 @@ func (v *Supervisor) list(q *wire.Packet) loop.Errno {
 func (v *Supervisor) leave(q *wire.Packet) loop.Errno {
 	if q.A != 1 {
 		for p := v.procs; p != nil; p = p.next {
-			if p.state != ended || p.out.sinks != nil || p.err.sinks != nil {
+			if p.state < failed || p.out.sinks != nil || p.err.sinks != nil {
 				return loop.EBUSY
 			}
 		}
