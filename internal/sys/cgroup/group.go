@@ -74,9 +74,9 @@ func (l *Layout) Create(rel string, res *specs.LinuxResources) (*Group, error) {
 		return nil, fmt.Errorf("cgroup %s: %w", rel, err)
 	}
 	var made []string
-	err = g.make(&made)
+	err = l.make(rel, &made)
 	if err == nil {
-		err = g.limit(writes, res)
+		err = (&change{g: g}).carryOut(writes, res)
 	}
 	if err == nil {
 		return g, nil
@@ -107,19 +107,19 @@ func (l *Layout) Open(rel string) (*Group, error) {
 	return nil, fault.New(fault.NotFound, "cgroup "+rel+": no such group")
 }
 
-// make creates the directories and appends each to made, parents first.
-func (g *Group) make(made *[]string) error {
-	for _, t := range g.l.trees {
-		if err := g.l.mkdirs(t, g.rel, made); err != nil {
+// make creates a group's directories and appends each to made, parents first.
+func (l *Layout) make(rel string, made *[]string) error {
+	for _, t := range l.trees {
+		if err := l.mkdirs(t, rel, made); err != nil {
 			return err
 		}
 		if slices.Contains(t.controllers, "cpuset") && !t.v2 {
-			if err := inheritCpuset(t.dir, g.rel); err != nil {
+			if err := inheritCpuset(t.dir, rel); err != nil {
 				return err
 			}
 		}
 		if t.v2 {
-			if err := t.delegate(g.rel); err != nil {
+			if err := t.delegate(rel); err != nil {
 				return err
 			}
 		}

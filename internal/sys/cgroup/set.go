@@ -29,7 +29,7 @@ func (g *Group) Set(res *specs.LinuxResources) error {
 		err = g.roomFor(res.Memory)
 	}
 	if err == nil {
-		err = g.change(writes, res)
+		err = (&change{g: g, undoable: true}).carryOut(writes, res)
 	}
 	if err != nil {
 		return fmt.Errorf("cgroup %s: %w", g.Name(), err)
@@ -53,53 +53,54 @@ func (g *Group) roomFor(m *specs.LinuxMemory) error {
 	return nil
 }
 
-// limit sets a fresh group's limits; there is nothing to go back to.
-func (g *Group) limit(writes []plan.Write, res *specs.LinuxResources) error {
-	if err := g.apply(writes, nil); err != nil || res == nil || len(res.Devices) == 0 {
-		return err
-	}
-	return g.devices(res.Devices, nil)
+// change is a change of a group's limits under way.
+type change struct {
+	g *Group
+	// undoable: what is written can be taken back. A fresh group has nothing to go
+	// back to.
+	undoable bool
+	undo     []plan.Write // what takes back, in the order of the writes
 }
 
-// change carries out the writes and then the device rules, or nothing.
-func (g *Group) change(writes []plan.Write, res *specs.LinuxResources) error {
-	var undo []plan.Write
-	err := g.apply(writes, &undo)
-	if err == nil && len(res.Devices) > 0 {
-		err = g.devices(res.Devices, &undo)
+// carryOut makes the writes and then sets the device rules. A change that is undoable
+// does all or nothing.
+func (c *change) carryOut(writes []plan.Write, res *specs.LinuxResources) error {
+	err := c.apply(writes)
+	if err == nil && res != nil && len(res.Devices) > 0 {
+		err = c.devices(res.Devices)
 	}
 	if err == nil {
 		return nil
 	}
-	for _, w := range slices.Backward(undo) {
-		if e := writeFile(g.Path(w.Controller)+"/"+w.File, w.Value); e != nil {
+	for _, w := range slices.Backward(c.undo) {
+		if e := writeFile(c.g.Path(w.Controller)+"/"+w.File, w.Value); e != nil {
 			err = errors.Join(err, fmt.Errorf("roll back %s: %w", w.Field, e))
 		}
 	}
 	return err
 }
 
-// apply writes in order; with undo it records before each what takes it back.
-func (g *Group) apply(writes []plan.Write, undo *[]plan.Write) error {
+// apply writes in order and keeps what takes each back.
+func (c *change) apply(writes []plan.Write) error {
 	for _, w := range writes {
-		dir := g.Path(w.Controller) + "/"
+		dir := c.g.Path(w.Controller) + "/"
 		if w.Or != nil && !exists(dir+w.File) {
 			w = *w.Or
 		}
 		var old string
-		if undo != nil {
+		if c.undoable {
 			old, _ = readFile(dir + w.File) // a file that is not there fails below
 		}
 		err := writeFile(dir+w.File, w.Value)
 		if errors.Is(err, unix.ENOENT) {
-			return fault.New(fault.Unsupported, w.Field+": "+g.whyMissing(w))
+			return fault.New(fault.Unsupported, w.Field+": "+c.whyMissing(w))
 		}
 		if err != nil {
 			return fault.Wrap(kind(err), fmt.Sprintf("%s: %.80q", w.Field, w.Value), err)
 		}
-		if undo != nil {
+		if c.undoable {
 			w.Value = before(w, old)
-			*undo = append(*undo, w)
+			c.undo = append(c.undo, w)
 		}
 	}
 	return nil
@@ -109,11 +110,11 @@ func exists(path string) bool { return unix.Access(path, unix.F_OK) == nil }
 
 // whyMissing tells a file that this kernel lacks from a controller that a v2
 // parent did not pass down.
-func (g *Group) whyMissing(w plan.Write) string {
-	if w.Missing != "" && g.l.host[w.Controller] == plan.V1 {
+func (c *change) whyMissing(w plan.Write) string {
+	if w.Missing != "" && c.g.l.host[w.Controller] == plan.V1 {
 		return w.Missing
 	}
-	on, err := readFile(g.Path(w.Controller) + "/cgroup.controllers")
+	on, err := readFile(c.g.Path(w.Controller) + "/cgroup.controllers")
 	if err == nil && !hasWord(on, w.Controller) {
 		return "the parent group does not pass the " + w.Controller + " controller down; a group with processes of its own cannot"
 	}
@@ -151,12 +152,12 @@ func before(w plan.Write, old string) string {
 }
 
 // devices applies device rules, after everything else.
-func (g *Group) devices(oci []specs.LinuxDeviceCgroup, undo *[]plan.Write) error {
+func (c *change) devices(oci []specs.LinuxDeviceCgroup) error {
 	rules, err := plan.DeviceRules(oci)
 	if err != nil {
 		return err
 	}
-	switch g.l.host["devices"] {
+	switch c.g.l.host["devices"] {
 	case plan.None:
 		return fault.New(fault.Unsupported, "devices: no devices controller on this host")
 	case plan.V2:
@@ -164,13 +165,13 @@ func (g *Group) devices(oci []specs.LinuxDeviceCgroup, undo *[]plan.Write) error
 		if err != nil {
 			return err
 		}
-		return replaceDeviceProgram(g.Path("devices"), code)
+		return replaceDeviceProgram(c.g.Path("devices"), code)
 	}
 	want, err := plan.NewAllowlist(rules)
 	if err != nil {
 		return err
 	}
-	text, err := readFile(g.Path("devices") + "/devices.list")
+	text, err := readFile(c.g.Path("devices") + "/devices.list")
 	if err != nil {
 		return fault.Wrap(kind(err), "devices", err)
 	}
@@ -178,13 +179,13 @@ func (g *Group) devices(oci []specs.LinuxDeviceCgroup, undo *[]plan.Write) error
 	if err != nil {
 		return err
 	}
-	if undo != nil {
+	if c.undoable {
 		back := have.Transition(want)
 		slices.Reverse(back) // undone from the end
-		*undo = append(*undo, back...)
+		c.undo = append(c.undo, back...)
 	}
 	for _, w := range want.Transition(have) {
-		if err := writeFile(g.Path("devices")+"/"+w.File, w.Value); err != nil {
+		if err := writeFile(c.g.Path("devices")+"/"+w.File, w.Value); err != nil {
 			return fault.Wrap(kind(err), fmt.Sprintf("devices: %q", w.Value), err)
 		}
 	}

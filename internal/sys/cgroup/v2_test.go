@@ -93,7 +93,7 @@ func TestApplyV2(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return g.apply(writes, nil)
+		return (&change{g: g}).apply(writes)
 	}
 	if err := limit(&specs.LinuxResources{Memory: &specs.LinuxMemory{Limit: ptr(int64(5)), Swap: ptr(int64(8))}, BlockIO: &specs.LinuxBlockIO{Weight: ptr(uint16(10))}}); err != nil {
 		t.Fatal(err)
