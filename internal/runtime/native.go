@@ -8,10 +8,8 @@ import (
 	"strings"
 	"sync"
 
-	"carob/internal/fault"
 	"carob/internal/pod"
 	"carob/internal/roots"
-	"carob/internal/status"
 	"carob/internal/sys/cgroup"
 	"carob/internal/sys/fd"
 )
@@ -25,34 +23,11 @@ type Native struct {
 	lastCap int
 	filters filterCache
 	users   *roots.Users
-	exits   chan pod.ProcessExit
+	exits   exits
 	readers sync.WaitGroup
-	closing chan struct{}
 	closed  sync.Once
 
-	mu        sync.Mutex
-	sandboxes map[string]*sandbox
-}
-
-// sandbox is a pod's supervisor as the daemon sees it. Its fields do not change
-// once it is in the map, except those of conn and processes.
-type sandbox struct {
-	podID  string
-	pid    int
-	reaper int
-	ids    status.IDMapping
-	conn   *conn
-
-	mu        sync.Mutex
-	processes map[uint64]*process
-}
-
-// process is a container's first process or an exec.
-type process struct {
-	id     string
-	pid    int
-	cgroup string // where it runs, for execs with a deadline a sub-group of this name
-	sub    string
+	sandboxes sandboxes
 }
 
 // Config is what a Native needs.
@@ -74,8 +49,8 @@ func New(c Config) (*Native, error) {
 	}
 	return &Native{
 		binary: binary, layout: c.Layout, users: c.Users, runDir: c.RunDir, lastCap: lastCap(),
-		exits: make(chan pod.ProcessExit, 64), closing: make(chan struct{}),
-		sandboxes: map[string]*sandbox{},
+		exits:     exits{to: make(chan pod.ProcessExit, 64), closing: make(chan struct{})},
+		sandboxes: sandboxes{byPod: map[string]*sandbox{}},
 	}, nil
 }
 
@@ -95,48 +70,19 @@ func lastCap() int {
 // Close closes the connections and waits for their readers; it is idempotent.
 // Sandboxes and their containers go on.
 func (n *Native) Close() (err error) {
-	n.closed.Do(func() { err = n.shut() })
+	n.closed.Do(func() {
+		close(n.exits.closing)
+		for _, s := range n.sandboxes.all() {
+			s.conn.close()
+		}
+		n.readers.Wait()
+		err = n.binary.Close()
+	})
 	return err
 }
 
-func (n *Native) shut() error {
-	close(n.closing)
-	n.mu.Lock()
-	for _, s := range n.sandboxes {
-		s.conn.close()
-	}
-	n.mu.Unlock()
-	n.readers.Wait()
-	return n.binary.Close()
-}
-
 // Exits delivers the end of processes and sandboxes.
-func (n *Native) Exits() <-chan pod.ProcessExit { return n.exits }
-
-func (n *Native) sandbox(podID string) (*sandbox, error) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if s, ok := n.sandboxes[podID]; ok {
-		return s, nil
-	}
-	return nil, fault.New(fault.NotFound, "pod "+short(podID)+": no sandbox runs")
-}
-
-// take removes a sandbox from the map, so that its end is nobody's loss.
-func (n *Native) take(podID string) *sandbox {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	s := n.sandboxes[podID]
-	delete(n.sandboxes, podID)
-	return s
-}
-
-func (n *Native) deliver(e pod.ProcessExit) {
-	select {
-	case n.exits <- e:
-	case <-n.closing:
-	}
-}
+func (n *Native) Exits() <-chan pod.ProcessExit { return n.exits.to }
 
 // handle is the number by which the supervisor knows a process: the first eight
 // bytes of its random ID, so that nothing has to be remembered.
@@ -156,23 +102,4 @@ func short(id string) string {
 		return id[:12]
 	}
 	return id
-}
-
-func (s *sandbox) find(id string) (*process, bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	p, ok := s.processes[handle(id)]
-	return p, ok
-}
-
-func (s *sandbox) add(p *process) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.processes[handle(p.id)] = p
-}
-
-func (s *sandbox) drop(h uint64) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.processes, h)
 }

@@ -69,7 +69,7 @@ func (c *filterCache) get(profile *specs.LinuxSeccomp) (initstage.Seccomp, error
 
 // Start builds the container's world and executes its process.
 func (n *Native) Start(ctx context.Context, p pod.Process) (pid int, err error) {
-	sb, err := n.sandbox(p.PodID)
+	sb, err := n.sandboxes.find(p.PodID)
 	if err != nil {
 		return 0, err
 	}
@@ -97,7 +97,7 @@ func (n *Native) Start(ctx context.Context, p pod.Process) (pid int, err error) 
 
 // Exec runs one more process in a container.
 func (n *Native) Exec(ctx context.Context, p pod.Process) (pid int, err error) {
-	sb, err := n.sandbox(p.PodID)
+	sb, err := n.sandboxes.find(p.PodID)
 	if err != nil {
 		return 0, err
 	}
@@ -255,7 +255,7 @@ func (w *world) openTerminal(pts *os.File) (err error) {
 
 // Signal sends a signal.
 func (n *Native) Signal(ctx context.Context, podID, processID string, signal int) error {
-	sb, err := n.sandbox(podID)
+	sb, err := n.sandboxes.find(podID)
 	if err != nil {
 		return err
 	}
@@ -265,7 +265,7 @@ func (n *Native) Signal(ctx context.Context, podID, processID string, signal int
 // KillExec kills an exec with all it started: they are in a group of their own if
 // the exec had a deadline.
 func (n *Native) KillExec(ctx context.Context, podID, execID string) error {
-	sb, err := n.sandbox(podID)
+	sb, err := n.sandboxes.find(podID)
 	if err != nil {
 		return err
 	}
@@ -289,7 +289,7 @@ func (n *Native) KillExec(ctx context.Context, podID, execID string) error {
 
 // Attach adds a client.
 func (n *Native) Attach(ctx context.Context, podID, processID string, io pod.Streams) error {
-	sb, err := n.sandbox(podID)
+	sb, err := n.sandboxes.find(podID)
 	if err != nil {
 		return err
 	}
@@ -305,7 +305,7 @@ func (n *Native) Attach(ctx context.Context, podID, processID string, io pod.Str
 
 // Resize sets a terminal's size.
 func (n *Native) Resize(ctx context.Context, podID, processID string, rows, cols uint16) error {
-	sb, err := n.sandbox(podID)
+	sb, err := n.sandboxes.find(podID)
 	if err != nil {
 		return err
 	}
@@ -314,7 +314,7 @@ func (n *Native) Resize(ctx context.Context, podID, processID string, rows, cols
 
 // ReopenLog hands the supervisor the file that is at the log's path now.
 func (n *Native) ReopenLog(ctx context.Context, podID, processID, path string) error {
-	sb, err := n.sandbox(podID)
+	sb, err := n.sandboxes.find(podID)
 	if err != nil {
 		return err
 	}
@@ -328,7 +328,7 @@ func (n *Native) ReopenLog(ctx context.Context, podID, processID, path string) e
 
 // Forget drops the record of an ended process, and the group of an exec.
 func (n *Native) Forget(ctx context.Context, podID, processID string) error {
-	sb, err := n.sandbox(podID)
+	sb, err := n.sandboxes.find(podID)
 	if fault.Is(err, fault.NotFound) {
 		return nil
 	}

@@ -79,7 +79,7 @@ func TestSharedPidNamespaceHasAReaper(t *testing.T) {
 	both(t, func(t *testing.T, ids status.IDMapping) {
 		b := newBench(t)
 		s := b.sandbox(ids, func(s *pod.Sandbox) { s.Namespaces.PID = spec.OfPod })
-		sb, err := b.n.sandbox(s.PodID)
+		sb, err := b.n.sandboxes.find(s.PodID)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -226,7 +226,7 @@ func TestRefusalsNameTheThing(t *testing.T) {
 			}
 		})
 	}
-	if all, err := b.n.sandboxes[s.PodID].conn.list(t.Context()); err != nil || len(all) != 0 {
+	if all, err := b.n.sandboxes.byPod[s.PodID].conn.list(t.Context()); err != nil || len(all) != 0 {
 		t.Errorf("the supervisor remembers %v, %v", all, err)
 	}
 }

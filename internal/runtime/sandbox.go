@@ -54,7 +54,7 @@ func (n *Native) RunSandbox(ctx context.Context, s pod.Sandbox) (st pod.SandboxS
 		return st, err
 	}
 	u.Push("connection", func(context.Context) error {
-		n.take(s.PodID)
+		n.sandboxes.take(s.PodID)
 		sb.conn.close()
 		return nil
 	})
@@ -183,9 +183,7 @@ func (n *Native) connect(ctx context.Context, s pod.Sandbox, pid int) (sb *sandb
 		}
 		made.pid = int(r.C)
 	}
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.sandboxes[s.PodID] = made
+	n.sandboxes.add(made)
 	return made, nil
 }
 
@@ -193,14 +191,9 @@ func (n *Native) connect(ctx context.Context, s pod.Sandbox, pid int) (sb *sandb
 // the supervisor has died.
 func (n *Native) serve(sb *sandbox) {
 	sb.conn.read(func(p wire.Packet) { n.ended(sb, p) })
-	n.mu.Lock()
-	lost := n.sandboxes[sb.podID] == sb
-	if lost {
-		delete(n.sandboxes, sb.podID)
-	}
-	n.mu.Unlock()
+	lost := n.sandboxes.drop(sb)
 	select {
-	case <-n.closing:
+	case <-n.exits.closing:
 		return
 	default:
 	}
@@ -210,7 +203,7 @@ func (n *Native) serve(sb *sandbox) {
 		if err := ns.Kill(sb.pid); err == nil {
 			ns.Reap(sb.pid)
 		}
-		n.deliver(pod.ProcessExit{PodID: sb.podID, Exit: status.Exit{Code: 255, At: time.Now()}})
+		n.exits.deliver(pod.ProcessExit{PodID: sb.podID, Exit: status.Exit{Code: 255, At: time.Now()}})
 	}
 }
 
@@ -222,7 +215,7 @@ func (n *Native) ended(sb *sandbox, p wire.Packet) {
 	if proc == nil || proc.id == reaperID {
 		return
 	}
-	n.deliver(pod.ProcessExit{PodID: sb.podID, ProcessID: proc.id, Exit: exitOf(p.A, p.B, p.D)})
+	n.exits.deliver(pod.ProcessExit{PodID: sb.podID, ProcessID: proc.id, Exit: exitOf(p.A, p.B, p.D)})
 }
 
 // exitOf reads a wait status as Docker does: 128+N for a signal.
@@ -318,7 +311,7 @@ func (n *Native) AdoptSandbox(ctx context.Context, s pod.Sandbox) (st pod.Sandbo
 	}
 	all, err := sb.conn.list(ctx)
 	if err != nil {
-		n.take(s.PodID)
+		n.sandboxes.take(s.PodID)
 		sb.conn.close()
 		return st, err
 	}
@@ -349,7 +342,7 @@ func (n *Native) AdoptSandbox(ctx context.Context, s pod.Sandbox) (st pod.Sandbo
 
 // StopSandbox kills what is left in the sandbox and the supervisor.
 func (n *Native) StopSandbox(ctx context.Context, podID string) error {
-	sb := n.take(podID)
+	sb := n.sandboxes.take(podID)
 	if sb == nil {
 		return nil
 	}

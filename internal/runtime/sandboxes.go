@@ -1,0 +1,112 @@
+package runtime
+
+import (
+	"maps"
+	"slices"
+	"sync"
+
+	"carob/internal/fault"
+	"carob/internal/pod"
+	"carob/internal/status"
+)
+
+// sandbox is a pod's supervisor as the daemon sees it. Its fields do not change
+// once it is in the map, except those of conn and processes.
+type sandbox struct {
+	podID  string
+	pid    int
+	reaper int
+	ids    status.IDMapping
+	conn   *conn
+
+	mu        sync.Mutex
+	processes map[uint64]*process
+}
+
+// process is a container's first process or an exec.
+type process struct {
+	id     string
+	pid    int
+	cgroup string // where it runs, for execs with a deadline a sub-group of this name
+	sub    string
+}
+
+func (s *sandbox) find(id string) (*process, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p, ok := s.processes[handle(id)]
+	return p, ok
+}
+
+func (s *sandbox) add(p *process) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.processes[handle(p.id)] = p
+}
+
+func (s *sandbox) drop(h uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.processes, h)
+}
+
+// sandboxes are those that run, by their pods' IDs.
+type sandboxes struct {
+	mu    sync.Mutex
+	byPod map[string]*sandbox
+}
+
+func (s *sandboxes) find(podID string) (*sandbox, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if sb, ok := s.byPod[podID]; ok {
+		return sb, nil
+	}
+	return nil, fault.New(fault.NotFound, "pod "+short(podID)+": no sandbox runs")
+}
+
+func (s *sandboxes) add(sb *sandbox) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.byPod[sb.podID] = sb
+}
+
+// take removes a pod's sandbox, so that its end is nobody's loss. It is nil when there
+// is none.
+func (s *sandboxes) take(podID string) *sandbox {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	sb := s.byPod[podID]
+	delete(s.byPod, podID)
+	return sb
+}
+
+// drop removes this very sandbox and reports whether it was there.
+func (s *sandboxes) drop(sb *sandbox) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	there := s.byPod[sb.podID] == sb
+	if there {
+		delete(s.byPod, sb.podID)
+	}
+	return there
+}
+
+func (s *sandboxes) all() []*sandbox {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Collect(maps.Values(s.byPod))
+}
+
+// exits delivers ends until it is closing: afterwards nobody may be listening.
+type exits struct {
+	to      chan pod.ProcessExit
+	closing chan struct{}
+}
+
+func (e exits) deliver(x pod.ProcessExit) {
+	select {
+	case e.to <- x:
+	case <-e.closing:
+	}
+}
