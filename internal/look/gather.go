@@ -128,35 +128,49 @@ func (s shim) looksAfter() bool { return s.id != "" || s.pod != "" }
 func (g *gatherer) place(p *Process, t Trace, at Place) {
 	own, isShim := g.shims[p.PID]
 	over, pid := g.shimOf(p)
-	c := Container{Class: ClassContainer, ID: t.ID, Engine: t.Engine, Pod: t.Pod, Unit: t.Unit}
 	switch {
 	case isShim && own.role == "carob-pod":
-		c = Container{Class: ClassSandbox, Engine: Carob, Pod: own.pod, From: procFile(p.PID, "cmdline")}
-	case isShim || t.Shim:
-		return
+		g.add(Container{Class: ClassSandbox, Engine: Carob, Pod: own.pod, From: procFile(p.PID, "cmdline")}, p)
+	case isShim, t.Shim:
 	case t.ID != "":
-		c.Cgroup, c.From = at.Path, procFile(p.PID, "cgroup")
-		if c.Pod == "" {
-			c.Pod = over.pod
-		}
-		if c.Engine == "" || c.Engine == Containerd {
-			c.Engine = cmp.Or(over.engine, c.Engine)
-		}
-	case pid != 0 && p.NS.Known() && p.NS[Mnt] != g.h.NS[Mnt]:
-		c.ID, c.Engine, c.Pod, c.From = over.id, over.engine, over.pod, procFile(pid, "cmdline")
-		if over.id == "" {
-			c.Class = ClassSandbox
-		}
-	case p.NS.Known() && p.NS != g.h.NS && g.h.NS.Known():
-		c = Container{Class: ClassGroup, Unit: t.Unit, Engine: g.sandboxer(p, t), From: procFile(p.PID, "ns")}
-		c.NS = p.NS // a part of what tells it from others
-	default:
-		return
+		g.add(traced(p, t, at, over).calledBy(over, pid), p)
+	case !p.NS.Known():
+	case pid != 0 && p.NS[Mnt] != g.h.NS[Mnt]: // a runtime's children before their execve are not yet inside
+		g.add(watched(t, over, pid).calledBy(over, pid), p)
+	case p.NS != g.h.NS && g.h.NS.Known():
+		// The namespaces are a part of what tells one group from another.
+		g.add(Container{Class: ClassGroup, Unit: t.Unit, Engine: g.sandboxer(p, t), From: procFile(p.PID, "ns"), NS: p.NS}, p)
 	}
+}
+
+// traced is the container that a cgroup path tells of. A path in which no engine
+// left its mark belongs to the engine whose process is above.
+func traced(p *Process, t Trace, at Place, over shim) Container {
+	c := Container{
+		Class: ClassContainer, ID: t.ID, Engine: t.Engine, Unit: t.Unit, Cgroup: at.Path,
+		Pod: cmp.Or(t.Pod, over.pod), From: procFile(p.PID, "cgroup"),
+	}
+	if c.Engine == "" || c.Engine == Containerd { // Docker's shims are containerd's
+		c.Engine = cmp.Or(over.engine, c.Engine)
+	}
+	return c
+}
+
+// watched is the container that the runtime's process above looks after; what has no
+// ID is a part of the sandbox.
+func watched(t Trace, over shim, pid int) Container {
+	c := Container{Class: ClassContainer, ID: over.id, Engine: over.engine, Pod: cmp.Or(t.Pod, over.pod), Unit: t.Unit, From: procFile(pid, "cmdline")}
+	if over.id == "" {
+		c.Class = ClassSandbox
+	}
+	return c
+}
+
+func (c Container) calledBy(over shim, pid int) Container {
 	if over.id == c.ID && over.name != "" && c.ID != "" {
 		c.Name, c.NameFrom = over.name, procFile(pid, "cmdline")
 	}
-	g.add(c, p)
+	return c
 }
 
 // sandboxer is who made the namespaces of processes that no engine runs.
@@ -253,20 +267,8 @@ func (g *gatherer) pods() {
 			c.Class = ClassSandbox
 		}
 		g.names.container(c)
-		if c.Pod == "" {
-			continue
-		}
-		p := pods[c.Pod]
-		if p == nil {
-			p = &Pod{ID: c.Pod, From: c.From, Engine: c.Engine}
-			pods[c.Pod] = p
-			g.names.pod(p, c)
-		}
-		if c.Class == ClassSandbox {
-			p.Sandbox, p.From, p.Engine = c.Leader, c.From, cmp.Or(c.Engine, p.Engine)
-		}
-		if p.Name == "" {
-			g.names.pod(p, c)
+		if c.Pod != "" {
+			g.join(pods, c)
 		}
 	}
 	for _, c := range g.found {
@@ -282,6 +284,21 @@ func (g *gatherer) pods() {
 		g.h.Pods = append(g.h.Pods, *p)
 	}
 	slices.SortFunc(g.h.Pods, func(a, b Pod) int { return a.Containers[0] - b.Containers[0] })
+}
+
+// join puts a container into its pod.
+func (g *gatherer) join(pods map[string]*Pod, c *Container) {
+	p := pods[c.Pod]
+	if p == nil {
+		p = &Pod{ID: c.Pod, From: c.From, Engine: c.Engine}
+		pods[c.Pod] = p
+	}
+	if c.Class == ClassSandbox {
+		p.Sandbox, p.From, p.Engine = c.Leader, c.From, cmp.Or(c.Engine, p.Engine)
+	}
+	if p.Name == "" {
+		g.names.pod(p, c)
+	}
 }
 
 // isPause knows the process that only holds a pod's namespaces. A shim that looks

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"carob/internal/fault"
+	"carob/internal/look/mounts"
 	"carob/internal/sys/nsfs"
 	"carob/internal/sys/procfs"
 )
@@ -55,17 +56,17 @@ func (h *Host) findKept(proc procfs.Dir, m *misses) {
 			continue
 		}
 		if first := !mounted[p.NS[Mnt]]; first && p.NS[Mnt] != 0 {
-			mounts, err := h.Mounts(p.PID)
+			all, err := h.Mounts(p.PID)
 			m.add("mounts", err)
 			mounted[p.NS[Mnt]] = err == nil
-			f.mounts(p.PID, mounts)
+			f.mounts(p.PID, all)
 		}
 		m.add("open files", f.files(proc, h.Path("proc"), p.PID))
 	}
 	if !mounted[h.NS[Mnt]] { // nobody in it could be asked: perhaps this is it
-		mounts, err := h.self()
+		all, err := h.self()
 		m.add("mounts", err)
-		f.mounts(os.Getpid(), mounts)
+		f.mounts(os.Getpid(), all)
 	}
 	for _, k := range f.kept {
 		h.Kept = append(h.Kept, *k)
@@ -75,7 +76,7 @@ func (h *Host) findKept(proc procfs.Dir, m *misses) {
 	})
 }
 
-func (h *Host) self() ([]Mount, error) {
+func (h *Host) self() ([]mounts.Mount, error) {
 	if !h.real() {
 		return nil, nil
 	}
@@ -94,8 +95,8 @@ func (f holders) of(link string) *Kept {
 	return f.kept[n]
 }
 
-func (f holders) mounts(pid int, mounts []Mount) {
-	for _, m := range mounts {
+func (f holders) mounts(pid int, all []mounts.Mount) {
+	for _, m := range all {
 		if m.Type != "nsfs" {
 			continue
 		}

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"carob/internal/fault"
+	"carob/internal/look/mounts"
 	"carob/internal/sys/fd"
 	"carob/internal/sys/procfs"
 )
@@ -148,40 +149,53 @@ func (n *namer) container(c *Container) {
 	}
 	switch {
 	case c.Engine == Carob, c.Engine == "" && isID(c.ID):
-		r, from := n.carob("container", c.ID)
-		if from != "" {
+		if r, from := n.carob("container", c.ID); from != "" {
 			c.Name, c.NameFrom, c.Engine = r.Status.Name, from, Carob
 			c.Pod = cmp.Or(c.Pod, r.Status.PodID)
 		}
 	case c.Engine == Docker && isID(c.ID):
-		var r struct{ Name string }
-		path := "/var/lib/docker/containers/" + c.ID + "/config.v2.json"
-		if json.Unmarshal(n.read(path), &r) == nil {
-			c.Name, c.NameFrom = strings.TrimPrefix(r.Name, "/"), path
-		}
+		c.Name, c.NameFrom = n.docker(c.ID)
 	}
 	if c.Name == "" && c.Pod != "" {
 		c.Name, c.NameFrom = n.kubeContainer(c), procFile(c.Leader, "mountinfo")
 	}
-	if c.Name == "" && c.Class == ClassSandbox {
-		c.Name, c.NameFrom = "sandbox", c.From
-	}
-	if c.Name == "" && !isID(c.ID) { // lxc, machines and ctr let people choose the ID
-		c.Name, c.NameFrom = c.ID, c.From
+	if c.Name == "" {
+		c.Name, c.NameFrom = c.plainName(), c.From
 	}
 	if c.Name == "" {
 		c.NameFrom = ""
 	}
 }
 
+// docker reads the name in Docker's own record of a container.
+func (n *namer) docker(id string) (name, from string) {
+	var r struct{ Name string }
+	path := "/var/lib/docker/containers/" + id + "/config.v2.json"
+	if json.Unmarshal(n.read(path), &r) != nil {
+		return "", ""
+	}
+	return strings.TrimPrefix(r.Name, "/"), path
+}
+
+// plainName is what remains: lxc, machines and ctr let people choose the ID.
+func (c *Container) plainName() string {
+	switch {
+	case c.Class == ClassSandbox:
+		return "sandbox"
+	case !isID(c.ID):
+		return c.ID
+	}
+	return ""
+}
+
 // kubeContainer is the name in what kubelet mounts for the message a container may
 // leave: /var/lib/kubelet/pods/UID/containers/NAME/HASH.
 func (n *namer) kubeContainer(c *Container) string {
-	mounts, err := ParseMounts(bytes.NewBuffer(n.read(procFile(c.Leader, "mountinfo"))))
+	all, err := mounts.Parse(bytes.NewReader(n.read(procFile(c.Leader, "mountinfo"))))
 	if err != nil {
 		return ""
 	}
-	for _, m := range mounts {
+	for _, m := range all {
 		_, rest, ok := strings.Cut(m.Root, "/pods/"+c.Pod+"/containers/")
 		if name, _, also := strings.Cut(rest, "/"); ok && also {
 			return name

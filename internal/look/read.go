@@ -179,18 +179,9 @@ func (r *reader) process(pid int) (Process, bool) {
 	if dir.Read("status", &r.buf) != nil || ParseStatus(&r.buf, &p) != nil {
 		return p, false
 	}
-	if err = dir.Read("stat", &r.buf); err == nil {
-		p.Start, err = ParseStart(&r.buf)
-	}
-	r.missed.add("start times", err)
-	if err = dir.Read("cmdline", &r.buf); err == nil {
-		p.Args, err = ParseArgs(&r.buf)
-	}
-	r.missed.add("command lines", err)
-	if err = dir.Read("cgroup", &r.buf); err == nil {
-		p.Cgroups, err = ParsePlaces(&r.buf)
-	}
-	r.missed.add("cgroups", err)
+	r.parse(dir, "stat", "start times", func() (err error) { p.Start, err = ParseStart(&r.buf); return err })
+	r.parse(dir, "cmdline", "command lines", func() (err error) { p.Args, err = ParseArgs(&r.buf); return err })
+	r.parse(dir, "cgroup", "cgroups", func() (err error) { p.Cgroups, err = ParsePlaces(&r.buf); return err })
 	p.Kernel = len(p.Args) == 0 && (p.PPID == 2 || pid == 2) && p.RSS == 0 && p.State != "Z"
 	if !p.Kernel {
 		p.NS, err = namespaces(dir)
@@ -199,6 +190,15 @@ func (r *reader) process(pid int) (Process, bool) {
 	// Only of a process that has ended are there no namespaces to be refused.
 	gone := !p.Kernel && err == nil && !p.NS.Known() && p.State != "Z"
 	return p, !gone
+}
+
+// parse reads a file and notes what could not be read or understood.
+func (r *reader) parse(dir procfs.Dir, name, what string, parse func() error) {
+	err := dir.Read(name, &r.buf)
+	if err == nil {
+		err = parse()
+	}
+	r.missed.add(what, err)
 }
 
 // namespaces reads the links in ns. One that is refused is asked for no further: all
