@@ -1,5 +1,5 @@
-// Command bench measures whole processes: what a person waits for between the
-// command and its end. It compares carob with the peers that are installed, in
+// Command bench measures the daemon's work over its socket, and whole processes:
+// what a person waits for between the command and its end. It compares carob with the peers that are installed, in
 // turns, so that whatever else the machine does falls on all of them alike, and
 // prints the ratio of each pair.
 //
@@ -52,12 +52,19 @@ func run(ctx context.Context, rounds int, bin string, install bool) error {
 	}
 	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "what\twho\tmin ms\tmedian ms\tmax ms\tratio\tbudget ms")
-	for _, s := range b.scenarios() {
+	e, err := b.engine()
+	if err != nil {
+		return err
+	}
+	for _, s := range append(e.scenarios(), b.scenarios()...) {
 		took, err := measure(ctx, s, rounds)
 		if err != nil {
 			return fmt.Errorf("%s: %w", s.name, err)
 		}
 		show(w, s, took)
+	}
+	if err := e.close(ctx); err != nil {
+		return err
 	}
 	err = b.memory(ctx, w)
 	return errors.Join(err, w.Flush())

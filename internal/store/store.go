@@ -1,10 +1,10 @@
 // Package store keeps records as JSON documents on a memory file system: one file
 // per record, <dir>/<kind>/<id>.json, 0600 in directories of 0700.
 //
-// A record is written to a temporary file and renamed, so that a reader, or the
-// next daemon, finds it whole or not at all. Nothing is flushed: the directory is
-// tmpfs and lives as long as the machine runs. Temporary files that a crash left
-// are removed when their kind is loaded. One process owns a directory at a time.
+// A record is written to a temporary file that takes its place in one step, so that
+// a reader, or the next daemon, finds it whole or not at all. Nothing is flushed:
+// the directory is tmpfs and lives as long as the machine runs. Temporary files are
+// removed when their kind is loaded. One process owns a directory at a time.
 //
 // The package refuses kinds and IDs that are no plain file names; a record that
 // cannot be read is an error that names its file and never hides the others.
@@ -21,6 +21,7 @@ import (
 	"sync"
 
 	"carob/internal/fault"
+	"carob/internal/sys/fd"
 )
 
 const (
@@ -73,16 +74,36 @@ func (s *Store) Put(kind, id string, value any) error {
 	return nil
 }
 
+// replace writes beside the record and exchanges the two. The file that was the
+// record stays as the next one's temporary: on a disk a new inode for every change
+// costs more than the change, and one per record is all it takes.
 func replace(path string, text []byte) error {
 	tmp := path + temporary
-	err := os.WriteFile(tmp, text, 0o600)
+	err := write(tmp, text)
 	if err == nil {
-		err = os.Rename(tmp, path)
+		err = fd.Exchange(tmp, path)
+		if errors.Is(err, fs.ErrNotExist) { // the first of its name
+			err = os.Rename(tmp, path)
+		}
 	}
 	if err != nil {
 		_ = os.Remove(tmp) // a full file system keeps no half record
 	}
 	return err
+}
+
+// write overwrites rather than truncates: ext4 sends a file that was cut to nothing
+// to the disk when it is closed.
+func write(name string, text []byte) error {
+	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(text)
+	if err == nil {
+		err = f.Truncate(int64(len(text)))
+	}
+	return errors.Join(err, f.Close())
 }
 
 // Load calls each with every record of a kind, in the order of IDs, and removes the
@@ -137,8 +158,13 @@ func (s *Store) Delete(kind, id string) error {
 	if err != nil {
 		return err
 	}
-	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("store: %w", err)
+	turn := &s.turns[id[len(id)-1]%64]
+	turn.Lock()
+	defer turn.Unlock()
+	for _, name := range []string{path, path + temporary} {
+		if err := os.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("store: %w", err)
+		}
 	}
 	return nil
 }

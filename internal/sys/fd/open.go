@@ -35,3 +35,9 @@ func OpenPath(path string) (*os.File, error) {
 	}
 	return os.NewFile(uintptr(n), path), nil
 }
+
+// Exchange swaps two names atomically (renameat2 RENAME_EXCHANGE, Linux 3.15).
+// Both must exist.
+func Exchange(a, b string) error {
+	return failed("renameat2", a, unix.Renameat2(unix.AT_FDCWD, a, unix.AT_FDCWD, b, unix.RENAME_EXCHANGE))
+}
