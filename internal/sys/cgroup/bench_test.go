@@ -47,3 +47,23 @@ func BenchmarkStats60(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkParents is what a first and last group below a parent costs, when the parent
+// goes with it and when it is kept.
+func BenchmarkParents(b *testing.B) {
+	for name, keep := range map[string]bool{"made and removed": false, "kept": true} {
+		b.Run(name, func(b *testing.B) {
+			l, root := host(b)
+			create(b, l, root, nil)
+			if keep {
+				l.Keep(root + "/p")
+			}
+			for b.Loop() {
+				g := create(b, l, root+"/p/a", nil)
+				if err := g.Remove(b.Context()); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}

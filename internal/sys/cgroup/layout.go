@@ -10,9 +10,10 @@
 // Nobody joins by pid for the same reason: JoinFiles hands out fds to which a
 // process writes "0".
 //
-// The package keeps no state but mount points and nothing open; it takes no
-// locks. Concurrent calls are safe on different groups; on one group the caller
-// orders them. After a crash, groups found by Open are as good as those of Create.
+// The package keeps no state but mount points, and nothing open; what it has to know
+// of a parent is written on it (see Layout.Keep). It takes no locks. Concurrent calls
+// are safe on different groups; on one group the caller orders them. After a crash,
+// groups found by Open are as good as those of Create.
 package cgroup
 
 import (
