@@ -9,6 +9,7 @@ import (
 	"carob/internal/fault"
 	"carob/internal/host"
 	"carob/internal/plan/ident"
+	"carob/internal/plan/oci"
 )
 
 // Deps is what an engine works with. All fields are required.
@@ -46,6 +47,9 @@ type Ranges struct {
 type Engine struct {
 	d      Deps
 	events *hub
+	// plans keeps decided seccomp profiles, so that a handler can keep what it
+	// compiles of them.
+	plans *oci.Builder
 
 	// ctx ends with Close: the parent of everything the engine does on its own
 	// account (attempts, exits, restarts).
@@ -70,7 +74,7 @@ type Engine struct {
 func New(d Deps) *Engine {
 	ctx, cancel := context.WithCancel(context.Background())
 	e := &Engine{
-		d: d, ctx: ctx, cancel: cancel, events: newHub(),
+		d: d, ctx: ctx, cancel: cancel, events: newHub(), plans: oci.New(),
 		pods:       map[string]*pod{},
 		containers: map[string]*container{},
 		execs:      map[string]*exec{},

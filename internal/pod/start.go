@@ -205,7 +205,7 @@ func (e starter) execute(ctx context.Context, c *container, root *os.File, io St
 		return 0, err
 	}
 	rec.Identity = id
-	world, err := oci.Container(e.request(c, rec))
+	world, err := e.plans.Container(e.request(c, rec))
 	if err != nil {
 		return 0, err
 	}
@@ -362,7 +362,7 @@ func (e starter) request(c *container, rec containerRecord) oci.Request {
 // checks, and where the limits of its cgroup come from.
 func (e starter) plan(c *container, rec containerRecord) (*specs.Spec, error) {
 	rec.Status.Spec.Security.NonRoot = false // decided at the start, on the resolved uid
-	return oci.Container(e.request(c, rec))
+	return e.plans.Container(e.request(c, rec))
 }
 
 // joins returns kind → pid of the namespaces that are neither fresh nor the
@@ -401,7 +401,7 @@ func (c *container) spec() (*specs.Spec, error) {
 	if world != nil {
 		return world, nil
 	}
-	world, err := oci.Container(starter{c.e}.request(c, rec))
+	world, err := c.e.plans.Container(starter{c.e}.request(c, rec))
 	if err != nil {
 		return nil, fmt.Errorf("container %s: %w", c.title(), err)
 	}
