@@ -27,10 +27,16 @@ const (
 
 // exec is one exec from its start until it has been waited for, or execKept after
 // its end. It has no goroutine: an end comes through Exits, the deadline is a timer.
+//
+// The end of an exec is stored by the sandbox, which remembers it until the exec
+// leaves the engine; the record only says that somebody may ask for it. So an exec
+// survives the daemon's death at any instant for two small file operations.
 type exec struct {
 	e  *Engine
 	id string
 	c  *container
+	// due is the deadline, zero without.
+	due time.Time
 
 	// done is closed when the process and all its output have ended.
 	done chan struct{}
@@ -39,9 +45,17 @@ type exec struct {
 	mu       sync.Mutex
 	exit     *status.Exit
 	expired  bool
+	answered bool
 	deadline *time.Timer
 	// cleanup is the timer after which nobody is expected to ask.
 	cleanup *time.Timer
+}
+
+// execRecord is what is stored of an exec.
+type execRecord struct {
+	ID          string    `json:"id"`
+	ContainerID string    `json:"container"`
+	Deadline    time.Time `json:"deadline,omitzero"`
 }
 
 // Exec runs one more process in a running container and returns its ID as soon as
@@ -63,25 +77,23 @@ func (e *Engine) Exec(ctx context.Context, ref string, x spec.Exec, io Streams) 
 	case st.Paused:
 		return "", c.fault(fault.Conflict, "exec: is paused; unpause it first")
 	}
-	run := &exec{e: e, id: newID(), c: c, done: make(chan struct{})}
 	p, err := e.execProcess(ctx, c, x)
 	if err != nil {
 		return "", fmt.Errorf("container %s: exec: %w", c.title(), err)
 	}
+	if x.Timeout > 0 {
+		p.Deadline = time.Now().Add(time.Duration(x.Timeout))
+	}
+	run := newExec(c, newID(), p.Deadline)
 	p.ID, p.Streams = run.id, io
 	if err := run.enter(); err != nil {
 		return "", err
 	}
-	if x.Timeout > 0 {
-		p.Deadline = time.Now().Add(time.Duration(x.Timeout))
-	}
 	if _, err := e.d.Processes.Exec(ctx, p); err != nil {
-		run.leave()
+		run.drop()
 		return "", execFault(c, err)
 	}
-	if x.Timeout > 0 {
-		run.arm(time.Until(p.Deadline))
-	}
+	run.arm()
 	c.event("exec", map[string]string{"exec": run.id})
 	return run.id, nil
 }
@@ -129,22 +141,62 @@ func (e *Engine) execIdentity(ctx context.Context, rec containerRecord, user str
 	return starter{e}.identity(root, user, nil)
 }
 
+func newExec(c *container, id string, due time.Time) *exec {
+	return &exec{e: c.e, id: id, c: c, due: due, done: make(chan struct{})}
+}
+
+// enter makes the exec known, to the next daemon too.
 func (x *exec) enter() error {
 	x.e.mu.Lock()
-	defer x.e.mu.Unlock()
-	if x.e.closed {
+	closed := x.e.closed
+	if !closed {
+		x.e.execs[x.id] = x
+	}
+	x.e.mu.Unlock()
+	if closed {
 		return errClosed
 	}
-	x.e.execs[x.id] = x
+	if err := x.e.d.Store.Put(execKind, x.id, execRecord{ID: x.id, ContainerID: x.c.id, Deadline: x.due}); err != nil {
+		x.drop()
+		return fmt.Errorf("container %s: exec: record: %w", x.c.title(), err)
+	}
 	return nil
 }
 
-// leave takes an exec out of the engine: its last act.
+// leave is an ended exec's last act: the sandbox forgets the process, and the engine
+// the exec. What a daemon that dies in between leaves, the next one removes.
 func (x *exec) leave() {
-	x.e.mu.Lock()
-	delete(x.e.execs, x.id)
-	x.e.mu.Unlock()
+	ctx, cancel := context.WithTimeout(x.e.ctx, drainGrace)
+	defer cancel()
+	if err := x.e.d.Processes.Forget(ctx, x.c.pod.id, x.id); err != nil && !fault.Is(err, fault.NotFound) {
+		x.e.d.Log.Warn("ended exec is not forgotten", "container", x.c.id, "exec", x.id, "cause", err)
+	}
+	x.drop()
+}
+
+// drop takes an exec out of the engine. One whose record cannot be removed stays, so
+// that this is tried again.
+func (x *exec) drop() {
 	x.stopTimers()
+	if err := x.e.d.Store.Delete(execKind, x.id); err != nil {
+		x.e.d.Log.Warn("record of an exec stays", "container", x.c.id, "exec", x.id, "cause", err)
+		x.forget(execKept, x.drop)
+		return
+	}
+	x.e.mu.Lock()
+	defer x.e.mu.Unlock()
+	delete(x.e.execs, x.id)
+}
+
+// forget lets nobody find the exec any more, and calls last after d.
+func (x *exec) forget(d time.Duration, last func()) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.answered = true
+	if x.cleanup != nil {
+		x.cleanup.Stop()
+	}
+	x.cleanup = x.e.after(d, last)
 }
 
 func (x *exec) stopTimers() {
@@ -158,11 +210,12 @@ func (x *exec) stopTimers() {
 	}
 }
 
-func (x *exec) arm(d time.Duration) {
+// arm sets the timer of an exec that has a deadline.
+func (x *exec) arm() {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if x.exit == nil {
-		x.deadline = x.e.after(d, x.expire)
+	if x.exit == nil && !x.due.IsZero() {
+		x.deadline = x.e.after(time.Until(x.due), x.expire)
 	}
 }
 
@@ -187,32 +240,50 @@ func (x *exec) expire() {
 	}
 }
 
-// ended notes the end, lets the sandbox forget the process, and gives whoever may
-// ask for the end a minute. Only the first end counts.
+// ended notes the end and gives whoever may ask for it a minute. Only the first end
+// counts.
 func (x *exec) ended(exit status.Exit) {
 	x.mu.Lock()
+	defer x.mu.Unlock()
 	if x.exit != nil {
-		x.mu.Unlock()
 		return
 	}
 	x.exit = &exit
 	if x.deadline != nil {
 		x.deadline.Stop()
 	}
-	x.cleanup = x.e.after(execKept, x.leave)
-	x.mu.Unlock()
-	ctx, cancel := context.WithTimeout(x.e.ctx, drainGrace)
-	defer cancel()
-	if err := x.e.d.Processes.Forget(ctx, x.c.pod.id, x.id); err != nil && !fault.Is(err, fault.NotFound) {
-		x.e.d.Log.Warn("ended exec is not forgotten", "container", x.c.id, "exec", x.id, "cause", err)
+	if x.cleanup == nil {
+		x.cleanup = x.e.after(execKept, x.leave)
 	}
 	close(x.done)
 }
 
 func (e *Engine) findExec(id string) *exec {
 	e.mu.Lock()
+	x := e.execs[id]
+	e.mu.Unlock()
+	if x == nil {
+		return nil
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.answered {
+		return nil
+	}
+	return x
+}
+
+// execsOf returns the execs in a container, those that have ended too.
+func (e registry) execsOf(c *container) []*exec {
+	e.mu.Lock()
 	defer e.mu.Unlock()
-	return e.execs[id]
+	var of []*exec
+	for _, x := range e.execs {
+		if x.c == c {
+			of = append(of, x)
+		}
+	}
+	return of
 }
 
 // WaitExec waits for the end of an exec and forgets it; a later call is NotFound.

@@ -236,5 +236,10 @@ func (e ender) dropSandbox(ctx context.Context, p *pod) error {
 	if err := e.d.Sandboxes.StopSandbox(ctx, p.id); err != nil {
 		return fault.Wrap(fault.KindOf(err), "pod "+p.title()+": sandbox: stop", err)
 	}
+	for _, c := range registry(e).containersOf(p) {
+		for _, x := range registry(e).execsOf(c) { // a sandbox does not tell of what ends with it
+			x.ended(status.Exit{Code: 128 + sigKill, Signal: sigKill, At: time.Now()})
+		}
+	}
 	return nil
 }

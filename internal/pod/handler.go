@@ -161,9 +161,17 @@ type Sandbox struct {
 	ShmSize int64
 	// Dir is the pod's runtime directory, 0700, where the handler keeps its socket.
 	Dir string
-	// Known are, for AdoptSandbox, the IDs of processes the records name: a handler
-	// may remember less than whole IDs and gives what is not among them a made-up one.
-	Known []string
+	// Known are, for AdoptSandbox, the processes the records name: a handler may
+	// remember less than whole IDs and gives what is not among them a made-up one.
+	Known []KnownProcess
+}
+
+// KnownProcess is a process that an earlier daemon started: a container's first one
+// or an exec, with the cgroup and deadline its Process had.
+type KnownProcess struct {
+	ID, Cgroup string
+	// Deadline says that there was one.
+	Deadline bool
 }
 
 // SandboxState is a running sandbox.

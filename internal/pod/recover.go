@@ -26,6 +26,8 @@ const recoverAtOnce = 16
 // engine serves all the same.
 func (e *Engine) Recover(ctx context.Context) error {
 	errs := []error{recovery{e}.loadPods(), recovery{e}.loadContainers()}
+	loaded := errs[0] == nil && errs[1] == nil // else nobody knows what is litter
+	errs = append(errs, recovery{e}.loadExecs(loaded))
 	e.mu.Lock()
 	pods := make([]*pod, 0, len(e.pods))
 	for _, p := range e.pods {
@@ -48,8 +50,7 @@ func (e *Engine) Recover(ctx context.Context) error {
 		})
 	}
 	wg.Wait()
-	loaded := errs[0] == nil && errs[1] == nil
-	if loaded { // with an unreadable record nobody knows what is litter
+	if loaded {
 		errs = append(errs, recovery{e}.sweep(ctx))
 	}
 	recovery{e}.replayEarly()
@@ -119,6 +120,34 @@ func (e recovery) loadContainers() error {
 	})
 }
 
+// loadExecs loads the execs of the containers there are, and removes the records of
+// others when all containers are known.
+func (e recovery) loadExecs(all bool) error {
+	var litter []string
+	err := e.d.Store.Load(execKind, func(id string, raw []byte) error {
+		var rec execRecord
+		if err := json.Unmarshal(raw, &rec); err != nil {
+			return fmt.Errorf("exec %s: record: %w", id, err)
+		}
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		c := e.containers[rec.ContainerID]
+		if c == nil || rec.ID != id || !isID(id) {
+			litter = append(litter, id)
+			return nil
+		}
+		e.execs[id] = newExec(c, id, rec.Deadline)
+		return nil
+	})
+	errs := []error{err}
+	for _, id := range litter {
+		if all {
+			errs = append(errs, e.d.Store.Delete(execKind, id))
+		}
+	}
+	return errors.Join(errs...)
+}
+
 // recoverPod adopts what runs and removes what is neither whole nor wanted.
 func (e recovery) recoverPod(ctx context.Context, p *pod) error {
 	if err := p.acquire(ctx); err != nil {
@@ -137,9 +166,7 @@ func (e recovery) recoverPod(ctx context.Context, p *pod) error {
 		delete(join, "cgroup")
 		box := starter(e).box(p, rec)
 		box.Join = join
-		for _, c := range registry(e).containersOf(p) {
-			box.Known = append(box.Known, c.id)
-		}
+		box.Known = e.known(p)
 		state, found = e.d.Sandboxes.AdoptSandbox(ctx, box)
 		if found != nil && !fault.Is(found, fault.NotFound) {
 			return fmt.Errorf("pod %s: adopt: %w", p.title(), found)
@@ -150,17 +177,49 @@ func (e recovery) recoverPod(ctx context.Context, p *pod) error {
 		byID[s.ID] = s
 	}
 	for _, c := range registry(e).containersOf(p) {
+		e.recoverExecs(c, byID)
 		if err := e.recoverContainer(ctx, c, byID); err != nil {
 			return err
 		}
 		delete(byID, c.id)
 	}
-	for id := range byID { // execs: whoever waited for them is gone
+	for id := range byID { // execs without a record: nobody can ask for them
 		if err := errors.Join(e.d.Processes.KillExec(ctx, p.id, id), e.d.Processes.Forget(ctx, p.id, id)); err != nil && !fault.Is(err, fault.NotFound) {
 			e.d.Log.Warn("exec of an earlier daemon stays", "pod", p.id, "exec", id, "cause", err)
 		}
 	}
 	return e.recoverSandbox(ctx, p, found == nil, state)
+}
+
+// known lists the processes that the pod's records name.
+func (e recovery) known(p *pod) []KnownProcess {
+	var all []KnownProcess
+	for _, c := range registry(e).containersOf(p) {
+		group := c.record().Status.Cgroup
+		all = append(all, KnownProcess{ID: c.id, Cgroup: group})
+		for _, x := range registry(e).execsOf(c) {
+			all = append(all, KnownProcess{ID: x.id, Cgroup: group, Deadline: !x.due.IsZero()})
+		}
+	}
+	return all
+}
+
+// recoverExecs goes on with the execs that the sandbox still has, and takes them out
+// of byID. The others never came to run, or have been waited for.
+func (e recovery) recoverExecs(c *container, byID map[string]ProcessState) {
+	for _, x := range registry(e).execsOf(c) {
+		process, there := byID[x.id]
+		delete(byID, x.id)
+		switch {
+		case !there:
+			x.drop()
+		case process.Exit == nil:
+			x.arm()
+		default:
+			x.expired = !x.due.IsZero() && !process.Exit.At.Before(x.due)
+			x.ended(*process.Exit)
+		}
+	}
 }
 
 // recoverContainer holds a container's record against what its sandbox says.

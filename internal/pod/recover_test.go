@@ -27,15 +27,17 @@ func TestContainersOutliveTheDaemon(t *testing.T) {
 	p := must[status.Pod](t)(e.Pod("web"))
 	gone := must[status.Container](t)(e.CreateContainer(ctx, "web", container("gone", "sleep")))
 	ok(t, e.StartContainer(ctx, "gone", pod.Streams{}))
-	solo := must[status.Container](t)(e.CreateSolo(ctx, spec.Pod{}, container("solo", "sleep")))
+	must[status.Container](t)(e.CreateSolo(ctx, spec.Pod{}, container("solo", "sleep")))
 	ok(t, e.StartContainer(ctx, "solo", pod.Streams{}))
 	lost := must[status.Container](t)(e.CreateSolo(ctx, spec.Pod{}, container("lost", "sleep")))
 	ok(t, e.StartContainer(ctx, "lost", pod.Streams{}))
-	must[string](t)(e.Exec(ctx, "app", spec.Exec{Command: []string{"sleep"}}, pod.Streams{}))
+	runs := must[string](t)(e.Exec(ctx, "app", spec.Exec{Command: []string{"sleep"}}, pod.Streams{}))
+	ended := must[string](t)(e.Exec(ctx, "app", spec.Exec{Command: []string{"sleep"}}, pod.Streams{}))
 	ok(t, e.Close())
 	ok(t, e.Close())
 
 	m.End(gone.ID, status.Exit{Code: 7}) // with nobody there to hear it
+	m.End(ended, status.Exit{Code: 9})
 	m.Crash(lost.PodID)
 	m.Revive()
 	e = newEngine(t, m)
@@ -51,10 +53,12 @@ func TestContainersOutliveTheDaemon(t *testing.T) {
 	if got.State != lifecycle.PodReady || got.UserMapping != p.UserMapping || len(got.Containers) != 2 {
 		t.Errorf("pod %+v", got)
 	}
-	for _, l := range m.Live() {
-		if strings.HasPrefix(l, "process") && !strings.Contains(l, solo.ID) && !slices.ContainsFunc(got.Containers, func(id string) bool { return strings.Contains(l, id) }) {
-			t.Error("an exec of the dead daemon stays:", l)
-		}
+	if x := must[status.Exit](t)(e.WaitExec(ctx, ended)); x.Code != 9 {
+		t.Errorf("the exec that ended: %+v", x)
+	}
+	m.End(runs, status.Exit{Code: 3})
+	if x := must[status.Exit](t)(e.WaitExec(ctx, runs)); x.Code != 3 {
+		t.Errorf("the exec that ran on: %+v", x)
 	}
 	other := must[status.Pod](t)(e.RunPod(ctx, podSpec("other")))
 	if other.UserMapping == p.UserMapping {

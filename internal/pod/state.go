@@ -23,6 +23,7 @@ import (
 const (
 	podKind       = "pod"
 	containerKind = "container"
+	execKind      = "exec"
 )
 
 // podRecord is what is stored of a pod.

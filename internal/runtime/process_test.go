@@ -289,7 +289,7 @@ func TestAdoptAfterTheDaemonIsGone(t *testing.T) {
 	b.n = next
 	t.Cleanup(func() { next.Close() })
 	time.Sleep(400 * time.Millisecond) // the second one ends while nobody listens
-	s.Known = []string{stays.ID, ends.ID}
+	s.Known = []pod.KnownProcess{{ID: stays.ID, Cgroup: stays.Cgroup}, {ID: ends.ID, Cgroup: ends.Cgroup}}
 	st, err := b.n.AdoptSandbox(context.Background(), s)
 	if err != nil {
 		t.Fatal(err)

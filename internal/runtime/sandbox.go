@@ -167,8 +167,13 @@ func (n *Native) connect(ctx context.Context, s pod.Sandbox, pid int) (sb *sandb
 		return nil, err
 	}
 	made := &sandbox{podID: s.PodID, pid: pid, ids: s.IDs, conn: c, processes: map[uint64]*process{}}
-	for _, id := range append(s.Known, reaperID) { // before any event can come
-		made.processes[handle(id)] = &process{id: id}
+	made.add(&process{id: reaperID})
+	for _, k := range s.Known { // before any event can come
+		p := &process{id: k.ID, cgroup: k.Cgroup}
+		if k.Deadline {
+			p.sub = execGroup(k.ID)
+		}
+		made.add(p)
 	}
 	n.readers.Go(func() { n.serve(made) })
 	defer func() {
@@ -315,16 +320,8 @@ func (n *Native) AdoptSandbox(ctx context.Context, s pod.Sandbox) (st pod.Sandbo
 		sb.conn.close()
 		return st, err
 	}
-	known := map[uint64]string{handle(reaperID): reaperID}
-	for _, id := range s.Known {
-		known[handle(id)] = id
-	}
 	for _, p := range all {
-		id, ok := known[p.Handle]
-		if !ok {
-			id = fmt.Sprintf("%016x", p.Handle)
-		}
-		sb.add(&process{id: id, pid: int(p.A)})
+		id := sb.adopt(p.Handle)
 		if id == reaperID {
 			sb.reaper = int(p.A)
 			continue
@@ -338,6 +335,19 @@ func (n *Native) AdoptSandbox(ctx context.Context, s pod.Sandbox) (st pod.Sandbo
 	}
 	st.Pid, st.ReaperPid = sb.pid, sb.reaper
 	return st, nil
+}
+
+// adopt returns the ID of a process that the supervisor remembers, made up for one
+// that no record names.
+func (s *sandbox) adopt(h uint64) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p := s.processes[h]
+	if p == nil {
+		p = &process{id: fmt.Sprintf("%016x", h)}
+		s.processes[h] = p
+	}
+	return p.id
 }
 
 // StopSandbox kills what is left in the sandbox and the supervisor.

@@ -325,7 +325,7 @@ func (w *world) cgroup(container bool) error {
 		return err
 	}
 	if !container && !w.p.Deadline.IsZero() {
-		w.sub = "exec-" + short(w.p.ID)
+		w.sub = execGroup(w.p.ID)
 		if g, err = g.Sub(w.sub); err != nil {
 			return err
 		}
@@ -345,6 +345,9 @@ func (w *world) cgroup(container bool) error {
 	}
 	return err
 }
+
+// execGroup names the group of an exec with a deadline, inside its container's.
+func execGroup(id string) string { return "exec-" + short(id) }
 
 // cgroupDirs prepares /sys/fs/cgroup: the container's own group and nothing above
 // it, read-only unless the container is privileged (CVE-2023-25809).

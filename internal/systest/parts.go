@@ -265,7 +265,7 @@ func (r roots) open(ctx context.Context, call string) (f *os.File, err error) {
 		f, err = os.Open(filepath.Join(r.m.dir, "root"))
 		return err
 	})
-	return f, err
+	return opened(f, err)
 }
 
 func (r roots) MountRoot(ctx context.Context, p image.Rootfs, _ status.IDMapping) (*os.File, error) {
@@ -285,6 +285,16 @@ func (r roots) OpenFile(root *os.File, path string) (f *os.File, err error) {
 		}
 		return err
 	})
+	return opened(f, err)
+}
+
+// opened closes the file of a call after which the daemon died: its descriptors go
+// with it.
+func opened(f *os.File, err error) (*os.File, error) {
+	if err != nil && f != nil {
+		_ = f.Close()
+		return nil, err
+	}
 	return f, err
 }
 
