@@ -25,7 +25,7 @@ func tail(f io.ReaderAt, size int64, n int) (starts, error) {
 	if n <= 0 {
 		return t.at, nil
 	}
-	var rest []byte // read, not yet split; begins at pos
+	var rest []byte                                                  // read, not yet split; begins at pos
 	for pos := size; pos > 0 && !t.done() && len(rest) <= maxLine; { // a longer line is none: begin after it
 		step := min(block, pos)
 		pos -= step
