@@ -69,7 +69,7 @@ func TestUsersAreKeptAndBounded(t *testing.T) {
 		}
 		return st.Ino
 	}
-	if inode(100000) != inode(100000) {
+	if first, again := inode(100000), inode(100000); first != again {
 		t.Error("the same mapping gave two namespaces")
 	}
 	for i := range uint32(maxUsers + 1) {
