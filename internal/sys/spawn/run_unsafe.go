@@ -145,6 +145,7 @@ func forkRun(args *cloneArgs, p *Program, report uintptr) (uintptr, syscall.Errn
 		runtimeAfterFork()
 		return pid, err
 	}
+	defaultSignals()
 	step, err := run(p, report)
 	if err != 0 {
 		tell(report, ReportFailed, step, uintptr(err))
@@ -152,6 +153,20 @@ func forkRun(args *cloneArgs, p *Program, report uintptr) (uintptr, syscall.Errn
 	}
 	exit(0)
 	return 0, 0
+}
+
+// defaultSignals gives every signal its default action. CLONE_CLEAR_SIGHAND leaves
+// the ignored ones ignored and execve does too, so that a container would start with
+// what whoever started the daemon happened to ignore (nohup's SIGHUP, for one). KILL
+// and STOP refuse, which is fine. 4 µs in all.
+//
+//go:norace
+//go:nosplit
+func defaultSignals() {
+	var action [4]uint64 // struct sigaction of the kernel, all zero: SIG_DFL
+	for sig := uintptr(1); sig <= 64; sig++ {
+		_, _, _ = syscall.RawSyscall6(syscall.SYS_RT_SIGACTION, sig, uintptr(unsafe.Pointer(&action)), 0, 8, 0, 0)
+	}
 }
 
 // run makes the calls one after another.

@@ -3,6 +3,7 @@ package spawn
 import (
 	"io"
 	"os"
+	"os/signal"
 	"strings"
 	"syscall"
 	"testing"
@@ -86,6 +87,20 @@ func TestExecve(t *testing.T) {
 	out, reports, st := start(t, &b)
 	if out != "hello b\n" || len(reports) != 0 || st.ExitStatus() != 7 {
 		t.Errorf("out %q, reports %v, status %v", out, reports, st)
+	}
+}
+
+func TestIgnoredSignalsAreNotInherited(t *testing.T) {
+	signal.Ignore(syscall.SIGHUP, syscall.SIGUSR2)
+	defer signal.Reset(syscall.SIGHUP, syscall.SIGUSR2)
+	var b Builder
+	b.Step("streams")
+	stdout(&b)
+	unblock(&b)
+	b.Step("exec")
+	exec(&b, "/bin/grep", "^SigIgn", "/proc/self/status")
+	if out, _, _ := start(t, &b); out != "SigIgn:\t0000000000000000\n" {
+		t.Errorf("got %q", out)
 	}
 }
 
