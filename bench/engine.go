@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"carob/internal/api"
+	"carob/internal/fault"
 	"carob/internal/spec"
 )
 
@@ -132,7 +133,8 @@ func (e *engine) many(ctx context.Context) error {
 // close removes what the scenarios keep between rounds.
 func (e *engine) close(ctx context.Context) error {
 	for _, pod := range []string{enginePod, manyPod} {
-		if err := e.remove(ctx, pod); err != nil {
+		err := e.remove(ctx, pod)
+		if err != nil && !fault.Is(err, fault.NotFound) { // its scenario was left out
 			return err
 		}
 	}

@@ -1,7 +1,7 @@
 // Command bench measures the daemon's work over its socket, and whole processes:
-// what a person waits for between the command and its end. It compares carob with the peers that are installed, in
-// turns, so that whatever else the machine does falls on all of them alike, and
-// prints the ratio of each pair.
+// what a person waits for between the command and its end. It compares carob with
+// the peers that are installed, in turns, so that whatever else the machine does
+// falls on all of them alike, and prints the ratio of each pair.
 //
 // It needs root and the binaries in bin/, works in a temporary directory with a
 // daemon of its own, and takes away what it made.
@@ -16,6 +16,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"regexp"
 	"text/tabwriter"
 	"time"
 )
@@ -24,25 +25,37 @@ func main() {
 	rounds := flag.Int("n", 30, "rounds per scenario")
 	peers := flag.Bool("install-peers", false, "apt-get install runc, crun and podman first")
 	bin := flag.String("bin", "bin", "directory of carob's binaries")
+	only := flag.String("run", "", "measure only what matches this regular expression, and not the memory")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if err := run(ctx, *rounds, *bin, *peers); err != nil {
+	match, err := regexp.Compile(*only)
+	if err == nil {
+		err = run(ctx, options{rounds: *rounds, bin: *bin, install: *peers, only: match})
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, rounds int, bin string, install bool) error {
+type options struct {
+	rounds  int
+	bin     string
+	install bool
+	only    *regexp.Regexp
+}
+
+func run(ctx context.Context, o options) error {
 	if os.Geteuid() != 0 {
 		return errors.New("containers need root; run it as root")
 	}
-	if install {
+	if o.install {
 		if err := installPeers(ctx); err != nil {
 			return err
 		}
 	}
-	b, err := newBench(ctx, bin)
+	b, err := newBench(ctx, o.bin)
 	if err != nil {
 		return err
 	}
@@ -57,7 +70,10 @@ func run(ctx context.Context, rounds int, bin string, install bool) error {
 		return err
 	}
 	for _, s := range append(e.scenarios(), b.scenarios()...) {
-		took, err := measure(ctx, s, rounds)
+		if !o.only.MatchString(s.name) {
+			continue
+		}
+		took, err := measure(ctx, s, o.rounds)
 		if err != nil {
 			return fmt.Errorf("%s: %w", s.name, err)
 		}
@@ -66,7 +82,9 @@ func run(ctx context.Context, rounds int, bin string, install bool) error {
 	if err := e.close(ctx); err != nil {
 		return err
 	}
-	err = b.memory(ctx, w)
+	if o.only.String() == "" {
+		err = b.memory(ctx, w)
+	}
 	return errors.Join(err, w.Flush())
 }
 
@@ -85,7 +103,9 @@ func installPeers(ctx context.Context) error {
 type bench struct {
 	dir, bin string
 	env      []string
-	runtimes []subject // that work here
+	// runtimes and podman are the peers that work here.
+	runtimes []subject
+	podman   bool
 }
 
 func newBench(ctx context.Context, bin string) (*bench, error) {

@@ -39,14 +39,17 @@ func TestCrash(t *testing.T) {
 	runs := h.container("runs")
 	ticks := h.name("ticks")
 	h.ok("run", "-d", "--name", ticks, image, "sh", "-c", "while true; do echo tick; sleep 0.05; done")
-	ends := h.name("ends")
-	h.ok("run", "-d", "--name", ends, "-v", filepath.Join(h.dir, "gate")+":/gate", image, "sh", "-c", "until [ -e /gate/open ]; do sleep 0.02; done; echo bye; exit 23")
+	ends, gate := h.name("ends"), filepath.Join(h.dir, "gate")
+	if err := os.Mkdir(gate, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	h.ok("run", "-d", "--name", ends, "-v", gate+":/gate", image, "sh", "-c", "until [ -e /gate/open ]; do sleep 0.02; done; echo bye; exit 23")
 	pid, endPid := h.pid(runs), h.pid(ends)
 	path := h.ok("inspect", "--format", "{{.LogPath}}", ticks)
 	h.kill()
 	n := strings.Count(readTrim(h, path), "tick")
 	h.eventually("the log grows without a daemon", func() bool { return strings.Count(readTrim(h, path), "tick") > n+3 })
-	if err := copyFile("/proc/self/comm", filepath.Join(h.dir, "gate", "open")); err != nil {
+	if err := copyFile("/proc/self/comm", filepath.Join(gate, "open")); err != nil {
 		t.Fatal(err)
 	}
 	h.eventually("the other container ends without a daemon", func() bool { return syscall.Kill(endPid, 0) != nil })

@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"net"
 	"os"
+	"path"
 	"path/filepath"
 	"sort"
 	"strconv"
@@ -122,7 +123,7 @@ func (m *machine) files() []string {
 			switch {
 			case err != nil || rel == dir:
 				return nil
-			case rel == "run/state/pod" || rel == "run/state/container":
+			case path.Dir(rel) == "run/state": // a kind of records; the records are below
 				return nil
 			case strings.HasPrefix(rel, "lib/images/") && !strings.HasPrefix(rel, "lib/images/rootfs"):
 				if d.IsDir() {
