@@ -10,7 +10,7 @@
 //	layers/<hex of chain ID>/      an unpacked layer, ready to be an overlay lowerdir
 //	rootfs/<container>/image       symbolic link whose text is the image's ID
 //	rootfs/<container>/{upper,work}
-//	empty/                         the lowerdir of an image without layers
+//	base/                          the lowest lowerdir of every rootfs: where /etc/hosts and others are mounted
 //	tmp/                           imports under way, trees being removed
 //
 // Layers are kept by chain ID, not by diff ID: a layer that omits a parent

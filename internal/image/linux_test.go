@@ -49,7 +49,7 @@ func lock(t *testing.T, path string) bool {
 func TestOverlay(t *testing.T) {
 	testenv.Require(t, testenv.Root)
 	s := openStore(t)
-	base := makeTar(t, file("gone", "x"), dir("opaque"), file("opaque/old", "x"), dir("kept"), file("kept/old", "x"), entry{name: "tmp", kind: tar.TypeDir, mode: 0o1777})
+	base := makeTar(t, entry{name: "sys", kind: tar.TypeDir, mode: 0o555}, file("dev", "not a directory"), entry{name: "etc", kind: tar.TypeDir, mode: 0o700}, file("etc/hosts", "x"), file("gone", "x"), dir("opaque"), file("opaque/old", "x"), dir("kept"), file("kept/old", "x"), entry{name: "tmp", kind: tar.TypeDir, mode: 0o1777})
 	top := makeTar(t, file(".wh.gone", ""), dir("opaque"), file("opaque/.wh..wh..opq", ""), file("opaque/new", "x"), file("kept/new", "x"), file("tmp/x", "x"))
 	imgs, err := s.Load(t.Context(), bytes.NewReader(dockerArchive(t, map[string]crv1.Image{"a": foreignImage(t, "/x", base, top)})))
 	if err != nil {
@@ -71,6 +71,9 @@ func TestOverlay(t *testing.T) {
 	want := map[string]string{
 		"opaque": "drwxr-xr-x", "opaque/new": "-rw-r--r-- x", "kept": "drwxr-xr-x", "kept/old": "-rw-r--r-- x", "kept/new": "-rw-r--r-- x",
 		"tmp": "dtrwxrwxrwx", "tmp/x": "-rw-r--r-- x",
+		// Of what every root file system has below, the image's own is seen.
+		"sys": "dr-xr-xr-x", "dev": "-rw-r--r-- not a directory", "etc": "drwx------", "etc/hosts": "-rw-r--r-- x",
+		"proc": "drwxr-xr-x", "etc/hostname": "-rw-r--r-- ", "etc/resolv.conf": "-rw-r--r-- ",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)

@@ -13,7 +13,8 @@ import (
 // Rootfs is the plan of a container's root filesystem, an overlay: this package
 // mounts nothing.
 type Rootfs struct {
-	// Lower are the read-only directories, top layer first; never empty.
+	// Lower are the read-only directories, top layer first: the image's, and below
+	// them one that has the places every container's mounts go onto.
 	Lower []string
 	// Upper (0755) takes the container's writes, Work (0700) belongs to the kernel.
 	// Both are on one file system; the caller changes their owner.
@@ -81,9 +82,7 @@ func (d dirs) makeRootfs(containerID string, img Image) (Rootfs, error) {
 	}
 	plan.Lower = slices.Clone(img.Layers)
 	slices.Reverse(plan.Lower)
-	if len(plan.Lower) == 0 {
-		plan.Lower = []string{d.empty()}
-	}
+	plan.Lower = append(plan.Lower, d.base())
 	return plan, nil
 }
 

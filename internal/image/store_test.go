@@ -179,7 +179,7 @@ func TestRootfs(t *testing.T) {
 		t.Fatal(err)
 	}
 	dir := filepath.Join(string(s.root), "rootfs/c1")
-	want := Rootfs{Lower: []string{img.Layers[0]}, Upper: dir + "/upper", Work: dir + "/work"}
+	want := Rootfs{Lower: []string{img.Layers[0], string(s.root) + "/base"}, Upper: dir + "/upper", Work: dir + "/work"}
 	if diff := cmp.Diff(want, plan); diff != "" {
 		t.Error(diff)
 	}
@@ -286,7 +286,7 @@ func TestSweep(t *testing.T) {
 	if got := listDir(t, filepath.Join(string(s.root), "rootfs")); !cmp.Equal(got, []string{"kept"}) {
 		t.Errorf("rootfs %v", got)
 	}
-	if got := listDir(t, string(s.root)); !cmp.Equal(got, []string{"configs", "empty", "index.json", "layers", "rootfs", "tmp"}) {
+	if got := listDir(t, string(s.root)); !cmp.Equal(got, []string{"base", "configs", "index.json", "layers", "rootfs", "tmp"}) {
 		t.Errorf("root %v", got)
 	}
 	if len(s.List()) != 1 {
