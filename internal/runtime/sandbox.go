@@ -131,7 +131,7 @@ func (n *Native) launch(s pod.Sandbox, listener *os.File) (int, error) {
 		Fresh:  initstage.NamespaceFlag("mnt"),
 		Users:  ns.Mapping{HostID: s.IDs.HostID, Size: s.IDs.Size},
 		Join:   map[uint64]*os.File{},
-		Files:  []*os.File{null, null, crash, listener},
+		Files:  []*os.File{null, null, crash, listener, initstage.BaseFile: null},
 	}
 	for _, kind := range []string{"net", "ipc", "uts", "user"} {
 		if pid, ok := s.Join[kind]; ok {

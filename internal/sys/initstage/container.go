@@ -93,10 +93,7 @@ func (c Container) Program() (*spawn.Builder, error) {
 		hostname(b, c.Spec.Hostname)
 	}
 	kernel := c.kernelMounts(b)
-	b.Step("rootfs")
-	root := passed(c.Files.Rootfs)
-	moveMount(b, root, cwd(), "/")
-	pivot(b, root)
+	c.root(b)
 	if err := c.mounts(b, kernel); err != nil {
 		return nil, err
 	}
@@ -108,15 +105,29 @@ func (c Container) Program() (*spawn.Builder, error) {
 	return b, c.run(b)
 }
 
-// fresh are the flags of the namespaces that the container gets newly.
-func (c Container) fresh() uint64 {
-	flags := uint64(unix.CLONE_NEWNS)
+// root enters a mount namespace of its own, a copy of the supervisor's base, with the
+// container's root on top of the base's empty one. That leaves what pivot_root
+// and umount2 would leave, with nothing to unmount: below the root lies an empty
+// directory that nobody can write, as everywhere the kernel's rootfs does.
+func (c Container) root(b *spawn.Builder) {
+	b.Step("rootfs")
+	b.Call(unix.SYS_SETNS, spawn.Imm(BaseFile), spawn.Imm(unix.CLONE_NEWNS))
+	b.Call(unix.SYS_UNSHARE, spawn.Imm(unix.CLONE_NEWNS))
+	root := passed(c.Files.Rootfs)
+	moveMount(b, root, cwd(), "/")
+	b.Call(unix.SYS_FCHDIR, root)
+	b.Call(unix.SYS_CHROOT, b.Str("."))
+}
+
+// fresh are the flags of the namespaces that the container gets newly, besides the
+// mount namespace.
+func (c Container) fresh() (flags uint64) {
 	for _, n := range c.Spec.Linux.Namespaces {
 		if n.Path == "" {
 			flags |= NamespaceFlag(string(n.Type))
 		}
 	}
-	return flags
+	return flags &^ unix.CLONE_NEWNS
 }
 
 // enter joins and makes namespaces. The cgroup namespace comes later, once the

@@ -21,7 +21,7 @@ func name(nr uint32) string {
 		unix.SYS_FSMOUNT: "fsmount", unix.SYS_CLOSE: "close", unix.SYS_OPEN_TREE: "open_tree", unix.SYS_MOVE_MOUNT: "move_mount",
 		unix.SYS_FCHDIR: "fchdir", unix.SYS_PIVOT_ROOT: "pivot_root", unix.SYS_UMOUNT2: "umount2", unix.SYS_CHDIR: "chdir",
 		unix.SYS_MKDIRAT: "mkdirat", unix.SYS_OPENAT: "openat", unix.SYS_OPENAT2: "openat2", unix.SYS_WRITE: "write",
-		unix.SYS_UNSHARE: "unshare", unix.SYS_MOUNT: "mount", unix.SYS_MOUNT_SETATTR: "mount_setattr", unix.SYS_PRCTL: "prctl",
+		unix.SYS_UNSHARE: "unshare", unix.SYS_CHROOT: "chroot", unix.SYS_MOUNT: "mount", unix.SYS_MOUNT_SETATTR: "mount_setattr", unix.SYS_PRCTL: "prctl",
 		unix.SYS_SETGROUPS: "setgroups", unix.SYS_SETRESGID: "setresgid", unix.SYS_SETRESUID: "setresuid", unix.SYS_CAPSET: "capset",
 		unix.SYS_SECCOMP: "seccomp", unix.SYS_PRLIMIT64: "prlimit64", unix.SYS_DUP3: "dup3", unix.SYS_FCHOWN: "fchown",
 		unix.SYS_IOCTL: "ioctl", unix.SYS_SOCKET: "socket", unix.SYS_SETHOSTNAME: "sethostname", unix.SYS_CLOSE_RANGE: "close_range",
@@ -102,7 +102,7 @@ func program(t *testing.T, c Container) *spawn.Builder {
 
 func TestContainerProgram(t *testing.T) {
 	b := program(t, plain())
-	if want := uint64(unix.CLONE_NEWNS | unix.CLONE_NEWPID); b.CloneFlags != want {
+	if want := uint64(unix.CLONE_NEWPID); b.CloneFlags != want {
 		t.Errorf("clone flags %#x, want %#x", b.CloneFlags, want)
 	}
 	golden(t, "container.txt", b)
