@@ -8,10 +8,12 @@ import (
 	"strings"
 	"sync"
 
+	"carob/internal/plan/seccomp"
 	"carob/internal/pod"
 	"carob/internal/roots"
 	"carob/internal/sys/cgroup"
 	"carob/internal/sys/fd"
+	"carob/internal/sys/initstage"
 )
 
 // Native is carob's own handler. New makes one; Close lets go of the supervisors,
@@ -49,6 +51,7 @@ func New(c Config) (*Native, error) {
 	}
 	return &Native{
 		binary: binary, layout: c.Layout, users: c.Users, runDir: c.RunDir, lastCap: lastCap(),
+		filters:   filterCache{kernel: seccomp.Kernel{NoX32: initstage.NoX32()}},
 		exits:     exits{to: make(chan pod.ProcessExit, 64), closing: make(chan struct{})},
 		sandboxes: sandboxes{byPod: map[string]*sandbox{}},
 	}, nil

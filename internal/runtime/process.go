@@ -39,6 +39,8 @@ func (l *fileList) close() {
 
 // filterCache keeps compiled seccomp filters: pods use few different profiles.
 type filterCache struct {
+	kernel seccomp.Kernel
+
 	mu    sync.Mutex
 	known map[*specs.LinuxSeccomp]initstage.Seccomp
 }
@@ -55,7 +57,7 @@ func (c *filterCache) get(profile *specs.LinuxSeccomp) (initstage.Seccomp, error
 	if f, ok := c.known[profile]; ok {
 		return f, nil
 	}
-	compiled, err := seccomp.Compile(profile)
+	compiled, err := seccomp.Compile(profile, c.kernel)
 	if err != nil {
 		return initstage.Seccomp{}, err
 	}

@@ -153,7 +153,11 @@ func (p *plan) masked(a *assembler, b *abi) []segment {
 		return nil
 	}
 	for i := range p.abis {
-		if p.abis[i].arch.mask == x32Bit {
+		switch {
+		case p.abis[i].arch.mask != x32Bit:
+		case p.kernel.NoX32:
+			return []segment{{start: x32Bit, action: retErrno | enosys}}
+		default:
 			return a.segments(&p.abis[i])
 		}
 	}

@@ -190,7 +190,7 @@ func holds(args []specs.LinuxSeccompArg, d data) bool {
 // compare runs every number of every architecture with the arguments that matter.
 func compare(t testing.TB, goarch string, p *specs.LinuxSeccomp) Filter {
 	t.Helper()
-	f, err := compileFor(goarch, p)
+	f, err := compileFor(goarch, p, Kernel{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -299,7 +299,7 @@ func TestLongProgram(t *testing.T) {
 	for range 20 {
 		p.Syscalls = append(p.Syscalls, p.Syscalls[:150]...)
 	}
-	if _, err := compileFor("amd64", p); !fault.Is(err, fault.Invalid) {
+	if _, err := compileFor("amd64", p, Kernel{}); !fault.Is(err, fault.Invalid) {
 		t.Errorf("a program that is too long: %v", err)
 	}
 }
@@ -341,11 +341,11 @@ func TestCompileRefuses(t *testing.T) {
 		}), "flags"},
 	}
 	for name, tt := range tests {
-		if _, err := compileFor("amd64", tt.p); !fault.Is(err, fault.Invalid) || !strings.Contains(err.Error(), tt.text) {
+		if _, err := compileFor("amd64", tt.p, Kernel{}); !fault.Is(err, fault.Invalid) || !strings.Contains(err.Error(), tt.text) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if _, err := compileFor("riscv64", base(func(*specs.LinuxSeccomp) {})); !fault.Is(err, fault.Unsupported) {
+	if _, err := compileFor("riscv64", base(func(*specs.LinuxSeccomp) {}), Kernel{}); !fault.Is(err, fault.Unsupported) {
 		t.Error(err)
 	}
 }
@@ -353,7 +353,7 @@ func TestCompileRefuses(t *testing.T) {
 func TestFlags(t *testing.T) {
 	f, err := compileFor("amd64", &specs.LinuxSeccomp{DefaultAction: specs.ActErrno,
 		Flags:    []specs.LinuxSeccompFlag{specs.LinuxSeccompFlagLog, specs.LinuxSeccompFlagSpecAllow, specs.LinuxSeccompFlagWaitKillableRecv},
-		Syscalls: []specs.LinuxSyscall{call(specs.ActNotify, "mount")}})
+		Syscalls: []specs.LinuxSyscall{call(specs.ActNotify, "mount")}}, Kernel{})
 	if err != nil || f.Flags != FlagLog|FlagSpecAllow|FlagWaitKillableRecv|FlagNewListener {
 		t.Errorf("%#x, %v", f.Flags, err)
 	}
@@ -402,7 +402,7 @@ func FuzzCompile(f *testing.F) {
 			}
 			p.Syscalls = append(p.Syscalls, s)
 		}
-		prog, err := compileFor("amd64", p)
+		prog, err := compileFor("amd64", p, Kernel{})
 		if err != nil {
 			if !fault.Is(err, fault.Invalid) {
 				t.Fatal(err)

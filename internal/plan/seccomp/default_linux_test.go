@@ -30,7 +30,7 @@ func TestDefault(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			p := defaultProfile(t, caps...)
 			f := compare(t, runtime.GOARCH, p)
-			again, err := Compile(defaultProfile(t, caps...))
+			again, err := Compile(defaultProfile(t, caps...), Kernel{})
 			if err != nil || !bytes.Equal(f.Program, again.Program) {
 				t.Errorf("two compilations differ: %v", err)
 			}
@@ -47,13 +47,20 @@ func TestDefaultSays(t *testing.T) {
 	if runtime.GOARCH != "amd64" {
 		t.Skip("numbers of amd64")
 	}
-	plain, err := Compile(defaultProfile(t))
+	plain, err := Compile(defaultProfile(t), Kernel{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	admin, err := Compile(defaultProfile(t, "CAP_SYS_ADMIN"))
+	admin, err := Compile(defaultProfile(t, "CAP_SYS_ADMIN"), Kernel{})
 	if err != nil {
 		t.Fatal(err)
+	}
+	noX32, err := Compile(defaultProfile(t), Kernel{NoX32: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a, b := noX32.Instructions(), plain.Instructions(); a > b*3/4 {
+		t.Errorf("%d instructions without x32, %d with it", a, b)
 	}
 	tests := map[string]struct {
 		f    Filter
@@ -72,6 +79,9 @@ func TestDefaultSays(t *testing.T) {
 		"a call of next year":      {plain, data{nr: 480, arch: auditX86_64}, retErrno | enosys},
 		"the same on x86":          {plain, data{nr: 480, arch: auditX86}, retErrno | enosys},
 		"x32":                      {plain, data{nr: x32Bit | 1, arch: auditX86_64}, retAllow},
+		"x32 of a kernel without":  {noX32, data{nr: x32Bit | 1, arch: auditX86_64}, retErrno | enosys},
+		"the rest of such a one":   {noX32, data{nr: 0, arch: auditX86_64}, retAllow},
+		"and its x86":              {noX32, data{nr: 3, arch: auditX86}, retAllow},
 		"a foreign architecture":   {plain, data{nr: 0, arch: auditAArch64}, retKillProcess},
 		"keyctl is an old refusal": {plain, data{nr: 250, arch: auditX86_64}, retErrno | eperm},
 	}
@@ -101,7 +111,7 @@ func TestLoadChild(t *testing.T) {
 	if os.Getenv(childEnv) == "" || runtime.GOARCH != "amd64" {
 		t.Skip("only in the child of TestLoad, with amd64's numbers")
 	}
-	f, err := Compile(defaultProfile(t))
+	f, err := Compile(defaultProfile(t), Kernel{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -126,7 +136,7 @@ func TestLoadChild(t *testing.T) {
 func BenchmarkCompileDefault(b *testing.B) {
 	p := defaultProfile(b)
 	for b.Loop() {
-		if _, err := Compile(p); err != nil {
+		if _, err := Compile(p, Kernel{}); err != nil {
 			b.Fatal(err)
 		}
 	}

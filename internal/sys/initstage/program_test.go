@@ -152,3 +152,11 @@ func TestWhatCannotBeDoneIsNamed(t *testing.T) {
 		}
 	}
 }
+
+// TestNoX32 makes the call that the probe makes, here where nothing kills for it.
+func TestNoX32(t *testing.T) {
+	_, _, errno := unix.RawSyscall(unix.SYS_GETPID|0x40000000, 0, 0, 0)
+	if got, want := NoX32(), errno == unix.ENOSYS; got != want {
+		t.Errorf("%v, want %v (%v)", got, want, errno)
+	}
+}
