@@ -61,8 +61,8 @@ const (
 	Top              Method[Ref, None, []status.Process]          = "top"
 	// Stats reports once, and again every Interval until the call is cancelled.
 	Stats Method[StatsParams, []status.Stats, None] = "stats"
-	// Events reports what happens until the call is cancelled, beginning after the
-	// event Since.
+	// Events reports what happens until the call is cancelled, beginning with
+	// the event From.
 	Events Method[EventsParams, status.Event, None] = "events"
 	// Logs writes a container's log to stdout and stderr among the files.
 	Logs    Method[LogsParams, None, None] = "logs"
@@ -188,9 +188,10 @@ type StatsParams struct {
 	Interval time.Duration `json:"interval,omitempty"`
 }
 
-// EventsParams say after which event to begin; 0 is the oldest that is kept.
+// EventsParams say with which event to begin: 1 is the oldest that is kept, 0 the
+// next one to come.
 type EventsParams struct {
-	Since uint64 `json:"since,omitempty"`
+	From uint64 `json:"from,omitempty"`
 }
 
 // LogsParams choose the part of a log. Tail is negative for all of it.

@@ -61,7 +61,7 @@ type Looks interface {
 	InspectContainer(ctx context.Context, ref string) (pod.ContainerInspection, error)
 	Stats(ctx context.Context, refs ...string) ([]status.Stats, error)
 	Top(ctx context.Context, ref string) ([]status.Process, error)
-	Events(ctx context.Context, since uint64) <-chan status.Event
+	Events(ctx context.Context, from uint64) <-chan status.Event
 	RootDir(ctx context.Context, ref string) (*os.File, error)
 }
 

@@ -57,7 +57,7 @@ func (s *views) stats(ctx context.Context, p StatsParams, t turnOf[[]status.Stat
 func (s *views) events(ctx context.Context, p EventsParams, t turnOf[status.Event]) (None, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel() // ends the subscription
-	for ev := range s.s.Engine.Events(ctx, p.Since) {
+	for ev := range s.s.Engine.Events(ctx, p.From) {
 		if err := t.Emit(ev); err != nil {
 			return None{}, err
 		}

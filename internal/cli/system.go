@@ -149,7 +149,7 @@ func showEvents(ctx context.Context, a *app, w ask.EventWindow, line func(status
 	var failed error
 	p := api.EventsParams{}
 	if !w.Since.IsZero() {
-		p.Since = 1
+		p.From = 1
 	}
 	_, err := do(ctx, a, api.Events, api.Exchange[api.EventsParams, status.Event]{
 		Params: p,

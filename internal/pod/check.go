@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"carob/internal/fault"
+	"carob/internal/plan/etc"
 	"carob/internal/spec"
 )
 
@@ -39,7 +40,7 @@ func checkPod(s *spec.Pod) error {
 	if s.ShmSize < 0 {
 		return fault.New(fault.Invalid, subject+": shm size is negative")
 	}
-	return firstOf(subject, checkHostname(s.Hostname), checkCgroup(s.CgroupParent), checkHosts(s.Hosts), checkDNS(s.DNS), checkTimeout(s.StopTimeout))
+	return firstOf(subject, checkHostname(s.Hostname), checkCgroup(s.CgroupParent), etc.CheckHosts(s.Hosts), checkDNS(s.DNS), checkTimeout(s.StopTimeout))
 }
 
 // firstOf returns the first of what was found wrong with a subject.
@@ -56,7 +57,7 @@ func checkDNS(d *spec.DNS) error {
 	if d == nil {
 		return nil
 	}
-	_, err := resolvFile(*d)
+	_, err := etc.Resolv(*d)
 	return err
 }
 

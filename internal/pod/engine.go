@@ -10,6 +10,7 @@ import (
 	"carob/internal/host"
 	"carob/internal/plan/ident"
 	"carob/internal/plan/oci"
+	"carob/internal/pod/feed"
 )
 
 // Deps is what an engine works with. All fields are required.
@@ -46,7 +47,7 @@ type Ranges struct {
 // from any goroutine. See the package comment for its locks and its crash rule.
 type Engine struct {
 	d      Deps
-	events *hub
+	events *feed.Feed
 	// plans keeps decided seccomp profiles, so that a handler can keep what it
 	// compiles of them.
 	plans *oci.Builder
@@ -74,7 +75,7 @@ type Engine struct {
 func New(d Deps) *Engine {
 	ctx, cancel := context.WithCancel(context.Background())
 	e := &Engine{
-		d: d, ctx: ctx, cancel: cancel, events: newHub(), plans: oci.New(),
+		d: d, ctx: ctx, cancel: cancel, events: feed.New(), plans: oci.New(),
 		pods:       map[string]*pod{},
 		containers: map[string]*container{},
 		execs:      map[string]*exec{},
@@ -110,7 +111,7 @@ func (e *Engine) Close() error {
 		x.stopTimers()
 	}
 	e.work.Wait()
-	e.events.close()
+	e.events.Close()
 	return nil
 }
 

@@ -44,11 +44,10 @@ var (
 
 // Processes runs containers and execs inside a sandbox.
 type Processes interface {
-	// Start builds the container's world as p.Spec says and executes its process.
-	// When it returns nil the execve has succeeded. ErrCommandNotFound and
-	// ErrNotExecutable are about the command; Unsupported names what the kernel or
-	// host cannot do. p.Rootfs stays the caller's.
-	Start(ctx context.Context, p Process) (pid int, err error)
+	// Prepare makes what the container's process will find and what depends neither on
+	// its root file system nor on its user, so that those two can be had at the same
+	// time: p.Rootfs is not looked at, and p.Spec.Process only for Terminal.
+	Prepare(ctx context.Context, p Process) (Launch, error)
 	// Exec runs p.Spec.Process in the namespaces and cgroup of the running container
 	// p.Target.
 	Exec(ctx context.Context, p Process) (pid int, err error)
@@ -70,6 +69,18 @@ type Processes interface {
 	// themselves (ProcessID empty), at least once until forgotten. The channel is
 	// never closed; the engine always receives.
 	Exits() <-chan ProcessExit
+}
+
+// Launch is a container's process about to be started.
+type Launch interface {
+	// Start builds the container's world as p.Spec says and executes its process.
+	// When it returns nil the execve has succeeded. ErrCommandNotFound and
+	// ErrNotExecutable are about the command; Unsupported names what the kernel or
+	// host cannot do. p is what Prepare was given, now with Rootfs, which stays the
+	// caller's, and with the whole Spec.Process. Start is called once at most.
+	Start(ctx context.Context, p Process) (pid int, err error)
+	// Close lets go of what Prepare made, whether Start was called or not.
+	Close()
 }
 
 // Groups keeps containers' and pods' cgroups. A group is named by its path

@@ -158,69 +158,109 @@ func (c *container) settleParked() {
 	}
 }
 
-// launch does what the machine must do: sandbox (of a solo pod) and root file
-// system at the same time, then the process.
+// launch does what the machine must do: on one side the root file system, and the
+// user as its files know it; at the same time the sandbox (of a solo pod) and the rest
+// of the container's world; then the process.
 func (e starter) launch(ctx context.Context, c *container, io Streams, u *undo.Stack) (int, error) {
-	rec := c.record()
-	var root *os.File
-	mount := func() (err error) {
-		root, err = e.d.Roots.MountRoot(ctx, rec.Rootfs, c.pod.view.load().status.UserMapping)
+	l := launching{starter: e, c: c, rec: c.record(), streams: io}
+	defer l.close()
+	c.step.set("root file system: mount")
+	errs := parallel(
+		func() error { return l.mount(ctx) },
+		func() error {
+			if c.pod.spec.Solo && c.pod.view.load().status.State != lifecycle.PodReady {
+				if err := e.wake(ctx, c.pod, u); err != nil {
+					return err
+				}
+			}
+			return l.prepare(ctx)
+		})
+	if err := errors.Join(errs...); err != nil {
+		return 0, err
+	}
+	pid, err := l.execute(ctx)
+	if err == nil {
+		_ = l.root.Close() // the container holds it now
+		l.root = nil
+	}
+	return pid, err
+}
+
+// launching is one start of a container's process under way.
+type launching struct {
+	starter
+	c       *container
+	rec     containerRecord
+	streams Streams
+
+	root     *os.File
+	identity ident.Identity
+	world    Launch
+}
+
+// close lets go of what the process has of its own by now, or will never have. The
+// last reference to a root syncs, 1–3 ms, which nobody need wait for.
+func (l *launching) close() {
+	if l.world != nil {
+		l.world.Close()
+	}
+	if l.root != nil && !l.spawn(func() { _ = l.root.Close() }) {
+		_ = l.root.Close()
+	}
+}
+
+func (l *launching) mount(ctx context.Context) (err error) {
+	if l.root, err = l.d.Roots.MountRoot(ctx, l.rec.Rootfs, l.c.pod.view.load().status.UserMapping); err != nil {
 		return err
 	}
-	c.step.set("root file system: mount")
-	if c.pod.spec.Solo && c.pod.view.load().status.State != lifecycle.PodReady {
-		errs := parallel(mount, func() error { return e.wake(ctx, c.pod, u) })
-		if err := errors.Join(errs...); err != nil {
-			e.letGo(root)
-			return 0, err
-		}
-	} else if err := mount(); err != nil {
-		return 0, err
-	}
-	pid, err := e.execute(ctx, c, root, io)
-	if err != nil {
-		e.letGo(root) // an overlay's end syncs, 1–3 ms
-		return 0, err
-	}
-	_ = root.Close() // the container holds it now
-	return pid, nil
+	l.identity, err = l.starter.identity(l.root, userOf(l.rec), l.rec.Status.Spec.Groups)
+	return err
 }
 
-// letGo closes a mount's last reference beside the caller's way.
-func (e starter) letGo(root *os.File) {
-	if root != nil && !e.spawn(func() { _ = root.Close() }) {
-		_ = root.Close()
+func (l *launching) prepare(ctx context.Context) error {
+	world, err := l.plan(l.c, l.rec)
+	if err != nil {
+		return err
 	}
+	p, err := l.process(world)
+	if err != nil {
+		return err
+	}
+	l.world, err = l.d.Processes.Prepare(ctx, p)
+	return err
 }
 
-func (e starter) execute(ctx context.Context, c *container, root *os.File, io Streams) (int, error) {
-	c.step.set("user: look up")
-	rec := c.record()
-	id, err := e.identity(root, userOf(rec), rec.Status.Spec.Groups)
+func (l *launching) execute(ctx context.Context) (int, error) {
+	l.rec.Identity = l.identity
+	world, err := l.plans.Container(l.request(l.c, l.rec))
 	if err != nil {
 		return 0, err
 	}
-	join, err := e.joins(c.pod, rec)
+	l.c.mu.Lock()
+	l.c.rec.Identity, l.c.world = l.identity, world
+	l.c.mu.Unlock()
+	p, err := l.process(world)
 	if err != nil {
 		return 0, err
 	}
-	rec.Identity = id
-	world, err := e.plans.Container(e.request(c, rec))
-	if err != nil {
-		return 0, err
-	}
-	c.mu.Lock()
-	c.rec.Identity, c.world = id, world
-	c.mu.Unlock()
-	s := &rec.Status.Spec
-	c.step.set("process: start")
-	pid, err := e.d.Processes.Start(ctx, Process{
-		PodID: c.pod.id, ID: c.id, Spec: world, Rootfs: root, Join: join, IDs: c.pod.view.load().status.UserMapping,
-		Cgroup: rec.Status.Cgroup, LogPath: rec.Status.LogPath,
-		Stdin: s.Stdin, StdinOnce: s.StdinOnce, Init: s.Init, Streams: io,
-		CreateCwd: s.WorkingDir == "",
-	})
+	p.Rootfs = l.root
+	l.c.step.set("process: start")
+	pid, err := l.world.Start(ctx, p)
 	return pid, commandFault(err)
+}
+
+func (l *launching) process(world *specs.Spec) (Process, error) {
+	join, err := l.joins(l.c.pod, l.rec)
+	if err != nil {
+		return Process{}, err
+	}
+	s := &l.rec.Status.Spec
+	return Process{
+		PodID: l.c.pod.id, ID: l.c.id, Spec: world, Join: join, IDs: l.c.pod.view.load().status.UserMapping,
+		Cgroup: l.rec.Status.Cgroup, LogPath: l.rec.Status.LogPath,
+		Stdin: s.Stdin, StdinOnce: s.StdinOnce, Init: s.Init, Streams: l.streams,
+		CreateCwd: s.WorkingDir == "",
+	}, nil
 }
 
 // commandFault gives a refused execve Docker's exit code.

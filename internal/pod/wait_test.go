@@ -287,7 +287,7 @@ func TestSlowSubscriberIsCutOff(t *testing.T) {
 	var seen int
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	for ev := range e.Events(ctx, before.Seq) {
+	for ev := range e.Events(ctx, before.Seq+1) {
 		if seen++; ev.Seq != before.Seq+uint64(seen) {
 			t.Fatalf("event %d follows %d", ev.Seq, before.Seq)
 		}

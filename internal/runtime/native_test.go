@@ -110,7 +110,7 @@ func (b *bench) run(s pod.Sandbox, script string, change func(*pod.Process)) (st
 	}
 	defer r.Close()
 	p.Streams = pod.Streams{Stdout: w, Stderr: w}
-	if _, err := b.n.Start(b.t.Context(), p); err != nil {
+	if _, err := b.launch(p); err != nil {
 		b.t.Fatal(err)
 	}
 	w.Close()
@@ -119,6 +119,17 @@ func (b *bench) run(s pod.Sandbox, script string, change func(*pod.Process)) (st
 		b.t.Fatal(err)
 	}
 	return string(out), b.wait(p)
+}
+
+// launch starts a process as the engine does.
+func (b *bench) launch(p pod.Process) (pid int, err error) {
+	b.t.Helper()
+	l, err := b.n.Prepare(b.t.Context(), p)
+	if err != nil {
+		return 0, err
+	}
+	defer l.Close()
+	return l.Start(b.t.Context(), p)
 }
 
 func (b *bench) wait(p pod.Process) status.Exit {
@@ -239,7 +250,7 @@ func BenchmarkStart(b *testing.B) {
 		if p.Rootfs, err = bb.MountRoot(b.Context(), r, s.IDs); err != nil {
 			b.Fatal(err)
 		}
-		if _, err := bb.n.Start(b.Context(), p); err != nil {
+		if _, err := bb.launch(p); err != nil {
 			b.Fatal(err)
 		}
 		b.StopTimer()

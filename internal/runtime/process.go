@@ -69,22 +69,31 @@ func (c *filterCache) get(profile *specs.LinuxSeccomp) (initstage.Seccomp, error
 	return f, nil
 }
 
-// Start builds the container's world and executes its process.
-func (n *Native) Start(ctx context.Context, p pod.Process) (pid int, err error) {
+// Prepare makes the container's world.
+func (n *Native) Prepare(_ context.Context, p pod.Process) (pod.Launch, error) {
 	sb, err := n.sandboxes.find(p.PodID)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
-	w := world{n: n, sb: sb, p: p}
-	defer w.close()
+	w := &world{n: n, sb: sb, p: p}
 	if err := w.build(); err != nil {
+		w.Close()
+		return nil, err
+	}
+	return w, nil
+}
+
+// Start executes the container's process in its world.
+func (w *world) Start(ctx context.Context, p pod.Process) (pid int, err error) {
+	w.p = p
+	if err := w.complete(); err != nil {
 		return 0, err
 	}
 	c := initstage.Container{
-		Spec: w.spec, Files: w.files, Init: p.Init, CreateCwd: p.CreateCwd, LastCap: n.lastCap,
+		Spec: w.spec, Files: w.files, Init: p.Init, CreateCwd: p.CreateCwd, LastCap: w.n.lastCap,
 		JoinTarget: w.joinReaper,
 	}
-	if c.Seccomp, err = n.filters.get(p.Spec.Linux.Seccomp); err != nil {
+	if c.Seccomp, err = w.n.filters.get(p.Spec.Linux.Seccomp); err != nil {
 		return 0, err
 	}
 	program, err := c.Program()
@@ -104,7 +113,7 @@ func (n *Native) Exec(ctx context.Context, p pod.Process) (pid int, err error) {
 		return 0, err
 	}
 	w := world{n: n, sb: sb, p: p, spec: p.Spec, target: handle(p.Target)}
-	defer w.close()
+	defer w.Close()
 	w.files = noFiles()
 	if err := w.cgroup(false); err != nil {
 		return 0, err

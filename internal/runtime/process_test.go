@@ -23,7 +23,7 @@ import (
 func (b *bench) start(s pod.Sandbox, script string, change func(*pod.Process)) (pod.Process, int) {
 	b.t.Helper()
 	p := b.process(s, script, change)
-	pid, err := b.n.Start(b.t.Context(), p)
+	pid, err := b.launch(p)
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -220,7 +220,7 @@ func TestRefusalsNameTheThing(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			p := b.process(s, "true", test.change)
-			_, err := b.n.Start(t.Context(), p)
+			_, err := b.launch(p)
 			if !fault.Is(err, test.kind) || !strings.Contains(err.Error(), test.text) {
 				t.Errorf("got %v (%v), want %v %q", err, fault.KindOf(err), test.kind, test.text)
 			}
@@ -350,7 +350,7 @@ func TestImageCannotMoveTheKernelsFileSystems(t *testing.T) {
 			t.Fatal(err)
 		}
 		p.Rootfs = root
-		_, err = b.n.Start(t.Context(), p)
+		_, err = b.launch(p)
 		root.Close()
 		if err == nil || !strings.Contains(err.Error(), "mount /"+name) {
 			t.Errorf("%s: %v", name, err)

@@ -20,7 +20,7 @@ import (
 )
 
 // world collects what a process is started with: files to pass, and where each of
-// them is. It owns every file in it until close.
+// them is. It owns every file in it until Close. That of a container is a pod.Launch.
 type world struct {
 	n      *Native
 	sb     *sandbox
@@ -37,7 +37,8 @@ type world struct {
 	joinReaper bool
 }
 
-func (w *world) close() {
+// Close closes the files; what has been started keeps its own.
+func (w *world) Close() {
 	w.passed.close()
 	w.terminal.Close()
 	if w.oom != nil {
@@ -49,14 +50,12 @@ func noFiles() initstage.Files {
 	return initstage.Files{Rootfs: -1, Dev: -1, Pts: -1, Slave: -1, Shm: -1, Mounts: map[int]int{}}
 }
 
-// build opens and makes everything for a container.
+// build opens and makes everything for a container but its root file system and its
+// terminal.
 func (w *world) build() error {
 	s := *w.p.Spec
 	s.Mounts = slices.Clone(s.Mounts)
 	w.spec, w.files = &s, noFiles()
-	if err := w.rootfs(); err != nil {
-		return err
-	}
 	if err := w.joins(); err != nil {
 		return err
 	}
@@ -75,14 +74,20 @@ func (w *world) build() error {
 	return w.cgroup(true)
 }
 
-// rootfs passes a copy of the caller's file, which stays the caller's.
-func (w *world) rootfs() error {
+// complete adds what had to wait until the root file system and the user were known.
+func (w *world) complete() error {
+	s := *w.p.Spec
+	s.Mounts = w.spec.Mounts
+	w.spec = &s
 	f, err := fd.Dup(w.p.Rootfs)
 	if err != nil {
 		return err
 	}
 	w.files.Rootfs = w.passed.add(f)
-	return nil
+	if !s.Process.Terminal || w.files.Pts < 0 {
+		return nil
+	}
+	return w.openTerminal(w.passed.files[w.files.Pts])
 }
 
 // joins opens the namespaces taken from other processes.
@@ -135,7 +140,7 @@ func (w *world) mount(i int, users *os.File) error {
 	return nil
 }
 
-// devices makes /dev or /dev/pts, and with the latter the process's terminal.
+// devices makes /dev or /dev/pts.
 func (w *world) devices(m specs.Mount) error {
 	owner := int(w.p.IDs.HostID)
 	if m.Type != "devpts" {
@@ -151,10 +156,7 @@ func (w *world) devices(m specs.Mount) error {
 		return err
 	}
 	w.files.Pts = w.passed.add(f)
-	if !w.p.Spec.Process.Terminal {
-		return nil
-	}
-	return w.openTerminal(f)
+	return nil
 }
 
 // shm takes /dev/shm from whoever the IPC namespace is taken from; the sandbox's

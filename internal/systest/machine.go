@@ -50,6 +50,7 @@ type Machine struct {
 	holds     map[string]*hold
 	images    map[string]image.Image
 	boxes     map[string]*box
+	launches  map[*launch]bool // not closed
 	groups    map[string]bool
 	rootfs    map[string]string
 	attached  map[string]bool
@@ -88,7 +89,7 @@ const exitsRoom = 1 << 16
 // New returns a machine that keeps its files in dir and has an image "toolbox".
 func New(dir string) *Machine {
 	m := &Machine{
-		dir: dir, holds: map[string]*hold{}, boxes: map[string]*box{}, groups: map[string]bool{}, rootfs: map[string]string{},
+		dir: dir, holds: map[string]*hold{}, boxes: map[string]*box{}, launches: map[*launch]bool{}, groups: map[string]bool{}, rootfs: map[string]string{},
 		attached: map[string]bool{}, records: map[string]map[string][]byte{}, nextPid: 1000,
 		images: map[string]image.Image{}, exits: make(chan pod.ProcessExit, exitsRoom),
 	}
@@ -140,6 +141,7 @@ func (m *Machine) Revive() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.dead, m.killAt, m.failAt = false, 0, 0
+	clear(m.launches) // the dead daemon's files
 	m.exits = make(chan pod.ProcessExit, exitsRoom)
 }
 
@@ -295,6 +297,9 @@ func (m *Machine) Live() []string {
 		for pid := range b.procs {
 			out = append(out, "process "+pid)
 		}
+	}
+	for l := range m.launches {
+		out = append(out, "launch "+l.id)
 	}
 	for path := range m.groups {
 		out = append(out, "cgroup "+path)

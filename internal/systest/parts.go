@@ -67,11 +67,41 @@ func (s sandboxes) StopSandbox(ctx context.Context, podID string) error {
 
 type processes struct{ m *Machine }
 
+func (p processes) Prepare(ctx context.Context, x pod.Process) (pod.Launch, error) {
+	l := &launch{p, x.ID}
+	err := p.m.do(ctx, "Prepare", func() error {
+		if p.m.boxes[x.PodID] == nil {
+			return fault.New(fault.Unavailable, "systest: no sandbox")
+		}
+		p.m.launches[l] = true
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return l, nil
+}
+
+// launch is a process that was prepared for.
+type launch struct {
+	processes
+	id string
+}
+
 // Start knows these commands: "true" and "false" end at once, "stubborn" ignores
 // SIGTERM, "nosuch" is missing, "noexec" is not executable, all others run until a
 // signal.
-func (p processes) Start(ctx context.Context, x pod.Process) (int, error) {
-	return p.launch(ctx, "Start", x)
+func (l *launch) Start(ctx context.Context, x pod.Process) (int, error) {
+	if x.ID != l.id || x.Rootfs == nil {
+		return 0, fault.New(fault.Internal, "systest: another process than was prepared for, or one without a root")
+	}
+	return l.launch(ctx, "Start", x)
+}
+
+func (l *launch) Close() {
+	l.m.mu.Lock()
+	defer l.m.mu.Unlock()
+	delete(l.m.launches, l)
 }
 
 func (p processes) Exec(ctx context.Context, x pod.Process) (int, error) {
