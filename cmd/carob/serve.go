@@ -76,14 +76,14 @@ func serve(ctx context.Context, c config) (err error) {
 	if err != nil {
 		return err
 	}
-	layout, err := cgroup.Detect()
+	layout, err := cgroups()
 	if err != nil {
 		return err
 	}
-	layout.Keep("/carob") // where pods go that name no other parent
 	defer func() { err = errors.Join(err, layout.Prune()) }()
 	users := &roots.Users{}
-	defer users.Close()
+	rootfs := roots.New(users)
+	defer rootfs.Close()
 	native, err := openNative(c, layout, users)
 	if err != nil {
 		return err
@@ -98,7 +98,7 @@ func serve(ctx context.Context, c config) (err error) {
 		return err
 	}
 	engine := pod.New(pod.Deps{
-		Sandboxes: native, Processes: native, Groups: groups.New(layout), Roots: roots.New(users), Observer: groups.New(layout),
+		Sandboxes: native, Processes: native, Groups: groups.New(layout), Roots: rootfs, Observer: groups.New(layout),
 		Images: images, Network: network.Loopback{}, Store: records,
 		Facts: facts, Log: log, RunDir: c.run, LibDir: c.root, Ranges: ranges,
 	})
@@ -119,6 +119,16 @@ func serve(ctx context.Context, c config) (err error) {
 	return api.Serve(ctx, door, api.Services{
 		Engine: engine, Images: images, Manifests: manifests{applier}, Host: describe(c, facts), Log: log,
 	})
+}
+
+// cgroups finds the host's hierarchies. In each stays a group for the pods that name
+// no other parent.
+func cgroups() (*cgroup.Layout, error) {
+	layout, err := cgroup.Detect()
+	if err == nil {
+		layout.Keep("/carob")
+	}
+	return layout, err
 }
 
 // beside finds a binary of carob next to this one, or in ../libexec/carob.

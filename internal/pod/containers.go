@@ -17,6 +17,7 @@ import (
 	"carob/internal/fault"
 	"carob/internal/lifecycle"
 	"carob/internal/plan/namespace"
+	"carob/internal/pod/name"
 	"carob/internal/spec"
 	"carob/internal/status"
 	"carob/internal/undo"
@@ -197,7 +198,7 @@ func (e registry) admitContainer(p *pod, s spec.Container) (*container, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if s.Name == "" {
-		s.Name = freeName(func(n string) bool { return p.containerLocked(n, s.Attempt) != nil })
+		s.Name = name.Free(func(n string) bool { return p.containerLocked(n, s.Attempt) != nil })
 	}
 	if c := p.containerLocked(s.Name, s.Attempt); c != nil {
 		return nil, fault.New(fault.Exists, fmt.Sprintf("container %s: the name belongs to container %.12s (%s); remove that or choose another name", c.title(), c.id, c.view.load().status.State))

@@ -35,45 +35,6 @@ func checkName(what, name string) error {
 	return nil
 }
 
-// The words of generated names: what grows in a dry garden.
-var (
-	qualities = []string{
-		"amber", "brisk", "calm", "candid", "clear", "cosy", "crisp", "dapper", "deft", "dusty", "eager", "early", "fair", "fleet",
-		"fond", "frank", "gentle", "glad", "golden", "hardy", "hazy", "humble", "keen", "kind", "late", "lively", "lucid", "mellow",
-		"merry", "mild", "neat", "noble", "patient", "plain", "proud", "quick", "quiet", "rapid", "ripe", "rosy", "rustic", "shady",
-		"sharp", "silent", "silver", "sleek", "smooth", "snug", "solid", "spry", "steady", "still", "sunny", "sweet", "tidy", "vivid",
-		"warm", "wild", "wise", "witty",
-	}
-	plants = []string{
-		"acacia", "agave", "almond", "aloe", "anise", "apricot", "arbutus", "argan", "basil", "bay", "borage", "broom", "caper",
-		"caraway", "carob", "cedar", "chicory", "cistus", "citron", "clover", "cork", "cumin", "cypress", "dill", "fennel", "fig",
-		"flax", "hyssop", "iris", "jasmine", "jujube", "juniper", "laurel", "lavender", "lemon", "lentil", "lupin", "mallow", "mastic",
-		"medlar", "mint", "mulberry", "myrtle", "oak", "oleander", "olive", "orange", "oregano", "palm", "pine", "pistachio", "poppy",
-		"quince", "rosemary", "rue", "saffron", "sage", "sorrel", "sumac", "tamarisk", "thyme", "vetch", "vine", "yarrow",
-	}
-)
-
-// suggestName returns two random words, with four digits of the id once short
-// names seem to be used up.
-func suggestName(try int, id string) string {
-	var b [2]byte
-	_, _ = rand.Read(b[:])
-	name := qualities[int(b[0])%len(qualities)] + "-" + plants[int(b[1])%len(plants)]
-	if try >= 8 {
-		name += "-" + id[:4+min(try-8, 60)]
-	}
-	return name
-}
-
-// freeName finds a name that taken does not know.
-func freeName(taken func(string) bool) string {
-	for try := 0; ; try++ {
-		if n := suggestName(try, newID()); !taken(n) {
-			return n
-		}
-	}
-}
-
 // candidate is a thing a reference may mean. Of several with one name, the live
 // one is meant, and among those that are not the newest.
 type candidate struct {

@@ -15,6 +15,7 @@ import (
 	"carob/internal/lifecycle"
 	"carob/internal/plan/ident"
 	"carob/internal/plan/namespace"
+	"carob/internal/pod/name"
 	"carob/internal/spec"
 	"carob/internal/status"
 	"carob/internal/undo"
@@ -70,8 +71,11 @@ func (e maker) runPod(ctx context.Context, s spec.Pod) (_ *pod, err error) {
 		return nil, err
 	}
 	p.event("create", nil)
-	var b undo.Stack
-	if err = starter(e).wake(ctx, p, &b); err != nil {
+	var b undo.Stack // the sandbox's, which ends before what it may hold
+	err = errors.Join(parallel(
+		func() error { return e.makeGroup(ctx, p, &u) },
+		func() error { return starter(e).wake(ctx, p, &b) })...)
+	if err != nil {
 		return nil, errors.Join(err, b.Unwind(ctx))
 	}
 	return p, nil
@@ -83,7 +87,7 @@ func (e registry) admitPod(s spec.Pod) (*pod, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if s.Name == "" {
-		s.Name = freeName(func(n string) bool { return e.podNamedLocked(s, n) != nil })
+		s.Name = name.Free(func(n string) bool { return e.podNamedLocked(s, n) != nil })
 	}
 	if p := e.podNamedLocked(s, s.Name); p != nil {
 		st := &p.view.load().status
@@ -178,8 +182,8 @@ func (e registry) dismissPod(p *pod) {
 	p.view.publish(v)
 }
 
-// layPod writes the pod's record and makes what outlives its sandbox: its directory
-// and cgroup. The caller holds the pod's lock.
+// layPod writes the pod's record and makes its directory. The caller holds the pod's
+// lock.
 func (e maker) layPod(ctx context.Context, p *pod, u *undo.Stack) error {
 	p.step.set("record")
 	if err := p.change(func(*podRecord) error { return nil }); err != nil {
@@ -190,11 +194,15 @@ func (e maker) layPod(ctx context.Context, p *pod, u *undo.Stack) error {
 	if err := os.MkdirAll(p.dir, 0o700); err != nil {
 		return fmt.Errorf("pod %s: directory: %w", p.title(), err)
 	}
-	group := p.rec.Status.Cgroup
+	return nil
+}
+
+// makeGroup makes the pod's cgroup; a solo pod has none.
+func (e maker) makeGroup(ctx context.Context, p *pod, u *undo.Stack) error {
+	group := p.record().Status.Cgroup
 	if group == "" {
 		return nil
 	}
-	p.step.set("cgroup: create")
 	if err := e.d.Groups.CreateGroup(ctx, group, p.spec.Resources); err != nil {
 		return fmt.Errorf("pod %s: cgroup: %w", p.title(), err)
 	}

@@ -2,12 +2,12 @@ package pod
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 
 	"carob/internal/fault"
 	"carob/internal/lifecycle"
+	"carob/internal/pod/name"
 	"carob/internal/spec"
 	"carob/internal/status"
 	"carob/internal/undo"
@@ -23,7 +23,11 @@ func (e *Engine) CreateSolo(ctx context.Context, p spec.Pod, c spec.Container) (
 		c.Name = p.Name
 	}
 	p.Name = c.Name
-	if err := errors.Join(checkPod(&p), checkContainer(&c)); err != nil {
+	err := checkContainer(&c)
+	if err == nil { // what is wrong with the name is wrong with both
+		err = checkPod(&p)
+	}
+	if err != nil {
 		return status.Container{}, err
 	}
 	type pair struct {
@@ -72,7 +76,7 @@ func (e registry) admitSolo(s spec.Pod) (*pod, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if s.Name == "" {
-		s.Name = freeName(func(n string) bool { return e.podNamedLocked(s, n) != nil })
+		s.Name = name.Free(func(n string) bool { return e.podNamedLocked(s, n) != nil })
 	}
 	if p := e.podNamedLocked(s, s.Name); p != nil {
 		for id, c := range p.containers {

@@ -7,6 +7,7 @@ import (
 	"context"
 	"os"
 	"strconv"
+	"sync"
 
 	"carob/internal/fault"
 	"carob/internal/image"
@@ -15,11 +16,22 @@ import (
 	"carob/internal/sys/mount"
 )
 
-// Roots mounts root file systems. The zero value is ready but for Users.
-type Roots struct{ users *Users }
+// Roots mounts root file systems. New makes one; it is safe for concurrent use.
+type Roots struct {
+	users *Users
+	// closing are layers that roots have been made of.
+	closing sync.WaitGroup
+}
 
-// New returns the roots that map their layers through users.
-func New(users *Users) *Roots { return &Roots{users} }
+// New returns the roots that map their layers through users, which it takes over.
+func New(users *Users) *Roots { return &Roots{users: users} }
+
+// Close waits until everything that was opened for mounting has been closed, and
+// closes the users. Mounted roots stay.
+func (r *Roots) Close() {
+	r.closing.Wait()
+	r.users.Close()
+}
 
 // MountRoot mounts a container's layers, detached.
 func (r *Roots) MountRoot(_ context.Context, p image.Rootfs, ids status.IDMapping) (*os.File, error) {
@@ -30,7 +42,13 @@ func (r *Roots) MountRoot(_ context.Context, p image.Rootfs, ids status.IDMappin
 	if users != nil {
 		defer users.Close()
 	}
-	return mount.Overlay(mount.Layers{Lower: p.Lower, Upper: p.Upper, Work: p.Work, Users: users, Owner: int(ids.HostID)})
+	root, layers, err := mount.Overlay(mount.Layers{Lower: p.Lower, Upper: p.Upper, Work: p.Work, Users: users, Owner: int(ids.HostID)})
+	r.closing.Go(func() {
+		for _, l := range layers {
+			_ = l.Close()
+		}
+	})
+	return root, err
 }
 
 // OpenRoot returns the root directory that a running process sees.

@@ -89,9 +89,8 @@ func TestMountRootOfARunningProcess(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	var u Users
-	defer u.Close()
-	r := New(&u)
+	r := New(&Users{})
+	defer r.Close()
 	m, err := r.MountRoot(t.Context(), p, status.IDMapping{HostID: 500000, Size: 65536})
 	if err != nil {
 		t.Fatal(err)

@@ -57,11 +57,12 @@ func newBench(t testing.TB) *bench {
 	if err != nil {
 		t.Fatal(err)
 	}
+	rootfs := roots.New(users)
 	t.Cleanup(func() {
 		n.Close()
-		users.Close()
+		rootfs.Close()
 	})
-	return &bench{t, n, groups.New(layout), roots.New(users), dir}
+	return &bench{t, n, groups.New(layout), rootfs, dir}
 }
 
 func newID(t testing.TB) string {

@@ -74,7 +74,10 @@ func TestOverlay(t *testing.T) {
 			l := layers(t)
 			l.Users, l.Owner = test.users, test.base
 			for range 2 { // a volatile overlay must be mountable again
-				m, err := Overlay(l)
+				m, layers, err := Overlay(l)
+				for _, f := range layers {
+					f.Close()
+				}
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -126,7 +129,11 @@ func TestOverlayForOlderKernels(t *testing.T) {
 		t.Fatal(err)
 	}
 	clones, err := l.clone()
-	defer closeAll(clones)
+	defer func() {
+		for _, c := range clones {
+			c.Close()
+		}
+	}()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -29,24 +29,26 @@ type Layers struct {
 // (EINVAL), and an id-mapped upper layer turns silently read-only for the mapped
 // root, so upper and work are given to that root instead. The mount is volatile:
 // it is never synced, for a container's changes need not survive a power cut.
-func Overlay(l Layers) (*os.File, error) {
+//
+// layers are what the root was made of, the caller's to close, also after an error.
+// The root does not need them; but closing one waits for an RCU grace period
+// (0.1 ms, Linux 6.18), which nobody who waits for the root should.
+func Overlay(l Layers) (root *os.File, layers []*os.File, err error) {
 	if err := own(l); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	// A volatile mount leaves this mark and refuses to be mounted again with it.
 	if err := os.RemoveAll(l.Work + "/work/incompat"); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	layers, err := l.clone()
-	defer closeAll(layers)
-	if err != nil {
-		return nil, err
+	if layers, err = l.clone(); err != nil {
+		return nil, layers, err
 	}
-	m, err := New("overlay", 0, l.options(layers)...)
+	root, err = New("overlay", 0, l.options(layers)...)
 	if err != nil && noFileLayers(err) {
-		return overlayInside(l, layers)
+		root, err = overlayInside(l, layers)
 	}
-	return m, err
+	return root, layers, err
 }
 
 // clone returns a mapped copy of each lower layer, also those before an error.
@@ -63,12 +65,6 @@ func (l Layers) clone() ([]*os.File, error) {
 		}
 	}
 	return layers, nil
-}
-
-func closeAll(files []*os.File) {
-	for _, f := range files {
-		f.Close()
-	}
 }
 
 func (l Layers) options(layers []*os.File) []Option {
