@@ -141,3 +141,40 @@ func TestDevices(t *testing.T) {
 		}
 	}
 }
+
+func TestHandles(t *testing.T) {
+	g := new(Groups)
+	sleep := exec.Command("sleep", "100")
+	if err := sleep.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = sleep.Process.Kill(); _ = sleep.Wait() })
+	for _, tt := range []struct {
+		name        string
+		pid, signal int
+		want        bool
+	}{
+		{"the Go runtime catches SIGTERM", os.Getpid(), 15, true},
+		{"nobody catches SIGKILL", os.Getpid(), 9, false},
+		{"sleep has no handlers", sleep.Process.Pid, 15, false},
+	} {
+		if got, err := g.Handles(tt.pid, tt.signal); err != nil || got != tt.want {
+			t.Errorf("%s: %v %v", tt.name, got, err)
+		}
+	}
+	_ = sleep.Process.Kill()
+	_ = sleep.Wait()
+	if _, err := g.Handles(sleep.Process.Pid, 15); !fault.Is(err, fault.NotFound) {
+		t.Errorf("of one that is gone: %v", err)
+	}
+	for text, want := range map[string]bool{
+		"SigBlk:\t0000000000004000\nSigIgn:\t0000000000000000\nSigCgt:\t0000000000000000\n": true,
+		"SigBlk:\t0000000000000000\nSigIgn:\t0000000000004000\nSigCgt:\t0000000000000000\n": true,
+		"SigBlk:\t0000000000002000\nSigIgn:\t0000000000008000\nSigCgt:\t0000000000000000\n": false,
+		"SigPnd:\t0000000000004000\n": false,
+	} {
+		if got := handles([]byte(text), 15); got != want {
+			t.Errorf("%q: %v", text, got)
+		}
+	}
+}

@@ -95,6 +95,30 @@ func readStatus(text []byte, o *status.Observed) {
 	}
 }
 
+// Handles reports whether the process catches, ignores or blocks a signal.
+func (g *Groups) Handles(pid, signal int) (bool, error) {
+	text, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/status")
+	if err != nil {
+		return false, fault.Wrap(fault.NotFound, "process "+strconv.Itoa(pid), err)
+	}
+	return handles(text, signal), nil
+}
+
+// handles reads the sets of /proc/PID/status (proc_pid_status(5)).
+func handles(text []byte, signal int) bool {
+	var sets uint64
+	lines := bufio.NewScanner(bytes.NewReader(text))
+	for lines.Scan() {
+		key, value, _ := strings.Cut(lines.Text(), ":")
+		switch key {
+		case "SigBlk", "SigIgn", "SigCgt":
+			set, _ := strconv.ParseUint(strings.TrimSpace(value), 16, 64) // the kernel writes 16 digits
+			sets |= set
+		}
+	}
+	return sets>>(signal-1)&1 == 1
+}
+
 // GroupProcesses lists the processes in a group and below. Those that end while
 // they are read are left out.
 func (g *Groups) GroupProcesses(_ context.Context, path string) ([]status.Process, error) {

@@ -16,6 +16,7 @@ import (
 
 	"carob/internal/fault"
 	"carob/internal/lifecycle"
+	"carob/internal/plan/check"
 	"carob/internal/plan/namespace"
 	"carob/internal/pod/name"
 	"carob/internal/spec"
@@ -36,7 +37,7 @@ func sameSpec(a, b any) bool {
 // name and attempt joins the running attempt; once that is done the name is taken
 // and the answer Exists.
 func (e *Engine) CreateContainer(ctx context.Context, podRef string, s spec.Container) (status.Container, error) {
-	if err := checkContainer(&s); err != nil {
+	if err := check.Container(&s); err != nil {
 		return status.Container{}, err
 	}
 	p, err := registry{e}.findPod(podRef)
@@ -302,7 +303,7 @@ func (e *Engine) UpdateContainer(ctx context.Context, ref string, res *specs.Lin
 	if res != nil {
 		next.Resources = merged(next.Resources, res)
 	}
-	if err := checkContainer(&next); err != nil {
+	if err := check.Container(&next); err != nil {
 		return err
 	}
 	if c.view.load().gone {

@@ -123,6 +123,10 @@ type Observer interface {
 	Observe(ctx context.Context, pid int, cgroup string) (status.Observed, error)
 	// Namespaces reads /proc/PID/ns.
 	Namespaces(pid int) (map[string]string, error)
+	// Handles reports whether a signal would reach a process that is PID 1 of its pid
+	// namespace: it is caught, ignored on purpose, or waits blocked. NotFound when the
+	// process has ended.
+	Handles(pid, signal int) (bool, error)
 	// Device reads type, numbers, mode and owner of the host's device node at an
 	// absolute path. NotFound when there is none, Invalid when it is something else.
 	Device(ctx context.Context, path string) (specs.LinuxDevice, error)

@@ -4,7 +4,6 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"fmt"
-	"regexp"
 	"strings"
 
 	"carob/internal/fault"
@@ -19,21 +18,7 @@ func newID() string {
 	return hex.EncodeToString(b[:])
 }
 
-func isID(s string) bool {
-	return len(s) == 64 && strings.Trim(s, "0123456789abcdef") == ""
-}
-
 func isHex(s string) bool { return s != "" && strings.Trim(s, "0123456789abcdef") == "" }
-
-// Names become file names (logs) and hosts' names: one plain component.
-var plainName = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_.-]*$`)
-
-func checkName(what, name string) error {
-	if len(name) > 253 || !plainName.MatchString(name) {
-		return fault.New(fault.Invalid, fmt.Sprintf("%s name %.80q: want 1 to 253 letters, digits, '_', '.' or '-', beginning with a letter or digit", what, name))
-	}
-	return nil
-}
 
 // candidate is a thing a reference may mean. Of several with one name, the live
 // one is meant, and among those that are not the newest.

@@ -1,6 +1,7 @@
 package pod
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -13,6 +14,7 @@ import (
 
 	"carob/internal/fault"
 	"carob/internal/lifecycle"
+	"carob/internal/plan/check"
 	"carob/internal/plan/ident"
 	"carob/internal/plan/namespace"
 	"carob/internal/pod/name"
@@ -29,7 +31,7 @@ func (e *Engine) RunPod(ctx context.Context, s spec.Pod) (status.Pod, error) {
 	if s.Solo {
 		return status.Pod{}, fault.New(fault.Invalid, "pod "+s.Name+": a solo pod is made with its container")
 	}
-	if err := checkPod(&s); err != nil {
+	if err := check.Pod(&s); err != nil {
 		return status.Pod{}, err
 	}
 	r, err := attempts{e}.attempt(ctx, request{
@@ -140,12 +142,7 @@ func (e registry) registerPodLocked(s spec.Pod) (*pod, error) {
 	return p, nil
 }
 
-func parentOf(s spec.Pod) string {
-	if s.CgroupParent == "" {
-		return defaultParent
-	}
-	return s.CgroupParent
-}
+func parentOf(s spec.Pod) string { return cmp.Or(s.CgroupParent, "/carob") }
 
 // allocateLocked finds a free range. A range is taken for as long as a pod that uses
 // it has a record: files in its containers' root file systems carry those ids.
@@ -307,21 +304,15 @@ func (e starter) sandbox(p *pod) (Sandbox, error) {
 }
 
 func (e starter) box(p *pod, rec podRecord) Sandbox {
-	shm := p.spec.ShmSize
-	if shm == 0 {
-		shm = defaultShm
-	}
+	const defaultShm = 64 << 20 // bytes, as Docker's and containerd's
 	return Sandbox{
 		PodID: p.id, Hostname: p.hostname(), Namespaces: rec.Namespaces, IDs: rec.Status.UserMapping,
-		Sysctls: p.spec.Sysctls, ShmSize: shm, Dir: p.dir,
+		Sysctls: p.spec.Sysctls, ShmSize: cmp.Or(p.spec.ShmSize, defaultShm), Dir: p.dir,
 	}
 }
 
 func (p *pod) hostname() string {
-	if p.spec.Hostname != "" {
-		return p.spec.Hostname
-	}
-	return hostnameOf(p.name)
+	return cmp.Or(p.spec.Hostname, check.Hostname(p.name))
 }
 
 // pidsOf returns kind → pid of the running containers that kinds are taken from.

@@ -13,6 +13,7 @@ import (
 
 	"carob/internal/fault"
 	"carob/internal/lifecycle"
+	"carob/internal/plan/check"
 	"carob/internal/undo"
 )
 
@@ -84,7 +85,7 @@ func (e recovery) loadPods() error {
 		if err := json.Unmarshal(raw, &rec); err != nil {
 			return fmt.Errorf("pod %s: record: %w", id, err)
 		}
-		if rec.Status.ID != id || !isID(id) {
+		if rec.Status.ID != id || !check.ID(id) {
 			return fault.New(fault.Invalid, "pod "+id+": record: is another pod's")
 		}
 		rec.Status.Containers = nil
@@ -102,7 +103,7 @@ func (e recovery) loadContainers() error {
 		if err := json.Unmarshal(raw, &rec); err != nil {
 			return fmt.Errorf("container %s: record: %w", id, err)
 		}
-		if rec.Status.ID != id || !isID(id) {
+		if rec.Status.ID != id || !check.ID(id) {
 			return fault.New(fault.Invalid, "container "+id+": record: is another container's")
 		}
 		e.mu.Lock()
@@ -132,7 +133,7 @@ func (e recovery) loadExecs(all bool) error {
 		e.mu.Lock()
 		defer e.mu.Unlock()
 		c := e.containers[rec.ContainerID]
-		if c == nil || rec.ID != id || !isID(id) {
+		if c == nil || rec.ID != id || !check.ID(id) {
 			litter = append(litter, id)
 			return nil
 		}
@@ -420,7 +421,7 @@ func sweepDir(dir string, keep func(path string) bool) error {
 	var errs []error
 	for _, d := range entries {
 		path := filepath.Join(dir, d.Name())
-		if isID(d.Name()) && !keep(path) {
+		if check.ID(d.Name()) && !keep(path) {
 			errs = append(errs, os.RemoveAll(path))
 		}
 	}

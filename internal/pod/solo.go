@@ -7,6 +7,7 @@ import (
 
 	"carob/internal/fault"
 	"carob/internal/lifecycle"
+	"carob/internal/plan/check"
 	"carob/internal/pod/name"
 	"carob/internal/spec"
 	"carob/internal/status"
@@ -23,9 +24,9 @@ func (e *Engine) CreateSolo(ctx context.Context, p spec.Pod, c spec.Container) (
 		c.Name = p.Name
 	}
 	p.Name = c.Name
-	err := checkContainer(&c)
+	err := check.Container(&c)
 	if err == nil { // what is wrong with the name is wrong with both
-		err = checkPod(&p)
+		err = check.Pod(&p)
 	}
 	if err != nil {
 		return status.Container{}, err

@@ -14,6 +14,7 @@ import (
 	"carob/internal/fault"
 	"carob/internal/image"
 	"carob/internal/lifecycle"
+	"carob/internal/plan/check"
 	"carob/internal/plan/ident"
 	"carob/internal/spec"
 	"carob/internal/status"
@@ -158,7 +159,7 @@ func (e registry) newContainer(p *pod, rec containerRecord) *container {
 }
 
 func (p *pod) title() string {
-	if p.spec.Solo || p.namespace == defaultNamespace {
+	if p.spec.Solo || p.namespace == check.DefaultNamespace {
 		return p.name
 	}
 	return p.namespace + "/" + p.name

@@ -1,6 +1,7 @@
 package pod
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 
 	"carob/internal/fault"
 	"carob/internal/lifecycle"
+	"carob/internal/plan/check"
 	"carob/internal/plan/oci"
 )
 
@@ -19,15 +21,10 @@ const (
 	// killPatience is how long a killed process may take to be gone: what is longer is
 	// stuck in the kernel.
 	killPatience = 10 * time.Second
+	// firstHearing is when a process that could not hear its stop signal is looked at
+	// again, and doubles from there.
+	firstHearing = 20 * time.Millisecond
 )
-
-// stopSignal reads a stop signal; "" is SIGTERM.
-func stopSignal(s string) (int, error) {
-	if s == "" {
-		return sigTerm, nil
-	}
-	return oci.Signal(s)
-}
 
 // grace is how long a stop waits: what the caller says, else what was asked for.
 func grace(timeout *time.Duration, seconds *int) time.Duration {
@@ -55,7 +52,7 @@ func (e *Engine) StopContainer(ctx context.Context, ref string, timeout *time.Du
 
 // goneIsDone makes NotFound for a full ID a success: it was there once.
 func goneIsDone(ref string, err error) error {
-	if isID(ref) && fault.Is(err, fault.NotFound) {
+	if check.ID(ref) && fault.Is(err, fault.NotFound) {
 		return nil
 	}
 	return err
@@ -78,10 +75,7 @@ func (e ender) stop(ctx context.Context, c *container, timeout *time.Duration) e
 	defer c.step.done()
 	if wait > 0 {
 		c.step.set("stop: asked to end")
-		if err := e.askToEnd(ctx, c, rec); err != nil {
-			return err
-		}
-		if ended, err := c.awaitEnd(ctx, wait); ended || err != nil {
+		if ended, err := e.askToEnd(ctx, c, rec, wait); ended || err != nil {
 			return err
 		}
 	}
@@ -124,27 +118,53 @@ func (e ender) awaitStart(ctx context.Context, c *container, wait time.Duration)
 	return c.want(true)
 }
 
-// askToEnd sends the stop signal to a process that can receive it: a paused one is
-// continued first.
-func (e ender) askToEnd(ctx context.Context, c *container, rec containerRecord) error {
-	name := rec.Status.Spec.StopSignal
-	if name == "" {
-		name = rec.Image.StopSignal
-	}
-	sig, err := stopSignal(name)
-	if err != nil { // the image's word, which nobody checked
-		sig = sigTerm
-	}
+// askToEnd sends the stop signal to a process that can receive it, and waits for its
+// end: a paused one is continued first. To PID 1 of a pid namespace a signal that it has
+// no handler for is lost (pid_namespaces(7)), also when the handler comes a moment
+// later, as it does in a program that has just been started. So a signal that cannot
+// have arrived is sent again once it can; never twice to a process that had it.
+func (e ender) askToEnd(ctx context.Context, c *container, rec containerRecord, wait time.Duration) (ended bool, err error) {
 	if rec.Status.Paused {
 		if err := e.thaw(ctx, c); err != nil {
-			return err
+			return false, err
 		}
 	}
-	err = e.d.Processes.Signal(ctx, c.pod.id, c.id, sig)
-	if err != nil && !fault.Is(err, fault.NotFound) {
-		return fmt.Errorf("container %s: stop: %w", c.title(), err)
+	over := time.Now().Add(wait)
+	for pause := firstHearing; ; pause *= 2 {
+		heard, err := e.tell(ctx, c, rec, pause == firstHearing)
+		if err != nil {
+			return false, fmt.Errorf("container %s: stop: %w", c.title(), err)
+		}
+		if heard {
+			return c.awaitEnd(ctx, time.Until(over))
+		}
+		ended, err := c.awaitEnd(ctx, min(pause, time.Until(over)))
+		if ended || err != nil || !time.Now().Before(over) {
+			return ended, err
+		}
 	}
-	return nil
+}
+
+// tell sends the stop signal if it will be heard, or if it is the first.
+func (e ender) tell(ctx context.Context, c *container, rec containerRecord, first bool) (heard bool, err error) {
+	sig := rec.endSignal()
+	heard, err = e.d.Observer.Handles(rec.Status.Pid, sig)
+	if err == nil && (heard || first) {
+		err = e.d.Processes.Signal(ctx, c.pod.id, c.id, sig)
+	}
+	if fault.Is(err, fault.NotFound) { // it has ended, and its end is on the way
+		return true, nil
+	}
+	return heard, err
+}
+
+// endSignal is the signal that asks the container to end.
+func (r containerRecord) endSignal() int {
+	sig, err := oci.StopSignal(cmp.Or(r.Status.Spec.StopSignal, r.Image.StopSignal))
+	if err != nil { // the image's word, which nobody checked
+		return sigTerm
+	}
+	return sig
 }
 
 func (c *container) awaitEnd(ctx context.Context, wait time.Duration) (ended bool, err error) {
@@ -200,8 +220,7 @@ func (e *Engine) KillContainer(ctx context.Context, ref string, signal int) erro
 	if st := c.view.load().status.State; st != lifecycle.ContainerRunning {
 		return c.fault(fault.Conflict, fmt.Sprintf("cannot kill while %s", st))
 	}
-	stop, err := stopSignal(rec.Status.Spec.StopSignal)
-	if signal == sigKill || err == nil && signal == stop {
+	if signal == sigKill || signal == rec.endSignal() {
 		if err := c.want(true); err != nil {
 			return err
 		}

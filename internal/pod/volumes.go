@@ -5,54 +5,25 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"maps"
 	"os"
 	"path"
 	"path/filepath"
 	"slices"
-	"strings"
 
 	"carob/internal/fault"
+	"carob/internal/plan/check"
 	"carob/internal/spec"
 	"carob/internal/undo"
 )
 
-// maxImageVolumes bounds what an image can make the host do.
-const maxImageVolumes = 64
-
 func (e maker) volumeDir(name string) string { return filepath.Join(e.d.LibDir, "volumes", name) }
-
-// imageVolumes returns the mount points that the image declares, checked and
-// without those that the container mounts itself. An image's configuration is an
-// attacker's input (CVE-2022-23648).
-func imageVolumes(declared map[string]struct{}, mounts []spec.Mount) ([]spec.Mount, error) {
-	if len(declared) > maxImageVolumes {
-		return nil, fault.New(fault.Invalid, fmt.Sprintf("image declares %d volumes, more than %d", len(declared), maxImageVolumes))
-	}
-	var out []spec.Mount
-	for _, target := range slices.Sorted(maps.Keys(declared)) {
-		clean := path.Clean(target)
-		if !path.IsAbs(target) || clean == "/" || len(target) > 1024 || strings.ContainsAny(target, "\x00\n") || slices.Contains(strings.Split(target, "/"), "..") {
-			return nil, fault.New(fault.Invalid, fmt.Sprintf("image volume %.80q: not an absolute path below the root", target))
-		}
-		for _, kernel := range []string{"/proc", "/sys", "/dev"} {
-			if clean == kernel || strings.HasPrefix(clean, kernel+"/") {
-				return nil, fault.New(fault.Invalid, fmt.Sprintf("image volume %.80q: hides a file system of the kernel's", target))
-			}
-		}
-		if !slices.ContainsFunc(slices.Concat(mounts, out), func(m spec.Mount) bool { return path.Clean(m.Target) == clean }) {
-			out = append(out, spec.Mount{Type: spec.Volume, Target: clean})
-		}
-	}
-	return out, nil
-}
 
 // prepareMounts makes the container's volumes and checks that the sources of its
 // binds are there, asking the file system in a goroutine of its own: a stat on a
 // dead network file system must not hold anybody.
 func (e maker) prepareMounts(ctx context.Context, c *container, rec *containerRecord, u *undo.Stack) error {
 	rec.Volumes = map[string]string{}
-	more, err := imageVolumes(rec.Image.Volumes, rec.Status.Spec.Mounts)
+	more, err := check.ImageVolumes(rec.Image.Volumes, rec.Status.Spec.Mounts)
 	if err != nil {
 		return err
 	}
@@ -136,9 +107,9 @@ func (e maker) volume(m spec.Mount, rec *containerRecord, u *undo.Stack) error {
 	name := m.Source
 	if name == "" {
 		name = newID()
-	} else if err := checkName("volume", name); err != nil {
+	} else if err := check.Name("volume", name); err != nil {
 		return err
-	} else if isID(name) {
+	} else if check.ID(name) {
 		return fault.New(fault.Invalid, "volume name "+name+": 64 hexadecimal digits name anonymous volumes")
 	}
 	dir := e.volumeDir(name)

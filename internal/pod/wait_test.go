@@ -132,6 +132,25 @@ func TestStopKillsAfterGrace(t *testing.T) {
 	})
 }
 
+// A program that has just been started has no handlers yet, and the kernel drops what
+// PID 1 has no handler for.
+func TestStopOfOneThatCannotHearYet(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := systest.New(t.TempDir())
+		e := newEngine(t, m)
+		must[status.Container](t)(e.CreateSolo(t.Context(), spec.Pod{}, container("app", "late")))
+		ok(t, e.StartContainer(t.Context(), "app", pod.Streams{}))
+		begin := time.Now()
+		ok(t, e.StopContainer(t.Context(), "app", nil))
+		if d := time.Since(begin); d < systest.Lateness || d > 2*systest.Lateness {
+			t.Errorf("took %v", d)
+		}
+		if c := inState(t, e, "app", lifecycle.ContainerExited); c.ExitCode != 143 {
+			t.Errorf("exit code %d", c.ExitCode)
+		}
+	})
+}
+
 func TestStopPodInterruptsAStart(t *testing.T) {
 	m := systest.New(t.TempDir())
 	e := newEngine(t, m)

@@ -79,6 +79,7 @@ type proc struct {
 	pid     int
 	args    []string
 	exec    bool
+	started time.Time
 	exit    *status.Exit
 	streams pod.Streams
 }
@@ -271,6 +272,14 @@ func (m *Machine) Crash(podID string) {
 	defer m.mu.Unlock()
 	delete(m.boxes, podID)
 	m.exits <- pod.ProcessExit{PodID: podID, Exit: status.Exit{Code: 137, Signal: 9, At: time.Now()}}
+}
+
+// Lateness is how long the program "late" has no handlers after its start: what is sent
+// to it meanwhile is lost.
+const Lateness = 100 * time.Millisecond
+
+func (p *proc) deaf() bool {
+	return p.args[0] == "stubborn" || p.args[0] == "late" && time.Since(p.started) < Lateness
 }
 
 func (m *Machine) endLocked(podID, id string, p *proc, x status.Exit) {

@@ -134,7 +134,7 @@ func (p processes) launch(ctx context.Context, call string, x pod.Process) (pid 
 			return fmt.Errorf("exec %q: %w: permission denied", args[0], pod.ErrNotExecutable)
 		}
 		p.m.nextPid++
-		made := &proc{pid: p.m.nextPid, args: args, exec: call == "Exec", streams: x.Streams}
+		made := &proc{pid: p.m.nextPid, args: args, exec: call == "Exec", started: time.Now(), streams: x.Streams}
 		b.procs[x.ID] = made
 		pid = made.pid
 		switch args[0] {
@@ -175,7 +175,7 @@ func (p processes) Signal(ctx context.Context, podID, id string, signal int) err
 		if found == nil || found.exit != nil {
 			return missing("process")
 		}
-		if signal == 9 || signal == 15 && found.args[0] != "stubborn" {
+		if signal == 9 || signal == 15 && !found.deaf() {
 			p.m.endLocked(podID, id, found, status.Exit{Code: 128 + signal, Signal: signal})
 		}
 		return nil
@@ -349,6 +349,21 @@ func (o observer) Namespaces(pid int) (out map[string]string, err error) {
 		return nil
 	})
 	return out, err
+}
+
+func (o observer) Handles(pid, _ int) (heard bool, err error) {
+	err = o.m.do(context.Background(), "Handles", func() error {
+		for _, b := range o.m.boxes {
+			for _, p := range b.procs {
+				if p.pid == pid && p.exit == nil {
+					heard = !p.deaf()
+					return nil
+				}
+			}
+		}
+		return missing("process")
+	})
+	return heard, err
 }
 
 func (o observer) Device(ctx context.Context, path string) (d specs.LinuxDevice, err error) {

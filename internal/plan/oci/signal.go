@@ -1,6 +1,7 @@
 package oci
 
 import (
+	"cmp"
 	"strconv"
 	"strings"
 
@@ -90,4 +91,9 @@ func clip(s string) string {
 	}
 	q := strconv.Quote(s)
 	return q[1 : len(q)-1]
+}
+
+// StopSignal is Signal for the signal that asks a container to end; "" is TERM.
+func StopSignal(name string) (int, error) {
+	return Signal(cmp.Or(name, "TERM"))
 }

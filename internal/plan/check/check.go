@@ -1,33 +1,51 @@
-package pod
+// Package check refuses what no machine could run, before anything is made of it:
+// names that would not do as file names, numbers that would overflow, paths that lead
+// elsewhere. What a caller asks for and what an image declares are both taken for an
+// attacker's. All refusals are Invalid, or Unsupported, and name the field.
+package check
 
 import (
 	"fmt"
 	"path"
+	"regexp"
 	"strings"
 
 	"carob/internal/fault"
 	"carob/internal/plan/etc"
+	"carob/internal/plan/oci"
 	"carob/internal/spec"
 )
 
-const (
-	defaultNamespace = "default"
-	defaultParent    = "/carob"
-	defaultShm       = 64 << 20
-)
+// DefaultNamespace is the namespace of a pod that names none.
+const DefaultNamespace = "default"
 
-// checkPod refuses what no machine could run and completes names that are not a
-// choice of the engine's.
-func checkPod(s *spec.Pod) error {
+// Names become file names (logs) and hosts' names: one plain component.
+var plainName = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_.-]*$`)
+
+// Name checks the name of a thing of the kind called what.
+func Name(what, name string) error {
+	if len(name) > 253 || !plainName.MatchString(name) {
+		return fault.New(fault.Invalid, fmt.Sprintf("%s name %.80q: want 1 to 253 letters, digits, '_', '.' or '-', beginning with a letter or digit", what, name))
+	}
+	return nil
+}
+
+// ID reports whether s is a whole ID: 64 hexadecimal digits.
+func ID(s string) bool {
+	return len(s) == 64 && strings.Trim(s, "0123456789abcdef") == ""
+}
+
+// Pod checks a pod's spec and fills in its namespace.
+func Pod(s *spec.Pod) error {
 	if s.Name != "" {
-		if err := checkName("pod", s.Name); err != nil {
+		if err := Name("pod", s.Name); err != nil {
 			return err
 		}
 	}
 	if s.Namespace == "" {
-		s.Namespace = defaultNamespace
+		s.Namespace = DefaultNamespace
 	}
-	if err := checkName("namespace", s.Namespace); err != nil {
+	if err := Name("namespace", s.Namespace); err != nil {
 		return err
 	}
 	subject := "pod " + s.Name
@@ -40,7 +58,7 @@ func checkPod(s *spec.Pod) error {
 	if s.ShmSize < 0 {
 		return fault.New(fault.Invalid, subject+": shm size is negative")
 	}
-	return firstOf(subject, checkHostname(s.Hostname), checkCgroup(s.CgroupParent), etc.CheckHosts(s.Hosts), checkDNS(s.DNS), checkTimeout(s.StopTimeout))
+	return firstOf(subject, hostname(s.Hostname), cgroupParent(s.CgroupParent), etc.CheckHosts(s.Hosts), dns(s.DNS), timeout(s.StopTimeout))
 }
 
 // firstOf returns the first of what was found wrong with a subject.
@@ -53,7 +71,7 @@ func firstOf(subject string, found ...error) error {
 	return nil
 }
 
-func checkDNS(d *spec.DNS) error {
+func dns(d *spec.DNS) error {
 	if d == nil {
 		return nil
 	}
@@ -61,10 +79,10 @@ func checkDNS(d *spec.DNS) error {
 	return err
 }
 
-// checkContainer is checkPod for a container.
-func checkContainer(c *spec.Container) error {
+// Container checks a container's spec.
+func Container(c *spec.Container) error {
 	if c.Name != "" {
-		if err := checkName("container", c.Name); err != nil {
+		if err := Name("container", c.Name); err != nil {
 			return err
 		}
 	}
@@ -75,11 +93,11 @@ func checkContainer(c *spec.Container) error {
 	if c.LogPath != "" && (!path.IsAbs(c.LogPath) || path.Clean(c.LogPath) != c.LogPath) {
 		return fault.New(fault.Invalid, fmt.Sprintf("%s: log path %.100q: not absolute and clean", subject, c.LogPath))
 	}
-	_, err := stopSignal(c.StopSignal)
-	return firstOf(subject, checkHostname(c.Hostname), checkCgroup(c.CgroupParent), err, checkRestart(c), checkTimeout(c.StopTimeout))
+	_, err := oci.StopSignal(c.StopSignal)
+	return firstOf(subject, hostname(c.Hostname), cgroupParent(c.CgroupParent), err, restart(c), timeout(c.StopTimeout))
 }
 
-func checkRestart(c *spec.Container) error {
+func restart(c *spec.Container) error {
 	switch c.Restart.Policy {
 	case spec.RestartNever, spec.RestartOnFailure, spec.RestartAlways, spec.RestartUnlessStopped:
 	default:
@@ -94,7 +112,7 @@ func checkRestart(c *spec.Container) error {
 	return nil
 }
 
-func checkTimeout(seconds *int) error {
+func timeout(seconds *int) error {
 	const most = 1 << 31 // seconds; more would overflow a duration
 	if seconds != nil && *seconds > most {
 		return fault.New(fault.Invalid, "stop timeout is too long")
@@ -102,8 +120,8 @@ func checkTimeout(seconds *int) error {
 	return nil
 }
 
-// checkHostname accepts what sethostname(2) can hold and /etc/hosts can carry.
-func checkHostname(h string) error {
+// hostname accepts what sethostname(2) can hold and /etc/hosts can carry.
+func hostname(h string) error {
 	if h == "" {
 		return nil
 	}
@@ -113,8 +131,8 @@ func checkHostname(h string) error {
 	return nil
 }
 
-// checkCgroup accepts an absolute cgroup path that stays where it says.
-func checkCgroup(p string) error {
+// cgroupParent accepts an absolute cgroup path that stays where it says.
+func cgroupParent(p string) error {
 	if p == "" {
 		return nil
 	}
@@ -124,8 +142,8 @@ func checkCgroup(p string) error {
 	return nil
 }
 
-// hostnameOf cuts a pod's name to what a hostname can hold.
-func hostnameOf(name string) string {
+// Hostname cuts a pod's name to what a hostname can hold.
+func Hostname(name string) string {
 	if len(name) > 63 {
 		name = strings.TrimRight(name[:63], "-_.")
 	}

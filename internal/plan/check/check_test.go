@@ -1,11 +1,10 @@
-package pod
+package check
 
 import (
 	"strings"
 	"testing"
 
 	"carob/internal/fault"
-	"carob/internal/pod/name"
 	"carob/internal/spec"
 )
 
@@ -17,12 +16,12 @@ func TestImageVolumes(t *testing.T) {
 		}
 		return m
 	}
-	got, err := imageVolumes(set("/data", "/var/lib/", "/mine"), []spec.Mount{{Type: spec.Bind, Target: "/mine/"}})
+	got, err := ImageVolumes(set("/data", "/var/lib/", "/mine"), []spec.Mount{{Type: spec.Bind, Target: "/mine/"}})
 	if err != nil || len(got) != 2 || got[0].Target != "/data" || got[1].Target != "/var/lib" {
 		t.Errorf("%+v, %v", got, err)
 	}
 	for _, bad := range []string{"data", "/", "/../etc", "/a/../..", "/proc", "/sys/fs", "/dev/x", "/a\x00", "", "/a\nb"} {
-		if _, err := imageVolumes(set(bad), nil); !fault.Is(err, fault.Invalid) {
+		if _, err := ImageVolumes(set(bad), nil); !fault.Is(err, fault.Invalid) {
 			t.Errorf("%q: %v", bad, err)
 		}
 	}
@@ -30,7 +29,7 @@ func TestImageVolumes(t *testing.T) {
 	for i := range maxImageVolumes + 1 {
 		many = append(many, "/v"+strings.Repeat("x", i))
 	}
-	if _, err := imageVolumes(set(many...), nil); !fault.Is(err, fault.Invalid) {
+	if _, err := ImageVolumes(set(many...), nil); !fault.Is(err, fault.Invalid) {
 		t.Error("too many:", err)
 	}
 }
@@ -52,15 +51,15 @@ func TestChecks(t *testing.T) {
 		"host alias":  {Name: "a", Hosts: []spec.HostAlias{{IP: "x"}}},
 		"nameservers": {Name: "a", DNS: &spec.DNS{Nameservers: []string{"x"}}},
 	} {
-		if err := checkPod(&p); !fault.Is(err, fault.Invalid) {
+		if err := Pod(&p); !fault.Is(err, fault.Invalid) {
 			t.Errorf("pod %s: %v", name, err)
 		}
 	}
 	good := spec.Pod{Name: "a", StopTimeout: &negative, CgroupParent: "/kubepods.slice/x"}
-	if err := checkPod(&good); err != nil || good.Namespace != "default" {
+	if err := Pod(&good); err != nil || good.Namespace != "default" {
 		t.Error(err, good.Namespace)
 	}
-	if err := checkPod(&spec.Pod{Handler: "runsc"}); !fault.Is(err, fault.Unsupported) {
+	if err := Pod(&spec.Pod{Handler: "runsc"}); !fault.Is(err, fault.Unsupported) {
 		t.Error(err)
 	}
 	for name, c := range map[string]spec.Container{
@@ -77,22 +76,11 @@ func TestChecks(t *testing.T) {
 		"negative":  {Image: "i", Restart: spec.Restart{Policy: spec.RestartOnFailure, MaxRetries: -1}},
 		"long host": {Image: "i", Hostname: strings.Repeat("x", 65)},
 	} {
-		if err := checkContainer(&c); !fault.Is(err, fault.Invalid) {
+		if err := Container(&c); !fault.Is(err, fault.Invalid) {
 			t.Errorf("container %s: %v", name, err)
 		}
 	}
-	if h := hostnameOf(strings.Repeat("x", 62) + "-y"); len(h) != 62 {
+	if h := Hostname(strings.Repeat("x", 62) + "-y"); len(h) != 62 {
 		t.Errorf("hostname %q", h)
-	}
-}
-
-func TestGeneratedNames(t *testing.T) {
-	seen := map[string]bool{}
-	for range 200 {
-		n := name.Free(func(n string) bool { return seen[n] })
-		if seen[n] || checkName("pod", n) != nil {
-			t.Fatalf("name %q", n)
-		}
-		seen[n] = true
 	}
 }
