@@ -54,7 +54,7 @@ func (s *containers) create(ctx context.Context, p RunParams) (status.Container,
 }
 
 func (s *containers) remove(ctx context.Context, p RemoveParams) error {
-	return s.e.RemoveContainer(ctx, p.Ref, pod.RemoveOptions{Force: p.Force, Volumes: p.Volumes})
+	return s.e.RemoveContainer(ctx, p.Ref, pod.RemoveOptions{Force: p.Force})
 }
 
 // run is create, start and wait. What cannot be started is removed, so that a
@@ -72,7 +72,7 @@ func (s *containers) run(ctx context.Context, p RunParams, t turnOf[status.Conta
 	if err != nil {
 		back, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTime)
 		defer cancel()
-		undo := s.e.RemoveContainer(back, c.ID, pod.RemoveOptions{Force: true, Volumes: true})
+		undo := s.e.RemoveContainer(back, c.ID, pod.RemoveOptions{Force: true})
 		return Ended{}, errors.Join(err, gone(undo))
 	}
 	if p.Detach {
@@ -183,10 +183,10 @@ func (s *containers) report(ctx context.Context, c status.Container, wait waiter
 }
 
 func (s *containers) wait(ctx context.Context, p WaitParams) (Ended, error) {
-	c, err := s.e.Container(p.Ref)
-	if err != nil {
-		return Ended{}, err
+	id := p.Ref // the whole ID of one that has removed itself
+	if c, err := s.e.Container(p.Ref); err == nil {
+		id = c.ID
 	}
-	exit, err := s.e.WaitContainer(ctx, c.ID, p.Condition)
-	return Ended{ID: c.ID, Exit: &exit}, err
+	exit, err := s.e.WaitContainer(ctx, id, p.Condition)
+	return Ended{ID: id, Exit: &exit}, err
 }

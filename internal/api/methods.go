@@ -155,12 +155,10 @@ type SignalParams struct {
 	Signal int    `json:"signal"`
 }
 
-// RemoveParams name what is removed. Force ends what runs; Volumes removes
-// anonymous volumes too.
+// RemoveParams name what is removed. Force ends what runs.
 type RemoveParams struct {
-	Ref     string `json:"ref"`
-	Force   bool   `json:"force,omitempty"`
-	Volumes bool   `json:"volumes,omitempty"`
+	Ref   string `json:"ref"`
+	Force bool   `json:"force,omitempty"`
 }
 
 // UpdateParams change a container; nil leaves as it is.

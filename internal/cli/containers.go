@@ -181,7 +181,7 @@ func killCommand(a *app) *cobra.Command {
 }
 
 func rmCommand(a *app) *cobra.Command {
-	var force, volumes bool
+	var force bool
 	c := &cobra.Command{
 		Use: "rm [FLAGS] CONTAINER…", Short: "Remove containers",
 		Example: "  carob rm web\n  carob rm -f $(carob ps -aq)",
@@ -195,13 +195,13 @@ func rmCommand(a *app) *cobra.Command {
 				if err != nil {
 					return err
 				}
-				_, err = call(cmd.Context(), a, api.Remove, api.RemoveParams{Ref: c.ID, Force: force, Volumes: volumes})
+				_, err = call(cmd.Context(), a, api.Remove, api.RemoveParams{Ref: c.ID, Force: force})
 				return err
 			})
 		},
 	}
 	c.Flags().BoolVarP(&force, "force", "f", false, "kill what runs")
-	c.Flags().BoolVarP(&volumes, "volumes", "v", false, "remove anonymous volumes too")
+	c.Flags().BoolP("volumes", "v", true, "Docker's flag: anonymous volumes go with their container, asked for or not")
 	return c
 }
 

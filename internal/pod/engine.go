@@ -52,6 +52,8 @@ type Engine struct {
 	// compiles of them.
 	plans *oci.Builder
 
+	leavers leavers
+
 	// ctx ends with Close: the parent of everything the engine does on its own
 	// account (attempts, exits, restarts).
 	ctx    context.Context

@@ -137,6 +137,7 @@ func (e ender) settle(c *container) {
 		return
 	}
 	if c.record().Status.Spec.AutoRemove {
+		e.leavers.add(c)
 		if err := remover(e).remove(ctx, c); err != nil {
 			e.d.Log.Error("automatic removal", "container", c.id, "cause", err)
 		}

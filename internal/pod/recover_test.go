@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	v1 "github.com/opencontainers/image-spec/specs-go/v1"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -70,6 +72,37 @@ func TestContainersOutliveTheDaemon(t *testing.T) {
 	m.Repeat()
 	tearDown(t, e)
 	clean(t, m)
+}
+
+// Whoever waited for a container that removes itself asks the next daemon for its end,
+// and comes too late to find the container.
+func TestEndOfOneThatRemovedItself(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := systest.New(t.TempDir())
+		e := start(m)
+		ok(t, e.Recover(t.Context()))
+		ask := container("once", "sleep")
+		ask.AutoRemove = true
+		c := must[status.Container](t)(e.CreateSolo(t.Context(), spec.Pod{}, ask))
+		ok(t, e.StartContainer(t.Context(), "once", pod.Streams{}))
+		ok(t, e.Close())
+
+		m.End(c.ID, status.Exit{Code: 7})
+		m.Revive()
+		e = newEngine(t, m)
+		synctest.Wait()
+		clean(t, m)
+		for _, cond := range []pod.WaitCondition{pod.WaitExit, pod.WaitRemoved} {
+			if x := must[status.Exit](t)(e.WaitContainer(t.Context(), c.ID, cond)); x.Code != 7 {
+				t.Errorf("%q: %+v", cond, x)
+			}
+		}
+		_, err := e.WaitContainer(t.Context(), "once", pod.WaitExit)
+		refused(t, err, fault.NotFound, "once") // the name is free again
+		time.Sleep(2 * time.Minute)
+		_, err = e.WaitContainer(t.Context(), c.ID, pod.WaitExit)
+		refused(t, err, fault.NotFound)
+	})
 }
 
 func TestSandboxDies(t *testing.T) {

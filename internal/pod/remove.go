@@ -80,13 +80,10 @@ func (e remover) removeEmpty(ctx context.Context, p *pod) error {
 type RemoveOptions struct {
 	// Force kills a running container first.
 	Force bool
-	// Volumes is accepted for Docker's -v: anonymous volumes always go with their
-	// container, named ones never.
-	Volumes bool
 }
 
-// RemoveContainer removes a container that does not run; a solo pod goes with its
-// container. Repeating it goes on where it failed. An ID of nobody is success.
+// RemoveContainer removes a container that does not run, and its anonymous volumes; a
+// solo pod goes with its container. Repeating it goes on where it failed. An ID of nobody is success.
 func (e *Engine) RemoveContainer(ctx context.Context, ref string, o RemoveOptions) error {
 	c, err := registry{e}.findContainer(ref)
 	if err != nil {

@@ -2,6 +2,8 @@ package pod
 
 import (
 	"context"
+	"sync"
+	"time"
 
 	"carob/internal/fault"
 	"carob/internal/lifecycle"
@@ -23,8 +25,8 @@ const (
 )
 
 // WaitContainer waits for a condition and returns the latest exit. A container that
-// is removed while somebody waits for its exit ends the wait with what is known. It
-// takes no lock.
+// is removed while somebody waits for its exit ends the wait with what is known, and one
+// that removed itself is known by its ID for a minute more. It takes no lock.
 func (e *Engine) WaitContainer(ctx context.Context, ref string, cond WaitCondition) (status.Exit, error) {
 	wait, err := e.Waiter(ref, cond)
 	if err != nil {
@@ -38,6 +40,11 @@ func (e *Engine) WaitContainer(ctx context.Context, ref string, cond WaitConditi
 // holds nothing; the wait need not be called.
 func (e *Engine) Waiter(ref string, cond WaitCondition) (wait func(context.Context) (status.Exit, error), err error) {
 	c, err := registry{e}.findContainer(ref)
+	if fault.Is(err, fault.NotFound) {
+		if c = e.leavers.find(ref); c != nil {
+			err = nil
+		}
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -56,6 +63,25 @@ func (e *Engine) Waiter(ref string, cond WaitCondition) (wait func(context.Conte
 		return nil, fault.New(fault.Invalid, "wait condition \""+string(cond)+"\": unknown (next-exit, removed)")
 	}
 	return func(ctx context.Context) (status.Exit, error) { return e.await(ctx, c, until) }, nil
+}
+
+// farewell is how long the end of a container that removed itself can be waited for by
+// its ID: whoever lost the daemon while it ran asks the next one, which may have found
+// it ended and removed it by then.
+const farewell = time.Minute
+
+// leavers are containers that remove themselves, and have done so a short while ago.
+type leavers struct{ byID sync.Map }
+
+func (l *leavers) add(c *container) {
+	l.byID.Store(c.id, c)
+	time.AfterFunc(farewell, func() { l.byID.Delete(c.id) })
+}
+
+func (l *leavers) find(id string) *container {
+	c, _ := l.byID.Load(id)
+	found, _ := c.(*container) // nil when there is none
+	return found
 }
 
 func (e *Engine) await(ctx context.Context, c *container, until func(*containerView) bool) (status.Exit, error) {
