@@ -25,6 +25,7 @@ type Facts struct {
 	InitialUserNS  bool   // this process is in the initial user namespace
 	UserNamespaces bool   // new ones can be made
 	OOMScoreAdjMin int    // the lowest value this process may set
+	MaxOpenFiles   uint64 // this process's hard limit
 
 	SeccompActions []string // empty: no seccomp filters
 	AppArmor       bool     // enabled
@@ -88,6 +89,7 @@ func read(root fs.FS) (Facts, error) {
 	if !f.Capabilities.Has(CapSysResource) || !f.InitialUserNS {
 		f.OOMScoreAdjMin = int(r.number("proc/self/oom_score_adj"))
 	}
+	r.parse("proc/self/limits", func(in io.Reader) (err error) { f.MaxOpenFiles, err = parseMaxOpenFiles(in); return err })
 	if status.seccomp {
 		f.SeccompActions = strings.Fields(r.line("proc/sys/kernel/seccomp/actions_avail"))
 	}

@@ -20,6 +20,7 @@ func machine() fstest.MapFS {
 		"proc/self/mountinfo":                                      "1 2 0:3 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n2 2 0:4 / /u rw shared:1 - cgroup2 cgroup2 rw\n",
 		"proc/self/status":                                         "Name:\tx\nCapInh:\t0000000000000000\nCapEff:\t000001fffeffffff\nSeccomp:\t0\n",
 		"proc/self/uid_map":                                        "         0          0 4294967295\n",
+		"proc/self/limits":                                         "Limit  Soft Limit  Hard Limit  Units\nMax open files            1024                 524288               files     \n",
 		"proc/self/oom_score_adj":                                  "-500\n",
 		"proc/sys/user/max_user_namespaces":                        "1000\n",
 		"proc/sys/kernel/seccomp/actions_avail":                    "kill_process errno allow\n",
@@ -41,7 +42,7 @@ func TestReadFacts(t *testing.T) {
 	got, err := read(machine())
 	want := Facts{
 		Kernel: Version{6, 18}, KernelRelease: "6.18.44-fc-v669", BootID: "4d1f", CgroupMode: "hybrid",
-		Capabilities: 0x1fffeffffff, InitialUserNS: true, UserNamespaces: true, OOMScoreAdjMin: -500,
+		Capabilities: 0x1fffeffffff, InitialUserNS: true, UserNamespaces: true, OOMScoreAdjMin: -500, MaxOpenFiles: 524288,
 		SeccompActions: []string{"kill_process", "errno", "allow"}, AppArmor: true,
 		Filesystems: []string{"ext4", "overlay", "sysfs"},
 		CPUs:        5, Memory: 24684084 << 10, Swap: 1 << 20, HugePageSizes: []string{"64KB", "2MB", "1GB"},
@@ -105,7 +106,7 @@ func TestReadThisMachine(t *testing.T) {
 		t.Fatal(err)
 	}
 	hostname, _ := os.ReadFile("/proc/sys/kernel/osrelease")
-	if f.KernelRelease != strings.TrimSpace(string(hostname)) || f.CPUs == 0 || f.Memory == 0 || f.CgroupMode == "" || !f.Kernel.AtLeast(4, 0) {
+	if f.KernelRelease != strings.TrimSpace(string(hostname)) || f.CPUs == 0 || f.Memory == 0 || f.CgroupMode == "" || f.MaxOpenFiles == 0 || !f.Kernel.AtLeast(4, 0) {
 		t.Errorf("%+v", f)
 	}
 }

@@ -89,6 +89,23 @@ func parseStatus(in io.Reader) (processStatus, error) {
 	return s, err
 }
 
+// parseMaxOpenFiles reads the hard limit of open files from /proc/PID/limits.
+func parseMaxOpenFiles(in io.Reader) (hard uint64, err error) {
+	err = scan(in, func(line string) error {
+		rest, ok := strings.CutPrefix(line, "Max open files")
+		if !ok {
+			return nil
+		}
+		f := strings.Fields(rest) // soft, hard, unit; never unlimited (fs.nr_open)
+		if len(f) < 2 {
+			return fmt.Errorf("open files %.80q", rest)
+		}
+		hard, err = strconv.ParseUint(f[1], 10, 64)
+		return err
+	})
+	return hard, err
+}
+
 // parseFilesystems reads /proc/filesystems: "nodev\toverlay" or "\text4".
 func parseFilesystems(in io.Reader) ([]string, error) {
 	var out []string

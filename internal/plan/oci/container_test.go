@@ -294,3 +294,31 @@ func TestSignal(t *testing.T) {
 		}
 	}
 }
+
+func TestOpenFiles(t *testing.T) {
+	asked := specs.POSIXRlimit{Type: "RLIMIT_NOFILE", Soft: 5, Hard: 6}
+	other := specs.POSIXRlimit{Type: "RLIMIT_CORE"}
+	for _, tt := range []struct {
+		name  string
+		most  uint64
+		asked []specs.POSIXRlimit
+		want  []specs.POSIXRlimit
+	}{
+		{"plenty", 1 << 20, nil, []specs.POSIXRlimit{{Type: "RLIMIT_NOFILE", Soft: 1024, Hard: 524288}}},
+		{"the host has less", 20000, nil, []specs.POSIXRlimit{{Type: "RLIMIT_NOFILE", Soft: 1024, Hard: 20000}}},
+		{"the host has little", 100, nil, []specs.POSIXRlimit{{Type: "RLIMIT_NOFILE", Soft: 100, Hard: 100}}},
+		{"asked for", 20000, []specs.POSIXRlimit{asked}, []specs.POSIXRlimit{asked}},
+		{"beside another", 20000, []specs.POSIXRlimit{other}, []specs.POSIXRlimit{other, {Type: "RLIMIT_NOFILE", Soft: 1024, Hard: 20000}}},
+		{"not known", 0, []specs.POSIXRlimit{other}, []specs.POSIXRlimit{other}},
+	} {
+		r := plain()
+		r.Facts.MaxOpenFiles, r.Container.Rlimits = tt.most, tt.asked
+		s, err := Container(r)
+		if err != nil {
+			t.Fatal(tt.name, err)
+		}
+		if d := cmp.Diff(tt.want, s.Process.Rlimits); d != "" {
+			t.Errorf("%s: %s", tt.name, d)
+		}
+	}
+}

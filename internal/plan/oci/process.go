@@ -50,6 +50,7 @@ func (p *planner) process(caps *specs.LinuxCapabilities) (*specs.Process, error)
 	if out.Rlimits, err = rlimits(p.c.Rlimits); err != nil {
 		return nil, err
 	}
+	out.Rlimits = withOpenFiles(out.Rlimits, p.r.Facts.MaxOpenFiles)
 	if out.OOMScoreAdj, err = p.oomScoreAdj(); err != nil {
 		return nil, err
 	}
@@ -200,6 +201,17 @@ func rlimits(in []specs.POSIXRlimit) ([]specs.POSIXRlimit, error) {
 		}
 	}
 	return slices.Clone(in), nil
+}
+
+// withOpenFiles adds systemd's default of open files where nothing is asked for. The
+// soft limit is what select(2) can handle, and what programs that walk all possible
+// descriptors can bear: a daemon's own, raised for itself, would reach every container.
+func withOpenFiles(asked []specs.POSIXRlimit, most uint64) []specs.POSIXRlimit {
+	const name, soft, hard = "RLIMIT_NOFILE", 1024, 524288
+	if most == 0 || slices.ContainsFunc(asked, func(l specs.POSIXRlimit) bool { return l.Type == name }) {
+		return asked
+	}
+	return append(asked, specs.POSIXRlimit{Type: name, Soft: min(soft, most), Hard: min(hard, most)})
 }
 
 // isRlimit knows the names of setrlimit(2).
