@@ -16,7 +16,7 @@ import (
 type engine struct{ c *api.Client }
 
 func (b *bench) engine() (*engine, error) {
-	c, err := api.Dial(filepath.Join(b.dir, "run", "api.sock"))
+	c, err := api.Dial(filepath.Join(b.runDir, "api.sock"))
 	return &engine{c}, err
 }
 

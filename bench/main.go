@@ -99,10 +99,12 @@ func installPeers(ctx context.Context) error {
 	return nil
 }
 
-// A bench is a temporary directory with a daemon and, for the peers, a bundle.
+// A bench is a temporary directory with a daemon and, for the peers, a bundle. The
+// daemon's runtime state is on a tmpfs, as it is below /run of most machines.
 type bench struct {
-	dir, bin string
-	env      []string
+	dir, runDir, bin string
+
+	env []string
 	// runtimes and podman are the peers that work here.
 	runtimes []subject
 	podman   bool
@@ -120,11 +122,17 @@ func newBench(ctx context.Context, bin string) (*bench, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := os.Chmod(dir, 0o711); err != nil { // users of a container's namespace pass through
-		return nil, err
+	runDir, err := os.MkdirTemp("/dev/shm", "carob-bench-")
+	if err != nil {
+		return nil, errors.Join(err, os.Remove(dir))
 	}
-	return &bench{dir: dir, bin: abs, env: append(os.Environ(),
-		"CAROB_RUN="+filepath.Join(dir, "run"), "CAROB_ROOT="+filepath.Join(dir, "lib"))}, ctx.Err()
+	for _, d := range []string{dir, runDir} { // users of a container's namespace pass through
+		if err := os.Chmod(d, 0o711); err != nil {
+			return nil, errors.Join(err, os.Remove(dir), os.Remove(runDir))
+		}
+	}
+	return &bench{dir: dir, runDir: runDir, bin: abs, env: append(os.Environ(),
+		"CAROB_RUN="+runDir, "CAROB_ROOT="+filepath.Join(dir, "lib"))}, ctx.Err()
 }
 
 // command returns a command with the bench's environment.
@@ -155,7 +163,7 @@ func (b *bench) close() {
 	if err := b.stop(ctx); err != nil {
 		fmt.Fprintln(os.Stderr, "bench: clean up:", err)
 	}
-	if err := os.RemoveAll(b.dir); err != nil {
+	if err := errors.Join(os.RemoveAll(b.dir), os.RemoveAll(b.runDir)); err != nil {
 		fmt.Fprintln(os.Stderr, "bench: clean up:", err)
 	}
 }

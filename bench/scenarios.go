@@ -186,7 +186,7 @@ func (b *bench) memory(ctx context.Context, w io.Writer) error {
 	}
 	for _, d := range dirs {
 		// A supervisor's standard error is the crash trace in its pod's directory.
-		if trace, err := os.Readlink(d + "/fd/2"); err == nil && strings.HasPrefix(trace, b.dir+"/run/pods/") {
+		if trace, err := os.Readlink(d + "/fd/2"); err == nil && strings.HasPrefix(trace, b.runDir+"/pods/") {
 			all = append(all, pss(d))
 		}
 	}
