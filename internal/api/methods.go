@@ -18,6 +18,17 @@ import (
 // together.
 type Method[P, E, R any] string
 
+// Looks reports whether the method changes nothing: whoever lost the daemon before the
+// answer came may ask the next one.
+func (m Method[P, E, R]) Looks() bool {
+	switch string(m) {
+	case string(Containers), string(Container), string(InspectContainer), string(Pods), string(InspectPod), string(Top),
+		string(Version), string(Info), string(Stat), string(Images), string(InspectImage):
+		return true
+	}
+	return false
+}
+
 // None is "nothing" where a method takes, reports or returns nothing.
 type None struct{}
 

@@ -118,14 +118,15 @@ func (a *app) forget() {
 	a.client = nil
 }
 
-// call is api.Call on the daemon.
+// call is api.Call on the daemon. One that goes away while it is only looked at, is asked
+// for again once: by then another may have been started, or is.
 func call[P, E, R any](ctx context.Context, a *app, m api.Method[P, E, R], p P) (R, error) {
-	c, err := a.daemon(ctx)
-	if err != nil {
-		var none R
-		return none, err
+	r, err := do(ctx, a, m, api.Exchange[P, E]{Params: p})
+	if errors.Is(err, api.ErrLost) && m.Looks() && ctx.Err() == nil {
+		a.forget()
+		r, err = do(ctx, a, m, api.Exchange[P, E]{Params: p})
 	}
-	return api.Call(ctx, c, m, p)
+	return r, err
 }
 
 // do is api.Do on the daemon.

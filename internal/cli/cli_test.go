@@ -329,6 +329,33 @@ func TestDaemonDiesInTheMiddle(t *testing.T) {
 	}
 }
 
+// A daemon that is killed closes the connections that wait to be accepted. Whoever only
+// looks asks the next one; whoever changes something is told.
+func TestDaemonDiesBeforeItAnswers(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "sock")
+	dying, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := newFake(nil)
+	dials := 0
+	dial := func(context.Context) (*api.Client, error) {
+		dials++
+		c, err := api.Dial(path)
+		if dials == 1 {
+			_ = dying.Close()
+			t.Cleanup(serve(t, f, path))
+		}
+		return c, err
+	}
+	if got := with(t, dial, "", "ps", "-aq"); got.code != 0 || got.out != "001122334455\n" {
+		t.Errorf("got %+v", got)
+	}
+	if dials != 2 {
+		t.Errorf("%d connections", dials)
+	}
+}
+
 func TestPs(t *testing.T) {
 	f := newFake(nil)
 	if got := line(t, f, "", "ps", "-a", "--format", "{{.ID}} {{.Names}} {{.Status}}"); got.out != "001122334455 c Created\n" {
