@@ -10,6 +10,7 @@ import (
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
+	"carob/internal/fault"
 	"carob/internal/status"
 	"carob/internal/sys/cgroup"
 	"carob/internal/sys/fd"
@@ -21,9 +22,15 @@ type Groups struct{ layout *cgroup.Layout }
 // New returns the groups of a host.
 func New(layout *cgroup.Layout) *Groups { return &Groups{layout} }
 
-// CreateGroup makes a cgroup with these limits.
-func (g *Groups) CreateGroup(_ context.Context, path string, limits *specs.LinuxResources) error {
+// CreateGroup makes a cgroup with these limits, or gives them to one that is there.
+func (g *Groups) CreateGroup(ctx context.Context, path string, limits *specs.LinuxResources) error {
 	_, err := g.layout.Create(path, limits)
+	if fault.Is(err, fault.Exists) && limits != nil {
+		return g.UpdateGroup(ctx, path, limits)
+	}
+	if fault.Is(err, fault.Exists) {
+		return nil
+	}
 	return err
 }
 

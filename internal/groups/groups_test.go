@@ -40,16 +40,16 @@ func TestGroupOfARealProcess(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	files, err := c.JoinFiles()
+	way, err := c.Entry()
 	if err != nil {
 		t.Fatal(err)
 	}
 	script := ""
-	for i := range files {
+	for i := range way.Files {
 		script += "echo 0 > /proc/self/fd/" + strconv.Itoa(3+i) + "; "
 	}
 	cmd := exec.Command("/bin/sh", "-c", script+"echo; exec sleep 100")
-	cmd.ExtraFiles = files
+	cmd.ExtraFiles = way.Files
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -57,9 +57,7 @@ func TestGroupOfARealProcess(t *testing.T) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	for _, f := range files {
-		f.Close()
-	}
+	way.Close()
 	if _, err := out.Read(make([]byte, 1)); err != nil { // it is in
 		t.Fatal(err)
 	}

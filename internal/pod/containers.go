@@ -1,6 +1,7 @@
 package pod
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -210,10 +211,7 @@ func (e registry) admitContainer(p *pod, s spec.Container) (*container, error) {
 		return nil, fmt.Errorf("container %s: %w", s.Name, err)
 	}
 	id := newID()
-	parent := sandbox.Status.Cgroup
-	if p.spec.Solo {
-		parent = parentOf(p.spec)
-	}
+	parent := cmp.Or(sandbox.Status.Cgroup, parentOf(p.spec))
 	if s.CgroupParent != "" {
 		parent = s.CgroupParent
 	}

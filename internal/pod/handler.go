@@ -176,6 +176,9 @@ type Sandbox struct {
 	ShmSize int64
 	// Dir is the pod's runtime directory, 0700, where the handler keeps its socket.
 	Dir string
+	// Cgroup is the pod's group, "" if it has none: a group below it may be made for what
+	// holds the sandbox, and goes with it.
+	Cgroup string
 	// Known are, for AdoptSandbox, the processes the records name: a handler may
 	// remember less than whole IDs and gives what is not among them a made-up one.
 	Known []KnownProcess

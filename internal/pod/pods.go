@@ -131,7 +131,7 @@ func (e registry) registerPodLocked(s spec.Pod) (*pod, error) {
 		UserMapping: c.IDs, Spec: s,
 	}
 	rec := podRecord{Status: st, Namespaces: c.Modes, Peers: c.Peers}
-	if !s.Solo {
+	if !s.Solo || s.CgroupParent == "" && e.d.Facts.CgroupMode == "v2" {
 		rec.Status.Cgroup = path.Join(parentOf(s), id)
 	}
 	if err := rec.move(lifecycle.Create); err != nil {
@@ -194,16 +194,19 @@ func (e maker) layPod(ctx context.Context, p *pod, u *undo.Stack) error {
 	return nil
 }
 
-// makeGroup makes the pod's cgroup; a solo pod has none.
+// makeGroup makes the pod's cgroup. A solo pod has one on cgroup v2 only, unless the user
+// chose the parent of its container's: beside the supervisor's in the same group, the
+// container's can be cloned into. It is made with the container's.
 func (e maker) makeGroup(ctx context.Context, p *pod, u *undo.Stack) error {
 	group := p.record().Status.Cgroup
 	if group == "" {
 		return nil
 	}
+	// First the undo: the sandbox, made at the same time, may have a group below.
+	u.Push("cgroup", func(ctx context.Context) error { return e.d.Groups.RemoveGroup(ctx, group) })
 	if err := e.d.Groups.CreateGroup(ctx, group, p.spec.Resources); err != nil {
 		return fmt.Errorf("pod %s: cgroup: %w", p.title(), err)
 	}
-	u.Push("cgroup", func(ctx context.Context) error { return e.d.Groups.RemoveGroup(ctx, group) })
 	return nil
 }
 
@@ -308,6 +311,7 @@ func (e starter) box(p *pod, rec podRecord) Sandbox {
 	return Sandbox{
 		PodID: p.id, Hostname: p.hostname(), Namespaces: rec.Namespaces, IDs: rec.Status.UserMapping,
 		Sysctls: p.spec.Sysctls, ShmSize: cmp.Or(p.spec.ShmSize, defaultShm), Dir: p.dir,
+		Cgroup: rec.Status.Cgroup,
 	}
 }
 

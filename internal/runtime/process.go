@@ -124,7 +124,7 @@ func (n *Native) Exec(ctx context.Context, p pod.Process) (pid int, err error) {
 		}
 	}
 	x := initstage.Exec{
-		Process: p.Spec.Process, Cgroups: w.files.Cgroups, Slave: w.files.Slave, LastCap: n.lastCap,
+		Process: p.Spec.Process, Cgroups: w.files.Cgroups, Group: w.files.Group, Slave: w.files.Slave, LastCap: n.lastCap,
 	}
 	for _, kind := range []string{"net", "ipc", "uts", "cgroup"} {
 		if !ns.Same(p.TargetPid, sb.pid, kind) {

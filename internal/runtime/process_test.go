@@ -155,7 +155,7 @@ func TestInitReapsAndEndsLikeItsChild(t *testing.T) {
 func TestUserAndReadOnlyRoot(t *testing.T) {
 	b := newBench(t)
 	s := b.sandbox(shifted, nil)
-	out, _ := b.run(s, "id -u; id -g; id -G; echo x > /dev/stdout; touch /tmp/x 2>&1 | grep -c Read-only; grep NoNewPrivs /proc/self/status", func(p *pod.Process) {
+	out, _ := b.run(s, "id -u; id -g; id -G; echo x > /dev/stdout; touch /tmp/carob-read-only 2>&1 | grep -c Read-only; grep NoNewPrivs /proc/self/status", func(p *pod.Process) {
 		p.Spec.Process.User = specs.User{UID: 1000, GID: 100, AdditionalGids: []uint32{100, 7}}
 		p.Spec.Process.Capabilities = &specs.LinuxCapabilities{}
 		p.Spec.Process.NoNewPrivileges = true

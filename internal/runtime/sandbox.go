@@ -15,6 +15,7 @@ import (
 	"carob/internal/podproc/wire"
 	"carob/internal/spec"
 	"carob/internal/status"
+	"carob/internal/sys/cgroup"
 	"carob/internal/sys/fd"
 	"carob/internal/sys/initstage"
 	"carob/internal/sys/mount"
@@ -27,6 +28,8 @@ const (
 	crashLog   = "supervisor.log"
 	// reaperID names the pod's shared PID 1 among its processes.
 	reaperID = "reaper"
+	// supervisorGroup is the supervisor's own group below the pod's.
+	supervisorGroup = "/supervisor"
 )
 
 // RunSandbox starts a supervisor in the sandbox's namespaces and lets it set up
@@ -40,7 +43,15 @@ func (n *Native) RunSandbox(ctx context.Context, s pod.Sandbox) (st pod.SandboxS
 	}
 	defer listener.Close()
 	u.Push("socket", func(context.Context) error { return removeSocket(s.Dir) })
-	pid, err := n.launch(s, listener)
+	group, err := makeGroup(n.layout, s)
+	if err != nil {
+		return st, fmt.Errorf("sandbox: %w", err)
+	}
+	defer group.Close()
+	if group.Dir != nil {
+		u.Push("cgroup", func(ctx context.Context) error { return n.layout.Remove(ctx, s.Cgroup+supervisorGroup) })
+	}
+	pid, err := n.launch(s, listener, group.Dir)
 	if err != nil {
 		return st, fmt.Errorf("sandbox: supervisor: %w", err)
 	}
@@ -67,6 +78,33 @@ func (n *Native) RunSandbox(ctx context.Context, s pod.Sandbox) (st pod.SandboxS
 		}
 	}
 	return pod.SandboxState{Pid: pid, ReaperPid: sb.reaper}, nil
+}
+
+// makeGroup makes the supervisor's own group on cgroup v2, beside those of the pod's
+// containers: whose root it is in its user namespace may then clone processes from there
+// into theirs. It goes with the pod's group.
+func makeGroup(l *cgroup.Layout, s pod.Sandbox) (entry cgroup.Entry, err error) {
+	if l.Mode() != cgroup.ModeV2 || s.Cgroup == "" {
+		return entry, nil
+	}
+	g, err := l.Create(s.Cgroup+supervisorGroup, nil)
+	if fault.Is(err, fault.Exists) { // a solo pod's, of its container's last run
+		g, err = l.Open(s.Cgroup + supervisorGroup)
+	}
+	if err != nil {
+		return entry, err
+	}
+	parent, err := l.Open(s.Cgroup)
+	if err == nil {
+		err = l.Admit(parent, int(s.IDs.HostID))
+	}
+	if err == nil {
+		entry, err = g.Entry()
+	}
+	if err != nil {
+		err = errors.Join(err, l.Remove(context.Background(), s.Cgroup+supervisorGroup))
+	}
+	return entry, err
 }
 
 // protect makes the supervisor the last to be killed when memory runs out, and lets
@@ -113,7 +151,7 @@ func removeSocket(dir string) error {
 
 // launch starts the process. Namespaces that another process owns are entered;
 // the rest is new unless it is the host's.
-func (n *Native) launch(s pod.Sandbox, listener *os.File) (int, error) {
+func (n *Native) launch(s pod.Sandbox, listener, group *os.File) (int, error) {
 	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
 	if err != nil {
 		return 0, err
@@ -131,6 +169,7 @@ func (n *Native) launch(s pod.Sandbox, listener *os.File) (int, error) {
 		Fresh:  initstage.NamespaceFlag("mnt"),
 		Users:  ns.Mapping{HostID: s.IDs.HostID, Size: s.IDs.Size},
 		Join:   map[uint64]*os.File{},
+		Group:  group,
 		Files:  []*os.File{null, null, crash, listener, initstage.BaseFile: null},
 	}
 	for _, kind := range []string{"net", "ipc", "uts", "user"} {

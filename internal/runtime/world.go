@@ -47,7 +47,7 @@ func (w *world) Close() {
 }
 
 func noFiles() initstage.Files {
-	return initstage.Files{Rootfs: -1, Dev: -1, Pts: -1, Slave: -1, Shm: -1, Mounts: map[int]int{}}
+	return initstage.Files{Rootfs: -1, Dev: -1, Pts: -1, Slave: -1, Shm: -1, Group: -1, Mounts: map[int]int{}}
 }
 
 // build opens and makes everything for a container but its root file system and its
@@ -332,12 +332,18 @@ func (w *world) cgroup(container bool) error {
 			return err
 		}
 	}
-	files, err := g.JoinFiles()
+	entry, err := g.Entry()
 	if err != nil {
 		return err
 	}
-	for _, f := range files {
+	for _, f := range entry.Files {
 		w.files.Cgroups = append(w.files.Cgroups, w.passed.add(f))
+	}
+	if entry.Dir != nil {
+		w.files.Group = w.passed.add(entry.Dir)
+	}
+	if err := w.n.layout.Admit(g, int(w.p.IDs.HostID)); err != nil {
+		return err
 	}
 	if container {
 		w.oom, err = g.OOMFile()

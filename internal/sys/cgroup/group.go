@@ -6,6 +6,7 @@ import (
 	"os"
 	"path"
 	"slices"
+	"strconv"
 	"strings"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -234,13 +235,36 @@ func (g *Group) Path(controller string) string {
 	return ""
 }
 
-// JoinFiles opens, for writing, the files that take a process in: whoever writes
-// "0" to each becomes a member. They are `tasks` on v1 (10–45 µs where
-// cgroup.procs takes 7–16 ms on an idle host, Linux 6.18) and cgroup.procs on v2.
-// A v1 `tasks` moves the writing thread alone: the writer must have only one.
-// The caller closes them.
-func (g *Group) JoinFiles() ([]*os.File, error) {
-	files := make([]*os.File, 0, len(g.l.trees))
+// Entry is the way into a group. Its owner closes it.
+type Entry struct {
+	// Files are open for writing: whoever writes "0" to each becomes a member. They are
+	// `tasks` on v1 (10–45 µs where cgroup.procs takes 7–16 ms on an idle host, Linux
+	// 6.18) and cgroup.procs on v2. A v1 `tasks` moves the writing thread alone: the
+	// writer must have only one.
+	Files []*os.File
+	// Dir is the directory that a process can be cloned into (CLONE_INTO_CGROUP), which is
+	// the fast way on v2. It is nil where v1 hierarchies have a say.
+	Dir *os.File
+}
+
+// Close closes the files.
+func (e Entry) Close() {
+	for _, f := range e.Files {
+		f.Close()
+	}
+	if e.Dir != nil {
+		e.Dir.Close()
+	}
+}
+
+// Entry opens the way into the group.
+func (g *Group) Entry() (e Entry, err error) {
+	defer func() {
+		if err != nil {
+			e.Close()
+			e, err = Entry{}, fault.Wrap(kind(err), "cgroup "+g.Name()+": entry", err)
+		}
+	}()
 	for i, t := range g.l.trees {
 		name := g.dir(i) + "/tasks"
 		if t.v2 {
@@ -248,14 +272,34 @@ func (g *Group) JoinFiles() ([]*os.File, error) {
 		}
 		fd, err := open(name, unix.O_WRONLY)
 		if err != nil {
-			for _, f := range files {
-				f.Close()
-			}
-			return nil, fault.Wrap(kind(err), "cgroup "+g.Name()+": join files", err)
+			return e, err
 		}
-		files = append(files, os.NewFile(uintptr(fd), name))
+		e.Files = append(e.Files, os.NewFile(uintptr(fd), name))
 	}
-	return files, nil
+	if g.l.mode == ModeV2 {
+		fd, err := open(g.track(), unix.O_PATH|unix.O_DIRECTORY)
+		if err != nil {
+			return e, err
+		}
+		e.Dir = os.NewFile(uintptr(fd), g.track())
+	}
+	return e, nil
+}
+
+// Admit lets a user clone processes into the group, from groups below it and into those
+// of them that admit it too (Documentation/admin-guide/cgroup-v2.rst, "Delegation
+// Containment"). Limits stay out of the user's reach, and so do groups that do not admit
+// it. Where v1 hierarchies have a say, nobody is cloned into a group and Admit does
+// nothing.
+func (l *Layout) Admit(g *Group, uid int) error {
+	if l.mode != ModeV2 {
+		return nil
+	}
+	name := g.track() + "/cgroup.procs"
+	if err := unix.Lchown(name, uid, -1); err != nil {
+		return fault.Wrap(kind(err), "cgroup "+g.Name()+": admit "+strconv.Itoa(uid), pathError("chown", name, err))
+	}
+	return nil
 }
 
 // OOMFile opens the file with the group's count of OOM kills, the number in its
@@ -281,7 +325,7 @@ func (g *Group) OOMFile() (*os.File, error) {
 // Sub makes a child that only tracks processes, for an exec with a deadline: all
 // limits and numbers stay the parent's. On v2 it is a child directory without
 // controllers, on v1 a child in one tree (freezer, else systemd's), and its
-// JoinFiles hold that child's file beside the parent's others. A v2 parent
+// Entry hold that child's file beside the parent's others. A v2 parent
 // may have no controllers enabled for its children.
 func (g *Group) Sub(name string) (*Group, error) {
 	sub := &Group{l: g.l, rel: g.rel, sub: g.sub + "/" + name}

@@ -119,14 +119,14 @@ func create(t testing.TB, l *Layout, path string, res *specs.LinuxResources) *Gr
 // run starts a shell that joins the group and then does script; SIGTERM makes it exit 9.
 func run(t testing.TB, g *Group, script string) *exec.Cmd {
 	t.Helper()
-	files, err := g.JoinFiles()
+	way, err := g.Entry()
 	if err != nil {
 		t.Fatal(err)
 	}
+	defer way.Close()
 	cmd := exec.Command("sh", "-c")
 	join := ""
-	for i, f := range files {
-		defer f.Close()
+	for i, f := range way.Files {
 		cmd.ExtraFiles = append(cmd.ExtraFiles, f)
 		join += fmt.Sprintf("echo 0 >/proc/self/fd/%d; ", i+3) // dash knows no >&10
 	}

@@ -7,8 +7,8 @@
 // controller, plus systemd's named one. On a hybrid host a v2 hierarchy that has
 // none of the controllers cpu, cpuset, io, memory and pids is left alone: joining
 // it takes a global lock for 7–16 ms and would buy hugetlb at most (see docs/adr/0004).
-// Nobody joins by pid for the same reason: JoinFiles hands out fds to which a
-// process writes "0".
+// Nobody joins by pid for the same reason: an Entry holds fds to which a process writes
+// "0", or, on v2, the directory that it is cloned into.
 //
 // The package keeps no state but mount points, and nothing open; what it has to know
 // of a parent is written on it (see Layout.Keep). It takes no locks. Concurrent calls

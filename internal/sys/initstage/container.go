@@ -1,7 +1,9 @@
 package initstage
 
 import (
+	"errors"
 	"path"
+	"slices"
 	"strings"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -15,8 +17,10 @@ import (
 // each thing is; -1 where there is none.
 type Files struct {
 	Rootfs, Dev, Pts, Slave, Shm int
-	// Cgroups are opened for writing "0" into them.
+	// Cgroups are opened for writing "0" into them. On cgroup v2 Group is the group's
+	// directory, -1 elsewhere.
 	Cgroups []int
+	Group   int
 	// Joins are namespaces to enter, in order, pid first when there is one.
 	Joins []Join
 	// Mounts maps the index of a mount in the specification to its detached mount.
@@ -84,25 +88,78 @@ func (c Container) Program() (*spawn.Builder, error) {
 	fresh := c.fresh()
 	oomScoreAdj(b, c.Spec.Process)
 	c.enter(b, fresh)
-	b.Step("session")
-	b.Call(unix.SYS_SETSID)
 	if fresh&unix.CLONE_NEWNET != 0 {
 		loopback(b)
 	}
 	if fresh&unix.CLONE_NEWUTS != 0 && c.Spec.Hostname != "" {
 		hostname(b, c.Spec.Hostname)
 	}
-	kernel := c.kernelMounts(b)
-	c.root(b)
-	if err := c.mounts(b, kernel); err != nil {
+	build := c.build
+	if c.forksLate() {
+		build = c.buildOutside
+	}
+	if err := build(b, fresh); err != nil {
 		return nil, err
 	}
-	joinCgroup(b, c.Files.Cgroups)
 	if fresh&unix.CLONE_NEWCGROUP != 0 {
 		b.Call(unix.SYS_UNSHARE, spawn.Imm(unix.CLONE_NEWCGROUP))
 	}
+	b.Step("session")
+	b.Call(unix.SYS_SETSID)
 	c.hide(b)
 	return b, c.run(b)
+}
+
+// build makes the root and the mounts, and joins the cgroup.
+func (c Container) build(b *spawn.Builder, _ uint64) error {
+	all := c.below("/")
+	made := c.kernelMounts(b, all)
+	c.root(b)
+	err := c.mounts(b, all, made)
+	c.console(b)
+	joinCgroup(b, c.Files.Cgroups)
+	return err
+}
+
+// forksLate is cgroup v2, where a process comes into its group by being cloned into it:
+// a write to cgroup.procs waits for a grace period of RCU, 7–16 ms on an idle host.
+func (c Container) forksLate() bool { return c.Files.Group >= 0 }
+
+// buildOutside is build by a process outside of the cgroup, so that the container is not
+// charged for it. The one that goes on, inside, mounts what its pid namespace needs:
+// seen from the supervisor's mount namespace, because where no procfs is in sight a
+// user namespace may not have a new one (mount_too_revealing in fs/namespace.c).
+func (c Container) buildOutside(b *spawn.Builder, fresh uint64) error {
+	b.Step("mount namespace: remember")
+	own := b.Call(unix.SYS_OPENAT, cwd(), b.Str("/proc/self/ns"), spawn.Imm(unix.O_PATH|unix.O_CLOEXEC), spawn.Imm(0)).Result()
+	present := func() spawn.Arg {
+		return b.Call(unix.SYS_OPENAT, own, b.Str("mnt"), spawn.Imm(unix.O_RDONLY|unix.O_CLOEXEC), spawn.Imm(0)).Result()
+	}
+	outside := present()
+	late := c.below("/proc")
+	early := slices.DeleteFunc(c.below("/"), func(i int) bool { return slices.Contains(late, i) })
+	made := c.kernelMounts(b, early)
+	c.root(b)
+	err := c.mounts(b, early, made)
+	c.console(b)
+	b.Step("mount namespace: leave and return")
+	inside := present()
+	b.Call(unix.SYS_SETNS, outside, spawn.Imm(unix.CLONE_NEWNS))
+	cloneIntoCgroup(b, c.Files, fresh&unix.CLONE_NEWPID)
+	made = c.kernelMounts(b, late)
+	b.Step("mount namespace: leave and return")
+	b.Call(unix.SYS_SETNS, inside, spawn.Imm(unix.CLONE_NEWNS))
+	return errors.Join(err, c.mounts(b, late, made))
+}
+
+// below lists the mounts at dir and below, by index.
+func (c Container) below(dir string) (which []int) {
+	for i, m := range c.Spec.Mounts {
+		if dir == "/" || firstDir(m.Destination) == dir {
+			which = append(which, i)
+		}
+	}
+	return which
 }
 
 // root enters a mount namespace of its own, a copy of the supervisor's base, with the
@@ -132,16 +189,16 @@ func (c Container) fresh() (flags uint64) {
 
 // enter joins and makes namespaces. The cgroup namespace comes later, once the
 // process is in its cgroup. A pid namespace can only be entered by a child of who
-// joined it, which is then cloned into the others.
+// joined or made it: with that one forks once more, at once or late.
 func (c Container) enter(b *spawn.Builder, fresh uint64) {
 	flags := fresh &^ unix.CLONE_NEWCGROUP
-	second := false
-	if !c.JoinTarget {
-		for _, j := range c.Files.Joins {
-			second = second || j.Type == unix.CLONE_NEWPID
-		}
+	second := c.JoinTarget
+	for _, j := range c.Files.Joins {
+		second = second || j.Type == unix.CLONE_NEWPID
 	}
-	if !c.JoinTarget && !second {
+	if c.forksLate() {
+		b.CloneFlags, second = flags&^unix.CLONE_NEWPID, false
+	} else if !second {
 		b.CloneFlags = flags
 	}
 	b.Step("namespaces: join")
@@ -151,16 +208,17 @@ func (c Container) enter(b *spawn.Builder, fresh uint64) {
 	for _, j := range c.Files.Joins {
 		b.Call(unix.SYS_SETNS, passed(j.File), spawn.Imm(j.Type))
 	}
-	if c.JoinTarget || second {
+	if second {
 		b.Step("namespaces: make")
 		b.Fork(flags)
 	}
 }
 
 // kernelMounts makes the file systems that belong to namespaces, still detached.
-func (c Container) kernelMounts(b *spawn.Builder) map[int]spawn.Arg {
+func (c Container) kernelMounts(b *spawn.Builder, which []int) map[int]spawn.Arg {
 	made := map[int]spawn.Arg{}
-	for i, m := range c.Spec.Mounts {
+	for _, i := range which {
+		m := c.Spec.Mounts[i]
 		switch m.Type {
 		case "proc", "sysfs", "mqueue":
 			b.Step("mount " + m.Destination)
@@ -200,9 +258,10 @@ func newMount(b *spawn.Builder, m specs.Mount) spawn.Arg {
 	return mnt
 }
 
-// mounts attaches everything, in the order of the specification.
-func (c Container) mounts(b *spawn.Builder, kernel map[int]spawn.Arg) error {
-	for i, m := range c.Spec.Mounts {
+// mounts attaches mounts, in the order of the specification.
+func (c Container) mounts(b *spawn.Builder, which []int, kernel map[int]spawn.Arg) error {
+	for _, i := range which {
+		m := c.Spec.Mounts[i]
 		b.Step("mount " + m.Destination)
 		mnt, ok := kernel[i]
 		switch n, passedIn := c.Files.Mounts[i]; {
@@ -224,15 +283,15 @@ func (c Container) mounts(b *spawn.Builder, kernel map[int]spawn.Arg) error {
 		target(b, m.Destination, m.Type == BindFile)
 		place(b, mnt, m.Destination)
 	}
-	if c.Spec.Process.Terminal {
-		c.console(b)
-	}
 	return nil
 }
 
 // console puts the terminal at /dev/console: the first of a devpts that nobody else
 // has seen yet.
 func (c Container) console(b *spawn.Builder) {
+	if !c.Spec.Process.Terminal {
+		return
+	}
 	b.Step("mount /dev/console")
 	target(b, "/dev/console", true)
 	tty := b.Call(unix.SYS_OPEN_TREE, cwd(), b.Str("/dev/pts/0"), spawn.Imm(unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_SYMLINK_NOFOLLOW)).Result()
@@ -298,25 +357,35 @@ func place(b *spawn.Builder, mnt spawn.Arg, dest string) {
 	case "/proc", "/sys", "/dev":
 		resolve |= unix.RESOLVE_NO_SYMLINKS
 	}
-	at := openTarget(b, dest, resolve).Result()
+	at := openTarget(b, dest, 0, resolve).Result()
 	moveMount(b, mnt, at, "")
 	b.Close(at)
 }
 
-func openTarget(b *spawn.Builder, dest string, resolve uint64) spawn.Ref {
+func openTarget(b *spawn.Builder, dest string, flags, resolve uint64) spawn.Ref {
 	how := make([]byte, 24) // struct open_how: flags, mode, resolve
-	putU64(how, unix.O_PATH|unix.O_CLOEXEC)
+	putU64(how, unix.O_PATH|unix.O_CLOEXEC|flags)
 	putU64(how[16:], resolve)
 	return b.Call(unix.SYS_OPENAT2, cwd(), b.Str(dest), b.Bytes(how), spawn.Imm(len(how)))
 }
 
-// joinCgroup moves the process; a "0" written to a v1 tasks file costs
-// microseconds, where cgroup.procs takes a lock over all threads of the host.
+// joinCgroup moves the process: a "0" written to a v1 tasks file costs microseconds.
 func joinCgroup(b *spawn.Builder, files []int) {
 	b.Step("cgroup: join")
 	for _, f := range files {
 		b.Call(unix.SYS_WRITE, passed(f), b.Str("0"), spawn.Imm(1))
 	}
+}
+
+// cloneIntoCgroup goes on in a process that begins in the cgroup, and in the namespaces
+// of flags. The supervisor may not make one everywhere (a group whose parent the user
+// chose is the host's); then the slow write must do, with the rights of who opened the
+// file.
+func cloneIntoCgroup(b *spawn.Builder, f Files, flags uint64) {
+	b.Step("cgroup: join")
+	b.ForkInto(flags, passed(f.Group)).Allow(uintptr(unix.EACCES), uintptr(unix.ENOENT)).SkipOnOK(1 + len(f.Cgroups))
+	b.Fork(flags)
+	joinCgroup(b, f.Cgroups)
 }
 
 // hide covers masked paths with the container's own null device or an empty
@@ -326,28 +395,31 @@ func (c Container) hide(b *spawn.Builder) {
 	gone := []uintptr{uintptr(unix.ENOENT), uintptr(unix.ENOTDIR)} // this kernel has no such file
 	for _, p := range c.Spec.Linux.MaskedPaths {
 		b.Step("mask " + p)
-		at := openTarget(b, p, noLinks).Allow(gone...).SkipOnErr(11).Result()
+		dir := openTarget(b, p, unix.O_DIRECTORY, noLinks).Allow(gone...).SkipOnErr(8).Result()
+		cover(b, newMount(b, emptyDir()), dir).SkipOnOK(5)
+		file := openTarget(b, p, 0, noLinks).Allow(gone...).SkipOnErr(4).Result()
 		null := b.Call(unix.SYS_OPEN_TREE, cwd(), b.Str("/dev/null"), spawn.Imm(unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_SYMLINK_NOFOLLOW)).Result()
-		moveMount(b, null, at, "").Allow(uintptr(unix.EINVAL)).SkipOnOK(7) // a file onto a directory
-		dir := newMount(b, emptyDir())
-		moveMount(b, dir, at, "")
-		b.Close(dir)
-		b.Close(null)
-		b.Close(at)
+		cover(b, null, file)
 	}
 	for _, p := range c.Spec.Linux.ReadonlyPaths {
 		b.Step("read-only " + p)
-		at := openTarget(b, p, noLinks).Allow(gone...).SkipOnErr(5).Result()
+		at := openTarget(b, p, 0, noLinks).Allow(gone...).SkipOnErr(5).Result()
 		tree := b.Call(unix.SYS_OPEN_TREE, at, b.Str(""), spawn.Imm(unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_RECURSIVE|unix.AT_EMPTY_PATH)).Result()
 		setattr(b, tree, "", unix.MOUNT_ATTR_RDONLY)
-		moveMount(b, tree, at, "")
-		b.Close(tree)
-		b.Close(at)
+		cover(b, tree, at)
 	}
 	if c.Spec.Root != nil && c.Spec.Root.Readonly {
 		b.Step("rootfs: read-only")
 		setattr(b, cwd(), "/", unix.MOUNT_ATTR_RDONLY)
 	}
+}
+
+// cover moves a mount onto an open target and closes both. A detached mount must not be
+// closed without having been moved: the kernel then waits for a grace period.
+func cover(b *spawn.Builder, mnt, at spawn.Arg) spawn.Ref {
+	moveMount(b, mnt, at, "")
+	b.Close(mnt)
+	return b.Close(at)
 }
 
 // emptyDir is the read-only file system that covers a masked directory.

@@ -61,7 +61,7 @@ func plain() Container {
 		LastCap: 10,
 		Files: Files{
 			Rootfs: 0, Dev: 1, Pts: 2, Slave: -1, Shm: -1,
-			Cgroups: []int{3, 4}, Mounts: map[int]int{6: 5, 7: 6},
+			Cgroups: []int{3, 4}, Group: -1, Mounts: map[int]int{6: 5, 7: 6},
 		},
 		Seccomp: Seccomp{Filter: make([]byte, 16)},
 		Spec: &specs.Spec{
@@ -121,13 +121,31 @@ func TestContainerThatJoinsTheReaper(t *testing.T) {
 	golden(t, "joined.txt", b)
 }
 
+// TestContainerOnCgroup2: the world is built outside of the cgroup, what belongs to the pid
+// namespace inside.
+func TestContainerOnCgroup2(t *testing.T) {
+	c := plain()
+	c.Files.Cgroups, c.Files.Group = []int{3}, 4
+	c.Spec.Linux.Namespaces = append(c.Spec.Linux.Namespaces, specs.LinuxNamespace{Type: "ipc"})
+	b := program(t, c)
+	if want := uint64(unix.CLONE_NEWIPC); b.CloneFlags != want {
+		t.Errorf("clone flags %#x, want %#x", b.CloneFlags, want)
+	}
+	golden(t, "cgroup2.txt", b)
+}
+
 func TestExecProgram(t *testing.T) {
-	x := Exec{Process: plain().Spec.Process, Namespaces: unix.CLONE_NEWCGROUP, Cgroups: []int{0}, Slave: -1, LastCap: 10}
+	x := Exec{Process: plain().Spec.Process, Namespaces: unix.CLONE_NEWCGROUP, Cgroups: []int{0}, Group: -1, Slave: -1, LastCap: 10}
 	b, err := x.Program()
 	if err != nil {
 		t.Fatal(err)
 	}
 	golden(t, "exec.txt", b)
+	x.Group = 1
+	if b, err = x.Program(); err != nil {
+		t.Fatal(err)
+	}
+	golden(t, "exec-cgroup2.txt", b)
 }
 
 func TestSandboxProgram(t *testing.T) {

@@ -62,8 +62,9 @@ type Exec struct {
 	// Namespaces are the CLONE_NEW flags of what to enter besides the pid namespace:
 	// all in which the target differs from the supervisor.
 	Namespaces uint64
-	// Cgroups and Slave are places of passed files, as in Files.
+	// Cgroups, Group and Slave are places of passed files, as in Files.
 	Cgroups []int
+	Group   int
 	Slave   int
 	LastCap int
 	Seccomp Seccomp
@@ -75,11 +76,19 @@ func (x Exec) Program() (*spawn.Builder, error) {
 	b := &spawn.Builder{}
 	oomScoreAdj(b, x.Process)
 	b.Step("namespaces: join")
-	b.Call(unix.SYS_SETNS, spawn.File(spawn.FileTarget), spawn.Imm(x.Namespaces|unix.CLONE_NEWPID|unix.CLONE_NEWNS))
-	b.Fork(0)
+	b.Call(unix.SYS_SETNS, spawn.File(spawn.FileTarget), spawn.Imm(x.Namespaces&^unix.CLONE_NEWCGROUP|unix.CLONE_NEWPID|unix.CLONE_NEWNS))
+	if x.Group >= 0 {
+		cloneIntoCgroup(b, Files{Cgroups: x.Cgroups, Group: x.Group}, 0)
+	} else {
+		b.Fork(0)
+		joinCgroup(b, x.Cgroups)
+	}
+	if x.Namespaces&unix.CLONE_NEWCGROUP != 0 { // from inside, the way into the group would be closed
+		b.Step("cgroup namespace: join")
+		b.Call(unix.SYS_SETNS, spawn.File(spawn.FileTarget), spawn.Imm(unix.CLONE_NEWCGROUP))
+	}
 	b.Step("session")
 	b.Call(unix.SYS_SETSID)
-	joinCgroup(b, x.Cgroups)
 	streams(b, x.Process, x.Slave)
 	workingDir(b, x.Process.Cwd, false)
 	if err := identity(b, x.Process, x.LastCap, x.Seccomp); err != nil {
@@ -116,7 +125,7 @@ func workingDir(b *spawn.Builder, dir string, create bool) {
 	if create {
 		mkdirAll(b, path.Clean(dir))
 	}
-	at := openTarget(b, dir, unix.RESOLVE_IN_ROOT|unix.RESOLVE_NO_MAGICLINKS).Result()
+	at := openTarget(b, dir, 0, unix.RESOLVE_IN_ROOT|unix.RESOLVE_NO_MAGICLINKS).Result()
 	b.Call(unix.SYS_FCHDIR, at)
 	b.Close(at)
 }

@@ -114,6 +114,8 @@ type Launch struct {
 	// JoinUser and Join are namespaces to enter, with the CLONE_NEW flag of each.
 	JoinUser *os.File
 	Join     map[uint64]*os.File
+	// Group is the directory of the cgroup v2 group to begin in, nil is this process's own.
+	Group *os.File
 	// Files become the descriptors 0, 1, 2, …; all others are closed.
 	Files []*os.File
 }
@@ -182,6 +184,9 @@ func (l Launch) program(ready, release *os.File) (*spawn.Builder, []int) {
 	b.Step("wait for the user mapping")
 	b.Call(unix.SYS_CLOSE, pass(release)) // its own copy would keep it waiting for a dead daemon
 	b.Call(unix.SYS_READ, pass(ready), b.Bytes(make([]byte, 8)), spawn.Imm(1))
+	if l.Group != nil {
+		b.CloneInto(pass(l.Group))
+	}
 	if l.JoinUser == nil {
 		b.CloneFlags = l.Fresh
 	}

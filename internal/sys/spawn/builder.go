@@ -8,7 +8,7 @@ import (
 // Numbers of pseudo calls: things between clone and exec that are not one system
 // call. They are far above any system call number.
 const (
-	callFork  = 1<<16 + iota // args: clone flags; goes on in the child, the middle process reports its pid and ends
+	callFork  = 1<<16 + iota // args: clone flags, cgroup or -1; goes on in the child, the middle process reports its pid and ends
 	callInit                 // forks; goes on in the child, this process becomes its reaping init
 	callPause                // sleeps for good
 )
@@ -54,6 +54,7 @@ type Builder struct {
 	// CloneFlags are the namespaces the child is cloned into.
 	CloneFlags uint64
 
+	group  uint64 // the file, counted from 1, that the child is cloned into
 	calls  []call
 	relocs []reloc
 	data   []byte
@@ -76,6 +77,13 @@ type call struct {
 }
 
 type reloc struct{ at, to uint64 }
+
+// CloneInto lets the child begin in a cgroup: file is its directory on cgroup v2, as
+// CLONE_INTO_CGROUP wants it (Linux 5.7).
+func (b *Builder) CloneInto(file Arg) {
+	b.group = file.value + 1
+	b.files = max(b.files, int(b.group))
+}
 
 // Step names what the following calls are for; a failure is reported as the
 // number of its step, which Steps turns back into the name.
@@ -166,7 +174,12 @@ func (b *Builder) Call(nr uintptr, args ...Arg) Ref {
 // Fork splits the child: the program goes on in a new child of the runner, cloned
 // with the given flags, and the process so far reports the pid and ends. It is how
 // a process comes to be in a PID namespace that its maker had to join first.
-func (b *Builder) Fork(flags uint64) Ref { return b.Call(callFork, Imm(flags)) }
+func (b *Builder) Fork(flags uint64) Ref { return b.Call(callFork, Imm(flags), Imm(-1)) }
+
+// ForkInto is Fork into a cgroup, see CloneInto. It fails with EACCES where the process
+// may not move processes between its own group and that one, with ENOENT where either is
+// outside of its cgroup namespace.
+func (b *Builder) ForkInto(flags uint64, file Arg) Ref { return b.Call(callFork, Imm(flags), file) }
 
 // Init splits the child: the program goes on in a new process, and the process so
 // far stays as its parent: it forwards signals, reaps, and ends as its child ends.

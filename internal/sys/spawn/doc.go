@@ -16,7 +16,7 @@
 // aligned, in the byte order of the machine:
 //
 //	header   magic u32 · version u32 · clone flags u64 · calls u32 · relocs u32 ·
-//	         data offset u64 · data size u64 · files u32 · registers u32
+//	         data offset u64 · data size u64 · files u32 · registers u32 · group u64
 //	call     number u32 · step u16 · out u8 · skipOK u8 · skipErr u8 · allowed u8 ·
 //	         kinds [6]u8 · allow [4]u16 · args [6]u64                    (72 bytes)
 //	reloc    at u64 · to u64       data[at] = address of data[to]

@@ -11,7 +11,7 @@ import (
 
 const (
 	magic      = 0x63726f62 // "brc" + 'o': any value that no text starts with
-	version    = 1
+	version    = 2
 	headerSize = 64
 	callSize   = unsafe.Sizeof(call{})
 	relocSize  = unsafe.Sizeof(reloc{})
@@ -26,7 +26,8 @@ type header struct {
 	calls, relocs     uint32
 	dataOff, dataSize uint64
 	files, regs       uint32
-	_                 [2]uint64
+	group             uint64
+	_                 uint64
 }
 
 // Image returns the program as bytes. It is an error (fault.Invalid) when the
@@ -44,7 +45,7 @@ func (b *Builder) Image() ([]byte, error) {
 		magic: magic, version: version, flags: b.CloneFlags,
 		calls: uint32(len(b.calls)), relocs: uint32(len(b.relocs)),
 		dataOff: uint64(off), dataSize: uint64(len(b.data)),
-		files: uint32(b.files), regs: uint32(b.regs),
+		files: uint32(b.files), regs: uint32(b.regs), group: b.group,
 	}
 	img := make([]byte, 0, off+len(b.data))
 	img = append(img, unsafe.Slice((*byte)(unsafe.Pointer(&h)), headerSize)...)
@@ -110,7 +111,7 @@ func (p *Program) link() bool {
 	h, size := p.head, uint64(len(p.mem))
 	callsEnd := headerSize + uint64(h.calls)*uint64(callSize)
 	relocsEnd := callsEnd + uint64(h.relocs)*uint64(relocSize)
-	known := h.magic == magic && h.version == version && h.calls > 0 && h.regs <= maxRegs
+	known := h.magic == magic && h.version == version && h.calls > 0 && h.regs <= maxRegs && h.group <= uint64(h.files)
 	whole := relocsEnd == h.dataOff && h.dataSize <= size && h.dataOff+h.dataSize == size
 	if !known || !whole {
 		return false

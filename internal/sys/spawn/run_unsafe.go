@@ -72,6 +72,9 @@ type cloneArgs struct {
 // descriptors in files stay the caller's.
 func (p *Program) Start(files []int) (Child, syscall.Errno) {
 	p.fillFiles(files)
+	if p.head.group > uint64(len(files)) {
+		return Child{}, syscall.EBADF
+	}
 	var pipe [2]int
 	if err := syscall.Pipe2(pipe[:], syscall.O_CLOEXEC); err != nil {
 		return Child{}, errno(err)
@@ -81,6 +84,9 @@ func (p *Program) Start(files []int) (Child, syscall.Errno) {
 		flags:      p.head.flags | unix.CLONE_PIDFD | unix.CLONE_CLEAR_SIGHAND,
 		pidfd:      uint64(uintptr(unsafe.Pointer(&p.pidfd))), // p is on the heap and stays where it is
 		exitSignal: uint64(syscall.SIGCHLD),
+	}
+	if g := p.head.group; g > 0 {
+		args.flags, args.cgroup = args.flags|unix.CLONE_INTO_CGROUP, uint64(files[g-1])
 	}
 	syscall.ForkLock.Lock()
 	pid, err := forkRun(args, p, uintptr(pipe[1]))
@@ -181,7 +187,7 @@ func run(p *Program, report uintptr) (step uintptr, err syscall.Errno) {
 		var r uintptr
 		switch c.nr {
 		case callFork:
-			r, err = divide(report, uintptr(c.args[0]))
+			r, err = divide(report, uint64(c.args[0]), uint64(c.args[1]))
 		case callInit:
 			r, err = beInit()
 		case callPause:
@@ -237,13 +243,17 @@ func tell(report uintptr, kind ReportKind, step, value uintptr) {
 	_, _, _ = syscall.RawSyscall6(syscall.SYS_WRITE, report, uintptr(unsafe.Pointer(&r)), uintptr(ReportSize), 0, 0, 0)
 }
 
-// divide clones a sibling that goes on with the program. CLONE_PARENT makes it a
-// child of the runner, whose child this process is.
+// divide clones a sibling that goes on with the program, into a cgroup if there is
+// one. CLONE_PARENT makes it a child of the runner, whose child this process is.
 //
 //go:norace
 //go:nosplit
-func divide(report, flags uintptr) (uintptr, syscall.Errno) {
-	pid, _, err := syscall.RawSyscall6(syscall.SYS_CLONE, flags|syscall.CLONE_PARENT|uintptr(syscall.SIGCHLD), 0, 0, 0, 0, 0)
+func divide(report uintptr, flags, group uint64) (uintptr, syscall.Errno) {
+	args := cloneArgs{flags: flags | syscall.CLONE_PARENT}
+	if int64(group) >= 0 {
+		args.flags, args.cgroup = args.flags|unix.CLONE_INTO_CGROUP, group
+	}
+	pid, _, err := syscall.RawSyscall6(unix.SYS_CLONE3, uintptr(unsafe.Pointer(&args)), unsafe.Sizeof(args), 0, 0, 0, 0)
 	if err != 0 || pid == 0 {
 		return 0, err
 	}

@@ -1,9 +1,12 @@
 package spawn
 
 import (
+	"errors"
+	"fmt"
 	"io"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -14,9 +17,9 @@ import (
 	"carob/internal/testenv"
 )
 
-// start runs the program with out as standard output of the child and returns
-// what it wrote, the reports, and how the last process ended.
-func start(t *testing.T, b *Builder) (out string, reports []Report, status syscall.WaitStatus) {
+// start runs the program with out as standard output of the child, and files after
+// FirstFile, and returns what it wrote, the reports, and how the last process ended.
+func start(t *testing.T, b *Builder, files ...int) (out string, reports []Report, status syscall.WaitStatus) {
 	t.Helper()
 	f, err := fd.Memory(b)
 	if err != nil {
@@ -33,7 +36,7 @@ func start(t *testing.T, b *Builder) (out string, reports []Report, status sysca
 		t.Fatal(err)
 	}
 	defer r.Close()
-	c, e := p.Start([]int{-1, int(w.Fd()), -1, -1})
+	c, e := p.Start(append([]int{-1, int(w.Fd()), -1, -1}, files...))
 	w.Close()
 	if e != 0 {
 		t.Fatal(e)
@@ -154,6 +157,82 @@ func TestForkIntoPidNamespace(t *testing.T) {
 	out, reports, _ := start(t, &b)
 	if out != "1\n" || len(reports) != 1 || reports[0].Kind != ReportPid {
 		t.Errorf("out %q, reports %v", out, reports)
+	}
+}
+
+// group makes a group of cgroup v2, which every host has to offer, and returns its
+// directory.
+func group(t *testing.T) *os.File {
+	t.Helper()
+	at := t.TempDir()
+	if err := unix.Mount("cgroup2", at, "cgroup2", 0, ""); err != nil {
+		t.Fatal(err)
+	}
+	dir := fmt.Sprintf("%s/carob-test-spawn-%d", at, os.Getpid())
+	err := os.Mkdir(dir, 0o755)
+	t.Cleanup(func() {
+		if err := errors.Join(os.Remove(dir), unix.Unmount(at, 0)); err != nil {
+			t.Error(err)
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = f.Close() })
+	return f
+}
+
+// TestIntoCgroup: the first process, or the one after a fork, begins in the group.
+func TestIntoCgroup(t *testing.T) {
+	testenv.Require(t, testenv.Root)
+	where := func(b *Builder) {
+		b.Step("streams")
+		stdout(b)
+		unblock(b)
+		b.Step("exec")
+		exec(b, "/bin/sh", "-c", "grep ^0:: /proc/self/cgroup")
+	}
+	for name, build := range map[string]func(b *Builder, dir Arg){
+		"clone": func(b *Builder, dir Arg) { b.CloneInto(dir) },
+		"fork":  func(b *Builder, dir Arg) { b.ForkInto(0, dir) },
+		"fork, which is allowed to fail and does not": func(b *Builder, dir Arg) {
+			b.ForkInto(0, dir).Allow(uintptr(syscall.EACCES)).SkipOnOK(1)
+			b.Call(unix.SYS_EXIT_GROUP, Imm(9))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := group(t)
+			var b Builder
+			build(&b, File(FirstFile))
+			where(&b)
+			out, _, _ := start(t, &b, int(dir.Fd()))
+			if want := "0::/" + filepath.Base(dir.Name()) + "\n"; out != want {
+				t.Errorf("out %q, want %q", out, want)
+			}
+		})
+	}
+}
+
+// TestIntoForeignCgroup: who may not write to cgroup.procs is refused, and can go on.
+func TestIntoForeignCgroup(t *testing.T) {
+	testenv.Require(t, testenv.Root)
+	dir := group(t)
+	var b Builder
+	b.Step("streams")
+	stdout(&b)
+	unblock(&b)
+	b.Step("user")
+	b.Call(unix.SYS_SETRESUID, Imm(65534), Imm(65534), Imm(65534))
+	b.ForkInto(0, File(FirstFile)).Allow(uintptr(syscall.EACCES)).SkipOnOK(1)
+	b.Fork(0)
+	b.Step("exec")
+	exec(&b, "/bin/echo", "outside")
+	if out, _, st := start(t, &b, int(dir.Fd())); out != "outside\n" || st.ExitStatus() != 0 {
+		t.Errorf("out %q, status %v", out, st)
 	}
 }
 
