@@ -8,6 +8,7 @@ import (
 	"os"
 	"strconv"
 	"sync"
+	"time"
 
 	"carob/internal/fault"
 	"carob/internal/image"
@@ -33,6 +34,10 @@ func (r *Roots) Close() {
 	r.users.Close()
 }
 
+// outOfTheWay is how long layers stay open after a mount: to close one makes every CPU
+// take part in a grace period, and the container is being started just then.
+const outOfTheWay = 20 * time.Millisecond
+
 // MountRoot mounts a container's layers, detached.
 func (r *Roots) MountRoot(_ context.Context, p image.Rootfs, ids status.IDMapping) (*os.File, error) {
 	users, err := r.users.Get(ids)
@@ -44,6 +49,7 @@ func (r *Roots) MountRoot(_ context.Context, p image.Rootfs, ids status.IDMappin
 	}
 	root, layers, err := mount.Overlay(mount.Layers{Lower: p.Lower, Upper: p.Upper, Work: p.Work, Users: users, Owner: int(ids.HostID)})
 	r.closing.Go(func() {
+		time.Sleep(outOfTheWay)
 		for _, l := range layers {
 			_ = l.Close()
 		}

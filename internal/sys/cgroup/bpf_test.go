@@ -33,8 +33,10 @@ func TestDeviceProgramOnUnified(t *testing.T) {
 			t.Error(err)
 		}
 	})
+	var loaded programs
 	for _, oci := range [][]specs.LinuxDeviceCgroup{
 		dockerLike().Devices,
+		dockerLike().Devices, // the same again
 		{{Allow: true, Type: "a"}, {Type: "c", Major: ptr(int64(1)), Access: "w"}},
 		nil,
 	} {
@@ -46,7 +48,7 @@ func TestDeviceProgramOnUnified(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := replaceDeviceProgram(dir, code); err != nil {
+		if err := loaded.replace(dir, code); err != nil {
 			t.Fatal(err)
 		}
 		fd, err := open(dir, unix.O_RDONLY)

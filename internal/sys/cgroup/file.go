@@ -83,14 +83,17 @@ func writeFile(path, value string) error {
 		return err
 	}
 	defer unix.Close(fd)
+	return pathError("write", path, writeTo(fd, value))
+}
+
+func writeTo(fd int, value string) error {
 	if value == "" { // a write of no bytes never reaches the kernel's parser
 		value = "\n"
 	}
-	err = retry(func() error {
-		_, e := unix.Write(fd, []byte(value))
-		return e
+	return retry(func() error {
+		_, err := unix.Write(fd, []byte(value))
+		return err
 	})
-	return pathError("write", path, err)
 }
 
 // kind translates what the kernel said about a value into a kind of refusal.

@@ -10,7 +10,8 @@
 // Nobody joins by pid for the same reason: an Entry holds fds to which a process writes
 // "0", or, on v2, the directory that it is cloned into.
 //
-// The package keeps no state but mount points, and nothing open; what it has to know
+// The package keeps no state but mount points, and nothing open but the device programs
+// of v2, for as long as the process lives; what it has to know
 // of a parent is written on it (see Layout.Keep). It takes no locks. Concurrent calls
 // are safe on different groups; on one group the caller orders them. After a crash,
 // groups found by Open are as good as those of Create.
@@ -54,6 +55,8 @@ type Layout struct {
 	host      plan.Host
 	trackTree int // index of the tree that Procs and Sub use
 	keep      string
+
+	programs programs
 }
 
 // Detect reads /proc/self/mountinfo and the v2 root's controllers, once. A host

@@ -165,7 +165,7 @@ func (c *change) devices(oci []specs.LinuxDeviceCgroup) error {
 		if err != nil {
 			return err
 		}
-		return replaceDeviceProgram(c.g.Path("devices"), code)
+		return c.g.l.programs.replace(c.g.Path("devices"), code)
 	}
 	want, err := plan.NewAllowlist(rules)
 	if err != nil {
@@ -184,48 +184,29 @@ func (c *change) devices(oci []specs.LinuxDeviceCgroup) error {
 		slices.Reverse(back) // undone from the end
 		c.undo = append(c.undo, back...)
 	}
-	for _, w := range want.Transition(have) {
-		if err := writeFile(c.g.Path("devices")+"/"+w.File, w.Value); err != nil {
-			return fault.Wrap(kind(err), fmt.Sprintf("devices: %q", w.Value), err)
-		}
-	}
-	return nil
+	return writeDevices(c.g.Path("devices"), want.Transition(have))
 }
 
-// The bpf(2) commands and constants that x/sys/unix has no wrappers for.
-const (
-	attachDevice   = 6 // BPF_CGROUP_DEVICE
-	programDevice  = 15
-	queryMax       = 64
-	bpfNameLength  = 16
-	bpfProgramName = "carob_devices"
-)
-
-// replaceDeviceProgram attaches a device program to a v2 directory and then
-// detaches those that were there. All attached programs must agree, so in
-// between an access needs the consent of old and new: there is no gap. MULTI keeps
-// parents' programs in force and lets the group's own children attach theirs.
-func replaceDeviceProgram(dir string, code []byte) error {
-	fd, err := open(dir, unix.O_RDONLY|unix.O_DIRECTORY)
-	if err != nil {
-		return fault.Wrap(kind(err), "devices", err)
-	}
-	defer unix.Close(fd)
-	old, err := devicePrograms(fd)
-	if err != nil {
-		return fault.Wrap(kind(err), "devices: query programs", err)
-	}
-	prog, err := loadDeviceProgram(code)
-	if err != nil {
-		return fault.Wrap(kind(err), "devices: load program", err)
-	}
-	defer unix.Close(prog)
-	if err := attach(unix.BPF_PROG_ATTACH, fd, prog); err != nil {
-		return fault.Wrap(kind(err), "devices: attach program", err)
-	}
-	for _, id := range old {
-		if err := detachByID(fd, id); err != nil {
-			return fault.Wrap(kind(err), "devices: detach program", err)
+// writeDevices makes many writes to the two files of a v1 devices group, which stay open
+// meanwhile.
+func writeDevices(dir string, writes []plan.Write) error {
+	files := map[string]int{}
+	defer func() {
+		for _, fd := range files {
+			unix.Close(fd)
+		}
+	}()
+	for _, w := range writes {
+		fd, ok := files[w.File]
+		if !ok {
+			var err error
+			if fd, err = open(dir+"/"+w.File, unix.O_WRONLY); err != nil {
+				return fault.Wrap(kind(err), "devices", err)
+			}
+			files[w.File] = fd
+		}
+		if err := writeTo(fd, w.Value); err != nil {
+			return fault.Wrap(kind(err), fmt.Sprintf("devices: %q", w.Value), pathError("write", dir+"/"+w.File, err))
 		}
 	}
 	return nil
