@@ -6,8 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"runtime"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"carob/internal/fault"
@@ -137,15 +140,23 @@ func (e *Engine) Stats(ctx context.Context, refs ...string) ([]status.Stats, err
 			refs = append(refs, c.ID)
 		}
 	}
+	read, errs := make([]status.Stats, len(refs)), make([]error, len(refs))
+	var next atomic.Int64
+	var readers sync.WaitGroup
+	for range runtime.GOMAXPROCS(0) { // a dozen small files each
+		readers.Go(func() {
+			for i := next.Add(1) - 1; i < int64(len(refs)); i = next.Add(1) - 1 {
+				read[i], errs[i] = e.stats(ctx, refs[i])
+			}
+		})
+	}
+	readers.Wait()
 	out := make([]status.Stats, 0, len(refs))
-	var errs []error
-	for _, ref := range refs {
-		s, err := e.stats(ctx, ref)
-		switch {
-		case err == nil:
-			out = append(out, s)
-		case named || !fault.Is(err, fault.NotFound) && !fault.Is(err, fault.Conflict):
-			errs = append(errs, err)
+	for i, err := range errs {
+		if err == nil {
+			out = append(out, read[i])
+		} else if !named && (fault.Is(err, fault.NotFound) || fault.Is(err, fault.Conflict)) {
+			errs[i] = nil
 		}
 	}
 	return out, errors.Join(errs...)
