@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime/debug"
 
 	"github.com/spf13/cobra"
 
@@ -59,9 +60,15 @@ exit codes are there when it is back. SIGTERM and SIGINT end it.`,
 	return cmd
 }
 
+// gcPercent lets the daemon, which has 2 MB in use with few pods, allocate 8 MB more
+// between collections. With Go's 100 they came with every fifth start and took a CPU
+// from it for milliseconds; this way with every twelfth.
+const gcPercent = 200
+
 // serve wires the house together and runs it until ctx ends.
 func serve(ctx context.Context, c config) (err error) {
 	session.Umask(0o022)
+	debug.SetGCPercent(gcPercent)
 	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
 	door, err := launch.Open(c.run, c.socket, launch.Activation{PID: os.Getenv("LISTEN_PID"), FDs: os.Getenv("LISTEN_FDS")})
 	if err != nil {
