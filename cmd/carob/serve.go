@@ -46,6 +46,7 @@ exit codes are there when it is back. SIGTERM and SIGINT end it.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx, stop := signal.NotifyContext(cmd.Context(), session.Quit()...)
 			defer stop()
+			debug.SetGCPercent(gcPercent)
 			return serve(ctx, c)
 		},
 	}
@@ -68,7 +69,6 @@ const gcPercent = 200
 // serve wires the house together and runs it until ctx ends.
 func serve(ctx context.Context, c config) (err error) {
 	session.Umask(0o022)
-	debug.SetGCPercent(gcPercent)
 	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
 	door, err := launch.Open(c.run, c.socket, launch.Activation{PID: os.Getenv("LISTEN_PID"), FDs: os.Getenv("LISTEN_FDS")})
 	if err != nil {

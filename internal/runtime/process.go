@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path"
 	"strconv"
 	"strings"
 	"sync"
@@ -91,7 +92,7 @@ func (w *world) Start(ctx context.Context, p pod.Process) (pid int, err error) {
 	}
 	c := initstage.Container{
 		Spec: w.spec, Files: w.files, Init: p.Init, CreateCwd: p.CreateCwd, LastCap: w.n.lastCap,
-		JoinTarget: w.joinReaper,
+		JoinTarget: w.joinReaper, Outside: w.scant() || !w.sb.mayCloneInto(p.Cgroup),
 	}
 	if c.Seccomp, err = w.n.filters.get(p.Spec.Linux.Seccomp); err != nil {
 		return 0, err
@@ -104,6 +105,20 @@ func (w *world) Start(ctx context.Context, p pod.Process) (pid int, err error) {
 		w.target = handle(reaperID)
 	}
 	return w.spawn(ctx, program)
+}
+
+// scant reports whether the container's memory limit is so low that what builds its world
+// must not be charged to it: some 300 KB, most of it until execve.
+func (w *world) scant() bool {
+	const enough = 16 << 20
+	l := w.spec.Linux.Resources
+	return l != nil && l.Memory != nil && l.Memory.Limit != nil && *l.Memory.Limit > 0 && *l.Memory.Limit < enough
+}
+
+// mayCloneInto reports whether the supervisor may clone a process into a group. In a user
+// namespace of its own it may within the pod's.
+func (s *sandbox) mayCloneInto(group string) bool {
+	return s.ids.Size == 0 || s.cgroup != "" && path.Dir(group) == s.cgroup
 }
 
 // Exec runs one more process in a container.

@@ -205,7 +205,7 @@ func (n *Native) connect(ctx context.Context, s pod.Sandbox, pid int) (sb *sandb
 	if err != nil {
 		return nil, err
 	}
-	made := &sandbox{podID: s.PodID, pid: pid, ids: s.IDs, conn: c, processes: map[uint64]*process{}}
+	made := &sandbox{podID: s.PodID, pid: pid, ids: s.IDs, cgroup: s.Cgroup, conn: c, processes: map[uint64]*process{}}
 	made.add(&process{id: reaperID})
 	for _, k := range s.Known { // before any event can come
 		p := &process{id: k.ID, cgroup: k.Cgroup}

@@ -17,6 +17,7 @@ type sandbox struct {
 	pid    int
 	reaper int
 	ids    status.IDMapping
+	cgroup string // the pod's, "" if it has none
 	conn   *conn
 
 	mu        sync.Mutex

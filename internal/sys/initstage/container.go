@@ -53,6 +53,9 @@ type Container struct {
 	Init bool
 	// CreateCwd makes the working directory when it is missing.
 	CreateCwd bool
+	// Outside builds the world outside of the cgroup also where Files.Group is there to be
+	// cloned into at once.
+	Outside bool
 	// LastCap is the kernel's last capability (/proc/sys/kernel/cap_last_cap).
 	LastCap int
 	Seccomp Seccomp
@@ -88,6 +91,9 @@ func (c Container) Program() (*spawn.Builder, error) {
 	fresh := c.fresh()
 	oomScoreAdj(b, c.Spec.Process)
 	c.enter(b, fresh)
+	if c.bornInside() {
+		b.CloneInto(passed(c.Files.Group))
+	}
 	if fresh&unix.CLONE_NEWNET != 0 {
 		loopback(b)
 	}
@@ -117,16 +123,21 @@ func (c Container) build(b *spawn.Builder, _ uint64) error {
 	c.root(b)
 	err := c.mounts(b, all, made)
 	c.console(b)
-	joinCgroup(b, c.Files.Cgroups)
+	if !c.bornInside() {
+		joinCgroup(b, c.Files.Cgroups)
+	}
 	return err
 }
 
-// forksLate is cgroup v2, where a process comes into its group by being cloned into it:
-// a write to cgroup.procs waits for a grace period of RCU, 7–16 ms on an idle host.
-func (c Container) forksLate() bool { return c.Files.Group >= 0 }
+// On cgroup v2 a process comes into its group by being cloned into it: a write to
+// cgroup.procs waits for a grace period of RCU, 7–16 ms on an idle host. Either the
+// first one is, or, when that would charge the container too much or is not allowed, the
+// one that goes on when the world has been built.
+func (c Container) bornInside() bool { return c.Files.Group >= 0 && !c.Outside }
+func (c Container) forksLate() bool  { return c.Files.Group >= 0 && c.Outside }
 
-// buildOutside is build by a process outside of the cgroup, so that the container is not
-// charged for it. The one that goes on, inside, mounts what its pid namespace needs:
+// buildOutside is build by a process outside of the cgroup. The one that goes on, inside,
+// mounts what its pid namespace needs:
 // seen from the supervisor's mount namespace, because where no procfs is in sight a
 // user namespace may not have a new one (mount_too_revealing in fs/namespace.c).
 func (c Container) buildOutside(b *spawn.Builder, fresh uint64) error {

@@ -121,17 +121,28 @@ func TestContainerThatJoinsTheReaper(t *testing.T) {
 	golden(t, "joined.txt", b)
 }
 
-// TestContainerOnCgroup2: the world is built outside of the cgroup, what belongs to the pid
-// namespace inside.
+// TestContainerOnCgroup2: the first process is born in the cgroup.
 func TestContainerOnCgroup2(t *testing.T) {
 	c := plain()
 	c.Files.Cgroups, c.Files.Group = []int{3}, 4
+	b := program(t, c)
+	if want := uint64(unix.CLONE_NEWPID); b.CloneFlags != want {
+		t.Errorf("clone flags %#x, want %#x", b.CloneFlags, want)
+	}
+	golden(t, "cgroup2.txt", b)
+}
+
+// TestContainerBuiltOutside: the world is built outside of the cgroup, what belongs to
+// the pid namespace inside.
+func TestContainerBuiltOutside(t *testing.T) {
+	c := plain()
+	c.Files.Cgroups, c.Files.Group, c.Outside = []int{3}, 4, true
 	c.Spec.Linux.Namespaces = append(c.Spec.Linux.Namespaces, specs.LinuxNamespace{Type: "ipc"})
 	b := program(t, c)
 	if want := uint64(unix.CLONE_NEWIPC); b.CloneFlags != want {
 		t.Errorf("clone flags %#x, want %#x", b.CloneFlags, want)
 	}
-	golden(t, "cgroup2.txt", b)
+	golden(t, "outside.txt", b)
 }
 
 func TestExecProgram(t *testing.T) {
