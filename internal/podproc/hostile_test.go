@@ -13,6 +13,7 @@ import (
 
 	"carob/internal/podproc/wire"
 	"carob/internal/sys/fd"
+	"carob/internal/testenv"
 )
 
 // TestHostilePackets sends what no daemon would, with files: the supervisor
@@ -118,6 +119,7 @@ func TestDaemonThatDoesNotRead(t *testing.T) {
 
 // TestDependencies keeps the supervisor's memory: what it links is in every pod.
 func TestDependencies(t *testing.T) {
+	testenv.Require(t, testenv.Toolchain)
 	out, err := exec.Command("go", "list", "-deps", "carob/cmd/carob-pod").Output()
 	if err != nil {
 		t.Fatal(err)

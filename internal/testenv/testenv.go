@@ -5,6 +5,7 @@ package testenv
 
 import (
 	"os"
+	"os/exec"
 	"strings"
 	"testing"
 )
@@ -20,6 +21,8 @@ const (
 	Cgroup Need = "cgroup"
 	// Cgroup2 is a unified hierarchy with controllers.
 	Cgroup2 Need = "cgroup2"
+	// Toolchain is the go command.
+	Toolchain Need = "toolchain"
 	// Binaries are bin/carob, bin/carob-pod and bin/carob-toolbox, built by make.
 	Binaries Need = "binaries"
 )
@@ -60,6 +63,10 @@ func missing(n Need) string {
 		}
 	case Cgroup2:
 		if _, err := os.Stat("/sys/fs/cgroup/cgroup.controllers"); err != nil {
+			return err.Error()
+		}
+	case Toolchain:
+		if _, err := exec.LookPath("go"); err != nil {
 			return err.Error()
 		}
 	case Binaries:

@@ -36,10 +36,7 @@ func TestMain(m *testing.M) {
 }
 
 func prepare(dir string) error {
-	build := exec.Command("go", "build", "-o", filepath.Join(dir, "built"), "carob/cmd/carob-toolbox")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	build.Stderr = os.Stderr
-	if err := build.Run(); err != nil {
+	if err := testenv.Build("carob-toolbox", filepath.Join(dir, "built")); err != nil {
 		return err
 	}
 	var image bytes.Buffer
