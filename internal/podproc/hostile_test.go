@@ -104,7 +104,7 @@ func TestDaemonThatDoesNotRead(t *testing.T) {
 		}
 	}()
 	time.Sleep(50 * time.Millisecond)
-	conn.SetReadDeadline(time.Now().Add(10 * time.Second))
+	conn.SetReadDeadline(time.Now().Add(testenv.Patience(10 * time.Second)))
 	for i := range n * 21 {
 		var b [wire.Size]byte
 		if _, err := conn.Read(b[:]); err != nil {

@@ -99,7 +99,7 @@ func (p *pod) stop() {
 		c.conn.Close()
 		select {
 		case <-p.done:
-		case <-time.After(5 * time.Second):
+		case <-time.After(testenv.Patience(5 * time.Second)):
 			p.t.Error("the supervisor does not end")
 			p.cmd.Process.Kill()
 		}
@@ -209,7 +209,7 @@ func (c *peer) wait(ch <-chan wire.Packet) wire.Packet {
 			c.t.Fatal("connection lost")
 		}
 		return r
-	case <-time.After(10 * time.Second):
+	case <-time.After(testenv.Patience(10 * time.Second)):
 		c.t.Fatal("no answer")
 	}
 	panic("not reached")

@@ -366,7 +366,7 @@ func TestPID1(t *testing.T) {
 			}
 			begun := time.Now()
 			cmd.Process.Signal(syscall.SIGTERM)
-			if code := exitCode(cmd.Wait()); code != test.code || time.Since(begun) > 5*time.Second {
+			if code := exitCode(cmd.Wait()); code != test.code || time.Since(begun) > testenv.Patience(5*time.Second) {
 				t.Errorf("code %d after %v; want %d at once", code, time.Since(begun), test.code)
 			}
 		})

@@ -201,7 +201,7 @@ func (h *host) cmd(args ...string) *exec.Cmd {
 	if args[0] == "run" && !slices.Contains(args, "--cgroup-parent") && !slices.Contains(args, "--pod") {
 		args = append([]string{"run", "--cgroup-parent", h.parent}, args[1:]...)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), testenv.Patience(30*time.Second))
 	h.Cleanup(cancel)
 	c := exec.CommandContext(ctx, filepath.Join(h.dir, "bin", "carob"), args...)
 	c.Env = h.env
@@ -314,9 +314,9 @@ func (h *host) eventually(what string, ok func() bool) {
 	}
 }
 
-// wait asks every 10 ms whether something has become so.
+// wait asks every 10 ms whether something has become so, longer on a slow machine.
 func wait(most time.Duration, ok func() bool) bool {
-	for end := time.Now().Add(most); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(testenv.Patience(most)); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
 		if ok() {
 			return true
 		}
