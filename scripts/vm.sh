@@ -17,7 +17,7 @@ cd "$(dirname "$0")/.."
 CAROB_VM=${CAROB_VM:-${XDG_CACHE_HOME:-$HOME/.cache}/carob-vm}
 VMPKG=${VMPKG:-internal/sys/cgroup internal/sys/disk internal/sys/mount internal/sys/ns internal/sys/spawn
 	internal/groups internal/roots internal/image internal/archive internal/podproc internal/runtime internal/toolbox
-	internal/look test/e2e demo}
+	internal/look/group internal/look/mounts test/e2e demo}
 minutes=${VMTIME:-40}
 
 fail() { echo "vm: $*" >&2; exit 2; }
@@ -77,7 +77,7 @@ cat >"$tree/vm.env" <<ENV
 VMPKG=$(quoted "$(echo $VMPKG)")
 VMRUN=$(quoted "${VMRUN:-}")
 VMCMD=$(quoted "${VMCMD:-}")
-CAROB_TEST_REQUIRE=${CAROB_TEST_REQUIRE-root,cgroup,binaries}
+CAROB_TEST_REQUIRE=${CAROB_TEST_REQUIRE-root,cgroup,cgroup2,binaries,systemd}
 CAROB_TEST_SLOW=${CAROB_TEST_SLOW-10}
 ENV
 mke2fs -q -t ext4 -F -m 0 -O '^has_journal,^metadata_csum' -E root_owner=0:0 -d "$tree" "$work/tree.img" 1G

@@ -21,6 +21,8 @@ const (
 	Cgroup Need = "cgroup"
 	// Cgroup2 is a unified hierarchy with controllers.
 	Cgroup2 Need = "cgroup2"
+	// Systemd is systemd as PID 1, and the right to give it units.
+	Systemd Need = "systemd"
 	// Toolchain is the go command.
 	Toolchain Need = "toolchain"
 	// Binaries are bin/carob, bin/carob-pod and bin/carob-toolbox, built by make.
@@ -65,6 +67,11 @@ func missing(n Need) string {
 		if _, err := os.Stat("/sys/fs/cgroup/cgroup.controllers"); err != nil {
 			return err.Error()
 		}
+	case Systemd:
+		if _, err := os.Stat("/run/systemd/system"); err != nil { // sd_booted(3)
+			return err.Error()
+		}
+		return missing(Root)
 	case Toolchain:
 		if _, err := exec.LookPath("go"); err != nil {
 			return err.Error()
