@@ -77,7 +77,7 @@ cat >"$tree/vm.env" <<ENV
 VMPKG=$(quoted "$(echo $VMPKG)")
 VMRUN=$(quoted "${VMRUN:-}")
 VMCMD=$(quoted "${VMCMD:-}")
-CAROB_TEST_REQUIRE=${CAROB_TEST_REQUIRE-root,cgroup,cgroup2,binaries,systemd}
+CAROB_TEST_REQUIRE=${CAROB_TEST_REQUIRE-root,cgroup,cgroup2,binaries,systemd,apparmor}
 CAROB_TEST_SLOW=${CAROB_TEST_SLOW-10}
 ENV
 mke2fs -q -t ext4 -F -m 0 -O '^has_journal,^metadata_csum' -E root_owner=0:0 -d "$tree" "$work/tree.img" 1G

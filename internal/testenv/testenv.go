@@ -23,6 +23,8 @@ const (
 	Cgroup2 Need = "cgroup2"
 	// Systemd is systemd as PID 1, and the right to give it units.
 	Systemd Need = "systemd"
+	// AppArmor is a kernel that confines by it, and apparmor_parser to load profiles.
+	AppArmor Need = "apparmor"
 	// Toolchain is the go command.
 	Toolchain Need = "toolchain"
 	// Binaries are bin/carob, bin/carob-pod and bin/carob-toolbox, built by make.
@@ -72,16 +74,26 @@ func missing(n Need) string {
 			return err.Error()
 		}
 		return missing(Root)
-	case Toolchain:
-		if _, err := exec.LookPath("go"); err != nil {
-			return err.Error()
+	case AppArmor:
+		if on, err := os.ReadFile("/sys/module/apparmor/parameters/enabled"); err != nil || on[0] != 'Y' {
+			return "this kernel does not run AppArmor"
 		}
+		return program("apparmor_parser")
+	case Toolchain:
+		return program("go")
 	case Binaries:
 		if _, err := BinDir(); err != nil {
 			return err.Error()
 		}
 	default:
 		return "unknown need"
+	}
+	return ""
+}
+
+func program(name string) string {
+	if _, err := exec.LookPath(name); err != nil {
+		return err.Error()
 	}
 	return ""
 }
