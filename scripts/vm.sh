@@ -6,6 +6,7 @@
 #   scripts/vm.sh                                everything, then the demo
 #   VMPKG='internal/sys/cgroup' scripts/vm.sh    some packages (demo counts as one)
 #   VMRUN='TestOOM' scripts/vm.sh                the tests that match
+#   VMARGS='-test.count=9' scripts/vm.sh         more arguments for the test binaries
 #   VMCMD='systemd-cgls' scripts/vm.sh           a command instead, in the source tree
 #
 # CAROB_VM (default ~/.cache/carob-vm) keeps the machine's root image, made from
@@ -17,7 +18,7 @@ cd "$(dirname "$0")/.."
 CAROB_VM=${CAROB_VM:-${XDG_CACHE_HOME:-$HOME/.cache}/carob-vm}
 VMPKG=${VMPKG:-internal/sys/cgroup internal/sys/disk internal/sys/mount internal/sys/ns internal/sys/spawn
 	internal/groups internal/roots internal/image internal/archive internal/podproc internal/runtime internal/toolbox
-	internal/look/group internal/look/mounts test/e2e demo}
+	internal/look/mounts test/e2e demo}
 minutes=${VMTIME:-40}
 
 fail() { echo "vm: $*" >&2; exit 2; }
@@ -76,6 +77,7 @@ quoted() { printf "'%s'" "$(printf %s "$1" | sed "s/'/'\\\\''/g")"; }
 cat >"$tree/vm.env" <<ENV
 VMPKG=$(quoted "$(echo $VMPKG)")
 VMRUN=$(quoted "${VMRUN:-}")
+VMARGS=$(quoted "${VMARGS:-}")
 VMCMD=$(quoted "${VMCMD:-}")
 CAROB_TEST_REQUIRE=${CAROB_TEST_REQUIRE-root,cgroup,cgroup2,binaries,systemd,apparmor}
 CAROB_TEST_SLOW=${CAROB_TEST_SLOW-10}

@@ -18,7 +18,8 @@ tested() {
 	name=$(echo "$1" | tr / -) began=$(seconds)
 	echo "vm: $1"
 	cd "/mnt/$1" || return
-	{ ./carob.test -test.v -test.timeout=30m ${VMRUN:+"-test.run=$VMRUN"}; echo $? >$out/$name.rc; } 2>&1 |
+	# shellcheck disable=SC2086 # words
+	{ ./carob.test -test.v -test.timeout=30m ${VMRUN:+"-test.run=$VMRUN"} $VMARGS; echo $? >$out/$name.rc; } 2>&1 |
 		tee $out/$name.log | grep --line-buffered -v -e '^=== ' -e '^PASS$'
 	code=$(cat $out/$name.rc)
 	[ "$code" = 0 ] && says=ok || says=FAIL

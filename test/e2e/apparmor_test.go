@@ -58,7 +58,7 @@ func TestAppArmor(t *testing.T) {
 	}{
 		{"plain", nil},
 		{"init", []string{"--init"}},
-		{"the host's users", []string{"--userns", "host"}},
+		{"host users", []string{"--userns", "host"}},
 		{"no new privileges", []string{"--security-opt", "no-new-privileges"}},
 		{"terminal", []string{"-t"}},
 	} {
