@@ -3,11 +3,16 @@ package e2e
 import (
 	"encoding/json"
 	"fmt"
+	"os"
+	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"carob/internal/testenv"
 )
 
 // rootDisk returns the disk that / is on, as "259:0" and as "/dev/nvme0n1".
@@ -185,4 +190,37 @@ func TestStatsAreTheKernels(t *testing.T) {
 	if s := stats(free); s.MemoryLimit != 0 {
 		t.Errorf("without a limit: memory %d; 0 is none", s.MemoryLimit)
 	}
+}
+
+// TestBusyParent runs below a group that has processes of its own: on v2 it can pass no
+// controller down, so what needs one is refused with the reason and all else works.
+func TestBusyParent(t *testing.T) {
+	testenv.Require(t, testenv.Cgroup2)
+	h := start(t)
+	busy := h.parent + "-busy"
+	dir := "/sys/fs/cgroup" + busy
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { removeCgroups(busy) })
+	sleeper := exec.Command("sleep", "1000")
+	if err := sleeper.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = sleeper.Process.Kill(); _ = sleeper.Wait() })
+	if err := os.WriteFile(dir+"/cgroup.procs", []byte(strconv.Itoa(sleeper.Process.Pid)), 0); err != nil {
+		t.Fatal(err)
+	}
+	if r := h.code(125, "run", "--rm", "--cgroup-parent", busy, "--memory", "64m", image, "true"); !strings.Contains(r.err, "memory.") || !strings.Contains(r.err, "processes of its own") {
+		t.Errorf("a limit: %s", r.err)
+	}
+	c := h.container("c", "--cgroup-parent", busy)
+	if got := parentGroup(h, h.pid(c)); got != busy {
+		t.Errorf("its parent is %q", got)
+	}
+	h.ok("exec", c, "true")
+	h.ok("stats", "--no-stream", c)
+	h.ok("pause", c)
+	h.ok("unpause", c)
+	h.ok("rm", "-f", c)
 }
