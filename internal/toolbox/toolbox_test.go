@@ -379,7 +379,7 @@ func waitCaught(t *testing.T, pid int, name string) {
 	for range 300 {
 		text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
 		if strings.HasPrefix(filepath.Base(strings.SplitN(string(text), "\x00", 2)[0]), name) {
-			time.Sleep(100 * time.Millisecond) // from execve to the handler: some ms
+			time.Sleep(testenv.Patience(100 * time.Millisecond)) // from execve to the handler: some ms
 			return
 		}
 		time.Sleep(10 * time.Millisecond)

@@ -180,12 +180,22 @@ type host struct {
 // sweep removes all containers and pods and says which a test forgot to remove
 // itself, unless it failed anyway.
 func (h *host) sweep() {
+	if h.Failed() {
+		h.Logf("the daemon's log ends with\n%s", h.logEnd())
+	}
 	for _, id := range strings.Fields(h.run("ps", "-aq").out) {
 		h.run("rm", "-f", id)
 	}
 	for _, id := range strings.Fields(h.run("pods", "-aq").out) {
 		h.run("delete", "pod", id)
 	}
+}
+
+// logEnd returns the last lines of the daemon's log.
+func (m *machine) logEnd() string {
+	b, _ := os.ReadFile(filepath.Join(m.dir, "run", "daemon.log")) // a service's log is systemd's
+	const most = 4096
+	return string(b[max(0, len(b)-most):])
 }
 
 // result is a finished command.
