@@ -47,7 +47,7 @@ leave() {
 	trap - EXIT
 	[ -z "$qemu" ] || kill "$qemu" 2>/dev/null || true
 	rm -rf "$work"
-	exit $code
+	exit "$code"
 }
 trap leave EXIT
 trap 'exit 130' INT TERM
@@ -75,7 +75,7 @@ for p in $VMPKG; do
 done
 quoted() { printf "'%s'" "$(printf %s "$1" | sed "s/'/'\\\\''/g")"; }
 cat >"$tree/vm.env" <<ENV
-VMPKG=$(quoted "$(echo $VMPKG)")
+VMPKG=$(quoted "$VMPKG")
 VMRUN=$(quoted "${VMRUN:-}")
 VMARGS=$(quoted "${VMARGS:-}")
 VMCMD=$(quoted "${VMCMD:-}")
