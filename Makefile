@@ -49,6 +49,10 @@ root-test: build ## ring 2: tests of the kernel's edge; they skip without root
 e2e: build ## ring 3: the built binaries, used as a person would (root)
 	$(GO) test -count=1 -timeout 15m $(E2E)
 
+.PHONY: test-vm
+test-vm: build ## rings 2 and 3 in a VM: cgroup v2, systemd, AppArmor; VMPKG= VMRUN= for a part (root, Debian)
+	@scripts/vm.sh
+
 .PHONY: lint
 lint: ## gofmt, go vet, staticcheck, house rules, module files
 	@out=$$(gofmt -l $$(git ls-files -co --exclude-standard '*.go')); \

@@ -63,7 +63,7 @@ leave() {
 # not there before.
 stop_daemon() {
 	if [ $had_daemon = no ] && listening; then
-		pid=$("$carob" info --format '{{.pid}}')
+		pid=$("$carob" info --format '{{.Pid}}')
 		kill "$pid"
 		n=0
 		while [ -e "/proc/$pid" ] && [ $n -lt 100 ]; do sleep 0.1; n=$((n + 1)); done

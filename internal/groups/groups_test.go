@@ -76,7 +76,7 @@ func TestGroupOfARealProcess(t *testing.T) {
 	if err != nil || len(procs) != 1 || procs[0].Pid != cmd.Process.Pid || procs[0].PPid != os.Getpid() {
 		t.Errorf("processes %+v, %v", procs, err)
 	}
-	if s, err := g.GroupStats(ctx, path); err != nil || s.Pids != 1 || s.MemoryLimit != uint64(limit) || s.MemoryUsage == 0 {
+	if s, err := g.GroupStats(ctx, path); err != nil || s.Pids != 1 || s.PidsLimit != 0 || s.MemoryLimit != uint64(limit) || s.MemoryUsage == 0 {
 		t.Errorf("stats %+v, %v", s, err)
 	}
 	if err := g.KillGroup(ctx, path); err != nil {

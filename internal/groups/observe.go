@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"math"
 	"os"
 	"strconv"
 	"strings"
@@ -203,11 +204,19 @@ func statsOf(s cgroup.Stats, at time.Time) status.Stats {
 	return status.Stats{
 		At:       at,
 		CPUTotal: s.CPU.Usage, CPUThrottled: s.CPU.Throttled,
-		MemoryUsage: s.Memory.Usage, MemoryWorkingSet: s.Memory.WorkingSet, MemoryLimit: s.Memory.Limit,
+		MemoryUsage: s.Memory.Usage, MemoryWorkingSet: s.Memory.WorkingSet, MemoryLimit: limitOf(s.Memory.Limit),
 		SwapUsage: s.Memory.Swap, OOMKills: s.Memory.OOMKills,
-		Pids: s.Pids.Current, PidsLimit: s.Pids.Limit,
+		Pids: s.Pids.Current, PidsLimit: limitOf(s.Pids.Limit),
 		IORead: s.IO.ReadBytes, IOWrite: s.IO.WriteBytes,
 	}
+}
+
+// limitOf: the cgroup package's "unlimited" is the largest number, status has 0 for it.
+func limitOf(n uint64) uint64 {
+	if n == math.MaxUint64 {
+		return 0
+	}
+	return n
 }
 
 func isGone(err error) bool { return fault.Is(err, fault.NotFound) || os.IsNotExist(err) }

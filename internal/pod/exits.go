@@ -203,8 +203,14 @@ func (e ender) bury(p *pod, x status.Exit) {
 	}
 }
 
-// lose records that c's process is gone and nobody knows how it ended.
+// lose records that nobody knows how c's process ended; without its supervisor it
+// may run on, and a restart would make it two.
 func (e ender) lose(c *container, at time.Time) {
+	ctx, cancel := context.WithTimeout(e.ctx, undo.Timeout)
+	defer cancel()
+	if err := e.d.Groups.KillGroup(ctx, c.record().Status.Cgroup); err != nil {
+		e.d.Log.Error("what is left of a lost container stays", "container", c.id, "cause", err)
+	}
 	x := status.Exit{Code: codeLost, At: at}
 	c.mu.Lock()
 	if c.rec.Status.State != lifecycle.ContainerRunning {

@@ -276,9 +276,7 @@ func (e recovery) recoverStart(_ context.Context, c *container, process ProcessS
 
 // removeRemains removes a container whose creation or removal was cut short.
 func (e recovery) removeRemains(ctx context.Context, c *container) error {
-	if c.view.load().status.State == lifecycle.ContainerRunning {
-		ender(e).lose(c, time.Now())
-	}
+	ender(e).lose(c, time.Now())
 	// The crash may have come before the record named its anonymous volumes; the sweep
 	// finds those.
 	return remover(e).removeAlone(ctx, c)
@@ -365,8 +363,7 @@ func (e recovery) removeRest(ctx context.Context, p *pod) error {
 		}
 	}
 	for _, c := range registry(e).containersOf(p) {
-		ender(e).lose(c, time.Now())
-		if err := remover(e).removeAlone(ctx, c); err != nil {
+		if err := e.removeRemains(ctx, c); err != nil {
 			return err
 		}
 	}

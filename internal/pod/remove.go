@@ -181,12 +181,9 @@ func (e remover) removeAlone(ctx context.Context, c *container) error {
 // removeGroup removes a cgroup, killing what was left in it: processes that moved
 // out of their session outlive the container's first only without a pid namespace.
 func (e remover) removeGroup(ctx context.Context, path string) error {
-	if e.d.Groups.RemoveGroup(ctx, path) == nil {
-		return nil
-	}
 	ctx, cancel := context.WithTimeout(ctx, undo.Timeout)
 	defer cancel()
-	if err := e.d.Groups.KillGroup(ctx, path); err != nil {
+	if err := e.d.Groups.KillGroup(ctx, path); err != nil { // removing waits for what is in it
 		return err
 	}
 	return e.d.Groups.RemoveGroup(ctx, path)

@@ -15,6 +15,7 @@ import (
 	"carob/internal/podproc/wire"
 	"carob/internal/sys/fd"
 	"carob/internal/sys/spawn"
+	"carob/internal/testenv"
 )
 
 // binary is the supervisor, built for this run.
@@ -24,12 +25,7 @@ var binary = sync.OnceValues(func() (string, error) {
 		return "", err
 	}
 	out := filepath.Join(dir, "carob-pod")
-	c := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", out, "carob/cmd/carob-pod")
-	c.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if text, err := c.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("%w: %s", err, text)
-	}
-	return out, nil
+	return out, testenv.Build("carob-pod", out)
 })
 
 func TestMain(m *testing.M) {
@@ -74,7 +70,8 @@ func newPod(t testing.TB) *pod {
 		t.Fatal(err)
 	}
 	p.cmd = exec.Command(path)
-	p.cmd.Env = wire.Env()
+	hugePages, _ := os.ReadFile(wire.HugePages)
+	p.cmd.Env = wire.Env(string(hugePages))
 	p.cmd.Stderr = p.crash
 	p.cmd.ExtraFiles = []*os.File{f}
 	p.cmd.SysProcAttr = &unix.SysProcAttr{Pdeathsig: unix.SIGKILL} // for a test that times out
@@ -102,7 +99,7 @@ func (p *pod) stop() {
 		c.conn.Close()
 		select {
 		case <-p.done:
-		case <-time.After(5 * time.Second):
+		case <-time.After(testenv.Patience(5 * time.Second)):
 			p.t.Error("the supervisor does not end")
 			p.cmd.Process.Kill()
 		}
@@ -212,7 +209,7 @@ func (c *peer) wait(ch <-chan wire.Packet) wire.Packet {
 			c.t.Fatal("connection lost")
 		}
 		return r
-	case <-time.After(10 * time.Second):
+	case <-time.After(testenv.Patience(10 * time.Second)):
 		c.t.Fatal("no answer")
 	}
 	panic("not reached")

@@ -136,8 +136,8 @@ func TestSetup(t *testing.T) {
 
 func TestSignalAndCancel(t *testing.T) {
 	p := newPod(t)
-	h, _ := p.start(job{prog: sh("trap 'exit 3' TERM; while :; do sleep 0.01; done")})
-	time.Sleep(30 * time.Millisecond) // the trap
+	h, pid := p.start(job{prog: sh("trap 'exit 3' TERM; while :; do sleep 0.01; done")})
+	untilCaught(t, pid, unix.SIGTERM)
 	p.must(wire.Packet{Op: wire.Signal, Handle: h, A: uint64(unix.SIGTERM)})
 	if st := p.finish(h); st.ExitStatus() != 3 {
 		t.Errorf("status %v", st)
@@ -159,6 +159,24 @@ func TestSignalAndCancel(t *testing.T) {
 	if st := p.finish(stuck); st.Signal() != unix.SIGKILL {
 		t.Errorf("status %v", st)
 	}
+}
+
+// untilCaught waits until a process has a handler for a signal (proc_pid_status(5)).
+func untilCaught(t *testing.T, pid int, sig unix.Signal) {
+	t.Helper()
+	for late := time.Now().Add(testenv.Patience(5 * time.Second)); time.Now().Before(late); time.Sleep(time.Millisecond) {
+		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, after, _ := strings.Cut(string(text), "\nSigCgt:\t")
+		var caught uint64
+		_, _ = fmt.Sscanf(after, "%x", &caught) // 0 catches nothing
+		if caught&(1<<(sig-1)) != 0 {
+			return
+		}
+	}
+	t.Fatalf("process %d does not catch %v", pid, sig)
 }
 
 // joining is sh in the target's PID namespace.

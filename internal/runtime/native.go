@@ -10,6 +10,7 @@ import (
 
 	"carob/internal/plan/seccomp"
 	"carob/internal/pod"
+	"carob/internal/podproc/wire"
 	"carob/internal/roots"
 	"carob/internal/sys/cgroup"
 	"carob/internal/sys/fd"
@@ -23,6 +24,7 @@ type Native struct {
 	layout  *cgroup.Layout
 	runDir  string
 	lastCap int
+	env     []string // of supervisors
 	filters filterCache
 	users   *roots.Users
 	exits   exits
@@ -49,8 +51,9 @@ func New(c Config) (*Native, error) {
 	if err != nil {
 		return nil, err
 	}
+	hugePages, _ := os.ReadFile(wire.HugePages) // a kernel without them has no such file
 	return &Native{
-		binary: binary, layout: c.Layout, users: c.Users, runDir: c.RunDir, lastCap: lastCap(),
+		binary: binary, layout: c.Layout, users: c.Users, runDir: c.RunDir, lastCap: lastCap(), env: wire.Env(string(hugePages)),
 		filters:   filterCache{kernel: seccomp.Kernel{NoX32: initstage.NoX32()}},
 		exits:     exits{to: make(chan pod.ProcessExit, 64), closing: make(chan struct{})},
 		sandboxes: sandboxes{byPod: map[string]*sandbox{}},

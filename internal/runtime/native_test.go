@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -38,10 +37,8 @@ func newBench(t testing.TB) *bench {
 	t.Helper()
 	testenv.Require(t, testenv.Root, testenv.Cgroup)
 	dir := t.TempDir()
-	build := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", dir+"/carob-pod", "carob/cmd/carob-pod")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
+	if err := testenv.Build("carob-pod", dir+"/carob-pod"); err != nil {
+		t.Fatal(err)
 	}
 	f, err := os.Open(dir + "/carob-pod")
 	if err != nil {

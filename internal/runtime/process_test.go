@@ -17,6 +17,7 @@ import (
 	"carob/internal/pod"
 	"carob/internal/spec"
 	"carob/internal/status"
+	"carob/internal/testenv"
 )
 
 // start starts a container that stays, and returns it with its pid.
@@ -117,7 +118,7 @@ func TestSandboxJoinsAnothersNamespaces(t *testing.T) {
 		b := newBench(t)
 		first := b.sandbox(ids, nil)
 		_, pid := b.start(first, "echo from-first > /dev/shm/x; exec sleep 100", nil)
-		time.Sleep(50 * time.Millisecond) // the shell's own first steps
+		time.Sleep(testenv.Patience(50 * time.Millisecond)) // the shell's own first steps
 		second := b.sandbox(ids, func(s *pod.Sandbox) {
 			s.Hostname = "ignored"
 			s.Join = map[string]int{"net": pid, "ipc": pid, "uts": pid}
@@ -258,7 +259,7 @@ func TestKillExecFindsWhatItStarted(t *testing.T) {
 	if _, err := b.n.Exec(t.Context(), x); err != nil {
 		t.Fatal(err)
 	}
-	time.Sleep(100 * time.Millisecond)
+	time.Sleep(testenv.Patience(100 * time.Millisecond)) // until all three are there
 	if err := b.n.KillExec(t.Context(), s.PodID, x.ID); err != nil {
 		t.Fatal(err)
 	}
@@ -288,7 +289,7 @@ func TestAdoptAfterTheDaemonIsGone(t *testing.T) {
 	}
 	b.n = next
 	t.Cleanup(func() { next.Close() })
-	time.Sleep(400 * time.Millisecond) // the second one ends while nobody listens
+	time.Sleep(testenv.Patience(400 * time.Millisecond)) // the second one ends while nobody listens
 	s.Known = []pod.KnownProcess{{ID: stays.ID, Cgroup: stays.Cgroup}, {ID: ends.ID, Cgroup: ends.Cgroup}}
 	st, err := b.n.AdoptSandbox(context.Background(), s)
 	if err != nil {

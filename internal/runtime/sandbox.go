@@ -165,7 +165,7 @@ func (n *Native) launch(s pod.Sandbox, listener, group *os.File) (int, error) {
 	l := ns.Launch{
 		Binary: n.binary,
 		Args:   []string{"carob-pod", short(s.PodID)},
-		Env:    wire.Env(),
+		Env:    n.env,
 		Fresh:  initstage.NamespaceFlag("mnt"),
 		Users:  ns.Mapping{HostID: s.IDs.HostID, Size: s.IDs.Size},
 		Join:   map[uint64]*os.File{},

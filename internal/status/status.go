@@ -121,10 +121,11 @@ type Stats struct {
 	MemoryLimit      uint64 `json:"memoryLimit"`
 	SwapUsage        uint64 `json:"swapUsage"`
 	OOMKills         uint64 `json:"oomKills"`
-	Pids             uint64 `json:"pids"`
-	PidsLimit        uint64 `json:"pidsLimit"`
-	IORead           uint64 `json:"ioRead"`
-	IOWrite          uint64 `json:"ioWrite"`
+	// Pids counts threads, too; PidsLimit is 0 when unlimited.
+	Pids      uint64 `json:"pids"`
+	PidsLimit uint64 `json:"pidsLimit"`
+	IORead    uint64 `json:"ioRead"`
+	IOWrite   uint64 `json:"ioWrite"`
 }
 
 // Process is one process of a container, as `carob top` shows it.

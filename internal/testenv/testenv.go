@@ -5,6 +5,7 @@ package testenv
 
 import (
 	"os"
+	"os/exec"
 	"strings"
 	"testing"
 )
@@ -20,6 +21,12 @@ const (
 	Cgroup Need = "cgroup"
 	// Cgroup2 is a unified hierarchy with controllers.
 	Cgroup2 Need = "cgroup2"
+	// Systemd is systemd as PID 1, and the right to give it units.
+	Systemd Need = "systemd"
+	// AppArmor is a kernel that confines by it, and apparmor_parser to load profiles.
+	AppArmor Need = "apparmor"
+	// Toolchain is the go command.
+	Toolchain Need = "toolchain"
 	// Binaries are bin/carob, bin/carob-pod and bin/carob-toolbox, built by make.
 	Binaries Need = "binaries"
 )
@@ -45,31 +52,62 @@ func Require(t testing.TB, needs ...Need) {
 	}
 }
 
+// missing says why a need is not met; "" when it is.
 func missing(n Need) string {
-	switch n {
-	case Root:
-		if os.Geteuid() != 0 {
-			return "not running as root"
-		}
-	case Cgroup:
-		if err := writable("/sys/fs/cgroup/memory"); err == nil {
-			return ""
-		}
-		if err := writable("/sys/fs/cgroup"); err != nil {
-			return err.Error()
-		}
-	case Cgroup2:
-		if _, err := os.Stat("/sys/fs/cgroup/cgroup.controllers"); err != nil {
-			return err.Error()
-		}
-	case Binaries:
-		if _, err := BinDir(); err != nil {
-			return err.Error()
-		}
-	default:
+	check, known := map[Need]func() string{
+		Root:      root,
+		Cgroup:    cgroup,
+		Cgroup2:   func() string { return file("/sys/fs/cgroup/cgroup.controllers") },
+		Systemd:   func() string { return file("/run/systemd/system") }, // sd_booted(3)
+		AppArmor:  appArmor,
+		Toolchain: func() string { return program("go") },
+		Binaries: func() string {
+			_, err := BinDir()
+			return text(err)
+		},
+	}[n]
+	if !known {
 		return "unknown need"
 	}
+	return check()
+}
+
+func text(err error) string {
+	if err != nil {
+		return err.Error()
+	}
 	return ""
+}
+
+func root() string {
+	if os.Geteuid() != 0 {
+		return "not running as root"
+	}
+	return ""
+}
+
+func cgroup() string {
+	if writable("/sys/fs/cgroup/memory") == nil {
+		return ""
+	}
+	return text(writable("/sys/fs/cgroup"))
+}
+
+func appArmor() string {
+	if on, err := os.ReadFile("/sys/module/apparmor/parameters/enabled"); err != nil || on[0] != 'Y' {
+		return "this kernel does not run AppArmor"
+	}
+	return program("apparmor_parser")
+}
+
+func file(name string) string {
+	_, err := os.Stat(name)
+	return text(err)
+}
+
+func program(name string) string {
+	_, err := exec.LookPath(name)
+	return text(err)
 }
 
 // writable tries what creating a cgroup needs: a directory of its own.

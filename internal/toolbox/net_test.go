@@ -218,7 +218,7 @@ func TestSpin(t *testing.T) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	time.Sleep(300 * time.Millisecond)
+	time.Sleep(testenv.Patience(300 * time.Millisecond))
 	cmd.Process.Signal(syscall.SIGTERM)
 	err := cmd.Wait()
 	if exit, ok := err.(*exec.ExitError); !ok || exit.UserTime() < 20*time.Millisecond {

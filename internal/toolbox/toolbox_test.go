@@ -36,10 +36,7 @@ func TestMain(m *testing.M) {
 }
 
 func prepare(dir string) error {
-	build := exec.Command("go", "build", "-o", filepath.Join(dir, "built"), "carob/cmd/carob-toolbox")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	build.Stderr = os.Stderr
-	if err := build.Run(); err != nil {
+	if err := testenv.Build("carob-toolbox", filepath.Join(dir, "built")); err != nil {
 		return err
 	}
 	var image bytes.Buffer
@@ -369,7 +366,7 @@ func TestPID1(t *testing.T) {
 			}
 			begun := time.Now()
 			cmd.Process.Signal(syscall.SIGTERM)
-			if code := exitCode(cmd.Wait()); code != test.code || time.Since(begun) > 5*time.Second {
+			if code := exitCode(cmd.Wait()); code != test.code || time.Since(begun) > testenv.Patience(5*time.Second) {
 				t.Errorf("code %d after %v; want %d at once", code, time.Since(begun), test.code)
 			}
 		})
@@ -382,7 +379,7 @@ func waitCaught(t *testing.T, pid int, name string) {
 	for range 300 {
 		text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
 		if strings.HasPrefix(filepath.Base(strings.SplitN(string(text), "\x00", 2)[0]), name) {
-			time.Sleep(100 * time.Millisecond) // from execve to the handler: some ms
+			time.Sleep(testenv.Patience(100 * time.Millisecond)) // from execve to the handler: some ms
 			return
 		}
 		time.Sleep(10 * time.Millisecond)

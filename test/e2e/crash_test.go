@@ -227,3 +227,35 @@ func TestSupervisorMemory(t *testing.T) {
 		t.Errorf("%d bytes PSS per supervisor, budget %d", sum/len(pids), budget)
 	}
 }
+
+// TestLostSupervisor kills the supervisor of a container, with the daemon there and
+// without: the container counts as ended, so its process must have, and it can be
+// removed.
+func TestLostSupervisor(t *testing.T) {
+	for _, x := range []struct {
+		name   string
+		daemon bool
+	}{{"the daemon looks on", true}, {"the daemon is dead", false}} {
+		t.Run(x.name, func(t *testing.T) {
+			h := startOwn(t)
+			name := "lost"
+			h.ok("run", "-d", "--name", name, image, "sleep", "1000000")
+			t.Cleanup(func() { h.run("rm", "-f", name) })
+			pid, supervisors := h.pid(name), h.supervisors()
+			if len(supervisors) != 1 {
+				t.Fatalf("supervisors %v, want one", supervisors)
+			}
+			if !x.daemon {
+				h.kill()
+			}
+			if err := syscall.Kill(supervisors[0], syscall.SIGKILL); err != nil {
+				t.Fatal(err)
+			}
+			h.eventually("it counts as lost", func() bool {
+				return strings.Contains(h.run("ps", "-a", "--format", "{{.Status}}").out, "Lost")
+			})
+			h.eventually("its process has ended", func() bool { return syscall.Kill(pid, 0) != nil || zombie(pid) })
+			h.ok("rm", name)
+		})
+	}
+}

@@ -180,12 +180,22 @@ type host struct {
 // sweep removes all containers and pods and says which a test forgot to remove
 // itself, unless it failed anyway.
 func (h *host) sweep() {
+	if h.Failed() {
+		h.Logf("the daemon's log ends with\n%s", h.logEnd())
+	}
 	for _, id := range strings.Fields(h.run("ps", "-aq").out) {
 		h.run("rm", "-f", id)
 	}
 	for _, id := range strings.Fields(h.run("pods", "-aq").out) {
 		h.run("delete", "pod", id)
 	}
+}
+
+// logEnd returns the last lines of the daemon's log.
+func (m *machine) logEnd() string {
+	b, _ := os.ReadFile(filepath.Join(m.dir, "run", "daemon.log")) // a service's log is systemd's
+	const most = 4096
+	return string(b[max(0, len(b)-most):])
 }
 
 // result is a finished command.
@@ -201,7 +211,7 @@ func (h *host) cmd(args ...string) *exec.Cmd {
 	if args[0] == "run" && !slices.Contains(args, "--cgroup-parent") && !slices.Contains(args, "--pod") {
 		args = append([]string{"run", "--cgroup-parent", h.parent}, args[1:]...)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), testenv.Patience(30*time.Second))
 	h.Cleanup(cancel)
 	c := exec.CommandContext(ctx, filepath.Join(h.dir, "bin", "carob"), args...)
 	c.Env = h.env
@@ -314,9 +324,9 @@ func (h *host) eventually(what string, ok func() bool) {
 	}
 }
 
-// wait asks every 10 ms whether something has become so.
+// wait asks every 10 ms whether something has become so, longer on a slow machine.
 func wait(most time.Duration, ok func() bool) bool {
-	for end := time.Now().Add(most); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(testenv.Patience(most)); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
 		if ok() {
 			return true
 		}

@@ -11,6 +11,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"carob/internal/testenv"
 )
 
 func TestExec(t *testing.T) {
@@ -217,7 +219,7 @@ func TestStop(t *testing.T) {
 			h.eventually("it is up", func() bool { return strings.Contains(h.run("logs", c).out, "up") })
 			began := time.Now()
 			h.ok(append(append([]string{"stop"}, x.args...), c)...)
-			if took := time.Since(began); took > x.most {
+			if took := time.Since(began); took > testenv.Patience(x.most) {
 				t.Errorf("took %v", took)
 			}
 			if got := h.ok("wait", c); got != x.code {
@@ -308,7 +310,7 @@ func TestEvents(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = e.Process.Kill(); _ = e.Wait() })
-	time.Sleep(200 * time.Millisecond) // until it has subscribed
+	time.Sleep(testenv.Patience(200 * time.Millisecond)) // until it has subscribed
 	name := h.name("c")
 	h.ok("run", "--rm", "--name", name, image, "true")
 	var seen []string

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/creack/pty"
+
+	"carob/internal/testenv"
 )
 
 // TestExitCodes holds run's exit codes against Docker's.
@@ -135,7 +137,7 @@ func TestTerminal(t *testing.T) {
 	}()
 	expect := func(want string) {
 		t.Helper()
-		end := time.After(20 * time.Second)
+		end := time.After(testenv.Patience(20 * time.Second))
 		for {
 			select {
 			case l, open := <-out:
@@ -172,7 +174,7 @@ func TestTerminal(t *testing.T) {
 	expect("got word")
 	done := make(chan error, 1)
 	go func() { done <- c.Wait() }()
-	end := time.After(20 * time.Second)
+	end := time.After(testenv.Patience(20 * time.Second))
 	for { // as a person would: once more when nothing happens
 		_, _ = io.WriteString(tty, "\x03")
 		select {

@@ -243,6 +243,9 @@ func (p *planner) oomScoreAdj() (*int, error) {
 func (p *planner) labels(out *specs.Process) error {
 	s := p.c.Security
 	if s.AppArmor != "" && s.AppArmor != "unconfined" {
+		if err := noNUL("apparmor profile", []string{s.AppArmor}); err != nil {
+			return err
+		}
 		if !p.r.Facts.AppArmor {
 			return fault.New(fault.Unsupported, "apparmor profile \""+clip(s.AppArmor)+"\": this host does not run AppArmor")
 		}

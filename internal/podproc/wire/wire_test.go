@@ -1,6 +1,9 @@
 package wire
 
-import "testing"
+import (
+	"slices"
+	"testing"
+)
 
 func TestPacketRoundTrip(t *testing.T) {
 	in := Packet{Op: Exit, Err: 5, Seq: 1 << 31, Handle: 1 << 63, A: 1, B: 2, C: 3, D: 1<<64 - 1}
@@ -16,5 +19,13 @@ func TestPacketRoundTrip(t *testing.T) {
 func TestFilesCountsOnlyFiles(t *testing.T) {
 	if n := Files(HasLog | HasStderr | OpenStdin | Ended); n != 2 {
 		t.Errorf("got %d", n)
+	}
+}
+
+func TestEnvKeepsHugePagesAway(t *testing.T) {
+	for file, want := range map[string]bool{"[always] madvise never\n": true, "always [madvise] never\n": false, "always madvise [never]\n": false, "": false} {
+		if got := slices.Contains(Env(file), "GODEBUG=disablethp=1"); got != want {
+			t.Errorf("%q: huge pages kept away: %v, want %v", file, got, want)
+		}
 	}
 }

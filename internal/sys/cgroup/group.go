@@ -164,8 +164,10 @@ func (t hierarchy) delegate(rel string) error {
 	return nil
 }
 
-// enable passes the tree's controllers down to the children of dir. It reads first:
-// a write that changes nothing still takes the global lock.
+// enable passes the tree's controllers down to the children of dir, those it can:
+// other refusals show later, as a missing file of the limit that needs the
+// controller. It reads first: a write that changes nothing still takes the global
+// lock, as does each of several.
 func (t hierarchy) enable(dir string) error {
 	file := dir + "/cgroup.subtree_control"
 	on, err := readFile(file)
@@ -173,16 +175,38 @@ func (t hierarchy) enable(dir string) error {
 		return err
 	}
 	have := strings.Fields(on)
+	var missing []string
 	for _, c := range t.controllers {
-		if slices.Contains(have, c) || !wanted(c) {
-			continue
+		if !slices.Contains(have, c) && wanted(c) {
+			missing = append(missing, "+"+c)
 		}
-		// Other refusals show later, as a missing file of the limit that needs the controller.
-		if err := writeFile(file, "+"+c); kind(err) == fault.Denied {
+	}
+	if len(missing) == 0 || busy(dir) {
+		return nil
+	}
+	err = writeFile(file, strings.Join(missing, " "))
+	if err == nil {
+		return nil
+	}
+	for _, c := range missing { // one of them is refused
+		if err := writeFile(file, c); kind(err) == fault.Denied {
 			return fault.Wrap(fault.Denied, "", err)
 		}
 	}
 	return nil
+}
+
+// busy reports whether a group has processes of its own and is not the root of all.
+// Such a group must be left as it is. The kernel refuses it memory and io (EBUSY), but
+// not the threaded controllers cpu, cpuset and pids: with one of those it becomes
+// the root of a threaded tree, and its children groups that no process can join
+// ("domain invalid", cgroups(7)).
+func busy(dir string) bool {
+	if !exists(dir + "/cgroup.type") { // only the root of all has none
+		return false
+	}
+	procs, err := readFile(dir + "/cgroup.procs")
+	return err == nil && procs != ""
 }
 
 // wanted leaves out controllers for which a group has neither limits nor numbers.
@@ -305,7 +329,7 @@ func (l *Layout) Admit(g *Group, uid int) error {
 // OOMFile opens the file with the group's count of OOM kills, the number in its
 // line "oom_kill N": memory.oom_control on v1, memory.events on v2. It can
 // be read again and again with pread. The caller closes it. Without a memory
-// controller it is fault.Unsupported.
+// controller, on the host or in the group's parent, it is fault.Unsupported.
 func (g *Group) OOMFile() (*os.File, error) {
 	dir := g.Path("memory")
 	if dir == "" {
@@ -316,6 +340,9 @@ func (g *Group) OOMFile() (*os.File, error) {
 		name = dir + "/memory.events"
 	}
 	fd, err := open(name, unix.O_RDONLY)
+	if errors.Is(err, unix.ENOENT) && exists(dir) {
+		return nil, fault.New(fault.Unsupported, "cgroup "+g.Name()+": the parent group does not pass the memory controller down")
+	}
 	if err != nil {
 		return nil, fault.Wrap(kind(err), "cgroup "+g.Name()+": OOM file", err)
 	}

@@ -78,7 +78,12 @@ func TestOthersParentsStay(t *testing.T) {
 func TestParentInUseStays(t *testing.T) {
 	l, root := host(t)
 	g := create(t, l, root+"/p/a", nil)
-	cmd := run(t, &Group{l: l, rel: root + "/p"}, "sleep 100")
+	used := root + "/p"
+	if l.Mode() == ModeV2 { // there a group passes controllers down or has processes, not both
+		used += "/somebody's"
+		byHand(t, l, used)
+	}
+	cmd := run(t, &Group{l: l, rel: used}, "sleep 100")
 	mustRemove(t, g)
 	if n := standing(t, l, root+"/p"); n != len(l.trees) {
 		t.Errorf("a parent with a process is in %d trees", n)

@@ -90,6 +90,7 @@ func (c Container) Program() (*spawn.Builder, error) {
 	b := &spawn.Builder{}
 	fresh := c.fresh()
 	oomScoreAdj(b, c.Spec.Process)
+	kernelFiles := procfs(b, c.Spec.Process)
 	c.enter(b, fresh)
 	if c.bornInside() {
 		b.CloneInto(passed(c.Files.Group))
@@ -113,7 +114,7 @@ func (c Container) Program() (*spawn.Builder, error) {
 	b.Step("session")
 	b.Call(unix.SYS_SETSID)
 	c.hide(b)
-	return b, c.run(b)
+	return b, c.run(b, kernelFiles)
 }
 
 // build makes the root and the mounts, and joins the cgroup.

@@ -3,6 +3,7 @@ package initstage
 import (
 	"encoding/binary"
 	"slices"
+	"strconv"
 	"strings"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -29,6 +30,9 @@ func identity(b *spawn.Builder, p *specs.Process, lastCap int, s Seccomp) error 
 	caps, err := capabilities(p.Capabilities)
 	if err != nil {
 		return err
+	}
+	if p.SelinuxLabel != "" { // it would take labels on mounts and files, too
+		return fault.New(fault.Unsupported, "selinux label "+strconv.Quote(p.SelinuxLabel)+": carob labels nothing")
 	}
 	b.Step("rlimits")
 	if err := rlimits(b, p.Rlimits); err != nil {

@@ -4,12 +4,14 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
+	"carob/internal/fault"
 	"carob/internal/sys/spawn"
 )
 
@@ -187,5 +189,21 @@ func TestNoX32(t *testing.T) {
 	_, _, errno := unix.RawSyscall(unix.SYS_GETPID|0x40000000, 0, 0, 0)
 	if got, want := NoX32(), errno == unix.ENOSYS; got != want {
 		t.Errorf("%v, want %v (%v)", got, want, errno)
+	}
+}
+
+// TestConfined asks for the profile through the supervisor's procfs, opened before the
+// container's world hides it, in the process that executes.
+func TestConfined(t *testing.T) {
+	c := plain()
+	c.Spec.Process.ApparmorProfile = "web"
+	golden(t, "confined.txt", program(t, c))
+}
+
+func TestLabelIsRefused(t *testing.T) {
+	c := plain()
+	c.Spec.Process.SelinuxLabel = "system_u:system_r:container_t:s0"
+	if _, err := c.Program(); !fault.Is(err, fault.Unsupported) || !strings.Contains(err.Error(), "container_t") {
+		t.Errorf("a label gives %v", err)
 	}
 }

@@ -19,7 +19,7 @@ const (
 )
 
 // run is the end of every program: streams, identity, working directory, execve.
-func (c Container) run(b *spawn.Builder) error {
+func (c Container) run(b *spawn.Builder, procfs spawn.Arg) error {
 	p := c.Spec.Process
 	if c.Init {
 		b.Step("init")
@@ -29,6 +29,7 @@ func (c Container) run(b *spawn.Builder) error {
 	}
 	streams(b, p, c.Files.Slave)
 	workingDir(b, p.Cwd, c.CreateCwd)
+	confine(b, p, procfs)
 	if err := identity(b, p, c.LastCap, c.Seccomp); err != nil {
 		return err
 	}
@@ -55,6 +56,32 @@ func oomScoreAdj(b *spawn.Builder, p *specs.Process) {
 	b.Call(unix.SYS_PRCTL, spawn.Imm(unix.PR_SET_DUMPABLE), spawn.Imm(0), spawn.Imm(0), spawn.Imm(0), spawn.Imm(0))
 }
 
+// procfs keeps the supervisor's procfs for confine: the container's can have anything
+// mounted over it, and a label written there goes nowhere (CVE-2019-16884,
+// CVE-2025-52881).
+func procfs(b *spawn.Builder, p *specs.Process) spawn.Arg {
+	if p.ApparmorProfile == "" {
+		return spawn.Arg{}
+	}
+	b.Step("apparmor")
+	return b.Call(unix.SYS_OPENAT, cwd(), b.Str("/proc"), spawn.Imm(unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC), spawn.Imm(0)).Result()
+}
+
+// confine asks for the AppArmor profile that execve changes to. It takes the process
+// that will execute (the kernel refuses a file of its parent's), and comes before
+// the filter, which need not allow it.
+func confine(b *spawn.Builder, p *specs.Process, procfs spawn.Arg) {
+	if p.ApparmorProfile == "" {
+		return
+	}
+	order := "exec " + p.ApparmorProfile
+	b.Step("apparmor profile " + strconv.Quote(p.ApparmorProfile) + " (is it loaded?)")
+	f := b.Call(unix.SYS_OPENAT, procfs, b.Str("self/attr/apparmor/exec"), spawn.Imm(unix.O_WRONLY|unix.O_CLOEXEC), spawn.Imm(0)).Result()
+	b.Call(unix.SYS_WRITE, f, b.Str(order), spawn.Imm(len(order)))
+	b.Close(f)
+	b.Close(procfs)
+}
+
 // Exec is what the program of one more process in a running container is made
 // from. The container's first process is the target that Spawn names.
 type Exec struct {
@@ -75,6 +102,7 @@ type Exec struct {
 func (x Exec) Program() (*spawn.Builder, error) {
 	b := &spawn.Builder{}
 	oomScoreAdj(b, x.Process)
+	kernelFiles := procfs(b, x.Process)
 	b.Step("namespaces: join")
 	b.Call(unix.SYS_SETNS, spawn.File(spawn.FileTarget), spawn.Imm(x.Namespaces&^unix.CLONE_NEWCGROUP|unix.CLONE_NEWPID|unix.CLONE_NEWNS))
 	if x.Group >= 0 {
@@ -91,6 +119,7 @@ func (x Exec) Program() (*spawn.Builder, error) {
 	b.Call(unix.SYS_SETSID)
 	streams(b, x.Process, x.Slave)
 	workingDir(b, x.Process.Cwd, false)
+	confine(b, x.Process, kernelFiles)
 	if err := identity(b, x.Process, x.LastCap, x.Seccomp); err != nil {
 		return nil, err
 	}

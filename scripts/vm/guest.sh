@@ -1,0 +1,49 @@
+#!/bin/sh
+# What the virtual machine runs: every test binary below /mnt in its package's directory,
+# or the command it was given. vm.sh wrote /mnt/vm.env. Results go to /dev/nvme2n1 as a
+# tar: rc, the exit code, and the complete output of each package.
+stty -F /dev/ttyS0 -onlcr 2>/dev/null # no carriage returns in somebody's log
+. /mnt/vm.env
+export CAROB_TEST_REQUIRE CAROB_TEST_SLOW
+out=/var/tmp/out
+rc=0
+mkdir -p $out
+
+seconds() { cut -d. -f1 /proc/uptime; }
+echo "vm: Linux $(uname -r), cgroup $(stat -fc %T /sys/fs/cgroup), PID 1 $(cat /proc/1/comm), AppArmor $(cat /sys/module/apparmor/parameters/enabled), up after $(seconds) s"
+
+# tested runs one package's binary. The console shows results and what tests say, the file
+# in the results also which test runs when.
+tested() {
+	name=$(echo "$1" | tr / -) began=$(seconds)
+	echo "vm: $1"
+	cd "/mnt/$1" || return
+	# shellcheck disable=SC2086 # words
+	{ ./carob.test -test.v -test.timeout=30m ${VMRUN:+"-test.run=$VMRUN"} $VMARGS; echo $? >"$out/$name.rc"; } 2>&1 |
+		tee "$out/$name.log" | grep --line-buffered -v -e '^=== ' -e '^PASS$'
+	says=ok
+	[ "$(cat "$out/$name.rc")" = 0 ] || { says=FAIL; rc=1; }
+	echo "vm: $says $1 $(($(seconds) - began)) s" | tee -a $out/summary
+}
+
+if [ -n "$VMCMD" ]; then
+	cd /mnt && sh -c "$VMCMD"
+	rc=$?
+else
+	for p in $VMPKG; do
+		case $p in
+		demo) # make demo, without make: bin is built
+			began=$(seconds)
+			says=ok
+			/mnt/scripts/demo.sh || { says=FAIL; rc=1; }
+			echo "vm: $says demo $(($(seconds) - began)) s" | tee -a $out/summary ;;
+		*) tested "$p" ;;
+		esac
+	done
+	echo "vm: all after $(seconds) s:"
+	cat $out/summary
+fi
+dmesg >$out/dmesg
+echo $rc >$out/rc
+tar -C $out -cf - . | dd of=/dev/nvme2n1 bs=64k conv=fsync status=none
+echo b >/proc/sysrq-trigger # with -no-reboot, the end of qemu

@@ -1,0 +1,93 @@
+package e2e
+
+import (
+	"fmt"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"carob/internal/testenv"
+)
+
+// profile loads an AppArmor profile that allows all but writing to /tmp/forbidden, and
+// returns its name.
+func (h *host) profile() string {
+	h.Helper()
+	name := filepath.Base(h.dir) + "-profile"
+	text := "profile " + name + " flags=(attach_disconnected,mediate_deleted) {\n" +
+		"  file,\n  capability,\n  network,\n  mount,\n  signal,\n  ptrace,\n  unix,\n  deny /tmp/forbidden w,\n}\n"
+	parser := func(flag string) {
+		c := exec.Command("apparmor_parser", flag)
+		c.Stdin = strings.NewReader(text)
+		if out, err := c.CombinedOutput(); err != nil {
+			h.Errorf("apparmor_parser %s: %v\n%s", flag, err, out)
+		}
+	}
+	parser("--add")
+	h.Cleanup(func() { parser("--remove") })
+	return name
+}
+
+// confined returns the profile that the kernel has a process in: "name (enforce)".
+func (h *host) confined(pid int) string {
+	h.Helper()
+	return readTrim(h, fmt.Sprintf("/proc/%d/attr/current", pid))
+}
+
+// child returns the pid of a process's only child.
+func (h *host) child(pid int) int {
+	h.Helper()
+	text := readTrim(h, fmt.Sprintf("/proc/%d/task/%d/children", pid, pid))
+	child, err := strconv.Atoi(text)
+	if err != nil {
+		h.Fatalf("children of %d: %q", pid, text)
+	}
+	return child
+}
+
+func TestAppArmor(t *testing.T) {
+	testenv.Require(t, testenv.AppArmor)
+	h := start(t)
+	profile := h.profile()
+	in := "apparmor=" + profile
+	for _, x := range []struct {
+		name string
+		args []string
+	}{
+		{"plain", nil},
+		{"init", []string{"--init"}},
+		{"host users", []string{"--userns", "host"}},
+		{"no new privileges", []string{"--security-opt", "no-new-privileges"}},
+		{"terminal", []string{"-t"}},
+	} {
+		t.Run(x.name, func(t *testing.T) {
+			h := &host{T: t, machine: h.machine}
+			c := h.container("c", append(x.args, "--security-opt", in)...)
+			h.ok("exec", c, "touch", "/tmp/allowed")
+			if r := h.run("exec", c, "touch", "/tmp/forbidden"); r.code == 0 {
+				t.Error("an exec is not confined")
+			}
+			want := profile + " (enforce)"
+			if got := h.ok("exec", c, "cat", "/proc/self/attr/current"); got != want {
+				t.Errorf("an exec is in %q, want %q", got, want)
+			}
+			pid := h.pid(c)
+			if x.name == "init" { // which executes nothing; its child does
+				pid = h.child(pid)
+			}
+			if got := h.confined(pid); got != want {
+				t.Errorf("the container's process is in %q, want %q", got, want)
+			}
+		})
+	}
+	c := h.container("free", "--security-opt", "apparmor=unconfined")
+	if got := h.confined(h.pid(c)); got != "unconfined" {
+		t.Errorf("unconfined is %q", got)
+	}
+	r := h.run("run", "--rm", "--security-opt", "apparmor=carob-no-such-profile", image, "true")
+	if r.code != 125 || !strings.Contains(r.err, "carob-no-such-profile") {
+		t.Errorf("a profile that is not loaded: exit %d, %q", r.code, r.err)
+	}
+}

@@ -1,0 +1,107 @@
+package e2e
+
+import (
+	"fmt"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"carob/internal/testenv"
+)
+
+// systemctl runs systemctl and wants it to succeed.
+func (h *host) systemctl(args ...string) string {
+	h.Helper()
+	out, err := exec.Command("systemctl", args...).CombinedOutput()
+	if err != nil {
+		h.Fatalf("systemctl %s: %v\n%s", strings.Join(args, " "), err, out)
+	}
+	return strings.TrimSpace(string(out))
+}
+
+// service runs the machine's daemon as a transient service and returns the unit's name.
+func (h *host) service() string {
+	h.Helper()
+	unit := filepath.Base(h.dir) + ".service"
+	c := exec.Command("systemd-run", "--quiet", "--collect", "--unit", unit, "--property=TimeoutStopSec=20",
+		"--setenv=CAROB_RUN="+filepath.Join(h.dir, "run"), "--setenv=CAROB_ROOT="+filepath.Join(h.dir, "lib"),
+		filepath.Join(h.dir, "bin", "carob"), "serve")
+	if out, err := c.CombinedOutput(); err != nil {
+		h.Fatalf("systemd-run: %v\n%s", err, out)
+	}
+	h.Cleanup(func() { _ = exec.Command("systemctl", "stop", unit).Run() }) // fails when the test has stopped it
+	h.eventually("the service answers", func() bool { return h.daemon() > 0 })
+	return unit
+}
+
+// TestServiceStops ends a daemon that is a systemd service with all that systemd thinks
+// is its: the containers go on, keep their limits, and the next daemon has them.
+func TestServiceStops(t *testing.T) {
+	testenv.Require(t, testenv.Systemd)
+	h := startOwn(t)
+	unit := h.service()
+	c := h.container("c", "--memory", "96m")
+	pid := h.pid(c)
+	began := time.Now()
+	h.systemctl("stop", unit)
+	if took := time.Since(began); took > testenv.Patience(2*time.Second) {
+		t.Errorf("stop took %v: systemd waited for processes that are not the service's", took)
+	}
+	if h.daemon() != 0 {
+		t.Fatal("the daemon still serves")
+	}
+	for _, p := range append(h.supervisors(), pid) {
+		if err := syscall.Kill(p, 0); err != nil {
+			t.Fatalf("process %d went with the service", p)
+		}
+		if group := readTrim(h, fmt.Sprintf("/proc/%d/cgroup", p)); strings.Contains(group, unit) {
+			t.Errorf("process %d is in the service's cgroup:\n%s", p, group)
+		}
+	}
+	if n := len(h.supervisors()); n != 1 {
+		t.Errorf("%d supervisors, want 1", n)
+	}
+	h.ok("exec", c, "true") // starts the next daemon, as a child of nobody
+	if got := h.pid(c); got != pid {
+		t.Errorf("the container's process is %d now, it was %d", got, pid)
+	}
+	if got := h.cgroupFile(pid, "memory", "memory.limit_in_bytes", "memory.max"); got != "100663296" {
+		t.Errorf("memory limit is %s", got)
+	}
+}
+
+// TestReloadKeepsLimits lets systemd go over the whole tree again, as every package
+// upgrade does: what carob made below the root is not systemd's to change.
+func TestReloadKeepsLimits(t *testing.T) {
+	testenv.Require(t, testenv.Systemd)
+	h := startOwn(t)
+	h.service()
+	c := h.container("c", "--memory", "96m", "--cpus", "0.25", "--pids-limit", "77", "--cpuset-cpus", "0")
+	pid := h.pid(c)
+	limits := func() string {
+		return strings.Join([]string{
+			h.cgroupFile(pid, "memory", "memory.limit_in_bytes", "memory.max"),
+			h.cgroupFile(pid, "cpu", "cpu.cfs_quota_us", "cpu.max"),
+			h.cgroupFile(pid, "pids", "pids.max", "pids.max"),
+			h.cgroupFile(pid, "cpuset", "cpuset.cpus", "cpuset.cpus"),
+		}, ", ")
+	}
+	const want = "100663296, 25000 100000, 77, 0"
+	if got := limits(); got != want && got != strings.Replace(want, " 100000", "", 1) {
+		t.Fatalf("limits are %s, want %s", got, want)
+	}
+	before := limits()
+	h.systemctl("daemon-reload")
+	h.systemctl("set-property", "--runtime", "system.slice", "CPUWeight=200") // rewrites subtree_control from the root down
+	t.Cleanup(func() { h.systemctl("set-property", "--runtime", "system.slice", "CPUWeight=") })
+	if got := limits(); got != before {
+		t.Errorf("limits are %s, they were %s", got, before)
+	}
+	d := h.container("d", "--cpus", "0.25", "--cpuset-cpus", "0")
+	if got := h.cgroupFile(h.pid(d), "cpu", "cpu.cfs_quota_us", "cpu.max"); !strings.HasPrefix(got, "25000") {
+		t.Errorf("a container made afterwards has cpu limit %s", got)
+	}
+}
