@@ -150,7 +150,7 @@ func (h *Host) Find(word string) (Thing, error) {
 	}
 	var names []string
 	for _, t := range found {
-		names = append(names, t.Name+" ("+Short(t.ID)+")")
+		names = append(names, t.Name+" (process "+strconv.Itoa(t.Leader)+")") // which is a word that means one alone
 	}
 	return Thing{}, fault.New(fault.Conflict, strconv.Quote(word)+": could be "+strings.Join(names, ", "))
 }
