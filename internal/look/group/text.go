@@ -3,6 +3,7 @@ package group
 import (
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"time"
 	"unicode"
@@ -56,10 +57,18 @@ func (g *Group) Text(w io.Writer, o TextOptions) error {
 		}
 	}
 	if p.hidden > 0 {
-		_, err := fmt.Fprintf(w, "%d groups without processes are not shown (--all)\n", p.hidden)
+		_, err := fmt.Fprintln(w, counted(p.hidden, "group")+" without processes not shown (--all)")
 		return err
 	}
 	return nil
+}
+
+// counted is a number of things: "1 thread", "2 threads".
+func counted(n int, thing string) string {
+	if n == 1 {
+		return "1 " + thing
+	}
+	return strconv.Itoa(n) + " " + thing + "s"
 }
 
 func pad(s string, n int) string {
@@ -113,7 +122,7 @@ func (p *printer) members(g *Group) []string {
 		out = append(out, fmt.Sprintf("%d %s", m.PID, p.cut(m.Command)))
 	}
 	if kernel > 0 {
-		out = append(out, fmt.Sprintf("(%d threads of the kernel)", kernel))
+		out = append(out, "("+counted(kernel, "thread")+" of the kernel)")
 	}
 	return out
 }

@@ -19,8 +19,10 @@ import (
 // hierarchy does not tell is absent.
 type Group struct {
 	Path string `json:"path"`
-	// What says whose group it is where its name tells: "pod …", "docker container …".
+	// What says whose group it is where its name tells: "carob pod …", "docker
+	// container …"; ID is whose.
 	What string `json:"what,omitempty"`
+	ID   string `json:"id,omitempty"`
 	// Only lists the controllers of the hierarchies that have the group, unless all
 	// that have groups of their own do.
 	Only      []string  `json:"only,omitempty"`
@@ -120,13 +122,7 @@ func (h *Host) Tree(ctx context.Context, from string) (*Group, error) {
 			return nil, err
 		}
 	}
-	for p, g := range w.groups {
-		if p != top.Name {
-			up := w.groups[path.Dir(p)]
-			up.Children = append(up.Children, g)
-		}
-		w.fill(g)
-	}
+	w.link(top.Name)
 	for pid, at := range w.at {
 		g := w.groups[at.path]
 		g.Processes = append(g.Processes, h.process(pid))
@@ -139,6 +135,20 @@ func (h *Host) Tree(ctx context.Context, from string) (*Group, error) {
 		slices.SortFunc(g.Processes, func(a, b Process) int { return cmp.Compare(a.PID, b.PID) })
 	}
 	return w.groups[top.Name], ctx.Err()
+}
+
+// link puts groups below each other and fills in what their files say.
+func (w *walk) link(top string) {
+	for p, g := range w.groups {
+		if p != top {
+			up := w.groups[path.Dir(p)]
+			up.Children = append(up.Children, g)
+		}
+		w.fill(g)
+	}
+	for _, g := range w.groups {
+		g.What, g.ID = g.what()
+	}
 }
 
 // walk collects the groups of all hierarchies by path.
@@ -169,7 +179,7 @@ func (w *walk) hierarchy(ctx context.Context, i int, p string) error {
 	}
 	g := w.groups[p]
 	if g == nil {
-		g = &Group{Path: p, What: what(p), in: make([]bool, len(w.h.Hierarchies))}
+		g = &Group{Path: p, in: make([]bool, len(w.h.Hierarchies))}
 		w.groups[p] = g
 	}
 	g.in[i] = true
@@ -238,20 +248,36 @@ func (h *Host) process(pid int) Process {
 	return Process{pid, "[" + name + "]", pid == kthreadd || f[1] == strconv.Itoa(kthreadd)}
 }
 
-// what says whose group a path names, by the patterns of the engines. Only the group of
-// a thing itself is named, not what is below it.
-func what(p string) string {
-	t, up := look.ReadPath(p), look.ReadPath(path.Dir(p))
-	engine := t.Engine
+// what says whose group it is, by the patterns of the engines, and the ID. Only the
+// group of a thing itself is named, not what is below it.
+func (g *Group) what() (words, id string) {
+	t, up := look.ReadPath(g.Path), look.ReadPath(path.Dir(g.Path))
 	switch {
 	case t.ID != "" && t.ID != up.ID && t.Shim:
-		return engine + "'s monitor of " + short(t.ID)
+		return t.Engine + "'s monitor of " + short(t.ID), ""
+	case t.ID != "" && t.ID != up.ID && g.holds(t.ID): // the path alone does not tell it from a container
+		return strings.TrimSpace(t.Engine + " pod " + short(t.ID)), t.ID
 	case t.ID != "" && t.ID != up.ID:
-		return strings.TrimSpace(engine + " container " + short(t.ID))
+		return strings.TrimSpace(t.Engine + " container " + short(t.ID)), t.ID
 	case t.ID == "" && t.Pod != "" && t.Pod != up.Pod:
-		return strings.TrimSpace(engine + " pod " + short(t.Pod))
+		return strings.TrimSpace(t.Engine + " pod " + short(t.Pod)), t.Pod
 	}
-	return ""
+	return "", ""
+}
+
+// holds reports whether groups of containers of this pod are below.
+func (g *Group) holds(pod string) bool {
+	return slices.ContainsFunc(g.Children, func(c *Group) bool { return look.ReadPath(c.Path).Pod == pod })
+}
+
+// Call gives groups the names that people know, by ID.
+func (g *Group) Call(names map[string]string) {
+	if name := names[g.ID]; name != "" && g.ID != "" {
+		g.What = name
+	}
+	for _, c := range g.Children {
+		c.Call(names)
+	}
 }
 
 // short is an identifier as people write it; a UID of Kubernetes has no short form.
