@@ -3,11 +3,10 @@ package group
 import (
 	"fmt"
 	"io"
-	"strconv"
 	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
+
+	"carob/internal/look/ink"
 )
 
 // TextOptions say how a tree is written.
@@ -39,17 +38,17 @@ func (g *Group) Text(w io.Writer, o TextOptions) error {
 		if !r.group {
 			continue
 		}
-		width[0] = max(width[0], utf8.RuneCountInString(r.tree))
+		width[0] = max(width[0], ink.Width(r.tree))
 		for i, c := range r.cells {
-			width[i+1] = max(width[i+1], utf8.RuneCountInString(c))
+			width[i+1] = max(width[i+1], ink.Width(c))
 		}
 	}
 	for _, r := range p.rows {
 		line := r.tree
 		if r.group {
-			line = pad(line, width[0])
+			line = ink.Pad(line, width[0])
 			for i, c := range r.cells {
-				line += "  " + pad(c, width[i+1])
+				line += "  " + ink.Pad(c, width[i+1])
 			}
 		}
 		if _, err := fmt.Fprintln(w, strings.TrimRight(line, " ")); err != nil {
@@ -57,22 +56,10 @@ func (g *Group) Text(w io.Writer, o TextOptions) error {
 		}
 	}
 	if p.hidden > 0 {
-		_, err := fmt.Fprintln(w, counted(p.hidden, "group")+" without processes not shown (--all)")
+		_, err := fmt.Fprintln(w, ink.Count(p.hidden, "group", "groups")+" without processes not shown (--all)")
 		return err
 	}
 	return nil
-}
-
-// counted is a number of things: "1 thread", "2 threads".
-func counted(n int, thing string) string {
-	if n == 1 {
-		return "1 " + thing
-	}
-	return strconv.Itoa(n) + " " + thing + "s"
-}
-
-func pad(s string, n int) string {
-	return s + strings.Repeat(" ", max(0, n-utf8.RuneCountInString(s)))
 }
 
 type printer struct {
@@ -122,7 +109,7 @@ func (p *printer) members(g *Group) []string {
 		out = append(out, fmt.Sprintf("%d %s", m.PID, p.cut(m.Command)))
 	}
 	if kernel > 0 {
-		out = append(out, "("+counted(kernel, "thread")+" of the kernel)")
+		out = append(out, "("+ink.Count(kernel, "thread", "threads")+" of the kernel)")
 	}
 	return out
 }
@@ -152,7 +139,7 @@ func (p *printer) name(g *Group, whole bool) string {
 	if !whole {
 		name = name[strings.LastIndex(name, "/")+1:]
 	}
-	name = printable(name)
+	name = ink.Safe(name)
 	switch {
 	case g.What == "":
 		return name
@@ -166,21 +153,11 @@ func (p *printer) name(g *Group, whole bool) string {
 const longest = 80
 
 func (p *printer) cut(s string) string {
-	s = printable(s)
-	if r := []rune(s); !p.o.Full && len(r) > longest {
-		return string(r[:longest-1]) + "…"
+	s = ink.Safe(s)
+	if p.o.Full {
+		return s
 	}
-	return s
-}
-
-// printable keeps what a process calls itself from speaking to the terminal.
-func printable(s string) string {
-	return strings.Map(func(r rune) rune {
-		if !unicode.IsPrint(r) {
-			return '?'
-		}
-		return r
-	}, s)
+	return ink.Cut(s, longest)
 }
 
 func cells(g *Group) [4]string {
