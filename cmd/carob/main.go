@@ -33,7 +33,7 @@ func main() {
 	}
 	os.Exit(cli.Main(context.Background(), cli.Env{
 		Args: os.Args[1:], Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, LookupEnv: os.LookupEnv,
-		Dial: start.Dial, About: about(),
+		Dial: start.Dial, About: about(), RunDirs: []string{run},
 		Extra: []*cobra.Command{serveCommand(config{root: root, run: run, socket: socket})},
 	}))
 }

@@ -34,6 +34,8 @@ type Env struct {
 	LookupEnv             func(string) (string, bool)
 	// Dial connects to the daemon, starting one when none runs.
 	Dial func(ctx context.Context) (*api.Client, error)
+	// RunDirs are carob's run directories, where names are read without a daemon.
+	RunDirs []string
 	// About is this binary; Extra are commands that need no daemon.
 	About api.About
 	Extra []*cobra.Command
@@ -161,6 +163,7 @@ const (
 	groupContainers = "containers"
 	groupPods       = "pods"
 	groupImages     = "images"
+	groupLook       = "look"
 	groupSystem     = "system"
 )
 
@@ -183,13 +186,14 @@ needed and not running; containers go on when it stops.`,
 	})
 	for _, g := range []cobra.Group{
 		{ID: groupContainers, Title: "Containers:"}, {ID: groupPods, Title: "Pods:"},
-		{ID: groupImages, Title: "Images:"}, {ID: groupSystem, Title: "System:"},
+		{ID: groupImages, Title: "Images:"}, {ID: groupLook, Title: "Look:"},
+		{ID: groupSystem, Title: "System:"},
 	} {
 		root.AddGroup(&g)
 	}
 	all := []grouped{
 		{groupContainers, containerCommands(a)}, {groupPods, podCommands(a)},
-		{groupImages, imageCommands(a)}, {groupSystem, append(systemCommands(a), a.Extra...)},
+		{groupImages, imageCommands(a)}, {groupLook, lookCommands(a)}, {groupSystem, append(systemCommands(a), a.Extra...)},
 	}
 	for _, g := range all {
 		for _, c := range g.commands {

@@ -368,7 +368,7 @@ func TestPs(t *testing.T) {
 
 // Every command has help with an example, and says it without a daemon.
 func TestHelp(t *testing.T) {
-	a := &app{}
+	a := &app{Env: Env{Stdout: os.Stdout, LookupEnv: os.LookupEnv}}
 	var walk func(path []string)
 	walk = func(path []string) {
 		root := a.root()

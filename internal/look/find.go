@@ -1,6 +1,7 @@
 package look
 
 import (
+	"cmp"
 	"slices"
 	"strconv"
 	"strings"
@@ -53,24 +54,61 @@ func (h *Host) HostThing() Thing {
 // ContainerThing is the container with an index in Host.Containers.
 func (h *Host) ContainerThing(i int) Thing {
 	c := &h.Containers[i]
-	t := Thing{Is: ThingContainer, ID: c.ID, Leader: c.Leader, PIDs: c.PIDs, NS: c.NS, Container: c, Pod: h.podOf(c)}
-	t.Name = c.Name
-	if t.Name == "" {
-		t.Name = Short(c.ID)
-	}
-	switch {
-	case c.Class == ClassGroup:
-		t.Name, t.ID = t.Name+":"+strconv.Itoa(c.Leader), strconv.Itoa(c.Leader)
-	case t.Pod != nil && (!t.Pod.Solo || c.Class == ClassSandbox):
-		t.Name = t.Pod.Title() + "/" + t.Name
+	t := Thing{Is: ThingContainer, Name: c.called, ID: c.ID, Leader: c.Leader, PIDs: c.PIDs, NS: c.NS, Container: c, Pod: h.podOf(c)}
+	if c.Class == ClassGroup {
+		t.ID = strconv.Itoa(c.Leader)
 	}
 	return t
+}
+
+// giveNames gives every pod and container a name that means it alone: where several have
+// one, the beginning of the ID stands behind it, and where that is not enough, the PID
+// of a container and the whole ID of a pod.
+func giveNames(h *Host) {
+	var pods, containers []*string
+	for i := range h.Pods {
+		h.Pods[i].called = h.Pods[i].Title()
+		pods = append(pods, &h.Pods[i].called)
+	}
+	tellApart(pods, func(i int) string { return h.Pods[i].ID[:min(len(h.Pods[i].ID), 6)] })
+	tellApart(pods, func(i int) string { return h.Pods[i].ID })
+	for i := range h.Containers {
+		h.Containers[i].called = containerName(h, &h.Containers[i])
+		containers = append(containers, &h.Containers[i].called)
+	}
+	tellApart(containers, func(i int) string { return h.Containers[i].ID[:min(len(h.Containers[i].ID), 6)] })
+	tellApart(containers, func(i int) string { return strconv.Itoa(h.Containers[i].Leader) })
+}
+
+// tellApart adds to names that are not alone what tells each of them from the others.
+func tellApart(names []*string, more func(i int) string) {
+	count := map[string]int{}
+	for _, n := range names {
+		count[*n]++
+	}
+	for i, n := range names {
+		if count[*n] > 1 {
+			*n += "@" + more(i)
+		}
+	}
+}
+
+func containerName(h *Host, c *Container) string {
+	name := cmp.Or(c.Name, Short(c.ID))
+	p := h.podOf(c)
+	switch {
+	case c.Class == ClassGroup:
+		return name + ":" + strconv.Itoa(c.Leader)
+	case p != nil && (!p.Solo || c.Class == ClassSandbox):
+		return p.called + "/" + name
+	}
+	return name
 }
 
 // PodThing is the pod with an index in Host.Pods.
 func (h *Host) PodThing(i int) Thing {
 	p := &h.Pods[i]
-	t := Thing{Is: ThingPod, Name: p.Title(), ID: p.ID, Leader: p.Sandbox, Pod: p}
+	t := Thing{Is: ThingPod, Name: p.called, ID: p.ID, Leader: p.Sandbox, Pod: p}
 	for _, n := range p.Containers {
 		c := &h.Containers[n]
 		t.PIDs = append(t.PIDs, c.PIDs...)
@@ -107,6 +145,9 @@ func (h *Host) podOf(c *Container) *Pod {
 	}
 	return nil
 }
+
+// Called is the name that means the pod alone on its host.
+func (p *Pod) Called() string { return p.called }
 
 // Title is what a pod is called: its name, in front of it the namespace unless that
 // is the usual one, or the beginning of its ID.

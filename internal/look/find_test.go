@@ -44,7 +44,8 @@ func TestFind(t *testing.T) {
 		{idD, ThingPod, "foo", 30, 2, 0},
 		{"ddd", ThingPod, "foo", 30, 2, 0},
 		{"cafe", "", "", 0, 0, fault.Conflict},
-		{"cafe000000000000000000000000000000000000000000000000000000000002", ThingContainer, "cafe00000000", 60, 2, 0},
+		{"cafe000000000000000000000000000000000000000000000000000000000002", ThingContainer, "cafe00000000@cafe00@60", 60, 2, 0},
+		{"cafe00000000@cafe00@50", ThingContainer, "cafe00000000@cafe00@50", 50, 1, 0},
 		{"unshare:70", ThingContainer, "unshare:70", 70, 1, 0},
 		{"dd", "", "", 0, 0, fault.NotFound}, // too short to be the beginning of an ID
 		{"", "", "", 0, 0, fault.NotFound},

@@ -40,7 +40,8 @@ type Container struct {
 	From     string `json:"from"`
 	NameFrom string `json:"nameFrom,omitempty"`
 
-	start uint64
+	start  uint64
+	called string
 }
 
 // Pod is a set of containers with a sandbox.
@@ -57,6 +58,8 @@ type Pod struct {
 	NameFrom   string `json:"nameFrom,omitempty"`
 	// Solo is true for the pod that carob makes around a single container.
 	Solo bool `json:"solo,omitempty"`
+
+	called string
 }
 
 // gatherer sorts processes into containers.
@@ -98,6 +101,7 @@ func (h *Host) gather(o Options, m *misses) {
 		g.lead(c)
 	}
 	g.pods()
+	giveNames(h)
 }
 
 // shimOf is the nearest of the runtimes' own processes over p, and its PID.

@@ -31,18 +31,22 @@ func Width(s string) int {
 	return n
 }
 
-// columns follows Unicode's East Asian Width (UAX #11) for the blocks of characters
-// that are wide in every terminal. Marks stand on the character before them.
+// wide are the blocks of characters that take two columns in every terminal
+// (Unicode's East Asian Width, UAX #11).
+var wide = [...][2]rune{
+	{0x1100, 0x115f}, {0x2e80, 0x303e}, {0x3040, 0xa4cf}, {0xac00, 0xd7a3}, {0xf900, 0xfaff}, {0xfe30, 0xfe6f},
+	{0xff00, 0xff60}, {0xffe0, 0xffe6}, {0x1f300, 0x1f64f}, {0x1f900, 0x1f9ff}, {0x20000, 0x3fffd},
+}
+
+// columns is the width of one character. Marks stand on the one before them.
 func columns(r rune) int {
-	switch {
-	case unicode.Is(unicode.Mn, r), unicode.Is(unicode.Me, r):
+	if unicode.Is(unicode.Mn, r) || unicode.Is(unicode.Me, r) {
 		return 0
-	case r < 0x1100:
-		return 1
-	case r <= 0x115f, r >= 0x2e80 && r <= 0xa4cf && r != 0x303f, r >= 0xac00 && r <= 0xd7a3,
-		r >= 0xf900 && r <= 0xfaff, r >= 0xfe30 && r <= 0xfe6f, r >= 0xff00 && r <= 0xff60,
-		r >= 0xffe0 && r <= 0xffe6, r >= 0x1f300 && r <= 0x1f64f, r >= 0x1f900 && r <= 0x1f9ff, r >= 0x20000 && r <= 0x3fffd:
-		return 2
+	}
+	for _, block := range wide {
+		if block[0] <= r && r <= block[1] {
+			return 2
+		}
 	}
 	return 1
 }

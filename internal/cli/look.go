@@ -1,0 +1,33 @@
+package cli
+
+import (
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"carob/internal/cli/sight"
+)
+
+// sight is what the commands need that look at the machine instead of asking the daemon.
+func (a *app) sight() sight.Env {
+	_, plain := a.LookupEnv("NO_COLOR")
+	kind, _ := a.LookupEnv("TERM")
+	return sight.Env{
+		Stdout: a.Stdout, Stderr: a.Stderr, RunDirs: a.RunDirs,
+		Colour: !plain && kind != "dumb" && term.IsTerminal(int(a.Stdout.Fd())),
+	}
+}
+
+func lookCommands(a *app) []*cobra.Command {
+	c := &cobra.Command{
+		Use: "look COMMAND", Short: "See what containers and pods really are",
+		Long: `Looks at containers, pods and any other process of this machine, whoever started
+them: Docker, containerd, CRI-O, podman, systemd, a browser, or carob. It reads /proc and
+the cgroup file systems, needs no daemon and changes nothing. As root it sees everything;
+without, it shows what it may and says what it could not read.`,
+		Example: "  carob look ns\n  carob look tree\n  carob look diff web foo",
+		Args:    cobra.NoArgs,
+		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	c.AddCommand(sight.Commands(a.sight())...)
+	return []*cobra.Command{c}
+}
