@@ -124,8 +124,10 @@ func (h *Host) Tree(ctx context.Context, from string) (*Group, error) {
 	}
 	w.link(top.Name)
 	for pid, at := range w.at {
-		g := w.groups[at.path]
-		g.Processes = append(g.Processes, h.process(pid))
+		if p, there := h.process(pid); there {
+			g := w.groups[at.path]
+			g.Processes = append(g.Processes, p)
+		}
 	}
 	for p, g := range w.groups {
 		if up := w.groups[path.Dir(p)]; up != nil && g.Cpuset != nil && up.Cpuset != nil {
@@ -229,12 +231,12 @@ func (h *Host) refused(file string, err error) {
 const kthreadd = 2
 
 // process reads a process's command line; its name in brackets when it has none, as ps
-// shows it.
-func (h *Host) process(pid int) Process {
+// shows it. False when it has ended meanwhile.
+func (h *Host) process(pid int) (Process, bool) {
 	dir := fmt.Sprintf("%s/proc/%d/", h.root, pid)
 	b, err := os.ReadFile(dir + "cmdline")
 	if line := strings.TrimSpace(strings.ReplaceAll(string(b), "\x00", " ")); err == nil && line != "" {
-		return Process{PID: pid, Command: line}
+		return Process{PID: pid, Command: line}, true
 	}
 	b, err = os.ReadFile(dir + "stat")
 	name, rest, ok := strings.Cut(string(b), "(")
@@ -243,9 +245,9 @@ func (h *Host) process(pid int) Process {
 	}
 	f := strings.Fields(rest)
 	if len(f) < 2 {
-		return Process{PID: pid, Command: "(gone)"}
+		return Process{}, false
 	}
-	return Process{pid, "[" + name + "]", pid == kthreadd || f[1] == strconv.Itoa(kthreadd)}
+	return Process{pid, "[" + name + "]", pid == kthreadd || f[1] == strconv.Itoa(kthreadd)}, true
 }
 
 // what says whose group it is, by the patterns of the engines, and the ID. Only the
