@@ -6,6 +6,7 @@ import (
 
 	"carob/internal/fault"
 	"carob/internal/look"
+	"carob/internal/look/ink"
 )
 
 // Of returns where a thing of a host is: a process and a container by the leader, the
@@ -75,14 +76,19 @@ func (b Bound) Short(full bool) string {
 	if full {
 		return b.String()
 	}
-	words := strings.FieldsFunc(b.String(), func(r rune) bool { return !isWord(r) })
-	line := b.String()
-	for _, w := range words {
-		if len(w) == 64 {
-			line = strings.ReplaceAll(line, w, w[:12]+"…")
-		}
-	}
-	return line
+	return ink.Short(b.String())
 }
 
-func isWord(r rune) bool { return r >= '0' && r <= '9' || r >= 'a' && r <= 'z' }
+// Devices are the lines of the device list that holds for a thing (v1's devices.list:
+// "c 1:3 rwm"); false where there is none, as in v2, whose programs cannot be read.
+func (h *Host) Devices(t Thing) ([]string, bool) {
+	tree := h.of("devices")
+	if tree < 0 || t.Paths[tree] == "" {
+		return nil, false
+	}
+	var out []string
+	for line := range strings.Lines(h.text(tree, t.Paths[tree], "devices.list")) {
+		out = append(out, strings.TrimSpace(line))
+	}
+	return out, len(out) > 0
+}

@@ -65,6 +65,28 @@ func Cut(s string, columnsWanted int) string {
 	return s
 }
 
+// Short cuts identifiers of 64 hexadecimal digits inside a text to what people read.
+func Short(s string) string {
+	var b strings.Builder
+	digits := 0
+	for i := 0; i <= len(s); i++ {
+		if i < len(s) && (s[i] >= '0' && s[i] <= '9' || s[i] >= 'a' && s[i] <= 'f') {
+			digits++
+			continue
+		}
+		word := s[i-digits : i]
+		if digits == 64 {
+			word = word[:12] + "…"
+		}
+		b.WriteString(word)
+		if i < len(s) {
+			b.WriteByte(s[i])
+		}
+		digits = 0
+	}
+	return b.String()
+}
+
 // Pad fills a text with blanks up to a number of columns.
 func Pad(s string, n int) string { return s + strings.Repeat(" ", max(0, n-Width(s))) }
 

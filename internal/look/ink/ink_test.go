@@ -61,6 +61,18 @@ func TestTable(t *testing.T) {
 	}
 }
 
+func TestShort(t *testing.T) {
+	id := strings.Repeat("0a", 32)
+	for in, want := range map[string]string{
+		"": "", id: "0a0a0a0a0a0a…", "/carob/" + id + "/x": "/carob/0a0a0a0a0a0a…/x", id + "0": id + "0", id[1:]: id[1:],
+		"容" + id: "容0a0a0a0a0a0a…", id + " " + id: "0a0a0a0a0a0a… 0a0a0a0a0a0a…", "deadbeef": "deadbeef",
+	} {
+		if got := Short(in); got != want {
+			t.Errorf("%q: %q, want %q", in, got, want)
+		}
+	}
+}
+
 func TestWords(t *testing.T) {
 	for want, words := range map[string][]string{"": nil, "a": {"a"}, "a and b": {"a", "b"}, "a, b and c": {"a", "b", "c"}} {
 		if got := List(words); got != want {

@@ -1,0 +1,210 @@
+// Package facts gathers what is to be known of one thing of a host, a process,
+// container or pod: identity, capabilities, mounts, limits, devices. Packages that
+// compare, explain and judge decide on a Sheet and read nothing themselves.
+//
+// A sheet is read after the host was, of processes that are still the same; what has
+// ended or may not be read is missing and listed in Unread.
+package facts
+
+import (
+	"slices"
+	"strconv"
+
+	"carob/internal/fault"
+	"carob/internal/look"
+	"carob/internal/look/group"
+	"carob/internal/look/mounts"
+)
+
+// Sheet is what is known of one thing.
+type Sheet struct {
+	Thing look.Thing
+	// Process stands for the thing: the leader, or of the host its first process.
+	Process look.Process
+	// Users and Groups map its ids to the reader's.
+	Users, Groups []look.Map
+	// Label is what a security module calls it.
+	Label string
+	// Mounts are what it sees mounted; Outside are the host's, by which the source of
+	// a mount is found.
+	Mounts, Outside []mounts.Mount
+	// Group is where it is among control groups, "" when that is not known, and Limits
+	// what holds for it there.
+	Group  string
+	Limits []group.Bound
+	// Devices are the lines of its device list, which only v1 has; Listed says that
+	// there is one.
+	Devices []string
+	Listed  bool
+	// Members are the containers of a pod, its sandbox left out.
+	Members []Sheet
+	// Host are the host's namespaces, With the other containers in each of the thing's.
+	Host look.NS
+	With [look.NumKinds][]string
+	// Unread says what is missing and why.
+	Unread []string
+}
+
+// Reader reads sheets of one host.
+type Reader struct {
+	Host *look.Host
+	// Groups may be nil where no cgroups are mounted.
+	Groups *group.Host
+
+	outside []mounts.Mount
+}
+
+// NewReader returns a reader.
+func NewReader(h *look.Host, g *group.Host) *Reader {
+	r := &Reader{Host: h, Groups: g}
+	for i := range h.Processes {
+		p := &h.Processes[i]
+		if p.Kernel || p.NS[look.Mnt] == 0 || p.NS[look.Mnt] != h.NS[look.Mnt] {
+			continue
+		}
+		if all, err := h.Mounts(p.PID); err == nil {
+			r.outside = all
+			break
+		}
+	}
+	return r
+}
+
+// Read reads what is known of a thing.
+func (r *Reader) Read(t look.Thing) Sheet {
+	s := Sheet{Thing: t, Outside: r.outside, Host: r.Host.NS}
+	leader := t.Leader
+	if t.Is == look.ThingHost {
+		leader = first(r.Host, t)
+	}
+	if p := r.Host.Process(leader); p != nil {
+		s.Process = *p
+	}
+	var err error
+	s.Users, s.Groups, err = r.Host.Maps(leader)
+	s.missed("id maps", err)
+	s.Label, err = r.Host.Label(leader)
+	s.missed("label", err)
+	s.Mounts, err = r.Host.Mounts(leader)
+	s.missed("mounts", err)
+	if !s.Process.NS.Known() {
+		s.missed("namespaces", fault.New(fault.Denied, "may not be seen"))
+	}
+	r.group(&s)
+	r.with(&s)
+	if t.Is == look.ThingPod {
+		for _, i := range t.Pod.Containers {
+			if r.Host.Containers[i].Class == look.ClassContainer {
+				s.Members = append(s.Members, r.Read(r.Host.ContainerThing(i)))
+			}
+		}
+	}
+	return s
+}
+
+// first is the process that stands for the host: number 1, or what may be seen.
+func first(h *look.Host, t look.Thing) int {
+	for _, pid := range t.PIDs {
+		if p := h.Process(pid); p.NS == h.NS {
+			return pid
+		}
+	}
+	return 1
+}
+
+// with finds the containers that share a namespace with the thing.
+func (r *Reader) with(s *Sheet) {
+	for i := range r.Host.Containers {
+		c := r.Host.ContainerThing(i)
+		if c.Leader == s.Process.PID || slices.Contains(c.PIDs, s.Process.PID) {
+			continue
+		}
+		for _, k := range look.Kinds() {
+			if n := s.Process.NS[k]; n != 0 && n == c.NS[k] && n != r.Host.NS[k] {
+				s.With[k] = append(s.With[k], c.Name)
+			}
+		}
+	}
+}
+
+func (r *Reader) group(s *Sheet) {
+	if r.Groups == nil {
+		return
+	}
+	at, err := r.Groups.Of(r.Host, s.Thing)
+	if err != nil {
+		s.missed("cgroup", err)
+		return
+	}
+	s.Group, s.Limits = at.Deepest(), r.Groups.Limits(at)
+	s.Devices, s.Listed = r.Groups.Devices(at)
+}
+
+func (s *Sheet) missed(what string, err error) {
+	if err != nil {
+		s.Unread = append(s.Unread, what+": "+err.Error())
+	}
+}
+
+// File is how evidence names a file of the process that stands for the thing.
+func (s *Sheet) File(name string) string {
+	return "/proc/" + strconv.Itoa(s.Process.PID) + "/" + name
+}
+
+// Shares reports whether the thing is in the host's namespace of a kind; false where
+// it is not known.
+func (s *Sheet) Shares(k look.Kind) bool {
+	return s.Process.NS[k] != 0 && s.Process.NS[k] == s.Host[k]
+}
+
+// RootOutside is the user of the host that root of the thing is; known is false when
+// its root is nobody outside or the map could not be read.
+func (s *Sheet) RootOutside() (uid uint32, known bool) {
+	for _, m := range s.Users {
+		if m.Inside == 0 && m.Size > 0 {
+			return m.Outside, true
+		}
+	}
+	return 0, false
+}
+
+// Inside is the thing's user as it knows it.
+func (s *Sheet) Inside() (uid uint32, known bool) {
+	for _, m := range s.Users {
+		if s.Process.UID >= m.Outside && s.Process.UID-m.Outside < m.Size {
+			return m.Inside + s.Process.UID - m.Outside, true
+		}
+	}
+	return 0, false
+}
+
+// Bound is the limit of a resource that holds.
+func (s *Sheet) Bound(resource string) (group.Bound, bool) {
+	i := slices.IndexFunc(s.Limits, func(b group.Bound) bool { return b.Resource == resource })
+	if i < 0 {
+		return group.Bound{}, false
+	}
+	return s.Limits[i], true
+}
+
+// Source is what is mounted, for people: the path on the host where it can be found,
+// else the file system.
+func (s *Sheet) Source(m mounts.Mount) string {
+	if p := mounts.HostPath(s.Outside, m); p != "" {
+		return p
+	}
+	if m.Root != "/" {
+		return m.Type + " " + m.Root
+	}
+	return m.Type
+}
+
+// IsHostPath reports whether a mount shows a directory or file that the host has at a
+// path of its own; kernel file systems are the kernel's, not the host's.
+func (s *Sheet) IsHostPath(m mounts.Mount) (string, bool) {
+	if slices.Contains([]string{"proc", "sysfs", "cgroup", "cgroup2", "mqueue", "devpts", "overlay"}, m.Type) {
+		return "", false
+	}
+	p := mounts.HostPath(s.Outside, m)
+	return p, p != ""
+}
