@@ -31,7 +31,7 @@ type Env struct {
 
 // Commands are the sub-commands of look.
 func Commands(e Env) []*cobra.Command {
-	return []*cobra.Command{nsCommand(e), treeCommand(e), cgroupCommand(e), diffCommand(e)}
+	return []*cobra.Command{nsCommand(e), treeCommand(e), cgroupCommand(e), diffCommand(e), securityCommand(e)}
 }
 
 // output is -o of a command.

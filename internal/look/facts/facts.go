@@ -7,6 +7,7 @@
 package facts
 
 import (
+	"os"
 	"slices"
 	"strconv"
 
@@ -36,6 +37,11 @@ type Sheet struct {
 	// there is one.
 	Devices []string
 	Listed  bool
+	// Exposed are the files of the kernel that engines hide from containers and this
+	// machine has, whether this thing sees them or not.
+	Exposed []string
+	// Twins are containers in other user namespaces whose users are the same outside.
+	Twins []string
 	// Members are the containers of a pod, its sandbox left out.
 	Members []Sheet
 	// Host are the host's namespaces, With the other containers in each of the thing's.
@@ -52,11 +58,18 @@ type Reader struct {
 	Groups *group.Host
 
 	outside []mounts.Mount
+	exposed []string
+	users   map[uint64][]look.Map // by user namespace
 }
 
 // NewReader returns a reader.
 func NewReader(h *look.Host, g *group.Host) *Reader {
-	r := &Reader{Host: h, Groups: g}
+	r := &Reader{Host: h, Groups: g, users: map[uint64][]look.Map{}}
+	for _, p := range Hidden() {
+		if _, err := os.Lstat(h.Path(p)); err == nil {
+			r.exposed = append(r.exposed, p)
+		}
+	}
 	for i := range h.Processes {
 		p := &h.Processes[i]
 		if p.Kernel || p.NS[look.Mnt] == 0 || p.NS[look.Mnt] != h.NS[look.Mnt] {
@@ -70,9 +83,18 @@ func NewReader(h *look.Host, g *group.Host) *Reader {
 	return r
 }
 
+// Hidden are the paths that engines hide from containers, because what stands there is
+// the whole machine's (the defaults of Docker, containerd and podman).
+func Hidden() []string {
+	return []string{
+		"/proc/acpi", "/proc/asound", "/proc/kcore", "/proc/keys", "/proc/latency_stats", "/proc/timer_list",
+		"/proc/timer_stats", "/proc/sched_debug", "/proc/scsi", "/sys/firmware", "/sys/devices/virtual/powercap",
+	}
+}
+
 // Read reads what is known of a thing.
 func (r *Reader) Read(t look.Thing) Sheet {
-	s := Sheet{Thing: t, Outside: r.outside, Host: r.Host.NS}
+	s := Sheet{Thing: t, Outside: r.outside, Host: r.Host.NS, Exposed: r.exposed}
 	leader := t.Leader
 	if t.Is == look.ThingHost {
 		leader = first(r.Host, t)
@@ -92,6 +114,7 @@ func (r *Reader) Read(t look.Thing) Sheet {
 	}
 	r.group(&s)
 	r.with(&s)
+	r.twins(&s)
 	if t.Is == look.ThingPod {
 		for _, i := range t.Pod.Containers {
 			if r.Host.Containers[i].Class == look.ClassContainer {
@@ -125,6 +148,39 @@ func (r *Reader) with(s *Sheet) {
 			}
 		}
 	}
+}
+
+// twins finds containers whose user namespace is another and maps to the same users.
+func (r *Reader) twins(s *Sheet) {
+	if s.Shares(look.User) || len(s.Users) == 0 {
+		return
+	}
+	for i := range r.Host.Containers {
+		c := r.Host.ContainerThing(i)
+		n := c.NS[look.User]
+		if n == 0 || n == s.Process.NS[look.User] || n == r.Host.NS[look.User] || c.Container.Class != look.ClassContainer {
+			continue
+		}
+		all, known := r.users[n]
+		if !known {
+			all, _, _ = r.Host.Maps(c.Leader) // has ended: nobody's twin
+			r.users[n] = all
+		}
+		if overlap(s.Users, all) {
+			s.Twins = append(s.Twins, c.Name)
+		}
+	}
+}
+
+func overlap(a, b []look.Map) bool {
+	for _, x := range a {
+		for _, y := range b {
+			if uint64(x.Outside) < uint64(y.Outside)+uint64(y.Size) && uint64(y.Outside) < uint64(x.Outside)+uint64(x.Size) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 func (r *Reader) group(s *Sheet) {
