@@ -29,5 +29,5 @@ without, it shows what it may and says what it could not read.`,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	c.AddCommand(sight.Commands(a.sight())...)
-	return []*cobra.Command{c}
+	return []*cobra.Command{c, sight.Explain(a.sight())}
 }

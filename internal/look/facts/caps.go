@@ -35,3 +35,9 @@ func Has(set uint64, name string) bool {
 
 // AllCaps is the set of every capability that this program knows.
 func AllCaps() uint64 { return 1<<len(capability.ListKnown()) - 1 }
+
+// Every reports whether a set has all capabilities; an older kernel may lack the newest.
+func Every(set uint64) bool {
+	older := AllCaps() >> 1
+	return set&older == older
+}

@@ -174,6 +174,9 @@ func TestCapNames(t *testing.T) {
 	if !Has(1<<21, "sys_admin") || Has(1<<20, "sys_admin") || Has(^uint64(0), "no_such") {
 		t.Error("Has")
 	}
+	if !Every(1<<41-1) || !Every(1<<40-1) || Every(1<<39-1) || Every(0xa80425fb) {
+		t.Error("Every")
+	}
 	if AllCaps() != 1<<41-1 {
 		t.Errorf("all: %x", AllCaps())
 	}

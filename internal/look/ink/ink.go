@@ -234,10 +234,13 @@ func pieces(s string) []string {
 	var before rune
 	for i, r := range s {
 		wide := columns(r) == 2 || columns(before) == 2 && before != 0
-		if i > start && (before == ' ' && r != ' ' || wide && !unicode.IsPunct(r)) {
+		if i > start && (before == ' ' && r != ' ' || wide && (!unicode.IsPunct(r) || opens(r)) && !opens(before)) {
 			out, start = append(out, s[start:i]), i
 		}
 		before = r
 	}
 	return append(out, s[start:])
 }
+
+// opens tells punctuation that stands before a word and belongs to it.
+func opens(r rune) bool { return unicode.In(r, unicode.Ps, unicode.Pi) }

@@ -95,6 +95,7 @@ func TestWrap(t *testing.T) {
 		{"", 5, ""},
 		{"容器有自己的命名空间。", 10, "容器有自己|的命名空|间。"},
 		{"a 容器 b", 4, "a 容|器 b"},
+		{"容器（httpd）。", 12, "容器|（httpd）。"},
 	} {
 		if got := strings.Join(Wrap(c.s, c.n), "|"); got != c.want {
 			t.Errorf("%q in %d: %q, want %q", c.s, c.n, got, c.want)
