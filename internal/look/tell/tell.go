@@ -104,6 +104,7 @@ func (t *teller) say(from evidence, en, zh string, args ...any) {
 // spaced sets blanks as Chinese text has them: one between a character and a Latin
 // word, none between characters or beside their punctuation.
 func spaced(s string) string {
+	s = strings.ToValidUTF8(s, "\ufffd")
 	var b strings.Builder
 	var before rune
 	for i, r := range s {

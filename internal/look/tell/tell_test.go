@@ -257,3 +257,23 @@ func TestParseLanguage(t *testing.T) {
 		}
 	}
 }
+
+func TestSpaced(t *testing.T) {
+	for in, want := range map[string]string{
+		"它 的 CPU时间 和 内存": "它的 CPU 时间和内存", "（a） 和 b": "（a）和 b", "a b": "a b", "": "", "\xff容": "\ufffd容", "用户 5，": "用户 5，",
+	} {
+		if got := spaced(in); got != want {
+			t.Errorf("%q: %q, want %q", in, got, want)
+		}
+	}
+}
+
+func FuzzSpaced(f *testing.F) {
+	f.Add("它 的 CPU时间 \xff")
+	f.Fuzz(func(t *testing.T, s string) {
+		got := spaced(s)
+		if strings.ReplaceAll(got, " ", "") != strings.ReplaceAll(strings.ToValidUTF8(s, "\ufffd"), " ", "") {
+			t.Errorf("%q lost something: %q", s, got)
+		}
+	})
+}
