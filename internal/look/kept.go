@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"carob/internal/fault"
 	"carob/internal/look/mounts"
@@ -34,46 +35,58 @@ type Held struct {
 // holders finds what keeps namespaces alive beside processes.
 type holders struct {
 	alive map[Namespace]bool
-	kept  map[Namespace]*Kept
+
+	mu   sync.Mutex
+	kept map[Namespace]*Kept
 }
 
 // findKept looks for namespaces without a process: in one list of mounts per mount
 // namespace, and in every descriptor that may be seen.
 func (h *Host) findKept(proc procfs.Dir, m *misses) {
-	f := holders{map[Namespace]bool{}, map[Namespace]*Kept{}}
-	mounted := map[uint64]bool{}
-	for i := range h.Processes {
-		for _, k := range Kinds() {
+	f := holders{alive: map[Namespace]bool{}, kept: map[Namespace]*Kept{}}
+	for _, k := range Kinds() {
+		f.alive[Namespace{k, h.NS[k]}] = true
+		for i := range h.Processes {
 			f.alive[Namespace{k, h.Processes[i].NS[k]}] = true
 		}
 	}
-	for _, k := range Kinds() {
-		f.alive[Namespace{k, h.NS[k]}] = true
+	h.findMounted(&f, m)
+	root := h.Path("proc")
+	several(func(w int) {
+		for i := w; i < len(h.Processes); i += workers() {
+			if p := &h.Processes[i]; !p.Kernel {
+				m.add("open files", f.files(proc, root, p.PID))
+			}
+		}
+	})
+	for _, k := range f.kept {
+		slices.SortFunc(k.Files, func(a, b Held) int { return cmp.Or(cmp.Compare(a.PID, b.PID), cmp.Compare(a.Path, b.Path)) })
+		slices.Sort(k.Children)
+		h.Kept = append(h.Kept, *k)
 	}
+	slices.SortFunc(h.Kept, func(a, b Kept) int {
+		return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Inode, b.Inode))
+	})
+}
+
+// findMounted looks into the mounts of each mount namespace once.
+func (h *Host) findMounted(f *holders, m *misses) {
+	mounted := map[uint64]bool{}
 	for i := range h.Processes {
 		p := &h.Processes[i]
-		if p.Kernel {
+		if p.Kernel || p.NS[Mnt] == 0 || mounted[p.NS[Mnt]] {
 			continue
 		}
-		if first := !mounted[p.NS[Mnt]]; first && p.NS[Mnt] != 0 {
-			all, err := h.Mounts(p.PID)
-			m.add("mounts", err)
-			mounted[p.NS[Mnt]] = err == nil
-			f.mounts(p.PID, all)
-		}
-		m.add("open files", f.files(proc, h.Path("proc"), p.PID))
+		all, err := h.Mounts(p.PID)
+		m.add("mounts", err)
+		mounted[p.NS[Mnt]] = err == nil
+		f.mounts(p.PID, all)
 	}
 	if !mounted[h.NS[Mnt]] { // nobody in it could be asked: perhaps this is it
 		all, err := h.self()
 		m.add("mounts", err)
 		f.mounts(os.Getpid(), all)
 	}
-	for _, k := range f.kept {
-		h.Kept = append(h.Kept, *k)
-	}
-	slices.SortFunc(h.Kept, func(a, b Kept) int {
-		return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Inode, b.Inode))
-	})
 }
 
 func (h *Host) self() ([]mounts.Mount, error) {
@@ -83,44 +96,39 @@ func (h *Host) self() ([]mounts.Mount, error) {
 	return h.Mounts(os.Getpid())
 }
 
-// of is the entry of a namespace that no process is in, nil for any other.
-func (f holders) of(link string) *Kept {
+// held notes what holds a namespace that no process is in. Any other link is left.
+func (f *holders) held(link string, note func(*Kept)) {
 	n, err := ParseNamespace(link)
 	if err != nil || f.alive[n] {
-		return nil
+		return
 	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	if f.kept[n] == nil {
 		f.kept[n] = &Kept{Namespace: n}
 	}
-	return f.kept[n]
+	note(f.kept[n])
 }
 
-func (f holders) mounts(pid int, all []mounts.Mount) {
+func (f *holders) mounts(pid int, all []mounts.Mount) {
 	for _, m := range all {
-		if m.Type != "nsfs" {
-			continue
-		}
-		if k := f.of(m.Root); k != nil {
-			k.Mounts = append(k.Mounts, Held{pid, m.Point})
+		if m.Type == "nsfs" {
+			f.held(m.Root, func(k *Kept) { k.Mounts = append(k.Mounts, Held{pid, m.Point}) })
 		}
 	}
 }
 
 // files looks at the links of one process. Descriptors are listed by name: how many
 // there are, a process decides.
-func (f holders) files(proc procfs.Dir, root string, pid int) error {
+func (f *holders) files(proc procfs.Dir, root string, pid int) error {
 	dir, err := proc.Dir(strconv.Itoa(pid))
 	if err != nil {
 		return nil // it has ended
 	}
 	defer dir.Close()
 	for _, name := range []string{"pid_for_children", "time_for_children"} {
-		link, err := dir.Link("ns/" + name)
-		if err != nil {
-			continue // the namespaces themselves have told why
-		}
-		if k := f.of(link); k != nil {
-			k.Children = append(k.Children, pid)
+		if link, err := dir.Link("ns/" + name); err == nil { // else the namespaces themselves have told why
+			f.held(link, func(k *Kept) { k.Children = append(k.Children, pid) })
 		}
 	}
 	names, err := os.ReadDir(root + "/" + strconv.Itoa(pid) + "/fd")
@@ -132,11 +140,8 @@ func (f holders) files(proc procfs.Dir, root string, pid int) error {
 	}
 	for _, n := range names {
 		link, err := dir.Link("fd/" + n.Name())
-		if err != nil || !strings.HasSuffix(link, "]") {
-			continue // closed meanwhile, or a file
-		}
-		if k := f.of(link); k != nil {
-			k.Files = append(k.Files, Held{pid, "fd/" + n.Name()})
+		if err == nil && strings.HasSuffix(link, "]") { // else closed meanwhile, or a file
+			f.held(link, func(k *Kept) { k.Files = append(k.Files, Held{pid, "fd/" + n.Name()}) })
 		}
 	}
 	return nil

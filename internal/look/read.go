@@ -141,23 +141,30 @@ func numbered(dir string) ([]int, error) {
 // readAll reads processes, several at a time, and returns those that were there in
 // order of PID.
 func readAll(ctx context.Context, proc procfs.Dir, pids []int, m *misses) ([]Process, error) {
-	workers := min(runtime.GOMAXPROCS(0), 8)
-	found := make([][]Process, workers)
-	var wg sync.WaitGroup
-	for w := range workers {
-		wg.Go(func() {
-			r := reader{proc: proc, missed: m}
-			for i := w; i < len(pids) && ctx.Err() == nil; i += workers {
-				if p, ok := r.process(pids[i]); ok {
-					found[w] = append(found[w], p)
-				}
+	found := make([][]Process, workers())
+	several(func(w int) {
+		r := reader{proc: proc, missed: m}
+		for i := w; i < len(pids) && ctx.Err() == nil; i += workers() {
+			if p, ok := r.process(pids[i]); ok {
+				found[w] = append(found[w], p)
 			}
-		})
-	}
-	wg.Wait()
+		}
+	})
 	all := slices.Concat(found...)
 	slices.SortFunc(all, func(a, b Process) int { return a.PID - b.PID })
 	return slices.CompactFunc(all, func(a, b Process) bool { return a.PID == b.PID }), ctx.Err()
+}
+
+// workers is how many read at the same time.
+func workers() int { return min(runtime.GOMAXPROCS(0), 8) }
+
+// several runs f once for each worker and waits for all.
+func several(f func(worker int)) {
+	var wg sync.WaitGroup
+	for w := range workers() {
+		wg.Go(func() { f(w) })
+	}
+	wg.Wait()
 }
 
 // reader reads one process after the other into one buffer.
@@ -176,7 +183,7 @@ func (r *reader) process(pid int) (Process, bool) {
 		return p, false
 	}
 	defer dir.Close()
-	if dir.Read("status", &r.buf) != nil || ParseStatus(&r.buf, &p) != nil {
+	if dir.ReadShort("status", &r.buf) != nil || ParseStatus(&r.buf, &p) != nil {
 		return p, false
 	}
 	r.parse(dir, "stat", "start times", func() (err error) { p.Start, err = ParseStart(&r.buf); return err })
@@ -194,7 +201,7 @@ func (r *reader) process(pid int) (Process, bool) {
 
 // parse reads a file and notes what could not be read or understood.
 func (r *reader) parse(dir procfs.Dir, name, what string, parse func() error) {
-	err := dir.Read(name, &r.buf)
+	err := dir.ReadShort(name, &r.buf)
 	if err == nil {
 		err = parse()
 	}

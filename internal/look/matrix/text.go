@@ -255,7 +255,11 @@ func (m Matrix) notes(p *printer) {
 }
 
 func (m Matrix) kept(p *printer) {
-	p.line("%s", p.o.Pen.Write(ink.Bold, "NAMESPACES WITHOUT A PROCESS"))
+	head := "NAMESPACES WITHOUT A PROCESS"
+	if slices.ContainsFunc(m.Unread, func(u look.Unread) bool { return u.What == "namespaces" }) {
+		head += " that could be seen"
+	}
+	p.line("%s", p.o.Pen.Write(ink.Bold, head))
 	for _, k := range m.Kept {
 		var by []string
 		for _, h := range k.Mounts {

@@ -43,7 +43,14 @@ func (d Dir) Close() {
 
 // Read puts a whole file into b, replacing what is there. A file longer than Limit
 // is cut. Kinds: NotFound when file or process is gone, Denied.
-func (d Dir) Read(name string, b *bytes.Buffer) error {
+func (d Dir) Read(name string, b *bytes.Buffer) error { return d.read(name, b, false) }
+
+// ReadShort is Read of a file that the kernel hands out in one piece when there is room
+// for it, as it does status, stat, cmdline and cgroup of a process: it does not ask
+// again for the end. Of a file made of records, as mountinfo is, it may miss some.
+func (d Dir) ReadShort(name string, b *bytes.Buffer) error { return d.read(name, b, true) }
+
+func (d Dir) read(name string, b *bytes.Buffer, short bool) error {
 	b.Reset()
 	n, err := openat(d.fd, name, unix.O_RDONLY|unix.O_NONBLOCK)
 	if err != nil {
@@ -63,6 +70,9 @@ func (d Dir) Read(name string, b *bytes.Buffer) error {
 			return nil
 		}
 		b.Write(free[:got])
+		if short && got < cap(free) {
+			return nil
+		}
 	}
 	return nil
 }
