@@ -225,6 +225,11 @@ func namespaces(dir procfs.Dir) (ns NS, err error) {
 		}
 		ns[k] = n.Inode
 	}
+	if ns[Mnt] == 0 {
+		// A process that is ending has let go of all but its pid and user namespaces:
+		// it is nowhere any more.
+		return NS{}, nil
+	}
 	return ns, nil
 }
 

@@ -57,6 +57,27 @@ func TestHalfProcesses(t *testing.T) {
 	}
 }
 
+// TestEnding reads processes that have let go of most of their namespaces and are not
+// yet zombies, and a zombie, which keeps its pid and user namespaces to the end.
+func TestEnding(t *testing.T) {
+	root := recordTree(t, initProcess+`
+33 1 0 33 / d
+  status: Name: z\nState: Z (zombie)\nPPid: 1
+34 1 0 34 / e
+`)
+	for _, pid := range []string{"33", "34"} {
+		for _, k := range []string{"mnt", "uts", "ipc", "net", "cgroup", "time"} {
+			if err := os.Remove(root + "/proc/" + pid + "/ns/" + k); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	h := readTree(t, root, Options{})
+	if len(h.Processes) != 2 || h.Process(33) == nil || h.Process(33).NS.Known() || len(h.Containers) != 0 {
+		t.Errorf("%+v, %v", h.Processes, seen(h))
+	}
+}
+
 func TestHostNamespaces(t *testing.T) {
 	root := recordTree(t, initProcess+"2 0 0 2 / kthreadd\n  net=77\n")
 	if err := os.RemoveAll(root + "/proc/1/ns"); err != nil {

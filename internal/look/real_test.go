@@ -11,6 +11,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"carob/internal/testenv"
 )
@@ -221,6 +222,26 @@ func TestVanishing(t *testing.T) {
 	if n := <-done; n < 10 {
 		t.Errorf("only %d processes came and went", n)
 	}
+}
+
+// TestZombie reads a process that has ended and that nobody has waited for.
+func TestZombie(t *testing.T) {
+	cmd := exec.Command("/bin/true")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = cmd.Wait() }() // ended well or not, it is gone then
+	for range 500 {
+		h := readReal(t, Options{PIDs: []int{cmd.Process.Pid}})
+		if p := h.Process(cmd.Process.Pid); p != nil && p.State == "Z" {
+			if p.NS.Known() || len(h.Containers) != 0 {
+				t.Errorf("%+v in %v", p, seen(h))
+			}
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	t.Error("never became a zombie")
 }
 
 // TestEnded asks for details of a process that is no more, and of one whose number is

@@ -40,6 +40,8 @@ type Sheet struct {
 	// Exposed are the files of the kernel that engines hide from containers and this
 	// machine has, whether this thing sees them or not.
 	Exposed []string
+	// Switches are files in /proc that act on the whole machine and that it has.
+	Switches []string
 	// Twins are containers in other user namespaces whose users are the same outside.
 	Twins []string
 	// Members are the containers of a pod, its sandbox left out.
@@ -57,19 +59,16 @@ type Reader struct {
 	// Groups may be nil where no cgroups are mounted.
 	Groups *group.Host
 
-	outside []mounts.Mount
-	exposed []string
-	users   map[uint64][]look.Map // by user namespace
+	outside           []mounts.Mount
+	exposed, switches []string
+
+	users map[uint64][]look.Map // by user namespace
 }
 
 // NewReader returns a reader.
 func NewReader(h *look.Host, g *group.Host) *Reader {
 	r := &Reader{Host: h, Groups: g, users: map[uint64][]look.Map{}}
-	for _, p := range Hidden() {
-		if _, err := os.Lstat(h.Path(p)); err == nil {
-			r.exposed = append(r.exposed, p)
-		}
-	}
+	r.exposed, r.switches = present(h, Hidden()), present(h, []string{"/proc/sys/kernel/core_pattern", "/proc/sysrq-trigger"})
 	for i := range h.Processes {
 		p := &h.Processes[i]
 		if p.Kernel || p.NS[look.Mnt] == 0 || p.NS[look.Mnt] != h.NS[look.Mnt] {
@@ -83,6 +82,17 @@ func NewReader(h *look.Host, g *group.Host) *Reader {
 	return r
 }
 
+// present are those of some paths that the host has.
+func present(h *look.Host, paths []string) []string {
+	var out []string
+	for _, p := range paths {
+		if _, err := os.Lstat(h.Path(p)); err == nil {
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
 // Hidden are the paths that engines hide from containers, because what stands there is
 // the whole machine's (the defaults of Docker, containerd and podman).
 func Hidden() []string {
@@ -94,7 +104,7 @@ func Hidden() []string {
 
 // Read reads what is known of a thing.
 func (r *Reader) Read(t look.Thing) Sheet {
-	s := Sheet{Thing: t, Outside: r.outside, Host: r.Host.NS, Exposed: r.exposed}
+	s := Sheet{Thing: t, Outside: r.outside, Host: r.Host.NS, Exposed: r.exposed, Switches: r.switches}
 	leader := t.Leader
 	if t.Is == look.ThingHost {
 		leader = first(r.Host, t)

@@ -152,7 +152,7 @@ func (j *judge) proc() {
 		{"/proc/sys/kernel/core_pattern", "the kernel runs the program written there as root on the host", High},
 		{"/proc/sysrq-trigger", "a letter written there restarts the machine", Medium},
 	} {
-		if m, ok := mounts.Over(j.Mounts, f.path); ok && m.Type == "proc" && !m.ReadOnly() {
+		if m, ok := mounts.Over(j.Mounts, f.path); ok && slices.Contains(j.Switches, f.path) && m.Type == "proc" && !m.ReadOnly() {
 			j.mounted(f.sev, m, text{"can write to " + f.path, f.why, "leave /proc/sys and /proc/sysrq-trigger read-only, as engines do by default"})
 		}
 	}

@@ -47,7 +47,7 @@ func docker() facts.Sheet {
 			PID: 31, NS: ns, Seccomp: 2, Filters: 1, NoNewPrivs: true, Caps: look.Caps{Effective: dockerDefault, Bounding: dockerDefault},
 		},
 		Users: []look.Map{{Inside: 0, Outside: 0, Size: 1<<32 - 1}}, Host: host, Label: "docker-default (enforce)",
-		Group: "/docker/" + id, Listed: true, Devices: usual(), Exposed: []string{"/proc/kcore", "/sys/firmware"},
+		Group: "/docker/" + id, Listed: true, Devices: usual(), Exposed: []string{"/proc/kcore", "/sys/firmware"}, Switches: []string{"/proc/sys/kernel/core_pattern", "/proc/sysrq-trigger"},
 		Limits: []group.Bound{
 			{Resource: "memory", Group: "/docker", SetBy: "/docker", Limit: "1GiB"}, {Resource: "pids", Group: "/docker", SetBy: "/docker", Limit: "100 tasks"},
 		},
@@ -139,6 +139,10 @@ func TestOne(t *testing.T) {
 		{"debugfs", mount("30 10 0:60 / /d rw - debugfs d rw\n"), "high: has debugfs at /d", "medium: has debugfs at /d"},
 		{"kcore", mount("30 11 0:51 / /proc rw - proc proc rw\n"), "", ""}, // the mask over kcore is still there
 		{"core_pattern", mount("30 11 0:51 /sys /proc/sys rw - proc proc rw\n"), "high: can write to /proc/sys/kernel/core_pattern", ""},
+		{"core_pattern that is not there", func(s *facts.Sheet) {
+			s.Switches = nil
+			s.Mounts = append(s.Mounts, mountsOf("30 11 0:51 /sys /proc/sys rw - proc proc rw\n")...)
+		}, "", ""},
 		{"unmasked", func(s *facts.Sheet) { s.Exposed = append(s.Exposed, "/proc/keys") }, "medium: sees /proc/keys", "low: sees /proc/keys"},
 		{"every device", func(s *facts.Sheet) { s.Devices = []string{"a *:* rwm"} }, "high: may open every device", "low: may open every device"},
 		{"a disk", func(s *facts.Sheet) { s.Devices = append(s.Devices, "b 8:0 rwm") }, "high: may open device b 8:0 rwm", "medium: may open device b 8:0 rwm"},

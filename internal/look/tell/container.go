@@ -249,8 +249,9 @@ func (t *teller) bound(s *facts.Sheet, b group.Bound) {
 }
 
 func (t tongue) amount(b group.Bound) string {
+	b.Limit = strings.TrimSuffix(b.Limit, " tasks") // the sentence says of what
 	if Language(t) == Chinese {
-		b.Limit = strings.NewReplacer(" tasks", " 个任务", " CPUs", " 个 CPU", " CPU", " 个 CPU").Replace(b.Limit)
+		b.Limit = strings.NewReplacer(" CPUs", " 个 CPU", " CPU", " 个 CPU").Replace(b.Limit)
 	}
 	return b.Limit
 }
