@@ -80,7 +80,10 @@ func (h *Host) gather(o Options, m *misses) {
 	for i := range h.Processes {
 		p := &h.Processes[i]
 		traces[i], at[i] = trace(p.Cgroups)
-		if traces[i].ID == "" || traces[i].Shim {
+		// Where the path tells an ID but no engine, a monitor beside the container is in it
+		// too, as podman's is below a parent of the user's choice.
+		outside := traces[i].Engine == "" && p.NS[Mnt] == h.NS[Mnt]
+		if traces[i].ID == "" || traces[i].Shim || outside {
 			if s, ok := roleOf(p); ok {
 				g.shims[p.PID], p.Role = s, s.role
 			}

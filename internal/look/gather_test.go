@@ -89,6 +89,25 @@ func TestGather(t *testing.T) {
 `, nil, []string{"dddddddddddd solo container podman sleep sleep"},
 		},
 		{
+			"a podman pod below a parent of the user's choice", initProcess + `
+30 1 0 30 /mine/$D/conmon /usr/bin/conmon -c $A -n infra
+31 30 0 31,1 /mine/$D/libpod-$A catatonit
+  mnt=15 pid=18 net=14
+40 1 0 40 /mine/$D/conmon /usr/bin/conmon -c $B -n web
+41 40 0 41,1 /mine/$D/libpod-$B nginx
+  mnt=19 pid=20 net=14
+  environ: HOSTNAME=duo\0
+`, nil, []string{"duo infra sandbox podman catatonit catatonit", "duo web container podman nginx nginx"},
+		},
+		{
+			"a process in a container without an engine's mark is not believed either", initProcess + `
+30 1 0 30 /mine/$A sh
+  mnt=15
+31 30 0 31 /mine/$A conmon -c $B -n evil
+  mnt=15
+`, nil, []string{"-  container - sh sh+conmon"},
+		},
+		{
 			"cri-o without a pause process", initProcess + `
 30 1 0 30 /system.slice/crio-conmon-$B.scope /usr/bin/conmon -b /var/run/containers/crio/x -c $B -n k8s_app_foo_default_u_0
 31 30 0 31,1 /kubepods.slice/kubepods-pod4a8d5c3e_3821_4727_9d20_965febbccfbb.slice/crio-$B.scope httpd

@@ -83,13 +83,13 @@ func (h *Host) findMounted(f *holders, m *misses) {
 		f.mounts(p.PID, all)
 	}
 	if !mounted[h.NS[Mnt]] { // nobody in it could be asked: perhaps this is it
-		all, err := h.self()
+		all, err := ownMounts(h)
 		m.add("mounts", err)
 		f.mounts(os.Getpid(), all)
 	}
 }
 
-func (h *Host) self() ([]mounts.Mount, error) {
+func ownMounts(h *Host) ([]mounts.Mount, error) {
 	if !h.real() {
 		return nil, nil
 	}

@@ -71,7 +71,11 @@ func (t Trace) step(before, seg string) Trace {
 	}
 	for _, m := range marks {
 		if id, ok := strings.CutPrefix(name, m.prefix); ok && isID(id) {
-			return Trace{Engine: m.engine, ID: id, Pod: t.Pod, Shim: m.shim, Unit: t.Unit}
+			pod := t.Pod
+			if t.ID == before && t.Engine == "" { // podman's pod below a parent of the user's choice
+				pod = before
+			}
+			return Trace{Engine: m.engine, ID: id, Pod: pod, Shim: m.shim, Unit: t.Unit}
 		}
 	}
 	if uid := podUID(seg); uid != "" {

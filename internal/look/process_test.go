@@ -129,6 +129,8 @@ func TestReadPath(t *testing.T) {
 		// A container in a container: the inner one counts.
 		{"/docker/" + idA + "/docker/" + idB, Trace{Engine: Docker, ID: idB}},
 		{"/docker/" + idA + "/libpod-" + idB, Trace{Engine: Podman, ID: idB}},
+		{"/mine/" + idD + "/libpod-" + idB, Trace{Engine: Podman, ID: idB, Pod: idD}},
+		{"/mine/libpod-" + idB, Trace{Engine: Podman, ID: idB}},
 		// What only looks like an identifier.
 		{"/docker/" + idA[1:], Trace{}},
 		{"/docker/" + strings.ToUpper(idA), Trace{}},
