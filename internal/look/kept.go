@@ -131,20 +131,28 @@ func (f *holders) files(proc procfs.Dir, root string, pid int) error {
 			f.held(link, func(k *Kept) { k.Children = append(k.Children, pid) })
 		}
 	}
-	names, err := os.ReadDir(root + "/" + strconv.Itoa(pid) + "/fd")
-	if err != nil {
-		if os.IsPermission(err) {
-			return fault.Wrap(fault.Denied, "fd", err)
-		}
-		return nil // it has ended
-	}
+	names, err := descriptors(root + "/" + strconv.Itoa(pid) + "/fd")
 	for _, n := range names {
-		link, err := dir.Link("fd/" + n.Name())
+		link, err := dir.Link("fd/" + n)
 		if err == nil && strings.HasSuffix(link, "]") { // else closed meanwhile, or a file
-			f.held(link, func(k *Kept) { k.Files = append(k.Files, Held{pid, "fd/" + n.Name()}) })
+			f.held(link, func(k *Kept) { k.Files = append(k.Files, Held{pid, "fd/" + n}) })
 		}
 	}
-	return nil
+	return err
+}
+
+// descriptors lists a directory fd of a process; of one that has ended it has none.
+func descriptors(dir string) ([]string, error) {
+	d, err := os.Open(dir)
+	switch {
+	case os.IsPermission(err):
+		return nil, fault.Wrap(fault.Denied, "fd", err)
+	case err != nil:
+		return nil, nil
+	}
+	defer d.Close()
+	names, _ := d.Readdirnames(-1) // what was read before it ended is looked at
+	return names, nil
 }
 
 // Lineage is where a namespace stands among others.

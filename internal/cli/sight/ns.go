@@ -21,7 +21,7 @@ host, whoever started them.`,
 		Example:           "  carob look ns\n  carob look ns foo\n  carob look ns web $$\n  carob look ns --all -o json",
 		ValidArgsFunction: e.things(0),
 		RunE: func(cmd *cobra.Command, words []string) error {
-			h, err := e.read(cmd.Context(), look.Options{Kept: len(words) == 0, Lineage: true})
+			h, err := e.read(cmd.Context(), look.Options{Kept: all && len(words) == 0, Lineage: true})
 			if err != nil {
 				return err
 			}

@@ -100,7 +100,7 @@ func TestCommands(t *testing.T) {
 		want []string
 		json string
 	}{
-		{"look ns", []string{"foo/app", "foo: sandbox, app and sidecar share uts, ipc, net and user", "1 group of processes", "1 namespace has no process"}, `"says":`},
+		{"look ns", []string{"foo/app", "foo: sandbox, app and sidecar share uts, ipc, net and user", "1 group of processes"}, `"says":`},
 		{"look ns foo/app", []string{"foo/app", "0-65535 are 100000-165535 outside"}, `"label": "A"`},
 		{"look ns --all", []string{"evil?[2J:70", "net:[900] lives by the mount /run/netns/a"}, `"kept":`},
 		{"look tree", []string{"pod foo (carob)", "└─container sidecar", "carob-pod dddddddddddd  [carob-pod]", "1 process of the host and 1 group"}, `"sections":`},
