@@ -39,6 +39,7 @@ host, whoever started them.`,
 			if err != nil {
 				return err
 			}
+			e.less(h)
 			return missing
 		},
 	}

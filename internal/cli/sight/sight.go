@@ -68,6 +68,13 @@ func (e Env) read(ctx context.Context, o look.Options) (*look.Host, error) {
 	return look.Read(ctx, o)
 }
 
+// less says to who is not root that there is more to be seen.
+func (e Env) less(h *look.Host) {
+	if len(h.Unread) > 0 && os.Geteuid() != 0 {
+		fmt.Fprintln(e.Stderr, "As root more can be seen.")
+	}
+}
+
 // find finds the things that words mean. What is not there may be what could not be
 // seen.
 func find(h *look.Host, words []string) ([]look.Thing, error) {

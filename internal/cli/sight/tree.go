@@ -34,6 +34,7 @@ processes are marked with what they are. INSIDE is a process's number in its con
 			if err != nil {
 				return err
 			}
+			e.less(h)
 			return missing
 		},
 	}

@@ -139,6 +139,9 @@ type state struct {
 	words string
 }
 
+// notSeen is said of a namespace that the reader may not see.
+const notSeen = "not to be seen"
+
 // eachOwn is said of a pod whose containers are not in one namespace.
 const eachOwn = "each container's own"
 
@@ -156,7 +159,7 @@ func stateOf(s *facts.Sheet, k look.Kind) state {
 	case n == 0 && s.Host[k] == 0:
 		return state{}
 	case n == 0:
-		return state{0, "not to be seen"}
+		return state{0, notSeen}
 	case n == s.Host[k]:
 		return state{n, "the host's"}
 	case len(s.Members) > 1:
@@ -264,9 +267,11 @@ func inside(s *facts.Sheet) string {
 
 // sharing says in sentences how the two stand to each other.
 func (r *Result) sharing() []string {
-	var share, host, apart []string
+	var share, host, apart, unseen []string
 	for _, k := range r.Namespaces {
 		switch {
+		case k.A == notSeen || k.B == notSeen:
+			unseen = append(unseen, k.Kind.String())
 		case k.Same && k.A == "the host's":
 			host = append(host, k.Kind.String())
 		case k.Same:
@@ -288,6 +293,9 @@ func (r *Result) sharing() []string {
 	}
 	if len(apart) > 0 {
 		out = append(out, "They are apart in "+ink.List(apart)+".")
+	}
+	if len(unseen) > 0 {
+		out = append(out, "Whether they share "+ink.List(unseen)+" could not be seen.")
 	}
 	return out
 }

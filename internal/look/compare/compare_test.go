@@ -121,6 +121,9 @@ func TestMembersOfSeveralKinds(t *testing.T) {
 	if s := stateOf(&unseen, look.Mnt); s.words != "not to be seen" {
 		t.Errorf("%+v", s)
 	}
+	if r := Build(&unseen, &app); r.Says[len(r.Says)-1] != "Whether they share mnt, uts, ipc, pid, net, user, cgroup and time could not be seen." {
+		t.Errorf("%q", r.Says)
+	}
 	shared := app
 	shared.With[look.Net] = []string{"a", "b", "c", "d", "e"}
 	if s := stateOf(&shared, look.Net); s.words != "shared with a, b, c and 2 more" {

@@ -4,7 +4,6 @@ import (
 	"slices"
 	"strconv"
 
-	"carob/internal/look"
 	"carob/internal/look/facts"
 	"carob/internal/look/matrix"
 	"carob/internal/look/mounts"
@@ -66,7 +65,7 @@ func runsAs(s *facts.Sheet) []string {
 }
 
 func idMap(s *facts.Sheet) []string {
-	if s.Shares(look.User) || s.Users == nil {
+	if s.HostUsers() || s.Users == nil {
 		return nil
 	}
 	return []string{matrix.Ranges(s.Users)}

@@ -107,7 +107,7 @@ func (r *Reader) Read(t look.Thing) Sheet {
 	s := Sheet{Thing: t, Outside: r.outside, Host: r.Host.NS, Exposed: r.exposed, Switches: r.switches}
 	leader := t.Leader
 	if t.Is == look.ThingHost {
-		leader = first(r.Host, t)
+		leader = 1
 	}
 	if p := r.Host.Process(leader); p != nil {
 		s.Process = *p
@@ -117,8 +117,12 @@ func (r *Reader) Read(t look.Thing) Sheet {
 	s.missed("id maps", err)
 	s.Label, err = r.Host.Label(leader)
 	s.missed("label", err)
-	s.Mounts, err = r.Host.Mounts(leader)
-	s.missed("mounts", err)
+	if t.Is == look.ThingHost { // what its first process may not tell, others do
+		s.Mounts, s.Process.NS = r.outside, r.Host.NS
+	} else {
+		s.Mounts, err = r.Host.Mounts(leader)
+		s.missed("mounts", err)
+	}
 	if !s.Process.NS.Known() {
 		s.missed("namespaces", fault.New(fault.Denied, "may not be seen"))
 	}
@@ -133,16 +137,6 @@ func (r *Reader) Read(t look.Thing) Sheet {
 		}
 	}
 	return s
-}
-
-// first is the process that stands for the host: number 1, or what may be seen.
-func first(h *look.Host, t look.Thing) int {
-	for _, pid := range t.PIDs {
-		if p := h.Process(pid); p.NS == h.NS {
-			return pid
-		}
-	}
-	return 1
 }
 
 // with finds the containers that share a namespace with the thing.
@@ -221,6 +215,15 @@ func (s *Sheet) File(name string) string {
 // it is not known.
 func (s *Sheet) Shares(k look.Kind) bool {
 	return s.Process.NS[k] != 0 && s.Process.NS[k] == s.Host[k]
+}
+
+// HostUsers reports whether the thing's users are the host's: by its namespace, or where
+// that may not be seen by its id map.
+func (s *Sheet) HostUsers() bool {
+	if s.Process.NS[look.User] != 0 || len(s.Users) == 0 {
+		return s.Shares(look.User) || len(s.Users) == 0
+	}
+	return len(s.Users) == 1 && s.Users[0].Inside == s.Users[0].Outside && s.Users[0].Size > 1<<31
 }
 
 // RootOutside is the user of the host that root of the thing is; known is false when

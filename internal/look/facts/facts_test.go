@@ -136,6 +136,15 @@ func TestPodAndHost(t *testing.T) {
 	if uid, ok := h.RootOutside(); uid != 0 || !ok {
 		t.Errorf("the host's root is %d, %v", uid, ok)
 	}
+	app := sheet(t, r, "aaa")
+	app.Process.NS = look.NS{} // as for a reader who may not see it
+	if app.HostUsers() || !h.HostUsers() {
+		t.Error("whose users they are")
+	}
+	h.Process.NS = look.NS{}
+	if !h.HostUsers() {
+		t.Error("the host's map is not known again")
+	}
 	if s := sheet(t, NewReader(r.Host, nil), "aaa"); s.Limits != nil || s.Group != "" {
 		t.Errorf("limits without cgroups: %+v", s.Limits)
 	}

@@ -131,7 +131,7 @@ func (m Matrix) legend(p *printer) {
 
 // sentences writes the statements, those about one set of rows in one sentence.
 func (m Matrix) sentences(p *printer) {
-	if len(m.Says) > 0 {
+	if slices.ContainsFunc(m.Says, func(s Statement) bool { return s.Says != Unreadable }) {
 		p.line("")
 	}
 	for i := 0; i < len(m.Says); {
@@ -139,6 +139,10 @@ func (m Matrix) sentences(p *printer) {
 		j := i
 		for ; j < len(m.Says) && m.Says[j].set == m.Says[i].set; j++ {
 			parts = append(parts, ink.Safe(m.Says[j].Text))
+		}
+		if m.Says[i].Says == Unreadable { // the cells say it
+			i = j
+			continue
 		}
 		about := ink.Safe(m.Says[i].About)
 		if about != "" {
@@ -279,6 +283,9 @@ func (m Matrix) kept(p *printer) {
 func Unread(all []look.Unread, line func(format string, args ...any)) {
 	for _, u := range all {
 		text := u.What + " of " + ink.Count(u.Count, "process", "processes")
+		if strings.HasPrefix(u.What, "names in ") {
+			text = u.What
+		}
 		line("Could not read %s: %s", ink.Safe(text), ink.Safe(u.Why))
 	}
 }

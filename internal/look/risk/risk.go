@@ -101,7 +101,7 @@ func Judge(s *facts.Sheet) Report {
 	if s.Thing.Container != nil {
 		r.Engine = s.Thing.Container.Engine
 	}
-	j := judge{Sheet: s, ruled: s.Shares(look.User) || !p.NS.Known(), r: &r}
+	j := judge{Sheet: s, ruled: s.HostUsers(), r: &r}
 	for _, rule := range []func(){
 		j.user, j.capabilities, j.seccomp, j.newPrivileges, j.label, j.namespaces, j.devices, j.limits, j.twins,
 	} {
@@ -119,6 +119,9 @@ func Judge(s *facts.Sheet) Report {
 	}
 	slices.SortStableFunc(r.Findings, func(a, b Finding) int { return cmp.Compare(b.Severity, a.Severity) })
 	r.Needs = needs(&j)
+	if !p.NS.Known() || s.Mounts == nil {
+		r.Needs = "Not all could be seen. As far as it could: " + r.Needs
+	}
 	return r
 }
 

@@ -214,8 +214,12 @@ func TestOthers(t *testing.T) {
 	s = userns()
 	s.Process.NS, s.Mounts, s.Listed = look.NS{}, nil, false
 	s.Unread = []string{"mounts: denied"}
-	if r := Judge(&s); len(r.Unknown) != 2 || slices.ContainsFunc(r.Holds, func(h string) bool { return strings.Contains(h, "user namespace") }) {
-		t.Errorf("unknown %q, holds %q", r.Unknown, r.Holds)
+	if r := Judge(&s); len(r.Unknown) != 2 || len(found(r)) != 0 || !strings.HasPrefix(r.Needs, "Not all could be seen.") {
+		t.Errorf("unknown %q, found %q, needs %q", r.Unknown, found(r), r.Needs)
+	}
+	s.Users = nil // not even the map
+	if r := Judge(&s); slices.ContainsFunc(r.Holds, func(h string) bool { return strings.Contains(h, "user namespace") }) {
+		t.Errorf("holds %q", r.Holds)
 	}
 }
 

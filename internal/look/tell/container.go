@@ -161,7 +161,7 @@ func (t *teller) users(s *facts.Sheet) {
 	from := evidence{s.File("uid_map")}
 	switch {
 	case s.Users == nil:
-	case s.Shares(look.User):
+	case s.HostUsers():
 		t.say(from, "It has no user namespace: root inside is root of the host. Beware!", "它没有自己的用户命名空间：里面的 root 就是宿主机的 root。谨防！")
 	case known:
 		t.say(from, "Root inside is user %d outside, who has no rights on the host.", "里面的 root 在外面是用户 %d，在宿主机上没有任何特权。", root)
