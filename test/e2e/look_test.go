@@ -98,6 +98,10 @@ func TestLookAmongEngines(t *testing.T) {
 			t.Errorf("look %s does not speak of %s:\n%s", c[0], foo, out)
 		}
 	}
+	refused, _, _ := strings.Cut(strings.Join(strings.Fields(h.ok("look", "security", web, "--calls")), " "), "With some arguments")
+	if !strings.Contains(refused, " mount,") || !strings.Contains(refused, " reboot,") || strings.Contains(refused, " openat,") {
+		t.Errorf("the default profile refuses mount and reboot, and not openat:\n%s", refused)
+	}
 	if out := h.ok("explain", foo, "--lang", "zh"); !strings.Contains(out, "它们处在同一个 uts") {
 		t.Errorf("explain:\n%s", out)
 	}

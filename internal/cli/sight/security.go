@@ -15,13 +15,17 @@ import (
 
 func securityCommand(e Env) *cobra.Command {
 	var o output
+	var calls bool
 	c := &cobra.Command{
 		Use: "security [POD|CONTAINER|PID…]", Short: "Say what an escape would need, and how to close it",
 		Long: `Judges containers by what an escape would need: capabilities, seccomp, user mapping,
 namespaces that are the host's, dangerous mounts, devices, missing limits; in order of
 severity, each with how to close it and the file it was read from. Without a name every
-container has one line. That nothing is found does not prove that there is nothing.`,
-		Example:           "  carob look security\n  carob look security web\n  carob look security foo -o json",
+container has one line. That nothing is found does not prove that there is nothing.
+
+With --calls it says which system calls the seccomp filters refuse. No file shows them:
+the first process of the container is stopped for a moment and asked (root only).`,
+		Example:           "  carob look security\n  carob look security web\n  carob look security web --calls\n  carob look security foo -o json",
 		ValidArgsFunction: e.things(0),
 		RunE: func(cmd *cobra.Command, words []string) error {
 			h, err := e.read(cmd.Context(), look.Options{})
@@ -32,6 +36,7 @@ container has one line. That nothing is found does not prove that there is nothi
 			if err != nil {
 				return err
 			}
+			r.Calls = calls
 			things, missing := find(h, words)
 			if missing != nil && len(things) == 0 {
 				return missing
@@ -44,6 +49,7 @@ container has one line. That nothing is found does not prove that there is nothi
 		},
 	}
 	o.bind(c, "table", "json", "yaml")
+	c.Flags().BoolVar(&calls, "calls", false, "stop each first process for a moment and read which system calls are refused")
 	return c
 }
 

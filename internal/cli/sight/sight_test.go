@@ -112,6 +112,7 @@ func TestCommands(t *testing.T) {
 		{"look diff foo host --all", []string{"one for its 2 containers", "the same in both"}, `"same":`},
 		{"look security", []string{"NAME", "foo/app", "More about one"}, `"needs":`},
 		{"look security foo", []string{"foo/app (carob, process 31)", "foo/sidecar (carob, process 32)", "What holds: "}, `"holds":`},
+		{"look security foo --calls", []string{"which system calls are refused: only the running kernel tells"}, `"unknown":`},
 		{"explain foo", []string{"foo is a pod that carob runs with 2 containers: app and sidecar.", "← /proc/31/ns/uts → uts:[16]"}, `"chapters":`},
 		{"explain foo/app --lang zh", []string{"它独自拥有"}, `"language": "zh"`},
 	} {

@@ -8,13 +8,16 @@ package facts
 
 import (
 	"os"
+	"runtime"
 	"slices"
 	"strconv"
 
 	"carob/internal/fault"
 	"carob/internal/look"
+	"carob/internal/look/filter"
 	"carob/internal/look/group"
 	"carob/internal/look/mounts"
+	"carob/internal/sys/trace"
 )
 
 // Sheet is what is known of one thing.
@@ -42,6 +45,9 @@ type Sheet struct {
 	Exposed []string
 	// Switches are files in /proc that act on the whole machine and that it has.
 	Switches []string
+	// Refused are the system calls that its seccomp filters refuse whatever their
+	// arguments, Partly those they refuse with some; only where Reader.Calls asks.
+	Refused, Partly []string
 	// Twins are containers in other user namespaces whose users are the same outside.
 	Twins []string
 	// Members are the containers of a pod, its sandbox left out.
@@ -58,6 +64,9 @@ type Reader struct {
 	Host *look.Host
 	// Groups may be nil where no cgroups are mounted.
 	Groups *group.Host
+	// Calls has the first process of each thing stopped for a moment, to read its
+	// seccomp filters. It needs root.
+	Calls bool
 
 	outside           []mounts.Mount
 	exposed, switches []string
@@ -129,6 +138,9 @@ func (r *Reader) Read(t look.Thing) Sheet {
 	r.group(&s)
 	r.with(&s)
 	r.twins(&s)
+	if r.Calls && s.Process.Seccomp == 2 {
+		s.missed("which system calls are refused", r.calls(&s))
+	}
 	if t.Is == look.ThingPod {
 		for _, i := range t.Pod.Containers {
 			if r.Host.Containers[i].Class == look.ClassContainer {
@@ -137,6 +149,27 @@ func (r *Reader) Read(t look.Thing) Sheet {
 		}
 	}
 	return s
+}
+
+// calls reads what the filters refuse. Below another root the numbers are those of other
+// processes.
+func (r *Reader) calls(s *Sheet) error {
+	if r.Host.Root != "/" {
+		return fault.New(fault.Unsupported, "only the running kernel tells")
+	}
+	programs, err := trace.Filters(s.Process.PID)
+	if err != nil {
+		return err
+	}
+	all := make([][]filter.Instruction, len(programs))
+	for i, p := range programs {
+		for _, in := range p {
+			all[i] = append(all[i], filter.Instruction(in))
+		}
+	}
+	v, err := filter.Judge(all, runtime.GOARCH)
+	s.Refused, s.Partly = v.Refused, v.Partly
+	return err
 }
 
 // with finds the containers that share a namespace with the thing.

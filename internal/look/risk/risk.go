@@ -78,8 +78,10 @@ type Rights struct {
 	NoNewPrivs   bool       `json:"noNewPrivs"`
 	Label        string     `json:"label,omitempty"`
 	Devices      []string   `json:"devices,omitempty"`
-	// Refused are the system calls that the seccomp filters refuse, if they were read.
+	// Refused are the system calls that the seccomp filters refuse, if they were read,
+	// and Partly those that they refuse with some arguments.
 	Refused []string `json:"refusedCalls,omitempty"`
+	Partly  []string `json:"partlyRefusedCalls,omitempty"`
 }
 
 // judge collects findings about one sheet.
@@ -96,7 +98,7 @@ func Judge(s *facts.Sheet) Report {
 	p := &s.Process
 	r := Report{Name: s.Thing.Name, PID: p.PID, Findings: []Finding{}, Holds: []string{}, Rights: Rights{
 		UID: p.UID, Users: s.Users, Capabilities: facts.CapNames(p.Caps.Effective), Bounding: facts.CapNames(p.Caps.Bounding),
-		Seccomp: seccompMode(p.Seccomp), Filters: p.Filters, NoNewPrivs: p.NoNewPrivs, Label: s.Label, Devices: s.Devices,
+		Seccomp: seccompMode(p.Seccomp), Filters: p.Filters, NoNewPrivs: p.NoNewPrivs, Label: s.Label, Devices: s.Devices, Refused: s.Refused, Partly: s.Partly,
 	}}
 	if s.Thing.Container != nil {
 		r.Engine = s.Thing.Container.Engine

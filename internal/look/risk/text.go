@@ -90,8 +90,11 @@ func (p *printer) rights(r Rights) {
 	}
 	p.para("Capabilities: ", caps)
 	switch {
-	case len(r.Refused) > 0:
+	case len(r.Refused)+len(r.Partly) > 0:
 		p.para("System calls refused ("+strconv.Itoa(len(r.Refused))+"): ", strings.Join(r.Refused, ", "))
+		if len(r.Partly) > 0 {
+			p.para("With some arguments ("+strconv.Itoa(len(r.Partly))+"): ", strings.Join(r.Partly, ", "))
+		}
 	case r.Seccomp == "filter":
 		p.para("", "System calls refused: a filter decides; which, is not to be seen from outside (--calls stops the process for a moment and reads it)")
 	}
