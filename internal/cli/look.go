@@ -9,11 +9,11 @@ import (
 
 // sight is what the commands need that look at the machine instead of asking the daemon.
 func (a *app) sight() sight.Env {
-	_, plain := a.LookupEnv("NO_COLOR")
+	plain, _ := a.LookupEnv("NO_COLOR") // no-color.org: set to anything but nothing
 	kind, _ := a.LookupEnv("TERM")
 	return sight.Env{
 		Stdout: a.Stdout, Stderr: a.Stderr, RunDirs: a.RunDirs,
-		Colour: !plain && kind != "dumb" && term.IsTerminal(int(a.Stdout.Fd())),
+		Colour: plain == "" && kind != "dumb" && term.IsTerminal(int(a.Stdout.Fd())),
 	}
 }
 
