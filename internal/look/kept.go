@@ -23,6 +23,8 @@ type Kept struct {
 	// children will be in it (pid_for_children, time_for_children).
 	Files    []Held `json:"files,omitempty"`
 	Children []int  `json:"children,omitempty"`
+	// Threads are those that have gone there alone, without their process.
+	Threads []Held `json:"threads,omitempty"`
 }
 
 // Held is a place that holds a namespace.
@@ -56,11 +58,14 @@ func (h *Host) findKept(proc procfs.Dir, m *misses) {
 		for i := w; i < len(h.Processes); i += workers() {
 			if p := &h.Processes[i]; !p.Kernel {
 				m.add("open files", f.files(proc, root, p.PID))
+				f.threads(proc, root, p)
 			}
 		}
 	})
 	for _, k := range f.kept {
-		slices.SortFunc(k.Files, func(a, b Held) int { return cmp.Or(cmp.Compare(a.PID, b.PID), cmp.Compare(a.Path, b.Path)) })
+		for _, all := range [][]Held{k.Files, k.Threads} {
+			slices.SortFunc(all, func(a, b Held) int { return cmp.Or(cmp.Compare(a.PID, b.PID), cmp.Compare(a.Path, b.Path)) })
+		}
 		slices.Sort(k.Children)
 		h.Kept = append(h.Kept, *k)
 	}
@@ -131,7 +136,7 @@ func (f *holders) files(proc procfs.Dir, root string, pid int) error {
 			f.held(link, func(k *Kept) { k.Children = append(k.Children, pid) })
 		}
 	}
-	names, err := descriptors(root + "/" + strconv.Itoa(pid) + "/fd")
+	names, err := listed(root + "/" + strconv.Itoa(pid) + "/fd")
 	for _, n := range names {
 		link, err := dir.Link("fd/" + n)
 		if err == nil && strings.HasSuffix(link, "]") { // else closed meanwhile, or a file
@@ -141,12 +146,38 @@ func (f *holders) files(proc procfs.Dir, root string, pid int) error {
 	return err
 }
 
-// descriptors lists a directory fd of a process; of one that has ended it has none.
-func descriptors(dir string) ([]string, error) {
+// threads looks for threads that are in other namespaces than their process, as a
+// daemon's are while they work inside of containers. Only some kinds can differ
+// (setns(2)).
+func (f *holders) threads(proc procfs.Dir, root string, p *Process) {
+	if p.Threads < 2 || !p.NS.Known() {
+		return
+	}
+	task := strconv.Itoa(p.PID) + "/task"
+	names, _ := listed(root + "/" + task) // its files have told why
+	for _, tid := range names[:min(len(names), maxThreads)] {
+		dir, err := proc.Dir(task + "/" + tid)
+		if err != nil {
+			continue // it has ended
+		}
+		for _, k := range []Kind{Mnt, UTS, IPC, Net, Cgroup, Time} {
+			if link, err := dir.Link("ns/" + k.String()); err == nil {
+				f.held(link, func(kept *Kept) { kept.Threads = append(kept.Threads, Held{p.PID, "task/" + tid}) })
+			}
+		}
+		dir.Close()
+	}
+}
+
+// maxThreads is how many threads of one process are looked at.
+const maxThreads = 1024
+
+// listed lists a directory of a process; one that has ended has nothing in it.
+func listed(dir string) ([]string, error) {
 	d, err := os.Open(dir)
 	switch {
 	case os.IsPermission(err):
-		return nil, fault.Wrap(fault.Denied, "fd", err)
+		return nil, fault.Wrap(fault.Denied, dir, err)
 	case err != nil:
 		return nil, nil
 	}

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -185,6 +186,40 @@ func TestKeptByAMount(t *testing.T) {
 	k := keptOf(readReal(t, Options{Kept: true}), Namespace{UTS, number})
 	if k == nil || len(k.Files) > 0 || len(k.Mounts) != 1 || k.Mounts[0] != (Held{pid, file}) {
 		t.Errorf("uts:[%d]: %+v, want it mounted at %s in %d", number, k, file, pid)
+	}
+}
+
+// TestKeptByAThread has one thread of the test in a namespace of its own.
+func TestKeptByAThread(t *testing.T) {
+	testenv.Require(t, testenv.Root)
+	type place struct {
+		tid int
+		n   uint64
+	}
+	in, stop := make(chan place), make(chan struct{})
+	go func() {
+		runtime.LockOSThread() // and never unlocked: the thread ends with the goroutine
+		if err := syscall.Unshare(syscall.CLONE_NEWUTS); err != nil {
+			in <- place{}
+			return
+		}
+		tid := syscall.Gettid()
+		info, err := os.Stat(fmt.Sprintf("/proc/self/task/%d/ns/uts", tid))
+		if err != nil {
+			in <- place{}
+			return
+		}
+		in <- place{tid, info.Sys().(*syscall.Stat_t).Ino}
+		<-stop
+	}()
+	p := <-in
+	defer close(stop)
+	if p.n == 0 {
+		t.Skip("needs a namespace for a thread")
+	}
+	k := keptOf(readReal(t, Options{Kept: true}), Namespace{UTS, p.n})
+	if want := (Held{os.Getpid(), fmt.Sprintf("task/%d", p.tid)}); k == nil || !slices.Contains(k.Threads, want) || len(k.Files) > 0 {
+		t.Errorf("uts:[%d]: %+v, want it held by %+v", p.n, k, want)
 	}
 }
 

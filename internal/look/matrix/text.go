@@ -272,6 +272,9 @@ func (m Matrix) kept(p *printer) {
 		for _, h := range k.Files {
 			by = append(by, "/proc/"+strconv.Itoa(h.PID)+"/"+h.Path)
 		}
+		for _, h := range k.Threads {
+			by = append(by, "a thread, /proc/"+strconv.Itoa(h.PID)+"/"+h.Path)
+		}
 		for _, pid := range k.Children {
 			by = append(by, "process "+strconv.Itoa(pid)+", whose children will be in it")
 		}
