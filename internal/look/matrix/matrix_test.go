@@ -238,6 +238,18 @@ func TestUnreadable(t *testing.T) {
 	}
 }
 
+func TestHolders(t *testing.T) {
+	k := look.Kept{
+		Mounts: []look.Held{{PID: 1, Path: "/run/netns/a"}}, Files: []look.Held{{PID: 2, Path: "fd/3"}}, Children: []int{4},
+		Threads: []look.Held{{PID: 5, Path: "task/6"}, {PID: 5, Path: "task/7"}, {PID: 8, Path: "task/9"}},
+	}
+	want := "the mount /run/netns/a seen by process 1, /proc/2/fd/3, 2 threads of process 5 (/proc/5/task/6 and others), " +
+		"1 thread of process 8 (/proc/8/task/9) and process 4, whose children will be in it"
+	if got := ink.List(holders(k)); got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+}
+
 func TestLetters(t *testing.T) {
 	for n, want := range map[int]string{0: "A", 25: "Z", 26: "AA", 27: "AB", 51: "AZ", 52: "BA", 702: "AAA"} {
 		if got := letters(n); got != want {

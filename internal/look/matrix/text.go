@@ -3,6 +3,7 @@ package matrix
 import (
 	"fmt"
 	"io"
+	"iter"
 	"slices"
 	"strconv"
 	"strings"
@@ -265,20 +266,45 @@ func (m Matrix) kept(p *printer) {
 	}
 	p.line("%s", p.o.Pen.Write(ink.Bold, head))
 	for _, k := range m.Kept {
-		var by []string
-		for _, h := range k.Mounts {
-			by = append(by, "the mount "+h.Path+" seen by process "+strconv.Itoa(h.PID))
+		p.line("%s", ink.Safe(k.Namespace.String()+" lives by "+ink.List(holders(k))))
+	}
+}
+
+// holders are what a namespace without a process lives by, in words.
+func holders(k look.Kept) []string {
+	var by []string
+	for _, h := range k.Mounts {
+		by = append(by, "the mount "+h.Path+" seen by process "+strconv.Itoa(h.PID))
+	}
+	for _, h := range k.Files {
+		by = append(by, "/proc/"+strconv.Itoa(h.PID)+"/"+h.Path)
+	}
+	for same := range byProcess(k.Threads) {
+		where := "/proc/" + strconv.Itoa(same[0].PID) + "/" + same[0].Path
+		if len(same) > 1 {
+			where += " and others"
 		}
-		for _, h := range k.Files {
-			by = append(by, "/proc/"+strconv.Itoa(h.PID)+"/"+h.Path)
+		by = append(by, ink.Count(len(same), "thread", "threads")+" of process "+strconv.Itoa(same[0].PID)+" ("+where+")")
+	}
+	for _, pid := range k.Children {
+		by = append(by, "process "+strconv.Itoa(pid)+", whose children will be in it")
+	}
+	return by
+}
+
+// byProcess are runs of places of one process.
+func byProcess(all []look.Held) iter.Seq[[]look.Held] {
+	return func(yield func([]look.Held) bool) {
+		for len(all) > 0 {
+			n := 1
+			for n < len(all) && all[n].PID == all[0].PID {
+				n++
+			}
+			if !yield(all[:n]) {
+				return
+			}
+			all = all[n:]
 		}
-		for _, h := range k.Threads {
-			by = append(by, "a thread, /proc/"+strconv.Itoa(h.PID)+"/"+h.Path)
-		}
-		for _, pid := range k.Children {
-			by = append(by, "process "+strconv.Itoa(pid)+", whose children will be in it")
-		}
-		p.line("%s", ink.Safe(k.Namespace.String()+" lives by "+ink.List(by)))
 	}
 }
 
