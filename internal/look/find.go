@@ -67,6 +67,7 @@ func (h *Host) ContainerThing(i int) Thing {
 func giveNames(h *Host) {
 	var pods, containers []*string
 	for i := range h.Pods {
+		h.pods[h.Pods[i].ID] = i
 		h.Pods[i].called = h.Pods[i].Title()
 		pods = append(pods, &h.Pods[i].called)
 	}
@@ -138,10 +139,8 @@ func (h *Host) ProcessThing(p *Process) Thing {
 }
 
 func (h *Host) podOf(c *Container) *Pod {
-	for i := range h.Pods {
-		if h.Pods[i].ID == c.Pod && c.Pod != "" {
-			return &h.Pods[i]
-		}
+	if i, ok := h.pods[c.Pod]; ok && c.Pod != "" {
+		return &h.Pods[i]
 	}
 	return nil
 }

@@ -53,6 +53,7 @@ type Host struct {
 	Unread  []Unread              `json:"unread,omitempty"`
 
 	index map[int]int
+	pods  map[string]int
 }
 
 // Unread is something that could not be read, of how many processes, and why.
@@ -86,7 +87,7 @@ func Read(ctx context.Context, o Options) (*Host, error) {
 	if o.Root == "" {
 		root = "/"
 	}
-	h := &Host{Root: root, index: map[int]int{}}
+	h := &Host{Root: root, index: map[int]int{}, pods: map[string]int{}}
 	pids := o.PIDs
 	if pids == nil {
 		var err error
