@@ -43,6 +43,8 @@ type Sheet struct {
 	// Exposed are the files of the kernel that engines hide from containers and this
 	// machine has, whether this thing sees them or not.
 	Exposed []string
+	// Sockets are those of engines that the host has.
+	Sockets []string
 	// Switches are files in /proc that act on the whole machine and that it has.
 	Switches []string
 	// Refused are the system calls that its seccomp filters refuse whatever their
@@ -68,8 +70,8 @@ type Reader struct {
 	// seccomp filters. It needs root.
 	Calls bool
 
-	outside           []mounts.Mount
-	exposed, switches []string
+	outside                    []mounts.Mount
+	exposed, switches, sockets []string
 
 	users map[uint64][]look.Map // by user namespace
 }
@@ -78,6 +80,7 @@ type Reader struct {
 func NewReader(h *look.Host, g *group.Host) *Reader {
 	r := &Reader{Host: h, Groups: g, users: map[uint64][]look.Map{}}
 	r.exposed, r.switches = present(h, Hidden()), present(h, []string{"/proc/sys/kernel/core_pattern", "/proc/sysrq-trigger"})
+	r.sockets = present(h, Sockets())
 	for i := range h.Processes {
 		p := &h.Processes[i]
 		if p.Kernel || p.NS[look.Mnt] == 0 || p.NS[look.Mnt] != h.NS[look.Mnt] {
@@ -89,6 +92,14 @@ func NewReader(h *look.Host, g *group.Host) *Reader {
 		}
 	}
 	return r
+}
+
+// Sockets are where engines listen: who may talk to one is root.
+func Sockets() []string {
+	return []string{
+		"/run/docker.sock", "/run/containerd/containerd.sock", "/run/crio/crio.sock", "/run/podman/podman.sock",
+		"/run/carob/api.sock", "/run/buildkit/buildkitd.sock", "/run/dockershim.sock", "/run/k3s/containerd/containerd.sock",
+	}
 }
 
 // present are those of some paths that the host has.
@@ -113,7 +124,7 @@ func Hidden() []string {
 
 // Read reads what is known of a thing.
 func (r *Reader) Read(t look.Thing) Sheet {
-	s := Sheet{Thing: t, Outside: r.outside, Host: r.Host.NS, Exposed: r.exposed, Switches: r.switches}
+	s := Sheet{Thing: t, Outside: r.outside, Host: r.Host.NS, Exposed: r.exposed, Switches: r.switches, Sockets: r.sockets}
 	leader := t.Leader
 	if t.Is == look.ThingHost {
 		leader = 1

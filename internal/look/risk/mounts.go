@@ -11,14 +11,6 @@ import (
 	"carob/internal/look/mounts"
 )
 
-// sockets are where engines listen: who may talk to one is root.
-func sockets() []string {
-	return []string{
-		"/run/docker.sock", "/run/containerd/containerd.sock", "/run/crio/crio.sock", "/run/podman/podman.sock",
-		"/run/carob/api.sock", "/run/buildkit/buildkitd.sock", "/run/dockershim.sock", "/run/k3s/containerd/containerd.sock",
-	}
-}
-
 // delicate are directories of the host by which it is ruled or whose content is secret.
 func delicate() []string {
 	return []string{
@@ -37,17 +29,31 @@ func given() []string {
 
 // mounts judges what it sees mounted.
 func (j *judge) mounts() {
+	shown := map[string]string{} // mount points by the host's path
 	for _, m := range j.Mounts {
-		if slices.Contains(given(), m.Point) {
-			continue
+		p := mounts.HostPath(j.Outside, m)
+		if slices.Contains(given(), m.Point) || p != "" && below(shown, m.Point, p) {
+			continue // what comes along with a directory is told with it
 		}
-		if p, is := j.IsHostPath(m); is {
+		if _, is := j.IsHostPath(m); is {
+			shown[m.Point] = p
 			j.hostPath(m, p)
 		}
 		j.kernel(m)
 	}
+	j.cgroups()
 	j.proc()
 	j.hidden()
+}
+
+// below reports whether a mount shows what a mount above it shows already.
+func below(shown map[string]string, point, p string) bool {
+	for above, from := range shown {
+		if rest, ok := strings.CutPrefix(point, above+"/"); ok && above != "/" && path.Join(from, rest) == p {
+			return true
+		}
+	}
+	return false
 }
 
 // mounted adds a finding about a mount; its line in mountinfo is the evidence.
@@ -63,9 +69,9 @@ func (j *judge) hostPath(m mounts.Mount, p string) {
 	}
 	sees := "sees the host's " + p + " at " + m.Point + ", " + how
 	switch {
-	case isSocket(p):
+	case j.socket(p) != "":
 		j.mounted(j.pick(Critical, High), m, text{
-			"has an engine's socket: " + p + " at " + m.Point,
+			"has an engine's socket: " + j.socket(p) + " at " + path.Join(m.Point, strings.TrimPrefix(j.socket(p), p)),
 			"who talks to the engine can start a container with all rights; read-only does not hinder it",
 			"do not mount it; put a proxy before it that lets only what is needed through",
 		})
@@ -101,23 +107,25 @@ func belongs(t look.Thing, p string) bool {
 		t.Pod != nil && strings.Contains(p, t.Pod.ID) || t.Container != nil && t.Container.ID != "" && strings.Contains(p, t.Container.ID)
 }
 
-// isSocket reports whether a path is an engine's socket or a directory of one.
-func isSocket(p string) bool {
-	for _, s := range sockets() {
-		if p == s || p == path.Dir(s) && p != "/run" {
-			return true
+// socket is the engine's socket that a path of the host is or has in it, "" for none.
+// The host's root directory is judged by itself.
+func (j *judge) socket(p string) string {
+	for _, s := range facts.Sockets() {
+		if p == s || p != "/" && mounts.Under(s, p) && slices.Contains(j.Sockets, s) {
+			return s
 		}
 	}
-	return strings.HasSuffix(p, "/docker.sock") || strings.HasSuffix(p, "/podman.sock") || strings.HasSuffix(p, "/containerd.sock")
+	for _, name := range []string{"/docker.sock", "/podman.sock", "/containerd.sock"} {
+		if strings.HasSuffix(p, name) {
+			return p
+		}
+	}
+	return ""
 }
 
 // kernel judges file systems of the kernel.
 func (j *judge) kernel(m mounts.Mount) {
 	switch m.Type {
-	case "cgroup", "cgroup2":
-		if !m.ReadOnly() {
-			j.cgroup(m)
-		}
 	case "sysfs":
 		if !m.ReadOnly() && j.ruled {
 			j.mounted(High, m, text{"can write to /sys", "devices and helpers of the kernel are set there (uevent_helper)", "mount sysfs read-only"})
@@ -129,14 +137,27 @@ func (j *judge) kernel(m mounts.Mount) {
 	}
 }
 
-// cgroup judges a tree of control groups that can be written.
-func (j *judge) cgroup(m mounts.Mount) {
-	t := text{"can write to control groups at " + m.Point, "it can lift its own limits", "mount cgroup read-only, and use a private cgroup namespace"}
+// cgroups judges trees of control groups that can be written, all of them as one.
+func (j *judge) cgroups() {
+	var points []string
+	v1 := false
+	for _, m := range j.Mounts {
+		if (m.Type == "cgroup" || m.Type == "cgroup2") && !m.ReadOnly() {
+			points, v1 = append(points, m.Point), v1 || m.Type == "cgroup"
+		}
+	}
+	if len(points) == 0 {
+		return
+	}
+	t := text{"can write to control groups at " + points[0], "it can lift its own limits", "mount cgroup read-only, and use a private cgroup namespace"}
+	if len(points) > 1 {
+		t.title += " and " + ink.Count(len(points)-1, "other place", "other places")
+	}
 	sev := j.pick(Medium, Low)
-	if m.Type == "cgroup" && facts.Has(j.Process.Caps.Effective, "sys_admin") && j.ruled {
+	if v1 && facts.Has(j.Process.Caps.Effective, "sys_admin") && j.ruled {
 		sev, t.why = Critical, "with CAP_SYS_ADMIN it can have the host run a program (release_agent)"
 	}
-	j.mounted(sev, m, t)
+	j.add(sev, t, "mountinfo")
 }
 
 // proc judges the switches in /proc that act on the whole machine. Who may write them is

@@ -97,7 +97,7 @@ func of(resource string) string {
 }
 
 // twins judges users that it has in common with containers of other namespaces.
-func (j *judge) twins() {
+func twins(j *judge) {
 	if len(j.Twins) == 0 {
 		return
 	}

@@ -105,7 +105,7 @@ func Judge(s *facts.Sheet) Report {
 	}
 	j := judge{Sheet: s, ruled: s.HostUsers(), r: &r}
 	for _, rule := range []func(){
-		j.user, j.capabilities, j.seccomp, j.newPrivileges, j.label, j.namespaces, j.devices, j.limits, j.twins,
+		j.user, j.capabilities, j.seccomp, j.newPrivileges, j.label, j.namespaces, j.devices, j.limits, func() { twins(&j) },
 	} {
 		rule()
 	}
@@ -162,6 +162,9 @@ func needs(j *judge) string {
 	}
 	switch {
 	case worst == Critical:
+		if n := len(titles); n > 4 {
+			titles = append(titles[:3:3], "has "+strconv.Itoa(n-3)+" more ways out")
+		}
 		return "An escape needs nothing more: it " + ink.List(titles) + "."
 	case worst == High:
 		return "An escape needs one more thing beside what is listed as high, or " + kernel + "."

@@ -125,6 +125,17 @@ func TestOne(t *testing.T) {
 		{"uts", ns(look.UTS), "low: is in the host's uts namespace", "low: is in the host's uts namespace"},
 		{"docker.sock", mount("30 10 0:21 /docker.sock /var/run/docker.sock ro - tmpfs tmpfs rw\n"),
 			"critical: has an engine's socket: /run/docker.sock at /var/run/docker.sock", "high: has an engine's socket: /run/docker.sock at /var/run/docker.sock"},
+		{"a directory with a socket", func(s *facts.Sheet) {
+			s.Sockets = []string{"/run/docker.sock"}
+			s.Mounts = append(s.Mounts, mountsOf("30 10 0:21 / /h ro - tmpfs tmpfs rw\n")...)
+		}, "critical: has an engine's socket: /run/docker.sock at /h/docker.sock", "high: has an engine's socket: /run/docker.sock at /h/docker.sock"},
+		{"a directory with all below it", mount("30 10 8:1 / /h rw - ext4 /dev/sda rw\n31 30 0:21 / /h/run rw - tmpfs tmpfs rw\n32 30 0:6 / /h/sys rw - sysfs s rw\n"),
+			"critical: sees the host's / at /h, writable", "high: sees the host's / at /h, writable"},
+		{"a directory with another over it", mount("30 10 8:1 /srv /h rw - ext4 /dev/sda rw\n31 30 8:1 /etc /h/x rw - ext4 /dev/sda rw\n"),
+			"high: sees the host's /etc at /h/x, writable\nlow: sees the host's /srv at /h, writable",
+			"medium: sees the host's /etc at /h/x, writable\nlow: sees the host's /srv at /h, writable"},
+		{"two trees of control groups", mount("30 10 0:55 / /c rw - cgroup2 cgroup rw\n31 10 0:56 / /d rw - cgroup cgroup rw,pids\n"),
+			"medium: can write to control groups at /c and 1 other place", "low: can write to control groups at /c and 1 other place"},
 		{"host root", mount("30 10 8:1 / /host rw - ext4 /dev/sda rw\n"),
 			"critical: sees the host's / at /host, writable", "high: sees the host's / at /host, writable"},
 		{"host root, read-only", mount("30 10 8:1 / /host ro - ext4 /dev/sda rw\n"),
