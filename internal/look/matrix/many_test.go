@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"runtime"
 	"strconv"
 	"syscall"
 	"testing"
@@ -48,8 +49,9 @@ func cpu() time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-// TestFiveThousandProcesses holds the time of a whole look at a full host. Setting it up
-// takes seconds: it runs where CAROB_TEST_PROCESSES says how many.
+// TestFiveThousandProcesses holds the time of a whole look at a full host: what passed,
+// or on a machine that does other things too what was computed, by its cores. Setting it
+// up takes seconds: it runs where CAROB_TEST_PROCESSES says how many.
 func TestFiveThousandProcesses(t *testing.T) {
 	testenv.Require(t, testenv.Root)
 	n, err := strconv.Atoi(os.Getenv("CAROB_TEST_PROCESSES"))
@@ -66,12 +68,12 @@ func TestFiveThousandProcesses(t *testing.T) {
 		}
 		read := time.Since(start)
 		m := Build(h, Options{All: true, Maps: h.Maps}) // as look ns does, from the fifth on with --all
-		all := time.Since(start)
-		t.Logf("%d processes, %d rows: read in %v, with the matrix %v; %v of CPU", len(h.Processes), len(m.Rows), read, all, cpu()-used)
+		all, used := time.Since(start), cpu()-used
+		t.Logf("%d processes, %d rows: read in %v, with the matrix %v; %v of CPU", len(h.Processes), len(m.Rows), read, all, used)
 		if len(h.Processes) < n || len(m.Rows) < n/10 {
 			t.Fatalf("%d processes and %d rows, want %d and %d", len(h.Processes), len(m.Rows), n, n/10)
 		}
-		best = min(best, all)
+		best = min(best, all, used/time.Duration(runtime.GOMAXPROCS(0)))
 	}
 	if limit := 300 * time.Millisecond * time.Duration(max(1, n/5000)); best > limit {
 		t.Errorf("%v, want less than %v", best, limit)
