@@ -24,6 +24,7 @@ import (
 	"carob/internal/api"
 	"carob/internal/cli/ask"
 	"carob/internal/cli/show"
+	"carob/internal/cli/sight"
 	"carob/internal/sys/fd"
 )
 
@@ -193,7 +194,7 @@ needed and not running; containers go on when it stops.`,
 	}
 	all := []grouped{
 		{groupContainers, containerCommands(a)}, {groupPods, podCommands(a)},
-		{groupImages, imageCommands(a)}, {groupLook, lookCommands(a)}, {groupSystem, append(systemCommands(a), a.Extra...)},
+		{groupImages, imageCommands(a)}, {groupLook, []*cobra.Command{lookCommand(a), sight.Explain(a.sight())}}, {groupSystem, append(systemCommands(a), a.Extra...)},
 	}
 	for _, g := range all {
 		for _, c := range g.commands {

@@ -17,7 +17,8 @@ func (a *app) sight() sight.Env {
 	}
 }
 
-func lookCommands(a *app) []*cobra.Command {
+// lookCommand is the parent of the commands that look.
+func lookCommand(a *app) *cobra.Command {
 	c := &cobra.Command{
 		Use: "look COMMAND", Short: "See what containers and pods really are",
 		Long: `Looks at containers, pods and any other process of this machine, whoever started
@@ -29,5 +30,5 @@ without, it shows what it may and says what it could not read.`,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	c.AddCommand(sight.Commands(a.sight())...)
-	return []*cobra.Command{c, sight.Explain(a.sight())}
+	return c
 }
