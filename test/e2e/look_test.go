@@ -21,7 +21,7 @@ type rows struct {
 type row struct {
 	Name, Engine string
 	PID          int
-	Cells        []string
+	Cells        map[string]string
 	NS           map[string]uint64
 }
 
@@ -114,13 +114,13 @@ func sharing(t *testing.T, seen rows) {
 		if a.PID == 0 {
 			continue
 		}
-		for k, kind := range kinds {
+		for _, kind := range kinds {
 			n := inode(a.PID, kind)
-			if n == 0 || a.Cells[k] == "?" {
+			if n == 0 || a.Cells[kind] == "?" {
 				continue
 			}
-			if n != a.NS[kind] || (a.Cells[k] == "host") != (n == seen.Host[kind]) {
-				t.Errorf("%s: %s is %q, %d; stat says %d, the host's is %d", a.Name, kind, a.Cells[k], a.NS[kind], n, seen.Host[kind])
+			if n != a.NS[kind] || (a.Cells[kind] == "host") != (n == seen.Host[kind]) {
+				t.Errorf("%s: %s is %q, %d; stat says %d, the host's is %d", a.Name, kind, a.Cells[kind], a.NS[kind], n, seen.Host[kind])
 			}
 			for _, b := range seen.Rows[:i] {
 				m := inode(b.PID, kind)
@@ -128,8 +128,8 @@ func sharing(t *testing.T, seen rows) {
 					continue
 				}
 				pairs++
-				if same := a.Cells[k] == b.Cells[k] && a.Cells[k] != "own"; same != (n == m) {
-					t.Errorf("%s and %s: %s is %q and %q; stat says %d and %d", a.Name, b.Name, kind, a.Cells[k], b.Cells[k], n, m)
+				if same := a.Cells[kind] == b.Cells[kind] && a.Cells[kind] != "own"; same != (n == m) {
+					t.Errorf("%s and %s: %s is %q and %q; stat says %d and %d", a.Name, b.Name, kind, a.Cells[kind], b.Cells[kind], n, m)
 				}
 			}
 		}

@@ -61,7 +61,11 @@ func Build(a, b *facts.Sheet) Result {
 			r.Namespaces = append(r.Namespaces, Kind{k, x.words, y.words, x.inode == y.inode && x.inode != 0})
 		}
 	}
-	r.Says = append(append(r.Says, what(a), what(b)), r.sharing()...)
+	if r.A == r.B {
+		r.Says = []string{what(a), "It is compared with itself."}
+	} else {
+		r.Says = append(append(r.Says, what(a), what(b)), r.sharing()...)
+	}
 	for _, t := range topics() {
 		r.topic(t, a, b)
 	}

@@ -121,7 +121,7 @@ func TestMembersOfSeveralKinds(t *testing.T) {
 	if s := stateOf(&unseen, look.Mnt); s.words != "not to be seen" {
 		t.Errorf("%+v", s)
 	}
-	if r := Build(&unseen, &app); r.Says[len(r.Says)-1] != "Whether they share mnt, uts, ipc, pid, net, user, cgroup and time could not be seen." {
+	if r := Build(&unseen, &pod.Members[1]); r.Says[len(r.Says)-1] != "Whether they share mnt, uts, ipc, pid, net, user, cgroup and time could not be seen." {
 		t.Errorf("%q", r.Says)
 	}
 	shared := app
@@ -136,6 +136,13 @@ func TestItself(t *testing.T) {
 	r := Build(&app, &app)
 	if len(r.Differ) != 0 || len(r.Same) < 6 {
 		t.Errorf("a thing differs from itself: %+v", r.Differ)
+	}
+	var b strings.Builder
+	if err := r.Text(&b, TextOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if want := "app is a container of carob: one process tree, 1 process.\nIt is compared with itself.\n\nThe same in both: "; !strings.HasPrefix(b.String(), want) {
+		t.Errorf("%q", b.String())
 	}
 }
 

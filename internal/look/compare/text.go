@@ -32,7 +32,9 @@ func (r Result) Text(w io.Writer, o TextOptions) error {
 	for _, s := range r.Says {
 		line(ink.Safe(s))
 	}
-	line("")
+	if r.A != r.B || o.Full {
+		line("")
+	}
 	if err != nil {
 		return err
 	}
@@ -49,6 +51,9 @@ func (r Result) Text(w io.Writer, o TextOptions) error {
 
 func (r Result) table(w io.Writer, o TextOptions) error {
 	var t ink.Table
+	if r.A == r.B && !o.Full {
+		return nil
+	}
 	t.Head("", r.A.Name, r.B.Name)
 	for _, k := range r.Namespaces {
 		if k.Same && !o.Full {

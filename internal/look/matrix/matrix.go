@@ -7,6 +7,7 @@ package matrix
 
 import (
 	"cmp"
+	"encoding/json"
 	"maps"
 	"slices"
 	"strconv"
@@ -55,7 +56,22 @@ type Row struct {
 	NS   look.NS `json:"ns"`
 	// Cells are labels by kind: "host", "own", a letter for a set of rows that share,
 	// "?" for what could not be read, "" for a kind that this kernel has not.
-	Cells [look.NumKinds]string `json:"cells"`
+	Cells Cells `json:"cells"`
+}
+
+// Cells are labels by kind.
+type Cells [look.NumKinds]string
+
+// MarshalJSON writes an object: kind to label, without the kinds that this kernel has
+// not.
+func (c Cells) MarshalJSON() ([]byte, error) {
+	m := map[string]string{}
+	for _, k := range look.Kinds() {
+		if c[k] != "" {
+			m[k.String()] = c[k]
+		}
+	}
+	return json.Marshal(m)
 }
 
 // The classes of rows beside those of containers.

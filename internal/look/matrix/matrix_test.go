@@ -196,6 +196,9 @@ net:[900] lives by the mount /run/netns/a seen by process 1
 	if d := cmp.Diff(strings.Split(want, "\n"), strings.Split(b.String(), "\n")); d != "" {
 		t.Error(d)
 	}
+	if j, err := json.Marshal(m.Rows[0]); err != nil || !strings.Contains(string(j), `"cells":{"cgroup":"host","ipc":"host","mnt":"own",`) {
+		t.Errorf("%s, %v", j, err)
+	}
 	b.Reset()
 	if err := m.Text(&b, TextOptions{Wide: true, Pen: ink.Pen{Colour: true}}); err != nil {
 		t.Fatal(err)
