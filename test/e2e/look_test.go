@@ -211,7 +211,7 @@ func startPodman(h *host, dir string) []string {
 	call := func(args ...string) string { return must(h, env, append(slices.Clone(podman), args...)...) }
 	h.Cleanup(func() {
 		call("pod", "rm", "-f", "-t", "0", "look-duo")
-		removeCgroups(h.parent+"/podman")
+		removeCgroups(h.parent + "/podman")
 	})
 	call("pod", "create", "--name", "look-duo", "--share", "ipc,uts,net", "--network", "none", "--cgroup-parent", h.parent+"/podman")
 	call("run", "-d", "--pod", "look-duo", "--name", "look-papp", "--rootfs", dir+"/../rootfs", "/bin/sleep", "1000")
@@ -229,7 +229,9 @@ func startContainerd(h *host, dir string) []string {
 		h.Fatal(err)
 	}
 	background(h, "containerd", "-c", dir+"/config.toml")
-	ctr := func(args ...string) string { return must(h, nil, append([]string{"ctr", "-a", dir + "/c.sock"}, args...)...) }
+	ctr := func(args ...string) string {
+		return must(h, nil, append([]string{"ctr", "-a", dir + "/c.sock"}, args...)...)
+	}
 	h.eventually("containerd answers", func() bool {
 		return exec.Command("ctr", "-a", dir+"/c.sock", "version").Run() == nil
 	})
@@ -240,7 +242,7 @@ func startContainerd(h *host, dir string) []string {
 				!strings.Contains(ctr("task", "ls"), "look-hello")
 		})
 		ctr("container", "rm", "look-hello")
-		removeCgroups(h.parent+"/containerd")
+		removeCgroups(h.parent + "/containerd")
 	})
 	ctr("run", "-d", "--null-io", "--cgroup", h.parent+"/containerd/look-hello", "--rootfs", dir+"/../rootfs", "look-hello", "/bin/sleep", "1000")
 	return []string{"containerd look-hello"}
