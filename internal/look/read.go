@@ -41,6 +41,9 @@ type Host struct {
 	// first process's, where the reader may see them.
 	NS     NS     `json:"ns"`
 	NSFrom string `json:"nsFrom"`
+	// Inner is true when the reader is inside of something: what it sees as the first
+	// process is not the machine's. NS are then the numbers that kernels give.
+	Inner bool `json:"inner,omitempty"`
 	// Containers are in order of pod and start. Sandboxes of pods and groups of
 	// processes in namespaces of their own that nobody calls a container are among
 	// them.
@@ -247,8 +250,29 @@ func (h *Host) findNamespaces(proc procfs.Dir) {
 		dir.Close()
 		if err == nil && ns.Known() {
 			h.NS, h.NSFrom = ns, "/proc/"+name+"/ns"
-			return
+			break
 		}
+	}
+	first := born()
+	other := func(k Kind) bool { return h.NS[k] != 0 && h.NS[k] != first[k] }
+	if !other(PID) && !other(User) {
+		return
+	}
+	h.Inner, h.NSFrom = true, "linux/proc_ns.h"
+	for _, k := range Kinds() {
+		if h.NS[k] != 0 { // the kernel has the kind
+			h.NS[k] = first[k]
+		}
+	}
+}
+
+// born are the numbers of the namespaces that a kernel is born with (linux/proc_ns.h).
+// Those of mnt and net are fixed since Linux 6.18 only: on an older one nothing seen
+// from inside of a container is ever called the host's by them.
+func born() NS {
+	return NS{
+		Mnt: 0xEFFFFFF8, Net: 0xEFFFFFF9, Time: 0xEFFFFFFA, Cgroup: 0xEFFFFFFB,
+		PID: 0xEFFFFFFC, User: 0xEFFFFFFD, UTS: 0xEFFFFFFE, IPC: 0xEFFFFFFF,
 	}
 }
 

@@ -88,6 +88,26 @@ func TestHostNamespaces(t *testing.T) {
 	}
 }
 
+// TestInside reads what a process in a container sees: its first process is not the
+// machine's, and only what has the kernel's own numbers is the host's.
+func TestInside(t *testing.T) {
+	h := readTree(t, recordTree(t, `
+1 0 0 1 / sh
+  mnt=19 uts=16 ipc=17 pid=20 user=13
+7 1 0 7 / sleep 9
+  mnt=19 uts=16 ipc=17 pid=20 user=13
+`), Options{})
+	if !h.Inner || h.NS[Net] != 4026531833 || h.NS[Mnt] != 4026531832 {
+		t.Errorf("inner %v, host %v", h.Inner, h.NS)
+	}
+	if got := seen(h); len(got) != 1 || got[0] != "- sh group - sh sh+sleep" {
+		t.Errorf("%q", got)
+	}
+	if h := readTree(t, recordTree(t, article), Options{}); h.Inner {
+		t.Error("a host is taken for the inside of something")
+	}
+}
+
 func TestOnlyThese(t *testing.T) {
 	h := readTree(t, recordTree(t, article), Options{PIDs: []int{5035, 5001, 5035, 6000}})
 	if len(h.Processes) != 2 || h.Process(5001) == nil || len(h.Containers) != 2 || len(h.Pods) != 1 {

@@ -25,6 +25,8 @@ type Sheet struct {
 	Thing look.Thing
 	// Process stands for the thing: the leader, or of the host its first process.
 	Process look.Process
+	// UID is its user outside, as the host numbers users.
+	UID uint32
 	// Users and Groups map its ids to the reader's.
 	Users, Groups []look.Map
 	// Label is what a security module calls it.
@@ -135,6 +137,7 @@ func (r *Reader) Read(t look.Thing) Sheet {
 	var err error
 	s.Users, s.Groups, err = r.Host.Maps(leader)
 	s.missed("id maps", err)
+	s.UID = outside(s.Process.UID, s.Users, r.Host.Inner)
 	s.Label, err = r.Host.Label(leader)
 	s.missed("label", err)
 	if t.Is == look.ThingHost { // what its first process may not tell, others do
@@ -181,6 +184,17 @@ func (r *Reader) calls(s *Sheet) error {
 	v, err := filter.Judge(all, runtime.GOARCH)
 	s.Refused, s.Partly = v.Refused, v.Partly
 	return err
+}
+
+// outside is a user as the host numbers it. A reader inside of a container sees the
+// container's numbers, and in the map what they are outside.
+func outside(uid uint32, users []look.Map, inner bool) uint32 {
+	for _, m := range users {
+		if inner && uid >= m.Inside && uid-m.Inside < m.Size {
+			return m.Outside + uid - m.Inside
+		}
+	}
+	return uid
 }
 
 // with finds the containers that share a namespace with the thing.

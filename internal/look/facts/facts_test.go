@@ -88,6 +88,12 @@ func TestContainer(t *testing.T) {
 	if uid, ok := s.Inside(); uid != 33 || !ok {
 		t.Errorf("runs as %d, %v", uid, ok)
 	}
+	if s.UID != 100033 {
+		t.Errorf("outside it is %d", s.UID)
+	}
+	if got := outside(33, s.Users, true); got != 100033 {
+		t.Errorf("seen from inside: %d", got)
+	}
 	if s.Label != "docker-default (enforce)" || s.File("status") != "/proc/31/status" {
 		t.Errorf("%q, %s", s.Label, s.File("status"))
 	}

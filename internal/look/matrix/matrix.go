@@ -29,7 +29,7 @@ type Options struct {
 // Matrix is what there is to say.
 type Matrix struct {
 	// Host are the host's own namespaces, From where they were read. Inner is true when
-	// they are not the first that the kernel made: the reader is inside of something.
+	// the reader is inside of something and sees only what is in there.
 	Host  look.NS `json:"host"`
 	From  string  `json:"from"`
 	Inner bool    `json:"inner,omitempty"`
@@ -123,7 +123,7 @@ func Build(h *look.Host, o Options) Matrix {
 			}
 		}
 	}
-	m := Matrix{Host: h.NS, From: h.NSFrom, Inner: !initial(h.NS), Kept: h.Kept, Unread: h.Unread, Rows: []Row{}, Says: []Statement{}}
+	m := Matrix{Host: h.NS, From: h.NSFrom, Inner: h.Inner, Kept: h.Kept, Unread: h.Unread, Rows: []Row{}, Says: []Statement{}}
 	for _, i := range shown {
 		b.label(i)
 		m.Rows = append(m.Rows, b.rows[i])
@@ -132,12 +132,6 @@ func Build(h *look.Host, o Options) Matrix {
 	m.Namespaces = b.namespaces(shown, o)
 	m.Says = b.says(shown)
 	return m
-}
-
-// initial reports whether namespaces are those the kernel was born with: their numbers
-// are fixed (include/linux/proc_ns.h, PROC_PID_INIT_INO and PROC_USER_INIT_INO).
-func initial(ns look.NS) bool {
-	return (ns[look.PID] == 0 || ns[look.PID] == 0xEFFFFFFC) && (ns[look.User] == 0 || ns[look.User] == 0xEFFFFFFD)
 }
 
 // containers makes a row for each container, and one for each set of its processes

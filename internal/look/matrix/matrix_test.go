@@ -220,7 +220,8 @@ func TestTextOfNothing(t *testing.T) {
 	if err := m.Text(&b, TextOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	if want := "No container runs that could be seen here.\n\nWhat is called the host's are the namespaces of /proc/1/ns; the machine's own are further out.\n"; b.String() != want {
+	if want := "No container runs that could be seen here.\n\n1 group of processes that no engine runs is in namespaces of their own (--all)\n" +
+		"This is seen from inside of a container: of the machine nothing else is to be seen.\n"; b.String() != want {
 		t.Errorf("got %q", b.String())
 	}
 	j, err := json.Marshal(m)

@@ -254,7 +254,7 @@ func (m Matrix) notes(p *printer) {
 		p.line("%s", ink.Count(len(m.Kept), "namespace has", "namespaces have")+" no process and live by a mount or an open file (--all)")
 	}
 	if m.Inner {
-		p.line("What is called the host's are the namespaces of %s; the machine's own are further out.", m.From)
+		p.line("This is seen from inside of a container: of the machine nothing else is to be seen.")
 	}
 	Unread(m.Unread, p.line)
 }

@@ -163,7 +163,7 @@ func (j *judge) cgroups() {
 // proc judges the switches in /proc that act on the whole machine. Who may write them is
 // the host's root: in a user namespace of its own it is not.
 func (j *judge) proc() {
-	if !j.ruled || j.Process.UID != 0 {
+	if !j.ruled || j.UID != 0 {
 		return
 	}
 	for _, f := range []struct {

@@ -21,14 +21,14 @@ func seccompMode(mode int) string {
 
 // user judges who its root is outside.
 func (j *judge) user() {
-	uid := strconv.FormatUint(uint64(j.Process.UID), 10)
+	uid := strconv.FormatUint(uint64(j.UID), 10)
 	root, known := j.RootOutside()
 	switch {
 	case !j.ruled && known && root == 0:
 		j.add(High, text{"has a user namespace whose root is the host's root", "what belongs to root on the host belongs to it", "map root inside to a user that is nobody on the host"}, "uid_map")
 	case !j.ruled:
 		j.holds("a user namespace: its rights end at its own edge, outside it is user " + uid)
-	case j.Process.UID == 0:
+	case j.UID == 0:
 		j.add(Medium, text{"runs as the host's root", "root inside is root outside; every other wall is the last one", "give it a user namespace (carob run does; hostUsers: false; podman --userns=auto), or run it as another user"}, "status")
 	default:
 		j.add(Low, text{"has no user namespace", "it runs as user " + uid + " of the host; a setuid program in it is root on the host", "give it a user namespace"}, "ns/user")

@@ -97,7 +97,7 @@ type judge struct {
 func Judge(s *facts.Sheet) Report {
 	p := &s.Process
 	r := Report{Name: s.Thing.Name, PID: p.PID, Findings: []Finding{}, Holds: []string{}, Rights: Rights{
-		UID: p.UID, Users: s.Users, Capabilities: facts.CapNames(p.Caps.Effective), Bounding: facts.CapNames(p.Caps.Bounding),
+		UID: s.UID, Users: s.Users, Capabilities: facts.CapNames(p.Caps.Effective), Bounding: facts.CapNames(p.Caps.Bounding),
 		Seccomp: seccompMode(p.Seccomp), Filters: p.Filters, NoNewPrivs: p.NoNewPrivs, Label: s.Label, Devices: s.Devices, Refused: s.Refused, Partly: s.Partly,
 	}}
 	if s.Thing.Container != nil {
@@ -168,11 +168,11 @@ func needs(j *judge) string {
 		return "An escape needs nothing more: it " + ink.List(titles) + "."
 	case worst == High:
 		return "An escape needs one more thing beside what is listed as high, or " + kernel + "."
-	case j.ruled && j.Process.UID == 0:
+	case j.ruled && j.UID == 0:
 		return "An escape needs " + kernel + "; it would then be root on the host."
 	case j.ruled:
-		return "An escape needs " + kernel + "; it would then be user " + strconv.FormatUint(uint64(j.Process.UID), 10) + " on the host."
+		return "An escape needs " + kernel + "; it would then be user " + strconv.FormatUint(uint64(j.UID), 10) + " on the host."
 	}
 	return "An escape needs " + kernel + ", and would then be a user of the host without any rights (" +
-		strconv.FormatUint(uint64(j.Process.UID), 10) + ")."
+		strconv.FormatUint(uint64(j.UID), 10) + ")."
 }

@@ -58,7 +58,7 @@ func docker() facts.Sheet {
 // userns is the same in a user namespace of its own.
 func userns() facts.Sheet {
 	s := docker()
-	s.Process.NS[look.User], s.Process.UID = 16, 100000
+	s.Process.NS[look.User], s.UID = 16, 100000
 	s.Users = []look.Map{{Inside: 0, Outside: 100000, Size: 65536}}
 	return s
 }
@@ -207,7 +207,7 @@ func TestOthers(t *testing.T) {
 		t.Errorf("%q", got)
 	}
 	s = docker()
-	s.Process.UID, s.Process.Caps.Effective = 1000, 0
+	s.UID, s.Process.Caps.Effective = 1000, 0
 	if r := Judge(&s); found(r)[0] != "low: has no user namespace" || !strings.Contains(r.Needs, "user 1000 on the host") {
 		t.Errorf("%q, %s", found(r), r.Needs)
 	}
