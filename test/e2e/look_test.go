@@ -247,3 +247,28 @@ func startContainerd(h *host, dir string) []string {
 	ctr("run", "-d", "--null-io", "--cgroup", h.parent+"/containerd/look-hello", "--rootfs", dir+"/../rootfs", "look-hello", "/bin/sleep", "1000")
 	return []string{"containerd look-hello"}
 }
+
+// TestLookFromInside looks from a container: it sees itself, and that it is not the host.
+func TestLookFromInside(t *testing.T) {
+	h := start(t)
+	carob := filepath.Join(h.machine.dir, "bin", "carob") + ":/carob:ro"
+	var seen struct {
+		rows
+		Inner bool
+	}
+	out := h.ok("run", "--rm", "-v", carob, image, "/carob", "look", "ns", "--all", "-o", "json")
+	if err := json.Unmarshal([]byte(out), &seen); err != nil {
+		t.Fatal(err)
+	}
+	if !seen.Inner || len(seen.Rows) != 2 || seen.Rows[0].PID != 1 || seen.Rows[1].Name != "host" {
+		t.Fatalf("%+v", seen)
+	}
+	for _, kind := range []string{"mnt", "uts", "ipc", "pid", "net", "user", "cgroup"} {
+		if got := seen.Rows[0].Cells[kind]; got != "own" {
+			t.Errorf("%s: %q", kind, got)
+		}
+	}
+	if out := h.ok("run", "--rm", "-v", carob, image, "/carob", "look", "security", "1"); strings.Contains(out, "CRITICAL") || !strings.Contains(out, "a user of the host without any rights") {
+		t.Errorf("security:\n%s", out)
+	}
+}
