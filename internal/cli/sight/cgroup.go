@@ -40,7 +40,10 @@ limit holds, the tightest on the way up to the root, and which group sets it. A 
 			if err != nil {
 				return err
 			}
-			return e.write(o, g, func(w io.Writer) error { return g.text(w, t) })
+			return e.write(o, g, func(w io.Writer) error {
+				t.Pen = e.pen()
+				return g.text(w, t)
+			})
 		},
 	}
 	o.bind(c, "table", "json", "yaml")

@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"carob/internal/fault"
+	"carob/internal/look/ink"
 )
 
 var (
@@ -228,6 +229,11 @@ func TestText(t *testing.T) {
 	b.Reset()
 	if err := g.Text(&b, TextOptions{All: true, Full: true}); err != nil {
 		t.Fatal(err)
+	}
+	var colour strings.Builder
+	if err := g.Text(&colour, TextOptions{Pen: ink.Pen{Colour: true}}); err != nil || !strings.Contains(colour.String(), "\x1b[33m4 forks refused\x1b[0m") ||
+		strings.Contains(colour.String(), "\x1b[2J") {
+		t.Errorf("%v: %q", err, colour.String())
 	}
 	for _, part := range []string{"\n└─empty\n", "  └─below\n", "2 [kthreadd]", app + " (foo/app)"} {
 		if !strings.Contains(b.String(), part) {

@@ -15,6 +15,8 @@ type TextOptions struct {
 	All bool
 	// Full keeps identifiers and command lines as long as they are.
 	Full bool
+	// Pen writes headings and notes.
+	Pen ink.Pen
 }
 
 // row is one line of the tree; a process has only the first cell.
@@ -23,6 +25,9 @@ type row struct {
 	cells [4]string
 	group bool
 }
+
+// notes is the cell of what deserves a look.
+const notes = 3
 
 // columns stand over the cells.
 func columns() row {
@@ -43,13 +48,10 @@ func (g *Group) Text(w io.Writer, o TextOptions) error {
 			width[i+1] = max(width[i+1], ink.Width(c))
 		}
 	}
-	for _, r := range p.rows {
-		line := r.tree
-		if r.group {
-			line = ink.Pad(line, width[0])
-			for i, c := range r.cells {
-				line += "  " + ink.Pad(c, width[i+1])
-			}
+	for n, r := range p.rows {
+		line := r.line(width, o.Pen)
+		if n == 0 {
+			line = o.Pen.Write(ink.Bold, r.line(width, ink.Pen{}))
 		}
 		if _, err := fmt.Fprintln(w, strings.TrimRight(line, " ")); err != nil {
 			return err
@@ -60,6 +62,18 @@ func (g *Group) Text(w io.Writer, o TextOptions) error {
 		return err
 	}
 	return nil
+}
+
+// line lines a row up. Of a process the tree is all there is.
+func (r row) line(width [5]int, pen ink.Pen) string {
+	if !r.group {
+		return r.tree
+	}
+	line := ink.Pad(r.tree, width[0])
+	for i, c := range r.cells[:notes] {
+		line += "  " + ink.Pad(c, width[i+1])
+	}
+	return line + "  " + pen.Write(ink.Yellow, r.cells[notes])
 }
 
 type printer struct {
