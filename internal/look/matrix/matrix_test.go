@@ -264,33 +264,51 @@ func TestLetters(t *testing.T) {
 
 // TestSharingIsTrue holds every cell of this machine against stat of /proc/PID/ns.
 func TestSharingIsTrue(t *testing.T) {
-	h, err := look.Read(t.Context(), look.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	m := Build(h, Options{All: true})
-	inode := func(r Row, k look.Kind) uint64 {
-		info, err := os.Stat(fmt.Sprintf("/proc/%d/ns/%v", r.PID, k))
+	read := func() Matrix {
+		h, err := look.Read(t.Context(), look.Options{})
 		if err != nil {
-			return 0 // has ended, or the kernel has no such kind
+			t.Fatal(err)
 		}
-		return info.Sys().(*syscall.Stat_t).Ino
+		return Build(h, Options{All: true})
+	}
+	// What others start here may move while it is read: those count that were at the same
+	// place before and after.
+	before := places(read())
+	m := read()
+	after := places(m)
+	var rows []Row
+	for _, r := range m.Rows {
+		if r.PID != 0 && before[r.PID] == after[r.PID] && r.Cells[look.Mnt] != Unknown && after[r.PID].Known() {
+			rows = append(rows, r)
+		}
 	}
 	for _, k := range look.Kinds() {
-		for i, a := range m.Rows {
-			if n := inode(a, k); n != 0 && a.Cells[k] != Unknown && (a.Cells[k] == Host) != (n == m.Host[k]) {
+		for i, a := range rows {
+			n := after[a.PID][k]
+			if (a.Cells[k] == Host) != (n == m.Host[k]) {
 				t.Errorf("%s: %s is %q with %d, the host's is %d", a.Name, k, a.Cells[k], n, m.Host[k])
 			}
-			for _, b := range m.Rows[:i] {
-				x, y := inode(a, k), inode(b, k)
-				if x == 0 || y == 0 || a.Cells[k] == Unknown || b.Cells[k] == Unknown {
-					continue
-				}
+			for _, b := range rows[:i] {
 				same := a.Cells[k] == b.Cells[k] && a.Cells[k] != Own
-				if same != (x == y) {
-					t.Errorf("%s and %s: %s is %q and %q, stat says %d and %d", a.Name, b.Name, k, a.Cells[k], b.Cells[k], x, y)
+				if same != (n == after[b.PID][k]) {
+					t.Errorf("%s and %s: %s is %q and %q, stat says %d and %d", a.Name, b.Name, k, a.Cells[k], b.Cells[k], n, after[b.PID][k])
 				}
 			}
 		}
 	}
+}
+
+// places are the namespaces of the rows' first processes by stat.
+func places(m Matrix) map[int]look.NS {
+	all := map[int]look.NS{}
+	for _, r := range m.Rows {
+		var ns look.NS
+		for _, k := range look.Kinds() {
+			if info, err := os.Stat(fmt.Sprintf("/proc/%d/ns/%v", r.PID, k)); err == nil {
+				ns[k] = info.Sys().(*syscall.Stat_t).Ino
+			}
+		}
+		all[r.PID] = ns
+	}
+	return all
 }
