@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"carob/internal/fault"
 	"carob/internal/look"
 	"carob/internal/look/facts"
 	"carob/internal/look/risk"
@@ -40,6 +41,9 @@ the first process of the container is stopped for a moment and asked (root only)
 			things, missing := find(h, words)
 			if missing != nil && len(things) == 0 {
 				return missing
+			}
+			if slices.ContainsFunc(things, func(t look.Thing) bool { return t.Is == look.ThingHost }) {
+				return fault.New(fault.Invalid, "host: is where an escape leads; name a pod, a container or a process")
 			}
 			all := reports(r, things, len(words) == 0)
 			if err := e.write(o, all, func(w io.Writer) error { return e.judged(w, all, len(words) == 0) }); err != nil {

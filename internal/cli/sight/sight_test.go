@@ -157,7 +157,7 @@ func TestWrongInput(t *testing.T) {
 		kind fault.Kind
 	}{
 		{"look ns nobody", fault.NotFound}, {"look tree nobody", fault.NotFound}, {"look cgroup nobody", fault.NotFound},
-		{"look cgroup /nowhere", fault.NotFound}, {"look diff foo/app nobody", fault.NotFound}, {"look security nobody", fault.NotFound},
+		{"look cgroup /nowhere", fault.NotFound}, {"look diff foo/app nobody", fault.NotFound}, {"look security nobody", fault.NotFound}, {"look security host", fault.Invalid},
 		{"explain nobody", fault.NotFound}, {"explain 1 --lang de", fault.Invalid}, {"look ns -o xml", fault.Invalid}, {"look cgroup -o wide", fault.Invalid},
 	} {
 		if out, err := run(t, e, strings.Fields(c.args)...); !fault.Is(err, c.kind) || out != "" {

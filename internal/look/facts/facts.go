@@ -56,9 +56,11 @@ type Sheet struct {
 	Twins []string
 	// Members are the containers of a pod, its sandbox left out.
 	Members []Sheet
-	// Host are the host's namespaces, With the other containers in each of the thing's.
-	Host look.NS
-	With [look.NumKinds][]string
+	// Host are the host's namespaces, read from HostFrom; With the other containers in
+	// each of the thing's.
+	Host     look.NS
+	HostFrom string
+	With     [look.NumKinds][]string
 	// Unread says what is missing and why.
 	Unread []string
 }
@@ -126,7 +128,7 @@ func Hidden() []string {
 
 // Read reads what is known of a thing.
 func (r *Reader) Read(t look.Thing) Sheet {
-	s := Sheet{Thing: t, Outside: r.outside, Host: r.Host.NS, Exposed: r.exposed, Switches: r.switches, Sockets: r.sockets}
+	s := Sheet{Thing: t, Outside: r.outside, Host: r.Host.NS, HostFrom: r.Host.NSFrom, Exposed: r.exposed, Switches: r.switches, Sockets: r.sockets}
 	leader := t.Leader
 	if t.Is == look.ThingHost {
 		leader = 1

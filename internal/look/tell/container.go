@@ -27,16 +27,23 @@ func (t *teller) container(s *facts.Sheet) {
 	t.rights(s)
 }
 
+// host explains what all others are compared with.
+func (t *teller) host(s *facts.Sheet) {
+	t.chapter("What it is", "它是什么")
+	t.say(evidence{"/proc"}, "The host itself: of its processes %s in no container.", "这是宿主机本身：有 %s不在任何容器里。",
+		t.count(len(s.Thing.PIDs), "is", "are", "个进程"))
+	t.say(evidence{s.HostFrom}, "Its namespaces are those that the kernel made first; what is in one of them is not isolated in that respect.",
+		"它的命名空间是内核最先创建的；处在其中的进程在那一方面没有隔离。")
+	t.chapter("What it may use: control groups", "它能用多少：cgroup")
+	t.limits(s)
+}
+
 // what says what the kernel knows of it: processes.
 func (t *teller) what(s *facts.Sheet) {
 	p := &s.Process
 	c := s.Thing.Container
 	at := s.Thing.Name
 	switch {
-	case s.Thing.Is == look.ThingHost:
-		t.say(evidence{"/proc"}, "The host itself: %s belong to no container.", "这是宿主机本身：有 %s不属于任何容器。",
-			t.count(len(s.Thing.PIDs), "process", "processes", "个进程"))
-		return
 	case s.Thing.Is == look.ThingProcess && c == nil:
 		t.say(evidence{s.File("cgroup")}, "%s (%s) is a process in no container.", "%s（%s）是一个不在任何容器里的进程。", at, command(p))
 		return

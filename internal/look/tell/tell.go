@@ -78,6 +78,10 @@ func Explain(s *facts.Sheet, lang Language) Walk {
 		}
 		return t.Walk
 	}
+	if s.Thing.Is == look.ThingHost {
+		t.host(s)
+		return t.Walk
+	}
 	t.container(s)
 	return t.Walk
 }
