@@ -71,13 +71,13 @@ func giveNames(h *Host) {
 		h.Pods[i].called = h.Pods[i].Title()
 		pods = append(pods, &h.Pods[i].called)
 	}
-	tellApart(pods, func(i int) string { return h.Pods[i].ID[:min(len(h.Pods[i].ID), 6)] })
+	tellApart(pods, func(i int) string { return begin(h.Pods[i].ID) })
 	tellApart(pods, func(i int) string { return h.Pods[i].ID })
 	for i := range h.Containers {
 		h.Containers[i].called = containerName(h, &h.Containers[i])
 		containers = append(containers, &h.Containers[i].called)
 	}
-	tellApart(containers, func(i int) string { return h.Containers[i].ID[:min(len(h.Containers[i].ID), 6)] })
+	tellApart(containers, func(i int) string { return begin(h.Containers[i].ID) })
 	tellApart(containers, func(i int) string { return strconv.Itoa(h.Containers[i].Leader) })
 }
 
@@ -215,11 +215,34 @@ func (h *Host) matches(n int, thing func(int) Thing, word string) []Thing {
 	return begin
 }
 
-// called tries the shorter names: of a container without its pod, of a pod without
-// its namespace.
+// called tries the other names: of a container without its pod, of a pod without its
+// namespace, and both with the beginning of the ID behind them whether there are twins or
+// not: a name that was shown yesterday still means the same.
 func (t Thing) called(word string) bool {
-	if t.Is == ThingContainer {
-		return t.Container.Class == ClassContainer && t.Container.Name == word
+	var names []string
+	if t.Pod != nil {
+		names = []string{t.Pod.Name, t.Pod.Title(), t.Pod.Title() + "@" + begin(t.Pod.ID)}
 	}
-	return t.Pod != nil && t.Pod.Name == word
+	if t.Is != ThingContainer {
+		return slices.Contains(names, word)
+	}
+	c := t.Container
+	if c.Class == ClassGroup {
+		return false
+	}
+	name := cmp.Or(c.Name, Short(c.ID))
+	for i := range names {
+		names[i] += "/" + name
+	}
+	if c.Class == ClassContainer {
+		names = append(names, name)
+	}
+	plain, id := word, begin(c.ID)
+	if id != "" {
+		plain = strings.TrimSuffix(word, "@"+id)
+	}
+	return slices.Contains(names, word) || slices.Contains(names, plain)
 }
+
+// begin is as much of an ID as tells twins apart.
+func begin(id string) string { return id[:min(len(id), 6)] }
