@@ -1,0 +1,281 @@
+package scene
+
+import (
+	"cmp"
+	"fmt"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+
+	"carob/internal/look"
+	"carob/internal/look/group"
+)
+
+// roomy is how many containers a scene may have and still show each at length.
+const roomy = 12
+
+// builder makes one scene.
+type builder struct {
+	Input
+	groups map[string]*group.Group // by path
+	at     map[int]string          // PID to path
+	// all are the host's containers and, when a process that is in none is asked for, one
+	// made of it.
+	all []look.Container
+	// users are the containers in a namespace, by index into all.
+	users map[look.Namespace][]int
+}
+
+// Build decides what is to be seen.
+func Build(in Input) *Scene {
+	b := &builder{Input: in, groups: map[string]*group.Group{}, at: map[int]string{}, users: map[look.Namespace][]int{}}
+	b.all = in.Host.Containers
+	if in.Focus.Is == look.ThingProcess && in.Focus.Container == nil {
+		b.all = append(slices.Clone(b.all), lone(in.Host, in.Focus))
+	}
+	if in.Groups != nil {
+		b.index(in.Groups)
+	}
+	for i := range b.all {
+		for _, k := range look.Kinds() {
+			n := look.Namespace{Kind: k, Inode: b.all[i].NS[k]}
+			b.users[n] = append(b.users[n], i)
+		}
+	}
+	s := &Scene{Title: b.title(), Root: &Frame{Path: "/", Label: "/"}}
+	var cards []*Card
+	count := 0
+	for _, members := range b.clusters() {
+		if b.wanted(members) {
+			c := b.card(members)
+			cards, count = append(cards, c), count+len(c.Columns)
+		}
+	}
+	s.Compact = count > roomy
+	for _, c := range cards {
+		b.lanes(c, s.Compact)
+		c.Words = words(c)
+	}
+	b.nest(s.Root, cards)
+	s.Kinds = kindsOf(cards)
+	s.Facts = b.facts(cards)
+	for _, u := range in.Host.Unread {
+		s.Notes = append(s.Notes, fmt.Sprintf("%s of %d processes could not be read: %s", Clean(u.What), u.Count, Clean(u.Why)))
+	}
+	if in.Groups == nil {
+		s.Notes = append(s.Notes, "cgroups could not be read: limits are not shown")
+	}
+	return s
+}
+
+func (b *builder) index(g *group.Group) {
+	b.groups[g.Path] = g
+	for _, p := range g.Processes {
+		b.at[p.PID] = g.Path
+	}
+	for _, c := range g.Children {
+		b.index(c)
+	}
+}
+
+// lone makes a container of a process that is in none.
+func lone(h *look.Host, t look.Thing) look.Container {
+	return look.Container{Class: look.ThingProcess, Name: h.Process(t.Leader).Comm, Leader: t.Leader, NS: t.NS, PIDs: t.PIDs}
+}
+
+func (b *builder) title() string {
+	switch b.Focus.Is {
+	case look.ThingHost, "":
+		return strings.TrimSpace("host " + Clean(b.Name))
+	case look.ThingProcess:
+		return "process " + strconv.Itoa(b.Focus.Leader) + " " + Clean(b.Host.Process(b.Focus.Leader).Comm)
+	}
+	return b.Focus.Is + " " + Clean(b.Focus.Name)
+}
+
+func (b *builder) facts(cards []*Card) []string {
+	var out []string
+	if b.Focus.Is != look.ThingHost && b.Focus.Is != "" && b.Name != "" {
+		out = append(out, "on "+Clean(b.Name))
+	}
+	pods, containers, groups := 0, 0, 0
+	for _, c := range cards {
+		if c.Is == "pod" {
+			pods++
+		}
+		for _, col := range c.Columns {
+			switch col.Class {
+			case look.ClassContainer:
+				containers++
+			case look.ClassGroup:
+				groups++
+			}
+		}
+	}
+	if b.Focus.Is == look.ThingHost || b.Focus.Is == "" {
+		out = append(out, plural(pods, "pod"), plural(containers, "container"))
+		if groups > 0 {
+			out = append(out, plural(groups, "other group")+" in namespaces of their own")
+		}
+	}
+	if b.Mode != "" {
+		out = append(out, "cgroup "+string(b.Mode))
+	}
+	if b.Memory > 0 {
+		out = append(out, group.Bytes(float64(b.Memory))+" of memory")
+	}
+	return out
+}
+
+func plural(n int, word string) string {
+	if n == 1 {
+		return "1 " + word
+	}
+	return strconv.Itoa(n) + " " + word + "s"
+}
+
+// wanted reports whether containers are a part of what is asked for.
+func (b *builder) wanted(members []int) bool {
+	return slices.ContainsFunc(members, func(i int) bool {
+		c := &b.all[i]
+		switch b.Focus.Is {
+		case look.ThingPod:
+			return c.Pod == b.Focus.Pod.ID
+		case look.ThingContainer, look.ThingProcess:
+			return slices.Contains(c.PIDs, b.Focus.Leader)
+		}
+		return true
+	})
+}
+
+// focused reports whether a container is meant and not only beside what is meant.
+func (b *builder) focused(c *look.Container) bool {
+	return b.Focus.Is == look.ThingContainer && c.Leader == b.Focus.Leader
+}
+
+// cgroup is the path of a container's own cgroup: where its leader is or, above that,
+// the outermost that is named after the same container.
+func (b *builder) cgroup(c *look.Container) string {
+	p, ok := b.at[c.Leader]
+	if !ok {
+		p = cmp.Or(c.Cgroup, "/")
+	}
+	for up := path.Dir(p); c.ID != "" && up != "/" && look.ReadPath(up).ID == c.ID; up = path.Dir(up) {
+		p = up
+	}
+	return p
+}
+
+// card makes a card without lanes.
+func (b *builder) card(members []int) *Card {
+	c := &Card{Is: "shared"}
+	pod := b.podOf(members)
+	var outside, inside []Column
+	shared := b.common(members, pod)
+	for _, i := range members {
+		col := b.column(&b.all[i])
+		if shared != "" && !under(col.Path, shared) {
+			outside = append(outside, col)
+			continue
+		}
+		if shared != "" {
+			col.Label = strings.TrimPrefix(strings.TrimPrefix(col.Path, shared), "/")
+		}
+		inside = append(inside, col)
+	}
+	c.Columns, c.Outside = append(outside, inside...), len(outside)
+	if shared != "" {
+		c.Group = b.frame(shared)
+	}
+	first := c.Columns[0]
+	c.Name, c.Engine, c.ID, c.Key = first.Name, first.Engine, first.ID, "card-"+first.Key
+	switch {
+	case pod != nil:
+		c.Is, c.Name, c.ID, c.Key = "pod", Clean(pod.Title()), Clean(pod.ID), "pod-"+Clean(pod.ID)
+		c.Engine = cmp.Or(Clean(pod.Engine), c.Engine)
+	case len(c.Columns) == 1:
+		c.Is = first.Class
+	default:
+		c.Name, c.ID, c.Engine = strings.Join(names(c.Columns), " + "), "", b.engines(members)
+	}
+	order(c)
+	return c
+}
+
+func names(all []Column) []string {
+	var out []string
+	for _, c := range all {
+		out = append(out, c.Name)
+	}
+	return out
+}
+
+// engines are those of several containers.
+func (b *builder) engines(members []int) string {
+	var all []string
+	for _, i := range members {
+		if e := Clean(b.all[i].Engine); e != "" && !slices.Contains(all, e) {
+			all = append(all, e)
+		}
+	}
+	return strings.Join(all, ", ")
+}
+
+// podOf is the pod that containers are of, nil when they are of none or several.
+func (b *builder) podOf(members []int) *look.Pod {
+	id := b.all[members[0]].Pod
+	for _, i := range members {
+		if b.all[i].Pod != id {
+			return nil
+		}
+	}
+	for i := range b.Host.Pods {
+		if p := &b.Host.Pods[i]; p.ID == id && id != "" {
+			return p
+		}
+	}
+	return nil
+}
+
+func (b *builder) column(c *look.Container) Column {
+	id := Clean(c.ID)
+	col := Column{
+		Key:   c.Class + "-" + cmp.Or(id, strconv.Itoa(c.Leader)),
+		Class: c.Class, Name: Clean(cmp.Or(c.Name, look.Short(c.ID))), ID: id, Engine: Clean(c.Engine),
+		Path: b.cgroup(c), Focus: b.focused(c), of: c,
+	}
+	if col.Name == "" {
+		col.Name = strconv.Itoa(c.Leader)
+	}
+	col.Label = col.Path
+	if col.Path != "/" {
+		col.Meters = meters(b.groups[col.Path])
+	}
+	for _, pid := range c.PIDs {
+		p := b.Host.Process(pid)
+		if p == nil {
+			continue
+		}
+		q := Process{PID: pid, Command: Clean(p.Command()), Focus: b.Focus.Is == look.ThingProcess && pid == b.Focus.Leader}
+		for _, k := range look.Kinds() {
+			if p.NS.Known() && p.NS[k] != c.NS[k] {
+				q.Odd = append(q.Odd, k)
+			}
+		}
+		col.Processes = append(col.Processes, q)
+	}
+	// Where only some can be shown, the one that is asked for and the leader are.
+	slices.SortStableFunc(col.Processes, func(x, y Process) int { return rank(x, c.Leader) - rank(y, c.Leader) })
+	return col
+}
+
+func rank(p Process, leader int) int {
+	switch {
+	case p.Focus:
+		return 0
+	case p.PID == leader:
+		return 1
+	}
+	return 2
+}
