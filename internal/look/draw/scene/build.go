@@ -61,7 +61,7 @@ func Build(in Input) *Scene {
 	s.Kinds = kindsOf(cards)
 	s.Facts = b.facts(cards)
 	for _, u := range in.Host.Unread {
-		s.Notes = append(s.Notes, fmt.Sprintf("%s of %d processes could not be read: %s", Clean(u.What), u.Count, Clean(u.Why)))
+		s.Notes = append(s.Notes, fmt.Sprintf("%s of %s could not be read: %s", Clean(u.What), count(u.Count, "process", "processes"), Clean(u.Why)))
 	}
 	if in.Groups == nil {
 		s.Notes = append(s.Notes, "cgroups could not be read: limits are not shown")
@@ -114,9 +114,9 @@ func (b *builder) facts(cards []*Card) []string {
 		}
 	}
 	if b.Focus.Is == look.ThingHost || b.Focus.Is == "" {
-		out = append(out, plural(pods, "pod"), plural(containers, "container"))
+		out = append(out, count(pods, "pod", "pods"), count(containers, "container", "containers"))
 		if groups > 0 {
-			out = append(out, plural(groups, "other group")+" in namespaces of their own")
+			out = append(out, count(groups, "other group", "other groups")+" in namespaces of their own")
 		}
 	}
 	if b.Mode != "" {
@@ -128,11 +128,11 @@ func (b *builder) facts(cards []*Card) []string {
 	return out
 }
 
-func plural(n int, word string) string {
+func count(n int, one, many string) string {
 	if n == 1 {
-		return "1 " + word
+		return "1 " + one
 	}
-	return strconv.Itoa(n) + " " + word + "s"
+	return strconv.Itoa(n) + " " + many
 }
 
 // wanted reports whether containers are a part of what is asked for.
@@ -178,9 +178,6 @@ func (b *builder) card(members []int) *Card {
 		if shared != "" && !under(col.Path, shared) {
 			outside = append(outside, col)
 			continue
-		}
-		if shared != "" {
-			col.Label = strings.TrimPrefix(strings.TrimPrefix(col.Path, shared), "/")
 		}
 		inside = append(inside, col)
 	}
@@ -248,7 +245,6 @@ func (b *builder) column(c *look.Container) Column {
 	if col.Name == "" {
 		col.Name = strconv.Itoa(c.Leader)
 	}
-	col.Label = col.Path
 	if col.Path != "/" {
 		col.Meters = meters(b.groups[col.Path])
 	}

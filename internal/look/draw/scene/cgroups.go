@@ -2,6 +2,7 @@ package scene
 
 import (
 	"path"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -124,19 +125,30 @@ func shorten(f *Frame) {
 			c.Group.Label = below(c.Group.Path, f.Path)
 		}
 		for i := range c.Columns {
-			if col := &c.Columns[i]; c.Group == nil {
+			col := &c.Columns[i]
+			switch {
+			case c.Group == nil:
 				col.Label = below(col.Path, f.Path)
+			case i >= c.Outside:
+				col.Label = below(col.Path, c.Group.Path)
+			default:
+				col.Label = below(col.Path, "")
 			}
 		}
 	}
 }
 
+// below is a path as people read it: relative to a cgroup, if one is given, and IDs as
+// short as engines show them.
 func below(p, dir string) string {
-	if p == dir {
-		return p
+	if p != dir && dir != "" {
+		p = strings.TrimPrefix(strings.TrimPrefix(p, dir), "/")
 	}
-	return strings.TrimPrefix(strings.TrimPrefix(p, dir), "/")
+	return longID.ReplaceAllString(Clean(p), "$1…")
 }
+
+// longID is the ID of a container or pod in a path, and what of it is shown.
+var longID = regexp.MustCompile(`\b([0-9a-f]{12})[0-9a-f]{52}\b`)
 
 func limited(f *Frame) bool {
 	return slices.ContainsFunc(f.Meters, func(m Meter) bool { return m.Short != "" })
@@ -155,7 +167,7 @@ func meters(g *group.Group) []Meter {
 		out = append(out, Meter{Name: "cpu", Text: "at most " + cpus(*c.Quota), Short: cpus(*c.Quota), Share: -1})
 	}
 	if p := g.Pids; p != nil && p.Limit != nil {
-		out = append(out, meter("pids", float64(p.Current), p.Limit, count))
+		out = append(out, meter("pids", float64(p.Current), p.Limit, tasks))
 	}
 	return out
 }
@@ -171,7 +183,7 @@ func meter(name string, used float64, limit *uint64, show func(float64) string) 
 	return m
 }
 
-func count(n float64) string { return strconv.FormatFloat(n, 'f', 0, 64) }
+func tasks(n float64) string { return strconv.FormatFloat(n, 'f', 0, 64) }
 
 func cpus(n float64) string {
 	s := strconv.FormatFloat(n, 'g', 4, 64)

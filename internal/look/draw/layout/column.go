@@ -1,0 +1,262 @@
+package layout
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"carob/internal/look"
+	"carob/internal/look/draw/scene"
+)
+
+// cell is what stands in a container over the outlines.
+type cell struct {
+	rows []row
+	// wish is the width at which nothing is cut.
+	wish int
+}
+
+// row is one line of a cell, with something at its right end, or a bar below.
+type row struct {
+	font  Font
+	tone  Tone
+	s     string
+	right string
+	path  bool // is cut in the middle
+	bar   float64
+	// apart asks for space above.
+	apart bool
+}
+
+// cell decides the lines of a container.
+func (t *table) cell(c *scene.Column) cell {
+	var out cell
+	if t.scene.Compact {
+		out.rows = t.compact(c)
+	} else {
+		out.rows = t.whole(c)
+	}
+	for _, r := range out.rows {
+		out.wish = max(out.wish, t.rowWidth(r))
+	}
+	return out
+}
+
+func (t *table) rowWidth(r row) int {
+	w := t.width(r.font, r.s)
+	if r.right != "" {
+		w += t.width(Mono, r.right) + t.Gap
+	}
+	return w
+}
+
+// compact lines: a name, the limits, how many processes.
+func (t *table) compact(c *scene.Column) []row {
+	rows := []row{{font: Name, tone: Strong, s: c.Name, bar: -1}}
+	if len(t.card.Columns) == 1 && t.card.Is != "pod" {
+		rows = append(rows, row{font: Small, tone: Soft, s: t.kind(c), bar: -1})
+		if len(t.card.Addresses) > 0 {
+			rows = append(rows, row{font: Small, s: strings.Join(t.card.Addresses, " "), bar: -1})
+		}
+	}
+	limits := brief(c.Meters)
+	if limits == "" {
+		limits = "no limits"
+	}
+	tone := Normal
+	if c.Class != look.ClassContainer || limits == "no limits" {
+		tone = Soft
+	}
+	return append(rows,
+		row{font: Small, tone: tone, s: limits, bar: -1},
+		row{font: Small, tone: Soft, s: processes(len(c.Processes)), bar: -1})
+}
+
+func processes(n int) string {
+	if n == 1 {
+		return "1 process"
+	}
+	return strconv.Itoa(n) + " processes"
+}
+
+// kind says what a column is and who runs it.
+func (t *table) kind(c *scene.Column) string {
+	is := c.Class
+	if is == look.ClassGroup {
+		is = "processes in namespaces of their own"
+		if t.scene.Compact {
+			is = "group"
+		}
+	}
+	if c.Engine != "" && (c.Engine != t.card.Engine || len(t.card.Columns) == 1 && t.card.Is != "pod") {
+		is += " · " + c.Engine
+	}
+	return is
+}
+
+// whole lines: what there is to know.
+func (t *table) whole(c *scene.Column) []row {
+	rows := []row{
+		{font: Name, tone: Strong, s: c.Name, right: short(c.ID), bar: -1},
+		{font: Small, tone: Soft, s: t.kind(c), bar: -1},
+	}
+	if len(t.card.Columns) == 1 && t.card.Is != "pod" && len(t.card.Addresses) > 0 {
+		rows = append(rows, row{font: Small, s: strings.Join(t.card.Addresses, "  ·  "), bar: -1})
+	}
+	rows = append(rows, row{font: Mono, tone: Soft, s: "cgroup " + c.Label, path: true, bar: -1})
+	for i, m := range c.Meters {
+		rows = append(rows, row{font: Small, s: m.Name + " " + m.Text, bar: m.Share, apart: i == 0})
+	}
+	shown := c.Processes
+	if len(shown) > t.Processes {
+		shown = shown[:t.Processes-1]
+	}
+	for i, p := range shown {
+		rows = append(rows, row{font: Mono, tone: tone(p), s: command(p), bar: -1, apart: i == 0})
+	}
+	if more := len(c.Processes) - len(shown); more > 0 {
+		rows = append(rows, row{font: Small, tone: Soft, s: fmt.Sprintf("and %d more processes", more), bar: -1})
+	}
+	return rows
+}
+
+func tone(p scene.Process) Tone {
+	if p.Focus {
+		return Strong
+	}
+	return Normal
+}
+
+// command is a process in one line; in front stands in which namespaces it is not where
+// the container is.
+func command(p scene.Process) string {
+	s := strconv.Itoa(p.PID) + " "
+	for _, k := range p.Odd {
+		s += "≠" + k.String() + " "
+	}
+	return s + p.Command
+}
+
+// sections are the heights of the parts of a cell, which rows that want to be apart
+// begin.
+func (t *table) sections(c cell) []int {
+	all := []int{0}
+	for _, r := range c.rows {
+		if r.apart {
+			all = append(all, 0)
+		}
+		all[len(all)-1] += t.rowHeight(r)
+	}
+	return all
+}
+
+// align makes room for the highest of each section, so that they begin side by side.
+func (t *table) align() {
+	for _, c := range t.cells {
+		for i, h := range t.sections(c) {
+			if i == len(t.parts) {
+				t.parts = append(t.parts, 0)
+			}
+			t.parts[i] = max(t.parts[i], h)
+		}
+	}
+	for i, h := range t.parts {
+		t.head += h
+		if i > 0 {
+			t.head += t.Space
+		}
+	}
+}
+
+func (t *table) rowHeight(r row) int {
+	h := t.Line[r.font]
+	if r.bar >= 0 && t.Bar > 0 {
+		h += t.Bar + t.Space/2
+	}
+	return h
+}
+
+// columns draws the containers and the outlines across them.
+func (t *table) columns(p *painter, at Rect, parents []int, card int) {
+	boxes := make([]int, len(t.card.Columns))
+	for i := range t.card.Columns {
+		c := &t.card.Columns[i]
+		r := Rect{at.X + t.x(i), at.Y, t.col, at.H}
+		if len(boxes) == 1 && card == parents[0] && t.card.Is != "pod" {
+			r.W = at.W
+		}
+		boxes[i] = p.box(Box{Rect: r, Role: role(c), Parent: parents[i], Key: c.Key, Words: about(c), Focus: c.Focus})
+		t.rows(p, t.cells[i], r, boxes[i])
+	}
+	if len(boxes) == 1 && t.card.Is != "pod" {
+		card = boxes[0]
+	}
+	t.outlines(p, at.Y+t.ColHead+t.head+t.Space, boxes, card)
+}
+
+func role(c *scene.Column) Role {
+	switch c.Class {
+	case look.ClassContainer:
+		return Container
+	case look.ClassSandbox:
+		return Sandbox
+	}
+	return Loose
+}
+
+// about is a container in words.
+func about(c *scene.Column) string {
+	s := c.Class + " " + c.Name
+	if c.Engine != "" {
+		s += ", run by " + c.Engine
+	}
+	if c.ID != "" {
+		s += ", id " + c.ID
+	}
+	s += ". cgroup " + c.Path
+	for _, m := range c.Meters {
+		s += ", " + m.Name + " " + m.Text
+	}
+	s += ". " + processes(len(c.Processes))
+	for i, q := range c.Processes {
+		if i == 5 {
+			return s + ", …"
+		}
+		s += ", " + command(q)
+	}
+	return s
+}
+
+// rows writes the lines of a container.
+func (t *table) rows(p *painter, c cell, r Rect, box int) {
+	l := line{x: r.X + p.ColPad, y: r.Y + p.ColHead, room: r.W - 2*p.ColPad, box: box}
+	top, part := l.y, 0
+	for _, row := range c.rows {
+		l.font, l.tone = row.font, row.tone
+		if row.apart {
+			top += t.parts[part] + p.Space
+			l.y, part = top, part+1
+		}
+		t.row(p, row, l)
+		l.y += p.Line[row.font]
+		if row.bar >= 0 && p.Bar > 0 {
+			p.pic.Bars = append(p.pic.Bars, Bar{Rect{l.x, l.y, l.room, p.Bar}, int(row.bar * 1000), box})
+			l.y += p.Bar + p.Space/2
+		}
+	}
+}
+
+func (t *table) row(p *painter, r row, l line) {
+	if r.right != "" {
+		right := l
+		right.font, right.tone = Mono, Soft
+		right.y += p.Ascent[l.font] - p.Ascent[Mono]
+		if spare := l.room - p.width(l.font, r.s) - p.Gap; spare >= p.width(Mono, r.right) {
+			l.room -= p.right(right, r.right) + p.Gap
+		}
+	}
+	if r.path {
+		r.s = p.middle(l.font, r.s, l.room)
+	}
+	p.text(l, r.s)
+}
