@@ -11,10 +11,11 @@ import (
 type table struct {
 	*composer
 	card *scene.Card
-	// col is the width of each column; head the height of what stands in a column over
-	// the outlines, lanes that of all outlines, gutter that of the ways around below.
-	col, head, lanes, gutter int
-	cells                    []cell
+	// cols are the widths of the columns; head the height of what stands in a column
+	// over the outlines, lanes that of all outlines, gutter that of the ways around below.
+	cols                []int
+	head, lanes, gutter int
+	cells               []cell
 	// parts are the heights of the sections of a column's head.
 	parts []int
 }
@@ -24,13 +25,13 @@ func (c *composer) card(card *scene.Card, room int) node {
 	t := &table{composer: c, card: card}
 	t.measure(room)
 	if len(card.Columns) == 1 && card.Is != "pod" {
-		return node{t.col, t.height(), func(p *painter, r Rect, parent int) {
+		return node{t.cols[0], t.height(), func(p *painter, r Rect, parent int) {
 			t.columns(p, Rect{r.X, r.Y, r.W, r.H}, []int{parent}, parent)
 		}}
 	}
 	inner := t.across()
 	words := t.words(inner)
-	titles := t.titles(inner)
+	titles := t.titles()
 	top := c.Head + titles + c.Space
 	frame, tail := 0, 0
 	if card.Group != nil {
@@ -67,10 +68,18 @@ func (t *table) measure(room int) {
 	wish := 0
 	for i := range t.card.Columns {
 		t.cells = append(t.cells, t.cell(&t.card.Columns[i]))
-		wish = max(wish, t.cells[i].wish)
+		t.cols = append(t.cols, max(t.cells[i].wish, t.laneWish(i))+2*t.ColPad)
+		wish = max(wish, t.cols[i])
 	}
-	wish = max(wish, t.laneWish())
-	t.col = max(t.MinCol, min(wish+2*t.ColPad, t.MaxCol, (room-spare)/n))
+	for i := range t.cols {
+		if !t.scene.Compact { // where there is room, all are alike
+			t.cols[i] = wish
+		}
+		t.cols[i] = max(t.MinCol, min(t.cols[i], max(t.MaxCol, t.MaxRow/n)))
+		if t.Width > 0 { // a terminal is as wide as it is
+			t.cols[i] = max(t.MinCol, min(t.cols[i], (room-spare)/n))
+		}
+	}
 	t.align()
 	if lanes := len(t.card.Lanes); lanes > 0 {
 		t.lanes = lanes*t.Lane + (lanes-1)*t.LaneGap
@@ -91,17 +100,20 @@ func (t *table) height() int {
 
 // across is the width of all columns and the group around some of them.
 func (t *table) across() int {
-	n := len(t.card.Columns)
-	w := n*t.col + (n-1)*t.ColGap
+	last := len(t.cols) - 1
+	w := t.x(last) + t.cols[last]
 	if t.card.Group != nil {
-		w += 2 * t.Pad
+		w += t.Pad
 	}
 	return w
 }
 
 // x is where a column begins.
 func (t *table) x(i int) int {
-	x := i * (t.col + t.ColGap)
+	x := i * t.ColGap
+	for _, w := range t.cols[:i] {
+		x += w
+	}
 	if t.card.Group != nil && i >= t.card.Outside {
 		x += t.Pad
 	}
@@ -144,9 +156,9 @@ func short(id string) string {
 	return id
 }
 
-func (t *table) titles(room int) int {
+func (t *table) titles() int {
 	h := t.Line[Heading]
-	if t.about() != "" {
+	if t.about() != "" && !t.scene.Compact {
 		h += t.Line[Small]
 	}
 	return h
@@ -160,8 +172,15 @@ func (t *table) title(p *painter, r Rect, box int) {
 	badge.y += p.Ascent[Heading] - p.Ascent[Small]
 	badge.room = r.W / 2
 	badge.x += r.W - badge.room
-	l.room -= p.right(badge, t.badge()) + p.Gap
+	about := t.badge()
+	if t.scene.Compact {
+		about = t.about()
+	}
+	l.room -= p.right(badge, about) + p.Gap
 	p.text(l, t.card.Name)
+	if t.scene.Compact {
+		return
+	}
 	l.y, l.room, l.font, l.tone = l.y+p.Line[Heading], r.W, Small, Normal
 	p.text(l, t.about())
 }
@@ -180,11 +199,12 @@ func (t *table) group(p *painter, r Rect, card int) []int {
 	left := r.X + t.x(t.card.Outside) - p.Pad
 	r.X, r.W = left, r.Right()-left
 	b := p.box(Box{Rect: r, Role: Group, Parent: card, Key: "cgroup-" + g.Path, Words: "cgroup " + g.Path + ". " + inline(g.Meters)})
-	about := inline(g.Meters)
+	l := line{x: r.X + p.Pad, y: r.Y + p.Head, room: r.W - 2*p.Pad, font: Mono, tone: Soft, box: b}
 	if t.scene.Compact {
-		about = brief(g.Meters)
+		p.caption(l, t.card.Engine, brief(g.Meters))
+	} else {
+		p.caption(l, "cgroup "+g.Label, inline(g.Meters))
 	}
-	p.caption(line{x: r.X + p.Pad, y: r.Y + p.Head, room: r.W - 2*p.Pad, font: Mono, tone: Soft, box: b}, "cgroup "+g.Label, about)
 	for i := t.card.Outside; i < len(parents); i++ {
 		parents[i] = b
 	}

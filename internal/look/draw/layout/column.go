@@ -59,17 +59,15 @@ func (t *table) compact(c *scene.Column) []row {
 			rows = append(rows, row{font: Small, s: strings.Join(t.card.Addresses, " "), bar: -1})
 		}
 	}
-	limits := brief(c.Meters)
-	if limits == "" {
-		limits = "no limits"
+	if limits := brief(c.Meters); limits != "" {
+		rows = append(rows, row{font: Small, s: limits, bar: -1})
+	} else {
+		rows = append(rows, row{font: Small, tone: Soft, s: "no limit", bar: -1})
 	}
-	tone := Normal
-	if c.Class != look.ClassContainer || limits == "no limits" {
-		tone = Soft
+	if n := len(c.Processes); n > 1 {
+		rows = append(rows, row{font: Small, tone: Soft, s: processes(n), bar: -1})
 	}
-	return append(rows,
-		row{font: Small, tone: tone, s: limits, bar: -1},
-		row{font: Small, tone: Soft, s: processes(len(c.Processes)), bar: -1})
+	return rows
 }
 
 func processes(n int) string {
@@ -81,27 +79,27 @@ func processes(n int) string {
 
 // kind says what a column is and who runs it.
 func (t *table) kind(c *scene.Column) string {
+	alone := len(t.card.Columns) == 1 && t.card.Is != "pod"
 	is := c.Class
-	if is == look.ClassGroup {
-		is = "processes in namespaces of their own"
-		if t.scene.Compact {
-			is = "group"
-		}
+	switch {
+	case c.Class == look.ClassSandbox && !alone:
+		is = "holds the namespaces"
+	case c.Class == look.ClassContainer && !alone:
+		is = ""
+	case c.Class == look.ClassGroup && !t.scene.Compact:
+		is = "in namespaces of their own"
 	}
-	if c.Engine != "" && (c.Engine != t.card.Engine || len(t.card.Columns) == 1 && t.card.Is != "pod") {
-		is += " · " + c.Engine
+	if c.Engine != "" && (c.Engine != t.card.Engine || alone) {
+		is = strings.TrimPrefix(is+" · "+c.Engine, " · ")
 	}
 	return is
 }
 
 // whole lines: what there is to know.
 func (t *table) whole(c *scene.Column) []row {
-	rows := []row{
-		{font: Name, tone: Strong, s: c.Name, right: short(c.ID), bar: -1},
-		{font: Small, tone: Soft, s: t.kind(c), bar: -1},
-	}
-	if len(t.card.Columns) == 1 && t.card.Is != "pod" && len(t.card.Addresses) > 0 {
-		rows = append(rows, row{font: Small, s: strings.Join(t.card.Addresses, "  ·  "), bar: -1})
+	rows := []row{{font: Name, tone: Strong, s: c.Name, right: short(c.ID), bar: -1}}
+	if kind := t.kind(c); kind != "" {
+		rows = append(rows, row{font: Small, tone: Soft, s: kind, bar: -1})
 	}
 	rows = append(rows, row{font: Mono, tone: Soft, s: "cgroup " + c.Label, path: true, bar: -1})
 	for i, m := range c.Meters {
@@ -181,7 +179,7 @@ func (t *table) columns(p *painter, at Rect, parents []int, card int) {
 	boxes := make([]int, len(t.card.Columns))
 	for i := range t.card.Columns {
 		c := &t.card.Columns[i]
-		r := Rect{at.X + t.x(i), at.Y, t.col, at.H}
+		r := Rect{at.X + t.x(i), at.Y, t.cols[i], at.H}
 		if len(boxes) == 1 && card == parents[0] && t.card.Is != "pod" {
 			r.W = at.W
 		}

@@ -162,8 +162,9 @@ type Metrics struct {
 	Pad, Head int
 	// ColPad, ColHead are those of containers, ColGap is between containers.
 	ColPad, ColHead, ColGap int
-	// MinCol and MaxCol bound the width of a container.
-	MinCol, MaxCol int
+	// MinCol and MaxCol bound the width of a container; a few side by side may be wider,
+	// MaxRow in all.
+	MinCol, MaxCol, MaxRow int
 	// Lane is the height of an outline, LaneGap between outlines; Overhang is how far
 	// an outline of several containers reaches beyond them, Inset how far that of one
 	// stays inside.
@@ -176,4 +177,6 @@ type Metrics struct {
 	Space int
 	// Processes is how many are shown of one container.
 	Processes int
+	// Tight are the measures of a scene with many containers, nil for the same.
+	Tight *Metrics
 }

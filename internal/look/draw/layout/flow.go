@@ -1,14 +1,15 @@
 package layout
 
 import (
+	"slices"
 	"strings"
 
 	"carob/internal/look/draw/scene"
 )
 
 // flow puts nodes side by side in rows at most room wide. Nodes of one row become
-// equally high.
-func (c *composer) flow(all []node, room int) node {
+// equally high; gap is between rows.
+func (c *composer) flow(all []node, room, gap int) node {
 	type row struct {
 		nodes []node
 		w, h  int
@@ -27,7 +28,7 @@ func (c *composer) flow(all []node, room int) node {
 	for i, r := range rows {
 		w, h = max(w, r.w), h+r.h
 		if i > 0 {
-			h += c.Gap
+			h += gap
 		}
 	}
 	return node{w, h, func(p *painter, at Rect, parent int) {
@@ -42,7 +43,7 @@ func (c *composer) flow(all []node, room int) node {
 				n.put(p, Rect{x, y, wide, r.h}, parent)
 				x += n.w + c.Gap
 			}
-			y += r.h + c.Gap
+			y += r.h + gap
 		}
 	}}
 }
@@ -57,7 +58,9 @@ func (c *composer) frame(f *scene.Frame, room int) node {
 	for _, sub := range f.Frames {
 		all = append(all, c.frame(sub, inner))
 	}
-	body := c.flow(all, inner)
+	// Large ones first: what is left fits beside each other below.
+	slices.SortStableFunc(all, func(a, b node) int { return c.large(b, inner) - c.large(a, inner) })
+	body := c.flow(all, inner, c.Gap)
 	head := c.Head + c.Line[Mono] + c.Space
 	label, about := "cgroup "+f.Label, inline(f.Meters)
 	wish := c.width(Mono, label) + 2*c.Pad
@@ -70,6 +73,13 @@ func (c *composer) frame(f *scene.Frame, room int) node {
 		p.caption(line{x: r.X + p.Pad, y: r.Y + p.Head, room: r.W - 2*p.Pad, font: Mono, tone: Soft, box: b}, label, about)
 		body.put(p, Rect{r.X + p.Pad, r.Y + head, r.W - 2*p.Pad, r.H - head - p.Pad}, b)
 	}}
+}
+
+func (c *composer) large(n node, room int) int {
+	if n.w*10 > room*6 {
+		return 1
+	}
+	return 0
 }
 
 // caption is a path at the left and what there is to say of it at the right. The path

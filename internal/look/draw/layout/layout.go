@@ -22,6 +22,9 @@ type painter struct {
 
 // Lay gives a scene its measures.
 func Lay(s *scene.Scene, m Metrics) *Picture {
+	if s.Compact && m.Tight != nil {
+		m = *m.Tight
+	}
 	c := &composer{memo: &memo{Metrics: m, seen: map[Font]map[string]int{}}, scene: s}
 	n := c.best()
 	p := &painter{memo: c.memo}

@@ -15,7 +15,7 @@ func (c *composer) legend(room int) node {
 			p.text(l, word)
 		}})
 	}
-	chips := c.flow(all, room)
+	chips := c.flow(all, room, c.LaneGap)
 	lines := c.wrap(Small, "An outline is a namespace: the containers it crosses are in it. Dashed: it is the host's own. Boxes are cgroups.", room)
 	for _, n := range c.scene.Notes {
 		lines = append(lines, c.wrap(Small, n, room)...)

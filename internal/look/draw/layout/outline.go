@@ -49,17 +49,20 @@ func (t *table) label(o scene.Outline) label {
 	return l
 }
 
-// laneWish is the width at which a container's own namespaces can be written out.
-func (t *table) laneWish() int {
+// laneWish is the width at which the outlines that begin in a column can be written out.
+func (t *table) laneWish(column int) int {
 	most := 0
 	for _, l := range t.card.Lanes {
-		for _, o := range l.Outlines {
+		for i, o := range l.Outlines {
+			if o.Members[0] != column || t.mute(i) {
+				continue
+			}
 			label := t.label(o)
 			w := t.width(Label, label.kinds) + 2*t.LanePad + 2*t.Inset - 2*t.ColPad
 			if label.inode != "" && len(o.Members) == 1 {
 				w += t.width(Mono, label.inode) + t.Gap
 			}
-			if len(o.Members) == 1 && label.detail != "" {
+			if label.detail != "" && len(o.Members) == 1 {
 				w += t.width(Small, label.detail) + t.Gap
 			}
 			most = max(most, w)
@@ -68,12 +71,19 @@ func (t *table) laneWish() int {
 	return most
 }
 
+// mute reports whether an outline of a lane goes without a text: where there are many,
+// the first in the lane tells what all of them are.
+func (t *table) mute(i int) bool { return t.scene.Compact && i > 0 }
+
 // outlines draws the lanes from y on.
 func (t *table) outlines(p *painter, y int, boxes []int, card int) {
 	way := 0
 	for _, l := range t.card.Lanes {
-		for _, o := range l.Outlines {
+		for i, o := range l.Outlines {
 			t.outline(p, o, y, &way, boxes, card)
+			if !t.mute(i) {
+				t.write(p, t.label(o))
+			}
 		}
 		y += p.Lane + p.LaneGap
 	}
@@ -87,7 +97,7 @@ func (t *table) outline(p *painter, o scene.Outline, y int, way *int, boxes []in
 	}
 	over := p.Overhang
 	if gaps(o.Members) > 0 {
-		over -= (*way % 3) * (p.Link + 1) / 2 // ways of several outlines stay apart
+		over -= (*way % 2) * (p.Link + 2) // the ways of two outlines stay apart
 	}
 	first := -1
 	for i, m := range o.Members {
@@ -116,7 +126,6 @@ func (t *table) outline(p *painter, o scene.Outline, y int, way *int, boxes []in
 	}
 	out.Path = trace(out.Pieces, out.Links, p.Link)
 	p.pic.Outlines = append(p.pic.Outlines, out)
-	t.write(p, t.label(o), out)
 }
 
 // piece is the part of an outline from one box to another.
@@ -152,9 +161,11 @@ func trace(pieces []Rect, links []Link, wide int) []Point {
 	return append(there, back...)
 }
 
-// write puts the label on the pieces: the kind on each, the rest on the first.
-func (t *table) write(p *painter, l label, o Outline) {
+// write puts a label on the pieces of the last outline: the kind on each, the rest on
+// the first.
+func (t *table) write(p *painter, l label) {
 	index := len(p.pic.Outlines) - 1
+	o := p.pic.Outlines[index]
 	for i, r := range o.Pieces {
 		r = p.inside(r, o)
 		at := line{x: r.X + p.LanePad, y: r.Y + (p.Lane-p.Line[Label])/2, room: r.W - 2*p.LanePad, font: Label, box: o.Card}

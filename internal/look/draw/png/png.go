@@ -41,7 +41,7 @@ func Write(out io.Writer, p *layout.Picture, t *theme.Theme) error {
 		return err
 	}
 	c := canvas{
-		img: image.NewNRGBA(image.Rect(0, 0, p.W*scale, p.H*scale)), theme: t, letters: letters, scale: float64(scale),
+		img: image.NewRGBA(image.Rect(0, 0, p.W*scale, p.H*scale)), theme: t, letters: letters, scale: float64(scale),
 	}
 	draw.Draw(c.img, c.img.Bounds(), image.NewUniform(t.Fill[layout.Paper]), image.Point{}, draw.Src)
 	for i := range p.Boxes {
@@ -56,12 +56,13 @@ func Write(out io.Writer, p *layout.Picture, t *theme.Theme) error {
 	for i := range p.Texts {
 		c.text(&p.Texts[i])
 	}
-	return png.Encode(out, c.img)
+	// Large even areas compress well at any level; the best takes eight times as long.
+	return (&png.Encoder{CompressionLevel: png.BestSpeed}).Encode(out, c.img)
 }
 
 // canvas is a picture in the making.
 type canvas struct {
-	img     *image.NRGBA
+	img     *image.RGBA
 	theme   *theme.Theme
 	letters *face.Set
 	scale   float64
@@ -78,7 +79,7 @@ func (c *canvas) box(b *layout.Box) {
 		c.hull(shape, c.theme.Kinds[b.Kind], false)
 		return
 	}
-	c.fill(shape, c.theme.Fill[b.Role])
+	c.slab(b.Rect, float64(svg.Radius(b.Role)), c.theme.Fill[b.Role])
 	line, wide := c.theme.Line[b.Role], 1.0
 	if b.Focus {
 		line, wide = c.theme.Focus, 3
@@ -89,7 +90,7 @@ func (c *canvas) box(b *layout.Box) {
 }
 
 func (c *canvas) bar(b *layout.Bar) {
-	c.fill(c.flatten(rounded(b.Rect, 2)), c.theme.Track)
+	c.slab(b.Rect, 2, c.theme.Track)
 	used := b.Rect
 	used.W = used.W * b.Used / 1000
 	if used.W == 0 {
@@ -99,7 +100,7 @@ func (c *canvas) bar(b *layout.Bar) {
 	if b.Used >= theme.Near {
 		hue = c.theme.High
 	}
-	c.fill(c.flatten(rounded(used, 2)), hue)
+	c.slab(used, 2, hue)
 }
 
 // corner is how round the corners of an outline are.

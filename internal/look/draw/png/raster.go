@@ -3,6 +3,7 @@ package png
 import (
 	"image"
 	"image/color"
+	"image/draw"
 	"math"
 
 	"golang.org/x/image/vector"
@@ -46,7 +47,9 @@ type layer struct {
 	at image.Rectangle
 }
 
-func newLayer(at image.Rectangle) layer {
+// layer makes one over a part of the picture. What is drawn beside it is cut off.
+func (c *canvas) layer(at image.Rectangle) layer {
+	at = at.Intersect(c.img.Bounds())
 	return layer{vector.NewRasterizer(at.Dx(), at.Dy()), at}
 }
 
@@ -70,38 +73,79 @@ func (c *canvas) fill(shape []spot, hue color.NRGBA) {
 	if len(shape) == 0 {
 		return
 	}
-	l := newLayer(bounds(shape, 0))
+	l := c.layer(bounds(shape, 0))
 	l.polygon(shape...)
 	c.paint(l, hue)
+}
+
+// slab fills a rounded rectangle. Only the corners need smoothing: the rest is a matter
+// of whole pixels, which is what makes a large picture cheap.
+func (c *canvas) slab(r layout.Rect, radius float64, hue color.NRGBA) {
+	s := int(c.scale)
+	at := image.Rect(r.X*s, r.Y*s, r.Right()*s, r.Bottom()*s)
+	k := min(int(radius*c.scale), at.Dx()/2, at.Dy()/2)
+	src := image.NewUniform(hue)
+	for _, part := range []image.Rectangle{
+		image.Rect(at.Min.X+k, at.Min.Y, at.Max.X-k, at.Max.Y),
+		image.Rect(at.Min.X, at.Min.Y+k, at.Min.X+k, at.Max.Y-k),
+		image.Rect(at.Max.X-k, at.Min.Y+k, at.Max.X, at.Max.Y-k),
+	} {
+		draw.Draw(c.img, part, src, image.Point{}, draw.Over)
+	}
+	shape := c.flatten(rounded(r, radius))
+	for _, x := range []int{at.Min.X, at.Max.X - k} {
+		for _, y := range []int{at.Min.Y, at.Max.Y - k} {
+			if k == 0 {
+				continue
+			}
+			l := c.layer(image.Rect(x, y, x+k, y+k))
+			l.polygon(shape...)
+			c.paint(l, hue)
+		}
+	}
 }
 
 // stroke draws the line around a shape. Dash are the lengths of line and gap, none for
 // an unbroken line.
 func (c *canvas) stroke(shape []spot, hue color.NRGBA, wide float64, dash []float64) {
-	if len(shape) == 0 {
-		return
-	}
-	wide *= c.scale
-	l := newLayer(bounds(shape, wide))
-	pen := pen{layer: l, half: wide / 2, on: true}
+	p := pen{canvas: c, hue: hue, half: wide * c.scale / 2, on: true}
 	for _, d := range dash {
-		pen.dash = append(pen.dash, d*c.scale)
+		p.dash = append(p.dash, d*c.scale)
 	}
 	for i, s := range shape {
-		pen.line(s, shape[(i+1)%len(shape)])
+		p.line(s, shape[(i+1)%len(shape)])
 	}
-	c.paint(l, hue)
+	p.flush()
 }
 
 // pen draws lines one after the other, with gaps where dash wants them. All its pieces
 // turn the same way, so that where they overlap nothing cancels.
 type pen struct {
-	layer
+	*canvas
+	hue  color.NRGBA
 	half float64
 	dash []float64
 	gone float64 // length of the present dash that is drawn
 	turn int
 	on   bool
+	// bits wait to be painted in one layer.
+	bits [][4]spot
+	area image.Rectangle
+}
+
+// small is how large a layer may be, in pixels: a long line is painted alone.
+const small = 1 << 14
+
+func (p *pen) flush() {
+	if len(p.bits) == 0 {
+		return
+	}
+	l := p.layer(p.area)
+	for _, b := range p.bits {
+		l.polygon(b[:]...)
+	}
+	p.paint(l, p.hue)
+	p.bits, p.area = nil, image.Rectangle{}
 }
 
 func (p *pen) line(a, b spot) {
@@ -139,5 +183,10 @@ func (p *pen) bit(a, b spot, l float64) {
 	}
 	a, b = spot{a.x - dx*ext, a.y - dy*ext}, spot{b.x + dx*ext, b.y + dy*ext}
 	nx, ny := -dy*p.half, dx*p.half
-	p.polygon(spot{a.x + nx, a.y + ny}, spot{b.x + nx, b.y + ny}, spot{b.x - nx, b.y - ny}, spot{a.x - nx, a.y - ny})
+	bit := [4]spot{{a.x + nx, a.y + ny}, {b.x + nx, b.y + ny}, {b.x - nx, b.y - ny}, {a.x - nx, a.y - ny}}
+	area := bounds(bit[:], 0)
+	if both := p.area.Union(area); both.Dx()*both.Dy() > small {
+		p.flush()
+	}
+	p.bits, p.area = append(p.bits, bit), p.area.Union(area)
 }

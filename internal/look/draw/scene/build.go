@@ -54,6 +54,9 @@ func Build(in Input) *Scene {
 	}
 	s.Compact = count > roomy
 	for _, c := range cards {
+		if len(c.Columns) == 1 { // it cannot be mistaken for another
+			c.Columns[0].Focus = false
+		}
 		b.lanes(c, s.Compact)
 		c.Words = words(c)
 	}
@@ -61,7 +64,7 @@ func Build(in Input) *Scene {
 	s.Kinds = kindsOf(cards)
 	s.Facts = b.facts(cards)
 	for _, u := range in.Host.Unread {
-		s.Notes = append(s.Notes, fmt.Sprintf("%s of %s could not be read: %s", Clean(u.What), count(u.Count, "process", "processes"), Clean(u.Why)))
+		s.Notes = append(s.Notes, fmt.Sprintf("%s of %s could not be read: %s", Clean(u.What), quantity(u.Count, "process", "processes"), Clean(u.Why)))
 	}
 	if in.Groups == nil {
 		s.Notes = append(s.Notes, "cgroups could not be read: limits are not shown")
@@ -114,9 +117,9 @@ func (b *builder) facts(cards []*Card) []string {
 		}
 	}
 	if b.Focus.Is == look.ThingHost || b.Focus.Is == "" {
-		out = append(out, count(pods, "pod", "pods"), count(containers, "container", "containers"))
+		out = append(out, quantity(pods, "pod", "pods"), quantity(containers, "container", "containers"))
 		if groups > 0 {
-			out = append(out, count(groups, "other group", "other groups")+" in namespaces of their own")
+			out = append(out, quantity(groups, "other group", "other groups")+" in namespaces of their own")
 		}
 	}
 	if b.Mode != "" {
@@ -128,7 +131,7 @@ func (b *builder) facts(cards []*Card) []string {
 	return out
 }
 
-func count(n int, one, many string) string {
+func quantity(n int, one, many string) string {
 	if n == 1 {
 		return "1 " + one
 	}

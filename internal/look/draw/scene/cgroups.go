@@ -187,8 +187,8 @@ func tasks(n float64) string { return strconv.FormatFloat(n, 'f', 0, 64) }
 
 func cpus(n float64) string {
 	s := strconv.FormatFloat(n, 'g', 4, 64)
-	if s == "1" {
-		return "1 CPU"
+	if n <= 1 {
+		return s + " CPU"
 	}
 	return s + " CPUs"
 }

@@ -91,8 +91,9 @@ func (b *builder) lanes(c *Card, compact bool) {
 	c.Lanes = lanes
 	for _, l := range lanes {
 		for _, o := range l.Outlines {
-			if o.Namespaces[0].Kind == look.Net && !o.Host {
-				c.Addresses = append(c.Addresses, b.addresses(o.Namespaces[0].Inode)...)
+			i := slices.IndexFunc(o.Namespaces, func(n look.Namespace) bool { return n.Kind == look.Net })
+			if i >= 0 && !o.Host {
+				c.Addresses = append(c.Addresses, b.addresses(o.Namespaces[i].Inode)...)
 			}
 		}
 	}

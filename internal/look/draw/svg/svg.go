@@ -74,7 +74,7 @@ func colors(t *theme.Theme) string {
 	for k, c := range t.Kinds {
 		fmt.Fprintf(&b, ".k%d{stroke:%s;fill:%s;fill-opacity:%.2f}.t%d{fill:%s}\n", k, hex(c), hex(c), float64(t.Wash)/255, k, hex(c))
 	}
-	fmt.Fprintf(&b, ".h{fill-opacity:0}.strong{fill:%s}.normal{fill:%s}.soft{fill:%s}\n", hex(t.Strong), hex(t.Normal), hex(t.Soft))
+	fmt.Fprintf(&b, ".several{stroke:%s;fill:%s;fill-opacity:%.2f}.h{fill-opacity:0}.strong{fill:%s}.normal{fill:%s}.soft{fill:%s}\n", hex(t.Soft), hex(t.Soft), float64(t.Wash)/255, hex(t.Strong), hex(t.Normal), hex(t.Soft))
 	fmt.Fprintf(&b, ".focus{stroke:%s}.track{fill:%s}.used{fill:%s}.high{fill:%s}\n", hex(t.Focus), hex(t.Track), hex(t.Used), hex(t.High))
 	return b.String()
 }
@@ -130,7 +130,9 @@ const corner = 9
 
 func (w writer) outline(o *layout.Outline) {
 	class := "o"
-	if len(o.Kinds) > 0 {
+	if len(o.Kinds) != 1 {
+		class += " several"
+	} else {
 		class += " k" + strconv.Itoa(int(o.Kinds[0]))
 	}
 	if o.Host {

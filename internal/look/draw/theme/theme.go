@@ -65,12 +65,12 @@ func (t *Theme) kinds(all [look.NumKinds]uint32) {
 	}
 }
 
-// Outline is the hue of an outline: that of its kind, or of the first of several.
+// Outline is the hue of an outline: that of its kind; one of several kinds has none.
 func (t *Theme) Outline(o *layout.Outline) color.NRGBA {
-	if len(o.Kinds) == 0 {
-		return t.Soft
+	if len(o.Kinds) == 1 {
+		return t.Kinds[o.Kinds[0]]
 	}
-	return t.Kinds[o.Kinds[0]]
+	return t.Soft
 }
 
 // Text is the colour of a text.
