@@ -9,13 +9,16 @@ package draw
 
 import (
 	"io"
+	"strings"
 
 	"carob/internal/fault"
+	"carob/internal/look/draw/dot"
 	"carob/internal/look/draw/face"
 	"carob/internal/look/draw/layout"
 	"carob/internal/look/draw/png"
 	"carob/internal/look/draw/scene"
 	"carob/internal/look/draw/svg"
+	"carob/internal/look/draw/text"
 	"carob/internal/look/draw/theme"
 )
 
@@ -31,24 +34,32 @@ type Form struct {
 }
 
 // Formats are those that Write knows.
-func Formats() []string { return []string{"svg", "png"} }
+func Formats() []string { return []string{"svg", "png", "dot", "text"} }
 
 // Write draws what was read. An unknown format is Invalid.
 func Write(w io.Writer, in scene.Input, f Form) error {
 	s := scene.Build(in)
-	letters, err := face.New(1)
-	if err != nil {
-		return err
-	}
 	switch f.Format {
-	case "svg":
-		return svg.Write(w, layout.Lay(s, letters.Pixels()))
-	case "png":
-		t := theme.Light()
-		if f.Dark {
-			t = theme.Dark()
+	case "dot":
+		return dot.Write(w, s)
+	case "text":
+		return text.Write(w, layout.Lay(s, text.Cells(f.Width)), f.Color)
+	case "svg", "png":
+		letters, err := face.New(1)
+		if err != nil {
+			return err
 		}
-		return png.Write(w, layout.Lay(s, letters.Pixels()), t)
+		return picture(w, layout.Lay(s, letters.Pixels()), f)
 	}
-	return fault.New(fault.Invalid, "format \""+f.Format+"\": use svg or png")
+	return fault.New(fault.Invalid, "format \""+f.Format+"\": use "+strings.Join(Formats(), ", "))
+}
+
+func picture(w io.Writer, p *layout.Picture, f Form) error {
+	switch {
+	case f.Format == "svg":
+		return svg.Write(w, p)
+	case f.Dark:
+		return png.Write(w, p, theme.Dark())
+	}
+	return png.Write(w, p, theme.Light())
 }

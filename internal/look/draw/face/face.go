@@ -101,14 +101,15 @@ func (s *Set) Pixels() layout.Metrics {
 		Measure: s.Measure,
 		Line:    [layout.NumFonts]int{30, 23, 19, 17, 17, 16},
 		Ascent:  [layout.NumFonts]int{22, 17, 14, 13, 13, 12},
-		Margin:  24, Gap: 16, Pad: 16, Head: 10,
-		ColPad: 14, ColHead: 10, ColGap: 32, MinCol: 92, MaxCol: 236, MaxRow: 900,
+		Margin:  24, Gap: 16, Pad: 16, Head: 10, Foot: 16,
+		ColPad: 14, ColHead: 10, ColFoot: 14, ColGap: 32, MinCol: 92, MaxCol: 236, MaxRow: 900,
 		Lane: 24, LaneGap: 7, Overhang: 12, Inset: 8, LanePad: 9, Link: 4,
 		Bar: 4, Space: 8, Processes: 5,
 	}
 	tight := m
-	tight.Gap, tight.Pad, tight.Head = 12, 12, 7
-	tight.ColPad, tight.ColHead, tight.ColGap, tight.MinCol, tight.MaxCol, tight.MaxRow = 9, 6, 22, 60, 200, 200
+	tight.Gap, tight.Pad, tight.Head, tight.Foot = 12, 12, 7, 12
+	tight.ColPad, tight.ColHead, tight.ColFoot, tight.ColGap = 9, 6, 9, 22
+	tight.MinCol, tight.MaxCol, tight.MaxRow = 60, 270, 270
 	tight.Lane, tight.LaneGap, tight.Overhang, tight.Inset, tight.LanePad = 18, 5, 8, 5, 7
 	tight.Space = 5
 	m.Tight = &tight

@@ -35,9 +35,9 @@ func (c *composer) card(card *scene.Card, room int) node {
 	top := c.Head + titles + c.Space
 	frame, tail := 0, 0
 	if card.Group != nil {
-		frame, tail = c.Head+c.Line[Mono]+c.Space, c.Pad
+		frame, tail = c.Head+c.Line[Mono]+c.Space, c.Foot
 	}
-	h := top + frame + t.height() + t.gutter + tail + c.Pad
+	h := top + frame + t.height() + t.gutter + tail + c.Foot
 	if len(words) > 0 {
 		h += c.Space + len(words)*c.Line[Small]
 	}
@@ -95,7 +95,7 @@ func (t *table) measure(room int) {
 
 // height is that of the columns.
 func (t *table) height() int {
-	return t.ColHead + t.head + t.Space + t.lanes + t.ColPad
+	return t.ColHead + t.head + t.Space + t.lanes + t.ColFoot
 }
 
 // across is the width of all columns and the group around some of them.

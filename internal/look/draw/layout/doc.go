@@ -157,11 +157,11 @@ type Metrics struct {
 	Width int
 	// Margin is around everything, Gap between boxes side by side or below each other.
 	Margin, Gap int
-	// Pad is between a frame's or card's edge and what is inside; Head is that above
-	// its first line.
-	Pad, Head int
-	// ColPad, ColHead are those of containers, ColGap is between containers.
-	ColPad, ColHead, ColGap int
+	// Pad is between the side of a frame or card and what is inside; Head is that above
+	// its first line, Foot below its last.
+	Pad, Head, Foot int
+	// ColPad, ColHead, ColFoot are those of containers, ColGap is between containers.
+	ColPad, ColHead, ColFoot, ColGap int
 	// MinCol and MaxCol bound the width of a container; a few side by side may be wider,
 	// MaxRow in all.
 	MinCol, MaxCol, MaxRow int

@@ -68,10 +68,10 @@ func (c *composer) frame(f *scene.Frame, room int) node {
 		wish += c.width(Small, about) + 2*c.Gap
 	}
 	w := max(body.w+2*c.Pad, min(wish, room))
-	return node{w, head + body.h + c.Pad, func(p *painter, r Rect, parent int) {
+	return node{w, head + body.h + c.Foot, func(p *painter, r Rect, parent int) {
 		b := p.box(Box{Rect: r, Role: Frame, Parent: parent, Key: "cgroup-" + f.Path, Words: "cgroup " + f.Path + ". " + about})
 		p.caption(line{x: r.X + p.Pad, y: r.Y + p.Head, room: r.W - 2*p.Pad, font: Mono, tone: Soft, box: b}, label, about)
-		body.put(p, Rect{r.X + p.Pad, r.Y + head, r.W - 2*p.Pad, r.H - head - p.Pad}, b)
+		body.put(p, Rect{r.X + p.Pad, r.Y + head, r.W - 2*p.Pad, r.H - head - p.Foot}, b)
 	}}
 }
 

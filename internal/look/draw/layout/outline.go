@@ -37,6 +37,9 @@ func (t *table) label(o scene.Outline) label {
 	}
 	l.kinds = strings.Join(kinds, " ")
 	switch {
+	case o.Host && t.scene.Compact:
+		l.detail = "host"
+		return l
 	case o.Host:
 		l.detail = "the host's"
 		return l
@@ -62,7 +65,7 @@ func (t *table) laneWish(column int) int {
 			if label.inode != "" && len(o.Members) == 1 {
 				w += t.width(Mono, label.inode) + t.Gap
 			}
-			if label.detail != "" && len(o.Members) == 1 {
+			if label.detail != "" && (o.Host || len(o.Members) == 1) {
 				w += t.width(Small, label.detail) + t.Gap
 			}
 			most = max(most, w)
@@ -200,20 +203,27 @@ func (p *painter) inside(r Rect, o Outline) Rect {
 	return Rect{left, r.Y, right - left, r.H}
 }
 
-// mark writes the kinds, each in its colour.
+// mark writes the kinds, each in its colour; where there is no room for all, how many
+// are left.
 func (p *painter) mark(at line, o Outline, index int) int {
-	x := at.x
-	for _, k := range o.Kinds {
-		s := k.String()
+	x, space := at.x, p.width(Label, " ")
+	for i, k := range o.Kinds {
 		room := at.room - (x - at.x)
-		if p.width(Label, s) > room {
-			break
+		tail := 0
+		if i+1 < len(o.Kinds) {
+			tail = space + p.width(Label, "+7")
 		}
 		l := at
 		l.x, l.room = x, room
-		x += p.set(Text{Font: Label, Tone: Colored, Kind: k, Box: at.box, Outline: index}, l, s) + p.width(Label, " ")
+		t := Text{Font: Label, Tone: Colored, Kind: k, Box: at.box, Outline: index}
+		if p.width(Label, k.String())+tail > room {
+			t.Tone = Soft
+			x += p.set(t, l, p.fit(Label, "+"+strconv.Itoa(len(o.Kinds)-i), room)) + space
+			break
+		}
+		x += p.set(t, l, k.String()) + space
 	}
-	return max(0, x-at.x-p.width(Label, " "))
+	return max(0, x-at.x-space)
 }
 
 // sentence is an outline in words.

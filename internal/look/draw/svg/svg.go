@@ -130,10 +130,10 @@ const corner = 9
 
 func (w writer) outline(o *layout.Outline) {
 	class := "o"
-	if len(o.Kinds) != 1 {
-		class += " several"
+	if k, ok := theme.Hue(o); ok {
+		class += " k" + strconv.Itoa(int(k))
 	} else {
-		class += " k" + strconv.Itoa(int(o.Kinds[0]))
+		class += " several"
 	}
 	if o.Host {
 		class += " h"

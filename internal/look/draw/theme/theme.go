@@ -4,6 +4,7 @@ package theme
 
 import (
 	"image/color"
+	"slices"
 
 	"carob/internal/look"
 	"carob/internal/look/draw/layout"
@@ -65,10 +66,22 @@ func (t *Theme) kinds(all [look.NumKinds]uint32) {
 	}
 }
 
-// Outline is the hue of an outline: that of its kind; one of several kinds has none.
+// Hue is the kind whose colour an outline has: of several that of the network, which
+// people look for first; the host's several have none, said by false.
+func Hue(o *layout.Outline) (look.Kind, bool) {
+	switch {
+	case len(o.Kinds) == 0 || o.Host && len(o.Kinds) > 1:
+		return 0, false
+	case slices.Contains(o.Kinds, look.Net):
+		return look.Net, true
+	}
+	return o.Kinds[0], true
+}
+
+// Outline is the colour of an outline.
 func (t *Theme) Outline(o *layout.Outline) color.NRGBA {
-	if len(o.Kinds) == 1 {
-		return t.Kinds[o.Kinds[0]]
+	if k, ok := Hue(o); ok {
+		return t.Kinds[k]
 	}
 	return t.Soft
 }
