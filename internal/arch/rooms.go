@@ -42,8 +42,9 @@ var rooms = []room{
 	{"runtime", []string{"fault", "undo", "spec", "status", "plan", "host", "sys", "podproc", "logfile", "image", "pod", "roots"}},
 	{"api", []string{"fault", "lifecycle", "spec", "status", "pod", "image", "sys", "logfile", "archive"}},
 	{"kube", []string{"fault", "undo", "spec", "status", "lifecycle"}},
-	// The command line speaks to the daemon only: api is its protocol.
-	{"cli", []string{"fault", "lifecycle", "ref", "spec", "status", "sys", "logfile", "archive", "plan", "api"}},
+	// The command line speaks to the daemon only: api is its protocol. What look
+	// observes needs none.
+	{"cli", []string{"fault", "lifecycle", "ref", "spec", "status", "sys", "logfile", "archive", "plan", "api", "look"}},
 	{"testenv", nil},
 	{"systest", []string{"fault", "pod", "image", "spec", "status", "lifecycle"}},
 	{"toolbox", nil},

@@ -13,7 +13,7 @@ import (
 
 // Addresses are those of the network namespace that a process is in, without loopback
 // and link-local ones: IPv4 first. A namespace without any has none.
-func (h *Host) Addresses(pid int) ([]netip.Addr, error) {
+func Addresses(h *Host, pid int) ([]netip.Addr, error) {
 	var b bytes.Buffer
 	if err := h.file(pid, "net/fib_trie", &b); err != nil && !fault.Is(err, fault.NotFound) {
 		return nil, err

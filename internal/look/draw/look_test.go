@@ -20,7 +20,7 @@ func TestLook(t *testing.T) {
 			a = many()
 		}
 		in := read(t, a)
-		for _, fm := range []Form{{Format: "svg"}, {Format: "png"}, {Format: "png", Dark: true}} {
+		for _, fm := range []Form{{Format: "svg"}, {Format: "png"}, {Format: "png", Dark: true}, {Format: "dot"}, {Format: "text", Width: 120}} {
 			n := out + "/" + filepath.Base(f)
 			if fm.Dark {
 				n += "-dark"

@@ -67,7 +67,7 @@ func readNamespaces(in *scene.Input) {
 	in.Addresses, in.Maps = map[uint64][]string{}, map[uint64]string{}
 	for _, c := range in.Host.Containers {
 		if net := c.NS[look.Net]; net != 0 && net != in.Host.NS[look.Net] && in.Addresses[net] == nil {
-			all, _ := in.Host.Addresses(c.Leader) // it has ended, or may not be seen
+			all, _ := look.Addresses(in.Host, c.Leader) // it has ended, or may not be seen
 			in.Addresses[net] = []string{}
 			for _, a := range all {
 				in.Addresses[net] = append(in.Addresses[net], a.String())

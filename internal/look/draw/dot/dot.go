@@ -30,7 +30,7 @@ type writer struct {
 func Write(out io.Writer, s *scene.Scene) error {
 	w := &writer{Writer: bufio.NewWriter(out), theme: theme.Light(), spaces: map[look.Namespace]string{}}
 	fmt.Fprintf(w, "graph carob {\n")
-	fmt.Fprintf(w, "  graph [label=%s, labelloc=t, fontname=\"Helvetica\", compound=true, newrank=true];\n", quote(strings.Join(append([]string{s.Title}, s.Facts...), "\n")))
+	fmt.Fprintf(w, "  graph [label=%s, labelloc=t, labeljust=l, fontname=\"Helvetica\", fontsize=11];\n", quote(s.Title+"\n"+strings.Join(s.Facts, " · ")))
 	fmt.Fprintf(w, "  node [fontname=\"Helvetica\", fontsize=10];\n  edge [penwidth=1.5];\n")
 	w.frame(s.Root, "  ")
 	for _, e := range w.edges {
@@ -87,44 +87,43 @@ func meters(all []scene.Meter) string {
 	return b.String()
 }
 
+// card writes a pod or what else stands together.
 func (w *writer) card(c *scene.Card, in string) {
+	if len(c.Columns) == 1 && c.Is != "pod" {
+		w.members(c, in)
+		return
+	}
+	label := strings.Join(append([]string{c.Is + " " + c.Name}, c.Addresses...), "\n")
+	w.open(in, label, `style="rounded,filled"; color="#98a2b3"; fillcolor=white;`)
+	w.members(c, in+"  ")
+	fmt.Fprintf(w, "%s}\n", in)
+}
+
+// members writes the containers of a card, those outside of its cgroup first, then the
+// namespaces that they share.
+func (w *writer) members(c *scene.Card, in string) {
 	nodes := make([]string, len(c.Columns))
-	for i := range nodes {
+	for i := range c.Columns {
+		if i == c.Outside && c.Group != nil {
+			w.open(in, "cgroup "+c.Group.Label+meters(c.Group.Meters), `style=filled; color="#d0d5dd"; fillcolor="#f6f7f9";`)
+		}
 		w.nodes++
 		nodes[i] = fmt.Sprintf("c%d", w.nodes)
-	}
-	boxed := len(c.Columns) > 1 || c.Is == "pod"
-	inner := in
-	if boxed {
-		inner += "  "
-		label := strings.Join(append([]string{c.Is + " " + c.Name}, c.Addresses...), "\n")
-		w.open(in, label, `style="rounded,filled"; color="#98a2b3"; fillcolor=white;`)
-	}
-	for i := range c.Columns[:c.Outside] {
-		w.column(c, i, nodes[i], inner)
+		w.column(c, i, nodes[i], in+"  ")
 	}
 	if c.Group != nil {
-		w.open(inner, "cgroup "+c.Group.Label+meters(c.Group.Meters), `style=filled; color="#d0d5dd"; fillcolor="#f6f7f9";`)
-	}
-	for i := c.Outside; i < len(c.Columns); i++ {
-		w.column(c, i, nodes[i], inner+"  ")
-	}
-	if c.Group != nil {
-		fmt.Fprintf(w, "%s}\n", inner)
+		fmt.Fprintf(w, "%s}\n", in)
 	}
 	for _, l := range c.Lanes {
 		for _, o := range l.Outlines {
 			if len(o.Members) > 1 || o.Elsewhere > 0 {
-				w.outline(o, nodes, inner)
+				w.outline(o, nodes, in)
 			}
 		}
 	}
-	if boxed {
-		fmt.Fprintf(w, "%s}\n", in)
-	}
 }
 
-// column writes a container, in it the namespaces that are its own and the host's.
+// column writes a container.
 func (w *writer) column(c *scene.Card, i int, node, in string) {
 	col := &c.Columns[i]
 	lines := []string{col.Name}
@@ -139,21 +138,29 @@ func (w *writer) column(c *scene.Card, i int, node, in string) {
 		}
 		lines = append(lines, fmt.Sprintf("%d %s", p.PID, cut(p.Command)))
 	}
-	for _, l := range c.Lanes {
-		for _, o := range l.Outlines {
-			switch {
-			case len(o.Members) == 1 && o.Members[0] == i && o.Host:
-				lines = append(lines, "host's: "+kinds(o))
-			case len(o.Members) == 1 && o.Members[0] == i && o.Elsewhere == 0:
-				lines = append(lines, "own: "+kinds(o))
-			}
-		}
-	}
 	width := 1
 	if col.Focus {
 		width = 3
 	}
+	lines = append(lines, alone(c, i)...)
 	fmt.Fprintf(w, "%s%s [shape=box, style=\"rounded,filled\", fillcolor=white, penwidth=%d, label=%s];\n", in, node, width, quote(strings.Join(lines, "\n")))
+}
+
+// alone are the namespaces in which a container is the only one of its card.
+func alone(c *scene.Card, i int) []string {
+	var lines []string
+	for _, l := range c.Lanes {
+		for _, o := range l.Outlines {
+			only := len(o.Members) == 1 && o.Members[0] == i
+			switch {
+			case only && o.Host:
+				lines = append(lines, "the host's: "+kinds(o))
+			case only && o.Elsewhere == 0:
+				lines = append(lines, "own: "+kinds(o))
+			}
+		}
+	}
+	return lines
 }
 
 // cut keeps commands from making boxes as wide as a page.

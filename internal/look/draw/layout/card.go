@@ -25,13 +25,13 @@ func (c *composer) card(card *scene.Card, room int) node {
 	t := &table{composer: c, card: card}
 	t.measure(room)
 	if len(card.Columns) == 1 && card.Is != "pod" {
-		return node{t.cols[0], t.height(), func(p *painter, r Rect, parent int) {
+		return node{w: t.cols[0], h: t.height(), put: func(p *painter, r Rect, parent int) {
 			t.columns(p, Rect{r.X, r.Y, r.W, r.H}, []int{parent}, parent)
 		}}
 	}
 	inner := t.across()
 	words := t.words(inner)
-	titles := t.titles()
+	titles := header{t}.titles()
 	top := c.Head + titles + c.Space
 	frame, tail := 0, 0
 	if card.Group != nil {
@@ -41,9 +41,9 @@ func (c *composer) card(card *scene.Card, room int) node {
 	if len(words) > 0 {
 		h += c.Space + len(words)*c.Line[Small]
 	}
-	return node{inner + 2*c.Pad, h, func(p *painter, r Rect, parent int) {
+	return node{w: inner + 2*c.Pad, h: h, put: func(p *painter, r Rect, parent int) {
 		b := p.box(Box{Rect: r, Role: Card, Parent: parent, Key: card.Key, Words: card.Is + " " + card.Name + ". " + card.Words})
-		t.title(p, Rect{r.X + p.Pad, r.Y + p.Head, r.W - 2*p.Pad, titles}, b)
+		header{t}.title(p, Rect{r.X + p.Pad, r.Y + p.Head, r.W - 2*p.Pad, titles}, b)
 		at := Rect{r.X + p.Pad, r.Y + top + frame, inner, t.height()}
 		parents := t.group(p, Rect{at.X, r.Y + top, at.W, frame + at.H + t.gutter + tail}, b)
 		t.columns(p, at, parents, b)
@@ -67,8 +67,8 @@ func (t *table) measure(room int) {
 	}
 	wish := 0
 	for i := range t.card.Columns {
-		t.cells = append(t.cells, t.cell(&t.card.Columns[i]))
-		t.cols = append(t.cols, max(t.cells[i].wish, t.laneWish(i))+2*t.ColPad)
+		t.cells = append(t.cells, content{t}.cell(&t.card.Columns[i]))
+		t.cols = append(t.cols, max(t.cells[i].wish, lanes{t}.wish(i))+2*t.ColPad)
 		wish = max(wish, t.cols[i])
 	}
 	for i := range t.cols {
@@ -127,8 +127,11 @@ func (t *table) words(room int) []string {
 	return t.wrap(Small, t.card.Words, room)
 }
 
+// header is what stands over the columns of a card.
+type header struct{ *table }
+
 // badge says what a card is.
-func (t *table) badge() string {
+func (t header) badge() string {
 	is := t.card.Is
 	if is == "shared" {
 		is = "no pod, but shared namespaces"
@@ -140,7 +143,7 @@ func (t *table) badge() string {
 }
 
 // about is what stands below a card's name.
-func (t *table) about() string {
+func (t header) about() string {
 	parts := t.card.Addresses
 	if id := t.card.ID; id != "" && !t.scene.Compact {
 		parts = append(append([]string{}, parts...), "id "+short(id))
@@ -156,7 +159,7 @@ func short(id string) string {
 	return id
 }
 
-func (t *table) titles() int {
+func (t header) titles() int {
 	h := t.Line[Heading]
 	if t.about() != "" && !t.scene.Compact {
 		h += t.Line[Small]
@@ -165,7 +168,7 @@ func (t *table) titles() int {
 }
 
 // title writes name, badge and what is known of a card.
-func (t *table) title(p *painter, r Rect, box int) {
+func (t header) title(p *painter, r Rect, box int) {
 	l := line{x: r.X, y: r.Y, room: r.W, font: Heading, tone: Strong, box: box}
 	badge := l
 	badge.font, badge.tone = Small, Soft

@@ -22,14 +22,19 @@ type row struct {
 	tone  Tone
 	s     string
 	right string
+	// brief is for where s has no room.
+	brief string
 	path  bool // is cut in the middle
 	bar   float64
 	// apart asks for space above.
 	apart bool
 }
 
+// content decides what is written into containers.
+type content struct{ *table }
+
 // cell decides the lines of a container.
-func (t *table) cell(c *scene.Column) cell {
+func (t content) cell(c *scene.Column) cell {
 	var out cell
 	if t.scene.Compact {
 		out.rows = t.compact(c)
@@ -42,7 +47,7 @@ func (t *table) cell(c *scene.Column) cell {
 	return out
 }
 
-func (t *table) rowWidth(r row) int {
+func (t content) rowWidth(r row) int {
 	w := t.width(r.font, r.s)
 	if r.right != "" {
 		w += t.width(Mono, r.right) + t.Gap
@@ -51,7 +56,7 @@ func (t *table) rowWidth(r row) int {
 }
 
 // compact lines: a name, the limits, how many processes.
-func (t *table) compact(c *scene.Column) []row {
+func (t content) compact(c *scene.Column) []row {
 	rows := []row{{font: Name, tone: Strong, s: c.Name, bar: -1}}
 	if len(t.card.Columns) == 1 && t.card.Is != "pod" {
 		rows = append(rows, row{font: Small, tone: Soft, s: t.kind(c), bar: -1})
@@ -78,7 +83,7 @@ func processes(n int) string {
 }
 
 // kind says what a column is and who runs it.
-func (t *table) kind(c *scene.Column) string {
+func (t content) kind(c *scene.Column) string {
 	alone := len(t.card.Columns) == 1 && t.card.Is != "pod"
 	is := c.Class
 	switch {
@@ -96,14 +101,18 @@ func (t *table) kind(c *scene.Column) string {
 }
 
 // whole lines: what there is to know.
-func (t *table) whole(c *scene.Column) []row {
+func (t content) whole(c *scene.Column) []row {
 	rows := []row{{font: Name, tone: Strong, s: c.Name, right: short(c.ID), bar: -1}}
 	if kind := t.kind(c); kind != "" {
 		rows = append(rows, row{font: Small, tone: Soft, s: kind, bar: -1})
 	}
-	rows = append(rows, row{font: Mono, tone: Soft, s: "cgroup " + c.Label, path: true, bar: -1})
+	rows = append(rows, row{font: Mono, tone: Soft, s: "cgroup " + c.Label, brief: c.Label, path: true, bar: -1})
 	for i, m := range c.Meters {
-		rows = append(rows, row{font: Small, s: m.Name + " " + m.Text, bar: m.Share, apart: i == 0})
+		r := row{font: Small, s: m.Name + " " + m.Text, bar: m.Share, apart: i == 0}
+		if m.Short != "" {
+			r.brief = "max " + m.Short
+		}
+		rows = append(rows, r)
 	}
 	shown := c.Processes
 	if len(shown) > t.Processes {
@@ -189,7 +198,7 @@ func (t *table) columns(p *painter, at Rect, parents []int, card int) {
 	if len(boxes) == 1 && t.card.Is != "pod" {
 		card = boxes[0]
 	}
-	t.outlines(p, at.Y+t.ColHead+t.head+t.Space, boxes, card)
+	lanes{t}.outlines(p, rail{card: card, boxes: boxes, y: at.Y + t.ColHead + t.head + t.Space})
 }
 
 func role(c *scene.Column) Role {
@@ -252,6 +261,9 @@ func (t *table) row(p *painter, r row, l line) {
 		if spare := l.room - p.width(l.font, r.s) - p.Gap; spare >= p.width(Mono, r.right) {
 			l.room -= p.right(right, r.right) + p.Gap
 		}
+	}
+	if r.brief != "" && p.width(l.font, r.s) > l.room {
+		r.s = r.brief
 	}
 	if r.path {
 		r.s = p.middle(l.font, r.s, l.room)

@@ -112,8 +112,9 @@ type Outline struct {
 	Words   string
 }
 
-// Link leaves one piece at X1 and reaches the next at X2, by Y below the containers.
-type Link struct{ X1, X2, Top, Y int }
+// Link leaves one piece at X1 and reaches the next at X2, by Y below the containers. Way
+// tells the ways of several outlines of one card apart.
+type Link struct{ X1, X2, Top, Y, Way int }
 
 // Text is one line. Y is the base line in pictures and the row in terminals; W and H
 // are its size, H upwards from Y and a little below.

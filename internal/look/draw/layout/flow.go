@@ -31,14 +31,14 @@ func (c *composer) flow(all []node, room, gap int) node {
 			h += gap
 		}
 	}
-	return node{w, h, func(p *painter, at Rect, parent int) {
+	return node{w: w, h: h, put: func(p *painter, at Rect, parent int) {
 		y := at.Y
 		for _, r := range rows {
 			x := at.X
 			for _, n := range r.nodes {
 				wide := n.w
-				if len(r.nodes) == 1 && len(rows) > 1 && r.w*3 > at.W*2 {
-					wide = at.W // one that is nearly as wide as the rest is made so
+				if n.frame && len(r.nodes) == 1 && r.w*3 > at.W*2 {
+					wide = at.W // nearly as wide as the rest: then so
 				}
 				n.put(p, Rect{x, y, wide, r.h}, parent)
 				x += n.w + c.Gap
@@ -68,15 +68,16 @@ func (c *composer) frame(f *scene.Frame, room int) node {
 		wish += c.width(Small, about) + 2*c.Gap
 	}
 	w := max(body.w+2*c.Pad, min(wish, room))
-	return node{w, head + body.h + c.Foot, func(p *painter, r Rect, parent int) {
+	return node{w: w, h: head + body.h + c.Foot, frame: true, put: func(p *painter, r Rect, parent int) {
 		b := p.box(Box{Rect: r, Role: Frame, Parent: parent, Key: "cgroup-" + f.Path, Words: "cgroup " + f.Path + ". " + about})
 		p.caption(line{x: r.X + p.Pad, y: r.Y + p.Head, room: r.W - 2*p.Pad, font: Mono, tone: Soft, box: b}, label, about)
 		body.put(p, Rect{r.X + p.Pad, r.Y + head, r.W - 2*p.Pad, r.H - head - p.Foot}, b)
 	}}
 }
 
+// large is 1 for a cgroup that leaves no room beside it.
 func (c *composer) large(n node, room int) int {
-	if n.w*10 > room*6 {
+	if n.frame && n.w*10 > room*6 {
 		return 1
 	}
 	return 0
@@ -116,7 +117,7 @@ func (c *composer) page(room int) node {
 	head := c.Margin + c.Line[Title] + len(facts)*c.Line[Small] + c.Space
 	legend := c.legend(w)
 	h := head + body.h + c.Gap + legend.h + c.Margin
-	return node{w + 2*c.Margin, h, func(p *painter, r Rect, parent int) {
+	return node{w: w + 2*c.Margin, h: h, put: func(p *painter, r Rect, parent int) {
 		b := p.box(Box{Rect: r, Role: Paper, Parent: parent})
 		l := line{x: p.Margin, y: p.Margin, room: w, font: Title, tone: Strong, box: b}
 		p.text(l, c.scene.Title)

@@ -11,7 +11,9 @@ import (
 // the size that was asked for, never less.
 type node struct {
 	w, h int
-	put  func(p *painter, r Rect, parent int)
+	// frame is true for a cgroup around others.
+	frame bool
+	put   func(p *painter, r Rect, parent int)
 }
 
 // painter collects what has got its place.

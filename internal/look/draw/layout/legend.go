@@ -7,7 +7,7 @@ func (c *composer) legend(room int) node {
 	for _, k := range c.scene.Kinds {
 		w := c.width(Label, k.String()) + 2*c.LanePad
 		word := meaning(k)
-		all = append(all, node{w + c.Gap/2 + c.width(Small, word), c.Lane, func(p *painter, r Rect, parent int) {
+		all = append(all, node{w: w + c.Gap/2 + c.width(Small, word), h: c.Lane, put: func(p *painter, r Rect, parent int) {
 			b := p.box(Box{Rect: Rect{r.X, r.Y, w, p.Lane}, Role: Chip, Parent: parent, Kind: k})
 			l := line{x: r.X + p.LanePad, y: r.Y + (p.Lane-p.Line[Label])/2, room: w - 2*p.LanePad, font: Label, box: b}
 			p.set(Text{Font: Label, Tone: Colored, Kind: k, Box: b, Outline: -1}, l, k.String())
@@ -21,7 +21,7 @@ func (c *composer) legend(room int) node {
 		lines = append(lines, c.wrap(Small, n, room)...)
 	}
 	h := chips.h + c.Space + len(lines)*c.Line[Small]
-	return node{max(chips.w, room), h, func(p *painter, r Rect, parent int) {
+	return node{w: max(chips.w, room), h: h, put: func(p *painter, r Rect, parent int) {
 		chips.put(p, Rect{r.X, r.Y, r.W, chips.h}, parent)
 		l := line{x: r.X, y: r.Y + chips.h + p.Space, room: r.W, font: Small, tone: Soft, box: parent}
 		for _, s := range lines {

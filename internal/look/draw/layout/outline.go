@@ -21,6 +21,9 @@ func gaps(members []int) int {
 	return n
 }
 
+// lanes draws the outlines of a card.
+type lanes struct{ *table }
+
 // label is what is written on an outline.
 type label struct {
 	kinds  string
@@ -28,7 +31,7 @@ type label struct {
 	inode  string
 }
 
-func (t *table) label(o scene.Outline) label {
+func (t lanes) label(o scene.Outline) label {
 	var l label
 	var kinds, inodes []string
 	for _, n := range o.Namespaces {
@@ -52,8 +55,8 @@ func (t *table) label(o scene.Outline) label {
 	return l
 }
 
-// laneWish is the width at which the outlines that begin in a column can be written out.
-func (t *table) laneWish(column int) int {
+// wish is the width at which the outlines that begin in a column can be written out.
+func (t lanes) wish(column int) int {
 	most := 0
 	for _, l := range t.card.Lanes {
 		for i, o := range l.Outlines {
@@ -76,68 +79,65 @@ func (t *table) laneWish(column int) int {
 
 // mute reports whether an outline of a lane goes without a text: where there are many,
 // the first in the lane tells what all of them are.
-func (t *table) mute(i int) bool { return t.scene.Compact && i > 0 }
+func (t lanes) mute(i int) bool { return t.scene.Compact && i > 0 }
+
+// rail is where the outlines of a card go: its box and those of its columns, the row of
+// the present lane, and how many ways around there are so far.
+type rail struct {
+	card  int
+	boxes []int
+	y     int
+	ways  int
+}
 
 // outlines draws the lanes from y on.
-func (t *table) outlines(p *painter, y int, boxes []int, card int) {
-	way := 0
+func (t lanes) outlines(p *painter, at rail) {
 	for _, l := range t.card.Lanes {
 		for i, o := range l.Outlines {
-			t.outline(p, o, y, &way, boxes, card)
+			t.outline(p, o, &at)
 			if !t.mute(i) {
 				t.write(p, t.label(o))
 			}
 		}
-		y += p.Lane + p.LaneGap
+		at.y += p.Lane + p.LaneGap
 	}
 }
 
-// outline draws one. Way counts the ways around of this card so far.
-func (t *table) outline(p *painter, o scene.Outline, y int, way *int, boxes []int, card int) {
-	out := Outline{Host: o.Host, Card: card, Words: t.sentence(o)}
+// outline draws one.
+func (t lanes) outline(p *painter, o scene.Outline, at *rail) {
+	out := Outline{Host: o.Host, Card: at.card, Words: t.sentence(o)}
 	for _, n := range o.Namespaces {
 		out.Kinds = append(out.Kinds, n.Kind)
 	}
-	over := p.Overhang
-	if gaps(o.Members) > 0 {
-		over -= (*way % 2) * (p.Link + 2) // the ways of two outlines stay apart
+	for _, m := range o.Members {
+		out.Members = append(out.Members, at.boxes[m])
 	}
-	first := -1
-	for i, m := range o.Members {
-		out.Members = append(out.Members, boxes[m])
-		if first < 0 {
-			first = m
-		}
-		if i+1 < len(o.Members) && o.Members[i+1] == m+1 {
+	over := p.Overhang
+	apart := gaps(o.Members) > 0
+	if apart {
+		over = max(0, over-(at.ways%2)*(p.Link+2)) // the ways of two outlines stay apart
+	}
+	for from, i := 0, 0; i < len(o.Members); i++ {
+		if i+1 < len(o.Members) && o.Members[i+1] == o.Members[i]+1 {
 			continue
 		}
-		out.Pieces = append(out.Pieces, piece(p, boxes[first], boxes[m], y, over))
-		first = -1
+		a, b := p.pic.Boxes[out.Members[from]].Rect, p.pic.Boxes[out.Members[i]].Rect
+		piece := Rect{a.X - over, at.y, b.Right() - a.X + 2*over, p.Lane}
+		if len(o.Members) == 1 { // what is one's own stays inside
+			piece.X, piece.W = a.X+p.Inset, a.W-2*p.Inset
+		}
+		out.Pieces, from = append(out.Pieces, piece), i+1
 	}
-	if len(out.Pieces) > 1 {
-		for i := range out.Pieces {
-			r := &out.Pieces[i]
-			if r.W < p.pic.Boxes[boxes[0]].W { // one that is linked reaches out, too
-				r.X, r.W = r.X-p.Inset-over, r.W+2*(p.Inset+over)
-			}
-		}
-		bottom := p.pic.Boxes[boxes[0]].Bottom() + p.LaneGap + *way*(p.Link+p.LaneGap)
+	if apart {
+		first := p.pic.Boxes[at.boxes[0]].Rect
+		y := first.Bottom() + p.LaneGap + at.ways*(p.Link+p.LaneGap)
 		for i := 1; i < len(out.Pieces); i++ {
-			out.Links = append(out.Links, Link{out.Pieces[i-1].Right(), out.Pieces[i].X, out.Pieces[i].Y, bottom})
+			out.Links = append(out.Links, Link{out.Pieces[i-1].Right(), out.Pieces[i].X, at.y, y, at.ways})
 		}
-		*way++
+		at.ways++
 	}
 	out.Path = trace(out.Pieces, out.Links, p.Link)
 	p.pic.Outlines = append(p.pic.Outlines, out)
-}
-
-// piece is the part of an outline from one box to another.
-func piece(p *painter, from, to, y, over int) Rect {
-	a, b := p.pic.Boxes[from].Rect, p.pic.Boxes[to].Rect
-	if from == to {
-		return Rect{a.X + p.Inset, y, a.W - 2*p.Inset, p.Lane}
-	}
-	return Rect{a.X - over, y, b.Right() - a.X + 2*over, p.Lane}
 }
 
 // trace is the line around pieces and the ways between them: along the tops to the
@@ -166,7 +166,7 @@ func trace(pieces []Rect, links []Link, wide int) []Point {
 
 // write puts a label on the pieces of the last outline: the kind on each, the rest on
 // the first.
-func (t *table) write(p *painter, l label) {
+func (t lanes) write(p *painter, l label) {
 	index := len(p.pic.Outlines) - 1
 	o := p.pic.Outlines[index]
 	for i, r := range o.Pieces {
@@ -183,10 +183,12 @@ func (t *table) write(p *painter, l label) {
 			p.pic.Texts[len(p.pic.Texts)-1].Outline = index
 			at.room -= used + p.Gap
 		}
-		if at.room > p.width(Small, "…") && l.detail != "" {
-			if p.text(at, l.detail) > 0 {
-				p.pic.Texts[len(p.pic.Texts)-1].Outline = index
-			}
+		detail := l.detail
+		if o.Host && p.width(Small, detail) > at.room {
+			detail = "host"
+		}
+		if at.room > p.width(Small, "…") && p.text(at, detail) > 0 {
+			p.pic.Texts[len(p.pic.Texts)-1].Outline = index
 		}
 	}
 }
@@ -221,13 +223,14 @@ func (p *painter) mark(at line, o Outline, index int) int {
 			x += p.set(t, l, p.fit(Label, "+"+strconv.Itoa(len(o.Kinds)-i), room)) + space
 			break
 		}
+		l.room = p.width(Label, k.String()) // others stand close behind
 		x += p.set(t, l, k.String()) + space
 	}
 	return max(0, x-at.x-space)
 }
 
 // sentence is an outline in words.
-func (t *table) sentence(o scene.Outline) string {
+func (t lanes) sentence(o scene.Outline) string {
 	var names, ns []string
 	for _, m := range o.Members {
 		names = append(names, t.card.Columns[m].Name)

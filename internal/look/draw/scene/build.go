@@ -57,7 +57,7 @@ func Build(in Input) *Scene {
 		if len(c.Columns) == 1 { // it cannot be mistaken for another
 			c.Columns[0].Focus = false
 		}
-		b.lanes(c, s.Compact)
+		sharer{b}.lanes(c, s.Compact)
 		c.Words = words(c)
 	}
 	b.nest(s.Root, cards)
@@ -97,36 +97,38 @@ func (b *builder) title() string {
 	return b.Focus.Is + " " + Clean(b.Focus.Name)
 }
 
+// facts are what stands below the title.
 func (b *builder) facts(cards []*Card) []string {
 	var out []string
-	if b.Focus.Is != look.ThingHost && b.Focus.Is != "" && b.Name != "" {
-		out = append(out, "on "+Clean(b.Name))
-	}
-	pods, containers, groups := 0, 0, 0
-	for _, c := range cards {
-		if c.Is == "pod" {
-			pods++
-		}
-		for _, col := range c.Columns {
-			switch col.Class {
-			case look.ClassContainer:
-				containers++
-			case look.ClassGroup:
-				groups++
-			}
-		}
-	}
 	if b.Focus.Is == look.ThingHost || b.Focus.Is == "" {
-		out = append(out, quantity(pods, "pod", "pods"), quantity(containers, "container", "containers"))
-		if groups > 0 {
-			out = append(out, quantity(groups, "other group", "other groups")+" in namespaces of their own")
-		}
+		out = counted(cards)
+	} else if b.Name != "" {
+		out = append(out, "on "+Clean(b.Name))
 	}
 	if b.Mode != "" {
 		out = append(out, "cgroup "+string(b.Mode))
 	}
 	if b.Memory > 0 {
 		out = append(out, group.Bytes(float64(b.Memory))+" of memory")
+	}
+	return out
+}
+
+// counted says how many there are of each.
+func counted(cards []*Card) []string {
+	pods := 0
+	class := map[string]int{}
+	for _, c := range cards {
+		if c.Is == "pod" {
+			pods++
+		}
+		for _, col := range c.Columns {
+			class[col.Class]++
+		}
+	}
+	out := []string{quantity(pods, "pod", "pods"), quantity(class[look.ClassContainer], "container", "containers")}
+	if n := class[look.ClassGroup]; n > 0 {
+		out = append(out, quantity(n, "other group", "other groups")+" in namespaces of their own")
 	}
 	return out
 }

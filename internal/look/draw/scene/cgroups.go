@@ -21,28 +21,39 @@ func under(p, dir string) bool {
 func (b *builder) common(members []int, pod *look.Pod) string {
 	var paths []string
 	for _, i := range members {
-		if p := b.cgroup(&b.all[i]); p != "/" && (b.all[i].Class != look.ClassSandbox || len(members) == 1 || b.near(p, members)) {
+		p := b.cgroup(&b.all[i])
+		if p != "/" && (b.all[i].Class != look.ClassSandbox || len(members) == 1 || b.near(p, members)) {
 			paths = append(paths, p)
 		}
 	}
-	switch {
-	case len(paths) == 0:
+	switch len(paths) {
+	case 0:
 		return ""
-	case len(paths) == 1:
-		up := path.Dir(paths[0])
-		if pod == nil || !(look.ReadPath(up).Pod == pod.ID || strings.Contains(path.Base(up), pod.ID)) {
-			return ""
-		}
-		return up
+	case 1:
+		return namedAfter(pod, path.Dir(paths[0]))
 	}
+	p := above(paths)
+	if p == "/" || slices.Contains(paths, p) || b.strangers(p, members) {
+		return ""
+	}
+	return p
+}
+
+// namedAfter is a path when its name tells that it is the pod's, else "".
+func namedAfter(pod *look.Pod, p string) string {
+	if pod != nil && (look.ReadPath(p).Pod == pod.ID || strings.Contains(path.Base(p), pod.ID)) {
+		return p
+	}
+	return ""
+}
+
+// above is the deepest path that all of these are at or below.
+func above(paths []string) string {
 	p := paths[0]
 	for _, other := range paths[1:] {
 		for !under(other, p) {
 			p = path.Dir(p)
 		}
-	}
-	if p == "/" || slices.Contains(paths, p) || b.strangers(p, members) {
-		return ""
 	}
 	return p
 }
@@ -77,13 +88,11 @@ func home(c *Card) string {
 	if c.Group != nil {
 		return path.Dir(c.Group.Path)
 	}
-	p := path.Dir(c.Columns[0].Path)
-	for _, col := range c.Columns[1:] {
-		for !under(col.Path, p) {
-			p = path.Dir(p)
-		}
+	var paths []string
+	for _, col := range c.Columns {
+		paths = append(paths, path.Dir(col.Path))
 	}
-	return p
+	return above(paths)
 }
 
 // nest puts cards into frames: one for each cgroup on the way that has a limit or is

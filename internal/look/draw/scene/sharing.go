@@ -72,9 +72,12 @@ func join(in []int, sets map[int][]int, together []int) {
 	slices.Sort(sets[ids[0]])
 }
 
+// sharer decides which containers of a card are in which namespaces.
+type sharer struct{ *builder }
+
 // lanes decides the outlines of a card: those that several containers are in first,
 // then those of one each, then the host's.
-func (b *builder) lanes(c *Card, compact bool) {
+func (b sharer) lanes(c *Card, compact bool) {
 	var lanes []Lane
 	for _, k := range look.Kinds() {
 		l := b.lane(c, k)
@@ -100,7 +103,7 @@ func (b *builder) lanes(c *Card, compact bool) {
 }
 
 // lane finds the namespaces of one kind.
-func (b *builder) lane(c *Card, k look.Kind) Lane {
+func (b sharer) lane(c *Card, k look.Kind) Lane {
 	var l Lane
 	for i := range c.Columns {
 		n := look.Namespace{Kind: k, Inode: c.Columns[i].of.NS[k]}
@@ -123,7 +126,7 @@ func (b *builder) lane(c *Card, k look.Kind) Lane {
 }
 
 // detail is what there is to say of a namespace.
-func (b *builder) detail(n look.Namespace) string {
+func (b sharer) detail(n look.Namespace) string {
 	switch {
 	case !b.own(n):
 		return ""
@@ -135,7 +138,7 @@ func (b *builder) detail(n look.Namespace) string {
 	return ""
 }
 
-func (b *builder) addresses(inode uint64) []string {
+func (b sharer) addresses(inode uint64) []string {
 	var out []string
 	for _, a := range b.Addresses[inode] {
 		out = append(out, Clean(a))
@@ -170,14 +173,13 @@ func (l Lane) weight() int {
 	return 1
 }
 
+// kindsOf are the kinds that are to be seen in cards.
 func kindsOf(cards []*Card) []look.Kind {
 	seen := map[look.Kind]bool{}
 	for _, c := range cards {
-		for _, l := range c.Lanes {
-			for _, o := range l.Outlines {
-				for _, n := range o.Namespaces {
-					seen[n.Kind] = true
-				}
+		for _, col := range c.Columns {
+			for _, k := range look.Kinds() {
+				seen[k] = seen[k] || col.of.NS[k] != 0
 			}
 		}
 	}

@@ -177,27 +177,17 @@ func (w writer) text(t *layout.Text) {
 	fmt.Fprintf(w, ">%s</text>\n", escape(t.S))
 }
 
-// escape makes a text one for XML 1.0, inside of elements and of attributes in double
-// quotes. Characters that XML has no way to write become question marks.
+// marks are the characters that mean something in XML, inside of elements and of
+// attributes in quotes.
+var marks = strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;", `"`, "&quot;", "'", "&#39;")
+
+// escape makes a text one for XML 1.0. Characters that XML has no way to write become
+// question marks.
 func escape(s string) string {
-	var b strings.Builder
-	for _, r := range s {
-		switch {
-		case r == '&':
-			b.WriteString("&amp;")
-		case r == '<':
-			b.WriteString("&lt;")
-		case r == '>':
-			b.WriteString("&gt;")
-		case r == '"':
-			b.WriteString("&quot;")
-		case r == '\'':
-			b.WriteString("&#39;")
-		case r < ' ' || r >= 0x7f && r < 0xa0 || r == 0xfffd || r == 0xfffe || r == 0xffff:
-			b.WriteByte('?')
-		default:
-			b.WriteRune(r)
+	return marks.Replace(strings.Map(func(r rune) rune {
+		if r < ' ' || r >= 0x7f && r < 0xa0 || r >= 0xfffd && r <= 0xffff {
+			return '?'
 		}
-	}
-	return b.String()
+		return r
+	}, s))
 }

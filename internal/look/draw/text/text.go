@@ -44,7 +44,7 @@ func Cells(wide int) layout.Metrics {
 		Line:    [layout.NumFonts]int{1, 1, 1, 1, 1, 1},
 		Width:   wide,
 		Gap:     1, Pad: 2, Foot: 1,
-		ColPad: 2, ColFoot: 1, ColGap: 1, MinCol: 12, MaxCol: 34, MaxRow: 120,
+		ColPad: 2, ColFoot: 1, ColGap: 2, MinCol: 12, MaxCol: 34, MaxRow: 120,
 		Lane: 1, Inset: 1, LanePad: 1, Link: 1,
 		Processes: 5,
 	}
@@ -204,7 +204,13 @@ func (s *screen) line(r layout.Rect, letter, style string) {
 // link draws the way from one piece to the next: down beside the one, along below, and
 // up beside the other.
 func (s *screen) link(l layout.Link, style string) {
-	left, right := l.X1, l.X2-1
+	left, right := l.X1+l.Way%2, l.X2-1-l.Way%2
+	for x := l.X1; x < left; x++ {
+		s.put(x, l.Top, "═", style)
+	}
+	for x := right + 1; x < l.X2; x++ {
+		s.put(x, l.Top, "═", style)
+	}
 	for y := l.Top + 1; y < l.Y; y++ {
 		s.cross(left, y, style)
 		s.cross(right, y, style)
