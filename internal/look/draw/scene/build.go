@@ -250,8 +250,8 @@ func (b *builder) column(c *look.Container) Column {
 	if col.Name == "" {
 		col.Name = strconv.Itoa(c.Leader)
 	}
-	if col.Path != "/" {
-		col.Meters = meters(b.groups[col.Path])
+	if g := b.groups[col.Path]; col.Path != "/" && !crowded(g, c) {
+		col.Meters = meters(g)
 	}
 	for _, pid := range c.PIDs {
 		p := b.Host.Process(pid)
@@ -271,6 +271,13 @@ func (b *builder) column(c *look.Container) Column {
 	return col
 }
 
+// crowded reports whether others are in a container's cgroup too: what it uses and may
+// use is then not the container's.
+func crowded(g *group.Group, c *look.Container) bool {
+	return g != nil && slices.ContainsFunc(g.Processes, func(p group.Process) bool { return !slices.Contains(c.PIDs, p.PID) })
+}
+
+// rank puts the process that is asked for before the leader, and that before others.
 func rank(p Process, leader int) int {
 	switch {
 	case p.Focus:
