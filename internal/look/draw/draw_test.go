@@ -22,6 +22,7 @@ import (
 	"carob/internal/look"
 	"carob/internal/look/draw/face"
 	"carob/internal/look/draw/layout"
+	"carob/internal/look/draw/plumb"
 	"carob/internal/look/draw/scene"
 	"carob/internal/look/draw/text"
 )
@@ -215,6 +216,13 @@ func TestTrue(t *testing.T) {
 			in := read(t, a)
 			for medium, p := range map[string]*layout.Picture{"pixels": lay(t, in), "cells": layout.Lay(scene.Build(in), text.Cells(100))} {
 				t.Run(medium, func(t *testing.T) { checkTruth(t, in.Host, p) })
+				wide := 0
+				if medium == "pixels" {
+					wide = 4
+				}
+				for _, f := range plumb.Faults(p, wide) {
+					t.Errorf("%s: %s", medium, f)
+				}
 			}
 		})
 	}

@@ -4,6 +4,7 @@ package face
 
 import (
 	"fmt"
+	"unicode"
 
 	"golang.org/x/image/font"
 	"golang.org/x/image/font/gofont/gobold"
@@ -77,9 +78,12 @@ func (s *Set) Has(f layout.Font, r rune) bool {
 }
 
 // Advance is how far a letter moves on. One that is not in the font is as wide as it is
-// high, which is what East Asian letters and symbols are.
+// high, which is what East Asian letters and symbols are; a mark stands on a letter.
 func (s *Set) Advance(f layout.Font, r rune) fixed.Int26_6 {
-	if !s.Has(f, r) {
+	switch {
+	case unicode.In(r, unicode.Mn, unicode.Me):
+		return 0
+	case !s.Has(f, r):
 		return fixed.Int26_6(Size(f) * s.scale * 64)
 	}
 	a, _ := s.faces[f].GlyphAdvance(r) // it has it

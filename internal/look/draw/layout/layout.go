@@ -46,7 +46,8 @@ type composer struct {
 // shape is the width of a picture by its height that people have on their desks.
 const shape = 1.5
 
-// best tries widths and takes that whose shape is nearest to a screen's.
+// best tries widths and takes the picture that is near to a screen's shape and not larger
+// than it need be: being off by a tenth is as bad as a tenth more paper.
 func (c *composer) best() node {
 	if c.Width > 0 {
 		return c.page(c.Width)
@@ -55,8 +56,8 @@ func (c *composer) best() node {
 	least := math.Inf(1)
 	for w := 640; w <= 5120; w += 80 {
 		n := c.page(w)
-		// Too wide is as bad as too high; what does not change is not tried again.
-		if score := math.Abs(math.Log(float64(n.w) / float64(n.h) / shape)); score < least-1e-9 {
+		off := math.Abs(math.Log(float64(n.w) / float64(n.h) / shape))
+		if score := off + math.Log(float64(n.w)*float64(n.h)); score < least-1e-9 {
 			best, least = n, score
 		}
 	}

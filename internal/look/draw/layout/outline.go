@@ -24,21 +24,18 @@ func gaps(members []int) int {
 // lanes draws the outlines of a card.
 type lanes struct{ *table }
 
-// label is what is written on an outline.
+// label is what is written on an outline beside the kinds.
 type label struct {
-	kinds  string
 	detail string
 	inode  string
 }
 
 func (t lanes) label(o scene.Outline) label {
 	var l label
-	var kinds, inodes []string
+	var inodes []string
 	for _, n := range o.Namespaces {
-		kinds = append(kinds, n.Kind.String())
 		inodes = append(inodes, strconv.FormatUint(n.Inode, 10))
 	}
-	l.kinds = strings.Join(kinds, " ")
 	switch {
 	case o.Host && t.scene.Compact:
 		l.detail = "host"
@@ -64,7 +61,7 @@ func (t lanes) wish(column int) int {
 				continue
 			}
 			label := t.label(o)
-			w := t.width(Label, label.kinds) + 2*t.LanePad + 2*t.Inset - 2*t.ColPad
+			w := t.kindsWidth(o) + 2*t.LanePad + 2*t.Inset - 2*t.ColPad
 			if label.inode != "" && len(o.Members) == 1 {
 				w += t.width(Mono, label.inode) + t.Gap
 			}
@@ -75,6 +72,18 @@ func (t lanes) wish(column int) int {
 		}
 	}
 	return most
+}
+
+// kindsWidth is how wide the kinds are, each set by itself.
+func (t lanes) kindsWidth(o scene.Outline) int {
+	w := 0
+	for i, n := range o.Namespaces {
+		if i > 0 {
+			w += t.width(Label, " ")
+		}
+		w += t.width(Label, n.Kind.String())
+	}
+	return w
 }
 
 // mute reports whether an outline of a lane goes without a text: where there are many,

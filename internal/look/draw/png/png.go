@@ -129,9 +129,10 @@ func (c *canvas) text(t *layout.Text) {
 	dot := fixed.Point26_6{X: fixed.Int26_6(float64(t.X) * c.scale * 64), Y: fixed.Int26_6(float64(t.Y) * c.scale * 64)}
 	for _, r := range t.S {
 		d.Dot = dot
-		if c.letters.Has(t.Font, r) {
+		switch {
+		case c.letters.Has(t.Font, r):
 			d.DrawString(string(r))
-		} else {
+		case c.letters.Advance(t.Font, r) > 0:
 			c.missing(t, float64(dot.X)/64/c.scale)
 		}
 		dot.X += c.letters.Advance(t.Font, r)

@@ -126,7 +126,11 @@ func counted(cards []*Card) []string {
 			class[col.Class]++
 		}
 	}
-	out := []string{quantity(pods, "pod", "pods"), quantity(class[look.ClassContainer], "container", "containers")}
+	var out []string
+	if pods > 0 {
+		out = append(out, quantity(pods, "pod", "pods"))
+	}
+	out = append(out, quantity(class[look.ClassContainer], "container", "containers"))
 	if n := class[look.ClassGroup]; n > 0 {
 		out = append(out, quantity(n, "other group", "other groups")+" in namespaces of their own")
 	}
