@@ -1,0 +1,254 @@
+package scene
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/google/go-cmp/cmp"
+
+	"carob/internal/look"
+	"carob/internal/look/group"
+)
+
+// own are the namespaces of the host in these tests.
+func own() look.NS { return look.NS{1, 2, 3, 4, 5, 6, 7, 8} }
+
+// changed is the host's namespaces with some exchanged.
+func changed(change map[look.Kind]uint64) look.NS {
+	ns := own()
+	for k, inode := range change {
+		ns[k] = inode
+	}
+	return ns
+}
+
+func container(name, pod string, ns look.NS) look.Container {
+	return look.Container{Class: look.ClassContainer, Name: name, ID: name, Pod: pod, Leader: 100 + int(name[0]), Cgroup: "/" + pod + "/" + name, NS: ns}
+}
+
+// host is one with containers, and pods of those that name one.
+func host(all ...look.Container) *look.Host {
+	h := &look.Host{NS: own(), Containers: all}
+	for i, c := range all {
+		at := slices.IndexFunc(h.Pods, func(p look.Pod) bool { return p.ID == c.Pod })
+		switch {
+		case c.Pod == "":
+		case at < 0:
+			h.Pods = append(h.Pods, look.Pod{ID: c.Pod, Name: c.Pod, Containers: []int{i}})
+		default:
+			h.Pods[at].Containers = append(h.Pods[at].Containers, i)
+		}
+	}
+	return h
+}
+
+// cards are all cards of a scene, from the outside in.
+func cards(f *Frame) []*Card {
+	out := slices.Clone(f.Cards)
+	for _, sub := range f.Frames {
+		out = append(out, cards(sub)...)
+	}
+	return out
+}
+
+func TestWords(t *testing.T) {
+	shared := map[look.Kind]uint64{look.Net: 50, look.IPC: 51, look.UTS: 52}
+	private := func(n uint64) look.NS {
+		ns := changed(shared)
+		ns[look.Mnt], ns[look.PID] = n, n+1
+		return ns
+	}
+	for name, c := range map[string]struct {
+		all  []look.Container
+		want string
+	}{
+		// The article's findings about its pod, in one sentence.
+		"the article's pod": {
+			[]look.Container{container("app", "foo", private(60)), container("sidecar", "foo", private(70))},
+			"app and sidecar share uts, ipc, net; each has its own mnt, pid; the host's: user, cgroup, time",
+		},
+		"one container": {
+			[]look.Container{container("web", "", changed(map[look.Kind]uint64{look.Mnt: 60, look.Net: 61}))},
+			"it has its own mnt, net; the host's: uts, ipc, pid, user, cgroup, time",
+		},
+		"one uses the host's network": {
+			[]look.Container{container("a", "p", changed(map[look.Kind]uint64{look.Mnt: 60, look.IPC: 9})), container("b", "p", changed(map[look.Kind]uint64{look.Mnt: 61, look.IPC: 9, look.Net: 62}))},
+			"a and b share ipc; a uses the host's net; each has its own mnt; the host's: uts, pid, user, cgroup, time",
+		},
+	} {
+		all := cards(Build(Input{Host: host(c.all...)}).Root)
+		if len(all) != 1 || all[0].Words != c.want {
+			t.Errorf("%s: %d cards, %q\nwant %q", name, len(all), all[0].Words, c.want)
+		}
+	}
+}
+
+// TestWide: what very many share does not make one card of them; it is said.
+func TestWide(t *testing.T) {
+	var all []look.Container
+	for i := range 20 {
+		all = append(all, container(fmt.Sprint(string(rune('a'+i)), i), "", changed(map[look.Kind]uint64{look.User: 99, look.Mnt: uint64(200 + i)})))
+	}
+	got := cards(Build(Input{Host: host(all...)}).Root)
+	if len(got) != 20 {
+		t.Fatalf("%d cards", len(got))
+	}
+	for _, c := range got {
+		for _, l := range c.Lanes {
+			for _, o := range l.Outlines {
+				want := 0
+				if o.Namespaces[0].Kind == look.User {
+					want = 19
+				}
+				if o.Elsewhere != want {
+					t.Errorf("%s: %v is in %d others, want %d", c.Name, o.Namespaces, o.Elsewhere, want)
+				}
+			}
+		}
+	}
+}
+
+// TestOrder: when there is an order in which all that share stand side by side, it is
+// found. The containers are made from such an order and then shuffled.
+func TestOrder(t *testing.T) {
+	for seed := range uint64(60) {
+		r := rand.New(rand.NewPCG(seed, 3))
+		n := 3 + r.IntN(permuted-2)
+		all := make([]look.Container, n)
+		for i := range all {
+			all[i] = container(string(rune('a'+i)), "p", changed(map[look.Kind]uint64{look.Net: 50}))
+		}
+		for _, k := range []look.Kind{look.Mnt, look.IPC, look.PID} {
+			inode := uint64(100 * (1 + int(k)))
+			for i := range all {
+				if r.IntN(2) == 0 {
+					inode++
+				}
+				all[i].NS[k] = inode
+			}
+		}
+		r.Shuffle(n, func(i, j int) { all[i], all[j] = all[j], all[i] })
+		for _, c := range cards(Build(Input{Host: host(all...)}).Root) {
+			for _, l := range c.Lanes {
+				for _, o := range l.Outlines {
+					if last := len(o.Members) - 1; o.Members[last]-o.Members[0] != last {
+						t.Errorf("seed %d: %v is torn: %v", seed, o.Namespaces, o.Members)
+					}
+				}
+			}
+		}
+	}
+}
+
+// TestClusters: sharing joins, also over several; the host's namespaces do not.
+func TestClusters(t *testing.T) {
+	h := host(
+		container("a", "", changed(map[look.Kind]uint64{look.Net: 50})),
+		container("b", "", changed(map[look.Kind]uint64{look.Net: 50, look.IPC: 60})),
+		container("c", "", changed(map[look.Kind]uint64{look.IPC: 60})),
+		container("d", "", changed(map[look.Kind]uint64{look.Net: 51})),
+		container("e", "p", changed(map[look.Kind]uint64{look.Net: 52})),
+		container("f", "p", changed(map[look.Kind]uint64{look.Net: 53})),
+	)
+	var got []string
+	for _, c := range cards(Build(Input{Host: h}).Root) {
+		got = append(got, c.Is+" "+strings.Join(names(c.Columns), ""))
+	}
+	slices.Sort(got)
+	if diff := cmp.Diff([]string{"container d", "pod ef", "shared abc"}, got); diff != "" {
+		t.Errorf("-want +got\n%s", diff)
+	}
+}
+
+func limit(n uint64) *group.Memory { return &group.Memory{Usage: n / 4, Limit: &n} }
+
+// TestFrames: a cgroup is a frame where ways part or a limit is; its others are joined.
+func TestFrames(t *testing.T) {
+	h := host(
+		container("a", "p", changed(map[look.Kind]uint64{look.Net: 50})), container("b", "p", changed(map[look.Kind]uint64{look.Net: 50})),
+		container("c", "", changed(map[look.Kind]uint64{look.Net: 51})), container("d", "", changed(map[look.Kind]uint64{look.Net: 51})),
+	)
+	for i, p := range []string{"/k/burst/slice/p/a", "/k/burst/slice/p/b", "/docker/c", "/docker/d"} {
+		h.Containers[i].Cgroup = p
+	}
+	tree := &group.Group{Path: "/", Memory: limit(1), Children: []*group.Group{{Path: "/k", Children: []*group.Group{
+		{Path: "/k/burst", Children: []*group.Group{{Path: "/k/burst/slice", Memory: limit(4096), Children: []*group.Group{{Path: "/k/burst/slice/p", Memory: limit(1024)}}}}},
+	}}, {Path: "/docker"}}}
+	s := Build(Input{Host: h, Groups: tree})
+	var got []string
+	var walk func(f *Frame, deep string)
+	walk = func(f *Frame, deep string) {
+		got = append(got, deep+f.Label+" "+inline(f.Meters))
+		for _, c := range f.Cards {
+			line := deep + "  card " + c.Name
+			if c.Group != nil {
+				line += " in " + c.Group.Label + " " + inline(c.Group.Meters)
+			}
+			got = append(got, line)
+		}
+		for _, sub := range f.Frames {
+			walk(sub, deep+"  ")
+		}
+	}
+	walk(s.Root, "")
+	want := []string{
+		"/ ", // what the root uses is the machine's matter
+		"  card c + d in docker ",
+		"  k/burst/slice 1KiB of 4KiB",
+		"    card p in p 256B of 1KiB",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("-want +got\n%s", diff)
+	}
+}
+
+func inline(all []Meter) string {
+	var out []string
+	for _, m := range all {
+		out = append(out, m.Text)
+	}
+	return strings.Join(out, " ")
+}
+
+func TestOutside(t *testing.T) {
+	h := host(
+		look.Container{Class: look.ClassSandbox, Name: "sandbox", Pod: "p", Leader: 7, Cgroup: "/daemon", NS: changed(map[look.Kind]uint64{look.Net: 50})},
+		container("a", "p", changed(map[look.Kind]uint64{look.Net: 50})), container("b", "p", changed(map[look.Kind]uint64{look.Net: 50})),
+	)
+	c := cards(Build(Input{Host: h}).Root)[0]
+	if c.Group == nil || c.Group.Path != "/p" || c.Outside != 1 || c.Columns[0].Name != "sandbox" || c.Columns[0].Label != "/daemon" || c.Columns[1].Label != "a" {
+		t.Errorf("got %+v in %+v", c, c.Group)
+	}
+}
+
+func FuzzClean(f *testing.F) {
+	for _, s := range []string{"plain", "\x1b[31m", "a\u202eb", "\xff\xfe", "e\u0301\u0301\u0301\u0301", strings.Repeat("long", 200), "容器"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		got := Clean(s)
+		marks := 0
+		for _, r := range got {
+			if !unicode.IsPrint(r) {
+				t.Errorf("%q has %q", got, r)
+			}
+			if marks++; !unicode.In(r, unicode.Mn, unicode.Me) {
+				marks = 0
+			}
+			if marks > 2 {
+				t.Errorf("%q is a heap of marks", got)
+			}
+		}
+		if !utf8.ValidString(got) || utf8.RuneCountInString(got) > longest+1 {
+			t.Errorf("%q is not text, or too long", got)
+		}
+		if Clean(got) != got && utf8.RuneCountInString(got) <= longest {
+			t.Errorf("%q is not clean at once", s)
+		}
+	})
+}
