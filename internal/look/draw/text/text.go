@@ -185,8 +185,12 @@ func (s *screen) outline(o *layout.Outline) {
 // line draws a row through the edges of boxes.
 func (s *screen) line(r layout.Rect, letter, style string) {
 	for x := r.X; x < r.Right(); x++ {
-		edge := s.at(x, r.Y) == "│" || s.at(x, r.Y) == "┃"
+		there := s.at(x, r.Y)
+		edge := there == "│" || there == "┃"
 		switch {
+		case there == "║" && letter == "═":
+			s.put(x, r.Y, "╬", style)
+		case there == "║": // the way of another goes on
 		case !edge:
 			s.put(x, r.Y, letter, style)
 		case letter != "═":
