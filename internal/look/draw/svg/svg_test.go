@@ -83,7 +83,7 @@ func TestElements(t *testing.T) {
 	}
 	for _, want := range []string{
 		"<title id=\"title\">a &lt;title&gt;</title>",
-		`<rect class="b5 focus" x="1" y="2" width="30" height="40" rx="8" data-key="k&quot;"><title>w &amp; w</title></rect>`,
+		`<rect class="b4 focus" x="1" y="2" width="30" height="40" rx="8" data-key="k&quot;"><title>w &amp; w</title></rect>`,
 		`<rect class="o k2" x="5" y="6" width="7" height="8" rx="12"/>`,
 		`<rect class="high" x="10" y="20" width="95" height="4" rx="2"/>`, // 950 of 1000 of 100
 		`<path class="o k4" d="M0 9Q0 0 9 0L41 0Q50 0 50 9L50 31Q50 40 41 40L9 40Q0 40 0 31Z"/>`,
