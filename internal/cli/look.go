@@ -13,7 +13,8 @@ func lookCommand(a *app) *cobra.Command {
 		Use: "look COMMAND", Short: "See what containers and pods really are",
 		Long: `Shows the namespaces, cgroups and limits of any process of this host, whoever started
 it. No daemon is needed; without root it shows what it may and says what it could not read.`,
-		Args: cobra.NoArgs,
+		Example: "  carob look draw foo",
+		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	c.AddCommand(drawCommand(a))

@@ -24,15 +24,8 @@ func Faults(p *layout.Picture, wide int) []string {
 func boxes(p *layout.Picture) []string {
 	var out []string
 	for i, b := range p.Boxes {
-		switch {
-		case b.W <= 0 || b.H <= 0:
-			out = append(out, fmt.Sprintf("box %d %q has no size", i, b.Key))
-		case b.Parent < 0 && b.Rect != layout.Rect{W: p.W, H: p.H}:
-			out = append(out, fmt.Sprintf("box %d is not the picture", i))
-		case b.Parent >= i:
-			out = append(out, fmt.Sprintf("box %d stands before its parent", i))
-		case b.Parent >= 0 && !p.Boxes[b.Parent].Holds(b.Rect):
-			out = append(out, fmt.Sprintf("box %d %q is not inside %q", i, b.Key, p.Boxes[b.Parent].Key))
+		if fault := place(p, i); fault != "" {
+			out = append(out, fmt.Sprintf("box %d %q %s", i, b.Key, fault))
 		}
 		for _, o := range p.Boxes[:i] {
 			if o.Parent == b.Parent && o.Overlaps(b.Rect) {
@@ -46,6 +39,22 @@ func boxes(p *layout.Picture) []string {
 		}
 	}
 	return out
+}
+
+// place is what is wrong with where a box is, "" for nothing.
+func place(p *layout.Picture, i int) string {
+	b := p.Boxes[i]
+	switch {
+	case b.W <= 0 || b.H <= 0:
+		return "has no size"
+	case b.Parent >= i:
+		return "stands before its parent"
+	case b.Parent < 0 && b.Rect != layout.Rect{W: p.W, H: p.H}:
+		return "is not the picture"
+	case b.Parent >= 0 && !p.Boxes[b.Parent].Holds(b.Rect):
+		return "is not inside its parent"
+	}
+	return ""
 }
 
 // texts must lie inside the box and the outline that they belong to, and on no other
@@ -81,8 +90,29 @@ func within(pieces []layout.Rect, r layout.Rect) bool {
 	return false
 }
 
-// outline must cross the boxes of its members, no other container's, and be one line.
+// outline must cross the boxes of its members, no other container's, stay in its card,
+// and be one line.
 func outline(p *layout.Picture, i, wide int) []string {
+	o := &p.Outlines[i]
+	out := crossed(p, i, wide)
+	for _, r := range append(append([]layout.Rect{}, o.Pieces...), ways(o, wide)...) {
+		if !p.Boxes[o.Card].Holds(r) {
+			out = append(out, fmt.Sprintf("outline %d leaves its card", i))
+		}
+	}
+	for j := range p.Outlines[:i] {
+		if touches(p.Outlines[j].Pieces, o.Pieces...) {
+			out = append(out, fmt.Sprintf("outlines %d and %d lie on each other", j, i))
+		}
+	}
+	if len(o.Links) != len(o.Pieces)-1 {
+		out = append(out, fmt.Sprintf("outline %d is in pieces", i))
+	}
+	return append(out, line(o, i)...)
+}
+
+// crossed compares the boxes that an outline crosses with its members.
+func crossed(p *layout.Picture, i, wide int) []string {
 	var out []string
 	o := &p.Outlines[i]
 	member := map[int]bool{}
@@ -100,21 +130,7 @@ func outline(p *layout.Picture, i, wide int) []string {
 			out = append(out, fmt.Sprintf("a way of outline %d runs through %q", i, b.Key))
 		}
 	}
-	all := append(append([]layout.Rect{}, o.Pieces...), ways(o, wide)...)
-	for _, r := range all {
-		if !p.Boxes[o.Card].Holds(r) {
-			out = append(out, fmt.Sprintf("outline %d leaves its card", i))
-		}
-	}
-	for j := range p.Outlines[:i] {
-		if touches(p.Outlines[j].Pieces, o.Pieces...) {
-			out = append(out, fmt.Sprintf("outlines %d and %d lie on each other", j, i))
-		}
-	}
-	if len(o.Links) != len(o.Pieces)-1 {
-		out = append(out, fmt.Sprintf("outline %d is in pieces", i))
-	}
-	return append(out, line(o, i)...)
+	return out
 }
 
 // ways are the parts of an outline between its pieces.
