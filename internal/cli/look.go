@@ -15,7 +15,7 @@ func lookCommand(a *app) *cobra.Command {
 it. No daemon is needed; without root it shows what it may and says what it could not read.`,
 		Example: "  carob look draw foo",
 		Args:    cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	c.AddCommand(drawCommand(a))
 	return c
