@@ -57,7 +57,7 @@ func (t lanes) wish(column int) int {
 	most := 0
 	for _, l := range t.card.Lanes {
 		for i, o := range l.Outlines {
-			if o.Members[0] != column || t.mute(i) {
+			if o.Members[0] != column || t.mute(l, i) {
 				continue
 			}
 			label := t.label(o)
@@ -87,8 +87,10 @@ func (t lanes) kindsWidth(o scene.Outline) int {
 }
 
 // mute reports whether an outline of a lane goes without a text: where there are many,
-// the first in the lane tells what all of them are.
-func (t lanes) mute(i int) bool { return t.scene.Compact && i > 0 }
+// the first in the lane tells what all others like it are.
+func (t lanes) mute(l scene.Lane, i int) bool {
+	return t.scene.Compact && slices.ContainsFunc(l.Outlines[:i], func(o scene.Outline) bool { return o.Host == l.Outlines[i].Host })
+}
 
 // rail is where the outlines of a card go: its box and those of its columns, the row of
 // the present lane, and how many ways around there are so far.
@@ -104,7 +106,7 @@ func (t lanes) outlines(p *painter, at rail) {
 	for _, l := range t.card.Lanes {
 		for i, o := range l.Outlines {
 			t.outline(p, o, &at)
-			if !t.mute(i) {
+			if !t.mute(l, i) {
 				t.write(p, t.label(o))
 			}
 		}

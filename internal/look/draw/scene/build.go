@@ -176,6 +176,17 @@ func (b *builder) cgroup(c *look.Container) string {
 	return p
 }
 
+// stray reports whether a container stands outside of the cgroup of the others: of the
+// shared one, or, where each has its own, a sandbox that is not beside them.
+func (b *builder) stray(i int, members []int, shared string) bool {
+	c := &b.all[i]
+	if shared != "" {
+		return !under(b.cgroup(c), shared)
+	}
+	others := slices.ContainsFunc(members, func(m int) bool { return b.all[m].Class != look.ClassSandbox })
+	return others && c.Class == look.ClassSandbox && !b.near(b.cgroup(c), members)
+}
+
 // card makes a card without lanes.
 func (b *builder) card(members []int) *Card {
 	c := &Card{Is: "shared"}
@@ -184,7 +195,7 @@ func (b *builder) card(members []int) *Card {
 	shared := b.common(members, pod)
 	for _, i := range members {
 		col := b.column(&b.all[i])
-		if shared != "" && !under(col.Path, shared) {
+		if b.stray(i, members, shared) {
 			outside = append(outside, col)
 			continue
 		}

@@ -89,7 +89,7 @@ func home(c *Card) string {
 		return path.Dir(c.Group.Path)
 	}
 	var paths []string
-	for _, col := range c.Columns {
+	for _, col := range c.Columns[c.Outside:] {
 		paths = append(paths, path.Dir(col.Path))
 	}
 	return above(paths)
@@ -136,12 +136,12 @@ func shorten(f *Frame) {
 		for i := range c.Columns {
 			col := &c.Columns[i]
 			switch {
+			case i < c.Outside:
+				col.Label = below(col.Path, "")
 			case c.Group == nil:
 				col.Label = below(col.Path, f.Path)
-			case i >= c.Outside:
-				col.Label = below(col.Path, c.Group.Path)
 			default:
-				col.Label = below(col.Path, "")
+				col.Label = below(col.Path, c.Group.Path)
 			}
 		}
 	}

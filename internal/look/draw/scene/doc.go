@@ -79,7 +79,8 @@ type Card struct {
 	Is, Name, Engine, ID string
 	Addresses            []string
 	// Group is the cgroup of all columns but the first Outside, nil when there is no
-	// such one beside those of the columns themselves.
+	// such one beside those of the columns themselves. A pod's sandbox may be outside
+	// of where its containers are.
 	Group   *Frame
 	Outside int
 	Columns []Column

@@ -226,6 +226,23 @@ func TestOutside(t *testing.T) {
 	}
 }
 
+// TestSolo: where a sandbox is elsewhere, a pod stands where its container is.
+func TestSolo(t *testing.T) {
+	h := host(
+		look.Container{Class: look.ClassSandbox, Name: "sandbox", Pod: "p", Leader: 7, Cgroup: "/daemon/x", NS: changed(map[look.Kind]uint64{look.Net: 50})},
+		container("a", "p", changed(map[look.Kind]uint64{look.Net: 50})),
+	)
+	h.Containers[1].Cgroup = "/carob/a"
+	root := Build(Input{Host: h}).Root
+	if len(root.Frames) != 1 || root.Frames[0].Path != "/carob" || len(root.Frames[0].Cards) != 1 {
+		t.Fatalf("got %+v", root)
+	}
+	c := root.Frames[0].Cards[0]
+	if c.Group != nil || c.Outside != 1 || c.Columns[0].Label != "/daemon/x" || c.Columns[1].Label != "a" {
+		t.Errorf("got %+v", c)
+	}
+}
+
 func FuzzClean(f *testing.F) {
 	for _, s := range []string{"plain", "\x1b[31m", "a\u202eb", "\xff\xfe", "e\u0301\u0301\u0301\u0301", strings.Repeat("long", 200), "容器"} {
 		f.Add(s)
