@@ -189,7 +189,7 @@ needed and not running; containers go on when it stops.`,
 	}
 	all := []grouped{
 		{groupContainers, containerCommands(a)}, {groupPods, podCommands(a)},
-		{groupImages, imageCommands(a)}, {groupSystem, append(append(systemCommands(a), lookCommand(a)), a.Extra...)},
+		{groupImages, imageCommands(a)}, {groupSystem, append(append(systemCommands(a), lookCommand(a), viewCommand(a)), a.Extra...)},
 	}
 	for _, g := range all {
 		for _, c := range g.commands {

@@ -54,6 +54,18 @@ func Write(w io.Writer, in scene.Input, f Form) error {
 	return fault.New(fault.Invalid, "format \""+f.Format+"\": use "+strings.Join(Formats(), ", "))
 }
 
+// Page is a drawing for a web page that has svg's Style, and the scene that it shows.
+func Page(in scene.Input) (string, *scene.Scene, error) {
+	s := scene.Build(in)
+	letters, err := face.New(1)
+	if err != nil {
+		return "", nil, err
+	}
+	var b strings.Builder
+	err = svg.Bare(&b, layout.Lay(s, letters.Pixels()))
+	return b.String(), s, err
+}
+
 func picture(w io.Writer, p *layout.Picture, f Form) error {
 	switch {
 	case f.Format == "svg":

@@ -101,6 +101,8 @@ type Box struct {
 // that cross containers, Links the ways between pieces around those that are not in it;
 // Path is all of it as one closed line.
 type Outline struct {
+	// Key names the first of the namespaces.
+	Key    string
 	Kinds  []look.Kind
 	Host   bool
 	Pieces []Rect

@@ -116,7 +116,7 @@ func (t lanes) outlines(p *painter, at rail) {
 
 // outline draws one.
 func (t lanes) outline(p *painter, o scene.Outline, at *rail) {
-	out := Outline{Host: o.Host, Card: at.card, Words: t.sentence(o)}
+	out := Outline{Key: o.Key(), Host: o.Host, Card: at.card, Words: t.sentence(o)}
 	for _, n := range o.Namespaces {
 		out.Kinds = append(out.Kinds, n.Kind)
 	}

@@ -19,17 +19,21 @@ import (
 )
 
 // writer keeps the first error in its buffer.
-type writer struct {
-	*bufio.Writer
-	pic *layout.Picture
+type writer struct{ *bufio.Writer }
+
+// Write writes a picture that needs no other file.
+func Write(out io.Writer, p *layout.Picture) error {
+	return write(out, p, "<style>\n"+Style()+"</style>\n")
 }
 
-// Write writes a picture.
-func Write(out io.Writer, p *layout.Picture) error {
-	w := writer{bufio.NewWriter(out), p}
+// Bare writes a picture for a page that has the Style.
+func Bare(out io.Writer, p *layout.Picture) error { return write(out, p, "") }
+
+func write(out io.Writer, p *layout.Picture, style string) error {
+	w := writer{bufio.NewWriter(out)}
 	fmt.Fprintf(w, `<svg xmlns="http://www.w3.org/2000/svg" xml:space="preserve" width="%d" height="%d" viewBox="0 0 %d %d" role="img" aria-labelledby="title desc">`+"\n", p.W, p.H, p.W, p.H)
 	fmt.Fprintf(w, "<title id=\"title\">%s</title>\n<desc id=\"desc\">%s</desc>\n", escape(p.Title), escape(p.Words))
-	fmt.Fprintf(w, "<style>\n%s</style>\n", css())
+	w.WriteString(style)
 	for i := range p.Boxes {
 		w.box(&p.Boxes[i])
 	}
@@ -46,8 +50,9 @@ func Write(out io.Writer, p *layout.Picture) error {
 	return w.Flush()
 }
 
-// css gives every class its colours, once for light and once for dark.
-func css() string {
+// Style gives every class of a picture its fonts, and its colours, once for light and
+// once for dark.
+func Style() string {
 	var b strings.Builder
 	b.WriteString("text{font-family:Go,'Helvetica Neue',Helvetica,Arial,'Liberation Sans','DejaVu Sans',sans-serif;white-space:pre}\n")
 	for f := range layout.NumFonts {
@@ -139,6 +144,9 @@ func (w writer) outline(o *layout.Outline) {
 		class += " h"
 	}
 	fmt.Fprintf(w, `<path class="%s" d="%s"`, class, path(layout.Round(o.Path, corner)))
+	if o.Key != "" {
+		fmt.Fprintf(w, ` data-key="%s"`, escape(o.Key))
+	}
 	w.end("path", o.Words)
 }
 

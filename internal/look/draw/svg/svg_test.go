@@ -47,7 +47,7 @@ func TestRoom(t *testing.T) {
 // TestThemes: both are in the file, each with every kind's colour, and the dark one only
 // for dark screens.
 func TestThemes(t *testing.T) {
-	light, dark, ok := strings.Cut(css(), "@media (prefers-color-scheme:dark)")
+	light, dark, ok := strings.Cut(Style(), "@media (prefers-color-scheme:dark)")
 	if !ok {
 		t.Fatal("there is no dark theme")
 	}
