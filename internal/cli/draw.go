@@ -37,7 +37,7 @@ their reader's screen is.`,
   carob look draw foo -o dot | dot -Tpdf > foo.pdf`,
 		Args: cobra.MaximumNArgs(1), ValidArgsFunction: first(observed),
 		RunE: func(cmd *cobra.Command, words []string) error {
-			return a.draw(cmd.Context(), strings.Join(words, ""), d)
+			return d.run(cmd.Context(), a, strings.Join(words, ""))
 		},
 	}
 	c.Flags().StringVarP(&d.output, "output", "o", "text", "`FILE` whose name ends with .svg, .png, .dot or .txt; or text, svg, dot, - (svg) to write to the output")
@@ -47,14 +47,14 @@ their reader's screen is.`,
 	return c
 }
 
-// draw draws a thing into a file or the output.
-func (a *app) draw(ctx context.Context, thing string, d drawing) error {
+// run draws a thing into a file or the output.
+func (d drawing) run(ctx context.Context, a *app, thing string) error {
 	form, file, err := d.form()
 	if err != nil {
 		return err
 	}
 	if form.Format == "text" && file == "" {
-		form.Width, form.Color = a.terminal(d)
+		form.Width, form.Color = d.terminal(a)
 	}
 	if form.Format == "png" && file == "" && term.IsTerminal(int(a.Stdout.Fd())) {
 		return fault.New(fault.Invalid, "-o png: a terminal cannot show it; name a file")
@@ -109,7 +109,7 @@ func (d drawing) form() (draw.Form, string, error) {
 const usual = 120
 
 // terminal says how wide the output is and whether colours are wanted (no-color.org).
-func (a *app) terminal(d drawing) (width int, color bool) {
+func (d drawing) terminal(a *app) (width int, color bool) {
 	width, color = usual, d.color == "always"
 	if fd := int(a.Stdout.Fd()); term.IsTerminal(fd) {
 		if w, _, err := term.GetSize(fd); err == nil && w > 0 {

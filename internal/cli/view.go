@@ -23,14 +23,15 @@ printed. No daemon is needed.`,
 		Example: "  carob view\n  carob view foo --port 8001",
 		Args:    cobra.MaximumNArgs(1), ValidArgsFunction: first(observed),
 		RunE: func(cmd *cobra.Command, words []string) error {
-			return a.view(cmd.Context(), strings.Join(words, ""), port)
+			return serveView(cmd.Context(), a, strings.Join(words, ""), port)
 		},
 	}
 	c.Flags().IntVar(&port, "port", 0, "`PORT` of 127.0.0.1; any free one without")
 	return c
 }
 
-func (a *app) view(ctx context.Context, thing string, port int) error {
+// serveView prints the page's address and serves it until somebody interrupts.
+func serveView(ctx context.Context, a *app, thing string, port int) error {
 	ctx, stop := signal.NotifyContext(ctx, session.Quit()...)
 	defer stop()
 	o := draw.Options{Thing: thing}
