@@ -53,7 +53,8 @@ func (s *Server) guard(address string, next http.Handler) http.Handler {
 			return
 		}
 		word, rest, ok := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
-		if !ok || subtle.ConstantTimeCompare([]byte(word), []byte(s.token)) != 1 {
+		plain := rest == "" || fs.ValidPath(rest) // nothing that leads out, or is to be tidied
+		if !ok || !plain || subtle.ConstantTimeCompare([]byte(word), []byte(s.token)) != 1 {
 			http.NotFound(w, r)
 			return
 		}
