@@ -46,6 +46,7 @@ const limits = group + ` memory=402653184/10485760
 // shownHost is a recorded host and a server that shows it.
 type shownHost struct {
 	root, url string
+	stop      context.CancelFunc
 }
 
 func start(t *testing.T) shownHost {
@@ -72,7 +73,7 @@ func start(t *testing.T) shownHost {
 			t.Errorf("serving ended with %v", err)
 		}
 	})
-	return shownHost{root, s.URL(l)}
+	return shownHost{root, s.URL(l), cancel}
 }
 
 // use changes what the app uses.

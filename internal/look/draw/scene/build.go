@@ -23,6 +23,8 @@ type builder struct {
 	// all are the host's containers and, when a process that is in none is asked for, one
 	// made of it.
 	all []look.Container
+	// paths are their cgroups.
+	paths []string
 	// users are the containers in a namespace, by index into all.
 	users map[look.Namespace][]int
 }
@@ -38,6 +40,7 @@ func Build(in Input) *Scene {
 		b.index(in.Groups)
 	}
 	for i := range b.all {
+		b.paths = append(b.paths, b.cgroup(&b.all[i]))
 		for _, k := range look.Kinds() {
 			n := look.Namespace{Kind: k, Inode: b.all[i].NS[k]}
 			b.users[n] = append(b.users[n], i)
@@ -179,12 +182,11 @@ func (b *builder) cgroup(c *look.Container) string {
 // stray reports whether a container stands outside of the cgroup of the others: of the
 // shared one, or, where each has its own, a sandbox that is not beside them.
 func (b *builder) stray(i int, members []int, shared string) bool {
-	c := &b.all[i]
 	if shared != "" {
-		return !under(b.cgroup(c), shared)
+		return !under(b.paths[i], shared)
 	}
 	others := slices.ContainsFunc(members, func(m int) bool { return b.all[m].Class != look.ClassSandbox })
-	return others && c.Class == look.ClassSandbox && !b.near(b.cgroup(c), members)
+	return others && b.all[i].Class == look.ClassSandbox && !b.near(b.paths[i], members)
 }
 
 // card makes a card without lanes.
@@ -194,7 +196,7 @@ func (b *builder) card(members []int) *Card {
 	var outside, inside []Column
 	shared := b.common(members, pod)
 	for _, i := range members {
-		col := b.column(&b.all[i])
+		col := b.column(i)
 		if b.stray(i, members, shared) {
 			outside = append(outside, col)
 			continue
@@ -255,12 +257,13 @@ func (b *builder) podOf(members []int) *look.Pod {
 	return nil
 }
 
-func (b *builder) column(c *look.Container) Column {
+func (b *builder) column(i int) Column {
+	c := &b.all[i]
 	id := Clean(c.ID)
 	col := Column{
 		Key:   c.Class + "-" + cmp.Or(id, strconv.Itoa(c.Leader)),
 		Class: c.Class, Name: Clean(cmp.Or(c.Name, look.Short(c.ID))), ID: id, Engine: Clean(c.Engine),
-		Path: b.cgroup(c), Focus: b.focused(c), of: c,
+		Path: b.paths[i], Focus: b.focused(c), of: c,
 	}
 	if col.Name == "" {
 		col.Name = strconv.Itoa(c.Leader)

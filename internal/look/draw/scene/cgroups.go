@@ -21,7 +21,7 @@ func under(p, dir string) bool {
 func (b *builder) common(members []int, pod *look.Pod) string {
 	var paths []string
 	for _, i := range members {
-		p := b.cgroup(&b.all[i])
+		p := b.paths[i]
 		if p != "/" && (b.all[i].Class != look.ClassSandbox || len(members) == 1 || b.near(p, members)) {
 			paths = append(paths, p)
 		}
@@ -61,14 +61,14 @@ func above(paths []string) string {
 // near reports whether a sandbox's cgroup stands beside those of the containers.
 func (b *builder) near(p string, members []int) bool {
 	return slices.ContainsFunc(members, func(i int) bool {
-		return b.all[i].Class != look.ClassSandbox && path.Dir(b.cgroup(&b.all[i])) == path.Dir(p)
+		return b.all[i].Class != look.ClassSandbox && path.Dir(b.paths[i]) == path.Dir(p)
 	})
 }
 
 // strangers reports whether somebody else is below a cgroup.
 func (b *builder) strangers(p string, members []int) bool {
 	for i := range b.all {
-		if !slices.Contains(members, i) && under(b.cgroup(&b.all[i]), p) {
+		if !slices.Contains(members, i) && under(b.paths[i], p) {
 			return true
 		}
 	}
