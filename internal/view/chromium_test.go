@@ -13,6 +13,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"carob/internal/testenv"
 )
 
 // browser is a headless Chromium, spoken to in the DevTools protocol through pipes:
@@ -30,15 +32,10 @@ type browser struct {
 // chromium opens a page, or skips the test where there is none.
 func chromium(t *testing.T, address string) *browser {
 	t.Helper()
-	program := ""
-	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
-		if p, err := exec.LookPath(name); err == nil {
-			program = p
-			break
-		}
-	}
-	if program == "" {
-		t.Skip("there is no Chromium")
+	testenv.Require(t, testenv.Chromium)
+	program, err := testenv.ChromiumPath()
+	if err != nil {
+		t.Fatal(err)
 	}
 	toRead, toWrite, err := os.Pipe()
 	if err != nil {
