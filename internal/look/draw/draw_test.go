@@ -83,7 +83,7 @@ func recordings(t *testing.T) map[string]*txtar.Archive {
 	return all
 }
 
-func lay(t *testing.T, in scene.Input) *layout.Picture {
+func lay(t testing.TB, in scene.Input) *layout.Picture {
 	t.Helper()
 	letters, err := face.New(1)
 	if err != nil {
@@ -92,8 +92,8 @@ func lay(t *testing.T, in scene.Input) *layout.Picture {
 	return layout.Lay(scene.Build(in), letters.Pixels())
 }
 
-// draw is what Write writes.
-func drawn(t *testing.T, in scene.Input, f Form) []byte {
+// drawn is what Write writes.
+func drawn(t testing.TB, in scene.Input, f Form) []byte {
 	t.Helper()
 	var b bytes.Buffer
 	if err := Write(&b, in, f); err != nil {
@@ -153,7 +153,7 @@ func keep(t *testing.T, file string, a, got *txtar.Archive) {
 // bit between processors.
 func TestGoldenPixels(t *testing.T) {
 	all := recordings(t)
-	for name, f := range map[string]Form{"container": {Format: "png"}, "pod": {Format: "png", Dark: true}} {
+	for name, f := range map[string]Form{"pod": {Format: "png"}, "container": {Format: "png", Dark: true}} {
 		file := filepath.Join("testdata", name+".png")
 		got := drawn(t, read(t, all[name]), f)
 		if *update {
@@ -447,5 +447,17 @@ func TestReadNothing(t *testing.T) {
 	}
 	if err := Write(io.Discard, scene.Input{Host: &look.Host{}}, Form{Format: "gif"}); !fault.Is(err, fault.Invalid) {
 		t.Errorf("got %v", err)
+	}
+}
+
+// BenchmarkDraw is a node of fifty pods from what was read to a whole file.
+func BenchmarkDraw(b *testing.B) {
+	in := read(b, many())
+	for _, format := range []string{"svg", "text", "dot"} {
+		b.Run(format, func(b *testing.B) {
+			for b.Loop() {
+				drawn(b, in, Form{Format: format, Width: 120})
+			}
+		})
 	}
 }

@@ -16,7 +16,7 @@ import (
 
 // record writes a host below root: a table of processes as recorded.Parse has it, and
 // one of cgroups as recorded.WriteHost has it.
-func record(t *testing.T, root, processes, groups string) {
+func record(t testing.TB, root, processes, groups string) {
 	t.Helper()
 	all, err := recorded.Parse(strings.NewReader(processes))
 	if err != nil {
@@ -27,7 +27,7 @@ func record(t *testing.T, root, processes, groups string) {
 	}
 }
 
-func put(t *testing.T, name, text string) {
+func put(t testing.TB, name, text string) {
 	t.Helper()
 	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
 		t.Fatal(err)
@@ -51,7 +51,7 @@ func section(a *txtar.Archive, name string) string {
 var seen sync.Map
 
 // read observes the host that an archive describes, once.
-func read(t *testing.T, a *txtar.Archive) scene.Input {
+func read(t testing.TB, a *txtar.Archive) scene.Input {
 	t.Helper()
 	key := string(txtar.Format(a))
 	if in, ok := seen.Load(key); ok {

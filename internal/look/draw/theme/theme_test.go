@@ -79,3 +79,18 @@ func TestHue(t *testing.T) {
 		}
 	}
 }
+
+func TestColours(t *testing.T) {
+	th := Light()
+	for tone, want := range map[layout.Tone]color.NRGBA{layout.Normal: th.Normal, layout.Strong: th.Strong, layout.Soft: th.Soft, layout.Colored: th.Kinds[look.PID]} {
+		if got := th.Text(&layout.Text{Tone: tone, Kind: look.PID}); got != want {
+			t.Errorf("tone %d is %v, want %v", tone, got, want)
+		}
+	}
+	if got := th.Outline(&layout.Outline{Kinds: []look.Kind{look.IPC, look.Net}}); got != th.Kinds[look.Net] {
+		t.Errorf("an outline with the network is %v", got)
+	}
+	if got := th.Outline(&layout.Outline{Kinds: []look.Kind{look.IPC, look.Net}, Host: true}); got != th.Soft {
+		t.Errorf("the host's is %v", got)
+	}
+}
