@@ -4,6 +4,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"carob/internal/look"
+	"carob/internal/look/draw/scene"
 )
 
 // lookCommand is the parent of the commands that look at what is there. They read /proc
@@ -29,10 +30,10 @@ func observed(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCo
 	}
 	var names []string
 	for i := range h.Pods {
-		names = append(names, h.PodThing(i).Name)
+		names = append(names, scene.Clean(h.PodThing(i).Name))
 	}
 	for i := range h.Containers {
-		names = append(names, h.ContainerThing(i).Name)
+		names = append(names, scene.Clean(h.ContainerThing(i).Name))
 	}
 	return names, noFiles
 }

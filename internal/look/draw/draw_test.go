@@ -441,6 +441,23 @@ func TestRead(t *testing.T) {
 	}
 }
 
+// TestHostileError: an error that names containers does it harmlessly.
+func TestHostileError(t *testing.T) {
+	a := hostile()
+	root := t.TempDir()
+	record(t, root, section(a, "processes")+`
+201 1 0 201,1 /docker/`+id("x")+` /bin/x
+202 1 0 202,1 /docker/`+id("y")+` /bin/x
+`, "")
+	for _, c := range []string{"x", "y"} {
+		put(t, filepath.Join(root, "var/lib/docker/containers", id(c), "config.v2.json"), `{"Name":"/evil\u001b[31m"}`)
+	}
+	_, err := Read(t.Context(), Options{Root: root, Thing: "evil\x1b[31m"})
+	if !fault.Is(err, fault.Conflict) || strings.Contains(err.Error(), "\x1b") {
+		t.Errorf("got %q", err)
+	}
+}
+
 func TestReadNothing(t *testing.T) {
 	if _, err := Read(t.Context(), Options{Thing: "no-such-thing-here"}); !fault.Is(err, fault.NotFound) {
 		t.Errorf("got %v", err)

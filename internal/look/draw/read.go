@@ -22,7 +22,7 @@ type Options struct {
 }
 
 // Read observes a host. A thing that is not there is NotFound, one that may be several
-// a Conflict.
+// a Conflict, in words that can be shown.
 func Read(ctx context.Context, o Options) (scene.Input, error) {
 	var in scene.Input
 	h, err := look.Read(ctx, look.Options{Root: o.Root, RunDirs: o.RunDirs})
@@ -33,7 +33,8 @@ func Read(ctx context.Context, o Options) (scene.Input, error) {
 	in.Focus = h.HostThing()
 	if o.Thing != "" {
 		if in.Focus, err = h.Find(o.Thing); err != nil {
-			return in, err
+			// It may name containers by what they call themselves.
+			return in, fault.New(fault.KindOf(err), scene.Clean(err.Error()))
 		}
 	}
 	if b, err := os.ReadFile(h.Path("proc/sys/kernel/hostname")); err == nil {

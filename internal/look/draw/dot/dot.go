@@ -89,7 +89,7 @@ func meters(all []scene.Meter) string {
 
 // card writes a pod or what else stands together.
 func (w *writer) card(c *scene.Card, in string) {
-	if len(c.Columns) == 1 && c.Is != "pod" {
+	if c.Alone() {
 		w.members(c, in)
 		return
 	}
@@ -132,7 +132,7 @@ func (w *writer) column(c *scene.Card, i int, node, in string) {
 	}
 	lines = append(lines, "cgroup "+col.Label+meters(col.Meters))
 	for n, p := range col.Processes {
-		if n == 5 {
+		if n == 5 && len(col.Processes) > 6 {
 			lines = append(lines, fmt.Sprintf("and %d more processes", len(col.Processes)-n))
 			break
 		}

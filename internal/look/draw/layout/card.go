@@ -24,9 +24,9 @@ type table struct {
 func (c *composer) card(card *scene.Card, room int) node {
 	t := &table{composer: c, card: card}
 	t.measure(room)
-	if len(card.Columns) == 1 && card.Is != "pod" {
+	if card.Alone() {
 		return node{w: t.cols[0], h: t.height(), put: func(p *painter, r Rect, parent int) {
-			t.columns(p, Rect{r.X, r.Y, r.W, r.H}, []int{parent}, parent)
+			t.columns(p, r, []int{parent}, parent)
 		}}
 	}
 	inner := t.across()
@@ -59,7 +59,7 @@ func (c *composer) card(card *scene.Card, room int) node {
 func (t *table) measure(room int) {
 	n := len(t.card.Columns)
 	spare := (n - 1) * t.ColGap
-	if n > 1 || t.card.Is == "pod" {
+	if !t.card.Alone() {
 		spare += 2 * t.Pad
 	}
 	if t.card.Group != nil {

@@ -58,7 +58,7 @@ func (t content) rowWidth(r row) int {
 // compact lines: a name, the limits, how many processes.
 func (t content) compact(c *scene.Column) []row {
 	rows := []row{{font: Name, tone: Strong, s: c.Name, bar: -1}}
-	if len(t.card.Columns) == 1 && t.card.Is != "pod" {
+	if t.card.Alone() {
 		rows = append(rows, row{font: Small, tone: Soft, s: t.kind(c), bar: -1})
 		if len(t.card.Addresses) > 0 {
 			rows = append(rows, row{font: Small, s: strings.Join(t.card.Addresses, " "), bar: -1})
@@ -84,7 +84,7 @@ func processes(n int) string {
 
 // kind says what a column is and who runs it.
 func (t content) kind(c *scene.Column) string {
-	alone := len(t.card.Columns) == 1 && t.card.Is != "pod"
+	alone := t.card.Alone()
 	is := c.Class
 	switch {
 	case c.Class == look.ClassSandbox && !alone:
@@ -189,13 +189,13 @@ func (t *table) columns(p *painter, at Rect, parents []int, card int) {
 	for i := range t.card.Columns {
 		c := &t.card.Columns[i]
 		r := Rect{at.X + t.x(i), at.Y, t.cols[i], at.H}
-		if len(boxes) == 1 && card == parents[0] && t.card.Is != "pod" {
+		if t.card.Alone() {
 			r.W = at.W
 		}
 		boxes[i] = p.box(Box{Rect: r, Role: role(c), Parent: parents[i], Key: c.Key, Words: about(c), Focus: c.Focus})
 		t.rows(p, t.cells[i], r, boxes[i])
 	}
-	if len(boxes) == 1 && t.card.Is != "pod" {
+	if t.card.Alone() {
 		card = boxes[0]
 	}
 	lanes{t}.outlines(p, rail{card: card, boxes: boxes, y: at.Y + t.ColHead + t.head + t.Space})

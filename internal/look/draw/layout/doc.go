@@ -118,8 +118,7 @@ type Outline struct {
 // tells the ways of several outlines of one card apart.
 type Link struct{ X1, X2, Top, Y, Way int }
 
-// Text is one line. Y is the base line in pictures and the row in terminals; W and H
-// are its size, H upwards from Y and a little below.
+// Text is one line. X, Y is where its base line begins; Rect is all of its line.
 type Text struct {
 	X, Y int
 	Rect Rect

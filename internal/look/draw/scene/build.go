@@ -66,13 +66,23 @@ func Build(in Input) *Scene {
 	b.nest(s.Root, cards)
 	s.Kinds = kindsOf(cards)
 	s.Facts = b.facts(cards)
-	for _, u := range in.Host.Unread {
-		s.Notes = append(s.Notes, fmt.Sprintf("%s of %s could not be read: %s", Clean(u.What), quantity(u.Count, "process", "processes"), Clean(u.Why)))
-	}
-	if in.Groups == nil {
-		s.Notes = append(s.Notes, "cgroups could not be read: limits are not shown")
-	}
+	s.Notes = b.notes()
 	return s
+}
+
+// notes say what could not be read.
+func (b *builder) notes() []string {
+	var out []string
+	for _, u := range b.Host.Unread {
+		out = append(out, fmt.Sprintf("%s of %s could not be read: %s", Clean(u.What), quantity(u.Count, "process", "processes"), Clean(u.Why)))
+	}
+	if strings.HasPrefix(b.Host.NSFrom, "/proc/self") {
+		out = append(out, "the host's namespaces may not be seen: those of this program are taken for them")
+	}
+	if b.Groups == nil {
+		out = append(out, "cgroups could not be read: limits are not shown")
+	}
+	return out
 }
 
 func (b *builder) index(g *group.Group) {

@@ -89,6 +89,9 @@ type Card struct {
 	Words string
 }
 
+// Alone reports whether the card is nothing but one container.
+func (c *Card) Alone() bool { return len(c.Columns) == 1 && c.Is != "pod" }
+
 // Column is one container.
 type Column struct {
 	Key             string

@@ -243,6 +243,23 @@ func TestSolo(t *testing.T) {
 	}
 }
 
+func TestNotes(t *testing.T) {
+	h := host(container("a", "", changed(map[look.Kind]uint64{look.Net: 50})))
+	h.NSFrom = "/proc/self/ns"
+	h.Unread = []look.Unread{{What: "names\x1b", Count: 1, Why: "permission denied"}, {What: "mounts", Count: 3, Why: "so"}}
+	want := []string{
+		"names? of 1 process could not be read: permission denied", "mounts of 3 processes could not be read: so",
+		"the host's namespaces may not be seen: those of this program are taken for them", "cgroups could not be read: limits are not shown",
+	}
+	if diff := cmp.Diff(want, Build(Input{Host: h}).Notes); diff != "" {
+		t.Errorf("-want +got\n%s", diff)
+	}
+	h.NSFrom, h.Unread = "/proc/1/ns", nil
+	if got := Build(Input{Host: h, Groups: &group.Group{Path: "/"}}).Notes; len(got) != 0 {
+		t.Errorf("got %q", got)
+	}
+}
+
 func FuzzClean(f *testing.F) {
 	for _, s := range []string{"plain", "\x1b[31m", "a\u202eb", "\xff\xfe", "e\u0301\u0301\u0301\u0301", strings.Repeat("long", 200), "容器"} {
 		f.Add(s)
