@@ -86,7 +86,7 @@ func (t *table) measure(room int) {
 	}
 	for _, l := range t.card.Lanes {
 		for _, o := range l.Outlines {
-			if gaps(o.Members) > 0 {
+			if gaps(o.Members) > 0 && !o.Host {
 				t.gutter += t.Link + t.LaneGap
 			}
 		}
@@ -134,7 +134,7 @@ type header struct{ *table }
 func (t header) badge() string {
 	is := t.card.Is
 	if is == "shared" {
-		is = "no pod, but shared namespaces"
+		is = "share namespaces without being one pod"
 	}
 	if t.card.Engine == "" {
 		return is

@@ -42,7 +42,11 @@ func (t content) cell(c *scene.Column) cell {
 		out.rows = t.whole(c)
 	}
 	for _, r := range out.rows {
-		out.wish = max(out.wish, t.rowWidth(r))
+		w := t.rowWidth(r)
+		if r.path { // can be cut, and makes nothing wide
+			w = min(w, t.MaxCol-2*t.ColPad)
+		}
+		out.wish = max(out.wish, w)
 	}
 	return out
 }

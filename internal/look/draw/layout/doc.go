@@ -6,6 +6,7 @@
 // What it promises, and its tests hold for every scene: boxes with one parent do not
 // overlap and lie inside the parent; a text lies inside the box or outline it belongs to;
 // an outline crosses the boxes of the containers that are in its namespaces and no other.
+// The host's namespaces may be drawn in several outlines.
 package layout
 
 import "carob/internal/look"

@@ -188,6 +188,27 @@ func TestPlumbSees(t *testing.T) {
 	}
 }
 
+// TestHostApart: the host's namespace is drawn in parts, without ways between them.
+func TestHostApart(t *testing.T) {
+	col := func(key string) scene.Column { return scene.Column{Key: key, Class: look.ClassContainer, Name: key} }
+	s := &scene.Scene{Root: &scene.Frame{Path: "/", Cards: []*scene.Card{{
+		Is: "pod", Name: "p", Columns: []scene.Column{col("a"), col("b"), col("c")},
+		Lanes: []scene.Lane{{Outlines: []scene.Outline{
+			{Namespaces: []look.Namespace{{Kind: look.PID, Inode: 4}}, Members: []int{0, 2}, Host: true}, {Namespaces: []look.Namespace{{Kind: look.PID, Inode: 8}}, Members: []int{1}},
+		}}},
+	}}}}
+	p := layout.Lay(s, pixels())
+	var got []string
+	for _, o := range p.Outlines {
+		for _, m := range o.Members {
+			got = append(got, fmt.Sprint(p.Boxes[m].Key, " ", o.Host, " ", len(o.Links)))
+		}
+	}
+	if want := []string{"a true 0", "c true 0", "b false 0"}; !reflect.DeepEqual(got, want) || len(p.Outlines) != 3 {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
 func box(p *layout.Picture, key string) int {
 	for i := range p.Boxes {
 		if p.Boxes[i].Key == key {

@@ -21,6 +21,25 @@ func gaps(members []int) int {
 	return n
 }
 
+// runs are the outlines that are drawn of one: the host's, which is everywhere, needs no
+// ways between its parts.
+func runs(o scene.Outline) []scene.Outline {
+	if !o.Host || gaps(o.Members) == 0 {
+		return []scene.Outline{o}
+	}
+	var out []scene.Outline
+	for i, m := range o.Members {
+		if i == 0 || m != o.Members[i-1]+1 {
+			run := o
+			run.Members = nil
+			out = append(out, run)
+		}
+		last := &out[len(out)-1]
+		last.Members = append(last.Members, m)
+	}
+	return out
+}
+
 // lanes draws the outlines of a card.
 type lanes struct{ *table }
 
@@ -105,9 +124,11 @@ type rail struct {
 func (t lanes) outlines(p *painter, at rail) {
 	for _, l := range t.card.Lanes {
 		for i, o := range l.Outlines {
-			t.outline(p, o, &at)
-			if !t.mute(l, i) {
-				t.write(p, t.label(o))
+			for _, run := range runs(o) {
+				t.outline(p, run, &at)
+				if !t.mute(l, i) {
+					t.write(p, t.label(o))
+				}
 			}
 		}
 		at.y += p.Lane + p.LaneGap

@@ -203,19 +203,19 @@ func (b *builder) stray(i int, members []int, shared string) bool {
 func (b *builder) card(members []int) *Card {
 	c := &Card{Is: "shared"}
 	pod := b.podOf(members)
-	var outside, inside []Column
 	shared := b.common(members, pod)
 	for _, i := range members {
 		col := b.column(i)
-		if b.stray(i, members, shared) {
-			outside = append(outside, col)
-			continue
+		col.stray = b.stray(i, members, shared)
+		if pod == nil {
+			col.Name = b.longName(i, col.Name)
 		}
-		inside = append(inside, col)
+		c.Columns = append(c.Columns, col)
 	}
-	c.Columns, c.Outside = append(outside, inside...), len(outside)
 	if shared != "" {
 		c.Group = b.frame(shared)
+		slices.SortStableFunc(c.Columns, func(x, y Column) int { return inside(x) - inside(y) })
+		c.Outside = slices.IndexFunc(c.Columns, func(x Column) bool { return !x.stray })
 	}
 	first := c.Columns[0]
 	c.Name, c.Engine, c.ID, c.Key = first.Name, first.Engine, first.ID, "card-"+first.Key
@@ -226,29 +226,53 @@ func (b *builder) card(members []int) *Card {
 	case len(c.Columns) == 1:
 		c.Is = first.Class
 	default:
-		c.Name, c.ID, c.Engine = strings.Join(names(c.Columns), " + "), "", b.engines(members)
+		c.Name, c.ID, c.Engine = strings.Join(names(c.Columns), " + "), "", engines(c.Columns)
 	}
-	order(c)
+	order(c, b.Host.NS)
 	return c
 }
 
+func inside(c Column) int {
+	if c.stray {
+		return 0
+	}
+	return 1
+}
+
+// longName is a container's name with its pod's in front, for a card that is not that pod's
+// alone.
+func (b *builder) longName(i int, name string) string {
+	if p := b.podOf([]int{i}); p != nil && (!p.Solo || b.all[i].Class == look.ClassSandbox) {
+		return Clean(p.Title()) + "/" + name
+	}
+	return name
+}
+
+// names are those of containers; sandboxes are named only when nothing else is there.
 func names(all []Column) []string {
-	var out []string
+	var out, sandboxes []string
 	for _, c := range all {
+		if c.Class == look.ClassSandbox {
+			sandboxes = append(sandboxes, c.Name)
+			continue
+		}
 		out = append(out, c.Name)
+	}
+	if len(out) == 0 {
+		return sandboxes
 	}
 	return out
 }
 
 // engines are those of several containers.
-func (b *builder) engines(members []int) string {
-	var all []string
-	for _, i := range members {
-		if e := Clean(b.all[i].Engine); e != "" && !slices.Contains(all, e) {
-			all = append(all, e)
+func engines(all []Column) string {
+	var out []string
+	for _, c := range all {
+		if c.Engine != "" && !slices.Contains(out, c.Engine) {
+			out = append(out, c.Engine)
 		}
 	}
-	return strings.Join(all, ", ")
+	return strings.Join(out, ", ")
 }
 
 // podOf is the pod that containers are of, nil when they are of none or several.

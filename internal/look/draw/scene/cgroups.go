@@ -89,8 +89,10 @@ func home(c *Card) string {
 		return path.Dir(c.Group.Path)
 	}
 	var paths []string
-	for _, col := range c.Columns[c.Outside:] {
-		paths = append(paths, path.Dir(col.Path))
+	for _, col := range c.Columns {
+		if !col.stray {
+			paths = append(paths, path.Dir(col.Path))
+		}
 	}
 	return above(paths)
 }
@@ -136,7 +138,7 @@ func shorten(f *Frame) {
 		for i := range c.Columns {
 			col := &c.Columns[i]
 			switch {
-			case i < c.Outside:
+			case col.stray:
 				col.Label = below(col.Path, "")
 			case c.Group == nil:
 				col.Label = below(col.Path, f.Path)

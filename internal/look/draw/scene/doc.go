@@ -80,7 +80,7 @@ type Card struct {
 	Addresses            []string
 	// Group is the cgroup of all columns but the first Outside, nil when there is no
 	// such one beside those of the columns themselves. A pod's sandbox may be outside
-	// of where its containers are.
+	// of where its containers are: where there is no Group, it stands among them.
 	Group   *Frame
 	Outside int
 	Columns []Column
@@ -104,6 +104,8 @@ type Column struct {
 	Focus       bool
 
 	of *look.Container
+	// stray is true for one whose cgroup is not beside those of the others.
+	stray bool
 }
 
 // Process is a process of a container.

@@ -12,7 +12,7 @@ const permuted = 7
 // order puts the containers of a card so that those that share a namespace stand side
 // by side where that is possible; of equally good orders the first stays. Those outside
 // of the card's cgroup stay in front.
-func order(c *Card) {
+func order(c *Card, host look.NS) {
 	inside := c.Columns[c.Outside:]
 	if len(inside) < 3 || len(inside) > permuted {
 		return
@@ -28,7 +28,7 @@ func order(c *Card) {
 		at[i] = i
 	}
 	permute(at[c.Outside:], 0, func() {
-		if n := breaks(at, ns); least < 0 || n < least {
+		if n := breaks(at, ns, host); least < 0 || n < least {
 			least = n
 			for i, from := range at {
 				best[i] = c.Columns[from]
@@ -55,8 +55,9 @@ func permute(a []int, k int, visit func()) {
 	}
 }
 
-// breaks counts the gaps in the rows of namespaces.
-func breaks(at []int, ns []look.NS) int {
+// breaks counts the gaps in the rows of namespaces. One in the host's counts half: it is
+// everywhere, and its pieces need no way to each other.
+func breaks(at []int, ns []look.NS, host look.NS) int {
 	n := 0
 	for _, k := range look.Kinds() {
 		runs := map[uint64]int{}
@@ -68,8 +69,11 @@ func breaks(at []int, ns []look.NS) int {
 			}
 			before = inode
 		}
-		for _, r := range runs {
+		for inode, r := range runs {
 			n += r - 1
+			if inode != host[k] {
+				n += r - 1
+			}
 		}
 	}
 	return n

@@ -238,8 +238,39 @@ func TestSolo(t *testing.T) {
 		t.Fatalf("got %+v", root)
 	}
 	c := root.Frames[0].Cards[0]
-	if c.Group != nil || c.Outside != 1 || c.Columns[0].Label != "/daemon/x" || c.Columns[1].Label != "a" {
+	if c.Group != nil || c.Outside != 0 || c.Columns[0].Label != "/daemon/x" || c.Columns[1].Label != "a" {
 		t.Errorf("got %+v", c)
+	}
+}
+
+// TestJoined: a container that was put into the network of another makes one card of two
+// pods, in an order that keeps each pod's own together, under the names of both.
+func TestJoined(t *testing.T) {
+	sandbox := func(pod string, leader int, ns map[look.Kind]uint64) look.Container {
+		return look.Container{Class: look.ClassSandbox, Name: "sandbox", Pod: pod, Leader: leader, Cgroup: "/daemon/x", NS: changed(ns)}
+	}
+	in := func(uts, mnt uint64) map[look.Kind]uint64 {
+		return map[look.Kind]uint64{look.Net: 50, look.UTS: uts, look.IPC: uts + 1, look.Mnt: mnt}
+	}
+	h := host(sandbox("one", 7, in(60, 1000)), sandbox("two", 8, in(70, 1001)), container("a", "one", changed(in(60, 1002))), container("b", "two", changed(in(70, 1003))))
+	h.Containers = append(h.Containers, container("other", "", changed(map[look.Kind]uint64{look.Net: 51}))) // so that /carob is not theirs
+	h.Containers[4].Cgroup = "/carob/other"
+	h.Containers[2].NS[look.PID], h.Containers[3].NS[look.PID] = 1004, 1005
+	h.Containers[2].Cgroup, h.Containers[3].Cgroup = "/carob/a", "/carob/b"
+	for i := range h.Pods {
+		h.Pods[i].Solo = true
+	}
+	all := cards(Build(Input{Host: h}).Root)
+	if len(all) != 2 || all[0].Name != "a + b" || all[0].Is != "shared" {
+		t.Fatalf("got %+v", all)
+	}
+	var got []string
+	for _, c := range all[0].Columns {
+		got = append(got, c.Name)
+	}
+	// Each pod's two stand together, and the sandboxes, which are in the host's pid namespace.
+	if diff := cmp.Diff([]string{"a", "one/sandbox", "two/sandbox", "b"}, got); diff != "" {
+		t.Errorf("-want +got\n%s", diff)
 	}
 }
 
