@@ -123,15 +123,19 @@ type rail struct {
 // outlines draws the lanes from y on.
 func (t lanes) outlines(p *painter, at rail) {
 	for _, l := range t.card.Lanes {
-		for i, o := range l.Outlines {
-			for _, run := range runs(o) {
-				t.outline(p, run, &at)
-				if !t.mute(l, i) {
-					t.write(p, t.label(o))
-				}
+		t.lane(p, l, &at)
+		at.y += p.Lane + p.LaneGap
+	}
+}
+
+func (t lanes) lane(p *painter, l scene.Lane, at *rail) {
+	for i, o := range l.Outlines {
+		for _, run := range runs(o) {
+			t.outline(p, run, at)
+			if !t.mute(l, i) {
+				t.write(p, t.label(o))
 			}
 		}
-		at.y += p.Lane + p.LaneGap
 	}
 }
 
