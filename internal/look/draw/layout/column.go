@@ -71,7 +71,7 @@ func (t content) compact(c *scene.Column) []row {
 	if limits := brief(c.Meters); limits != "" {
 		rows = append(rows, row{font: Small, s: limits, bar: -1})
 	} else {
-		rows = append(rows, row{font: Small, tone: Soft, s: "no limit", bar: -1})
+		rows = append(rows, row{font: Small, tone: Soft, s: c.Note, bar: -1})
 	}
 	if n := len(c.Processes); n > 1 {
 		rows = append(rows, row{font: Small, tone: Soft, s: processes(n), bar: -1})
@@ -117,6 +117,9 @@ func (t content) whole(c *scene.Column) []row {
 			r.brief = "max " + m.Short
 		}
 		rows = append(rows, r)
+	}
+	if len(c.Meters) == 0 && c.Note != "" {
+		rows = append(rows, row{font: Small, tone: Soft, s: c.Note, bar: -1, apart: true})
 	}
 	shown := c.Processes
 	if len(shown) > t.Processes {

@@ -291,6 +291,7 @@ func (b *builder) podOf(members []int) *look.Pod {
 	return nil
 }
 
+// column is one container, without its namespaces.
 func (b *builder) column(i int) Column {
 	c := &b.all[i]
 	id := Clean(c.ID)
@@ -302,9 +303,7 @@ func (b *builder) column(i int) Column {
 	if col.Name == "" {
 		col.Name = strconv.Itoa(c.Leader)
 	}
-	if g := b.groups[col.Path]; col.Path != "/" && !crowded(g, c) {
-		col.Meters = meters(g)
-	}
+	col.Meters, col.Note = limits(b.groups[col.Path], c)
 	for _, pid := range c.PIDs {
 		p := b.Host.Process(pid)
 		if p == nil {
@@ -321,12 +320,6 @@ func (b *builder) column(i int) Column {
 	// Where only some can be shown, the one that is asked for and the leader are.
 	slices.SortStableFunc(col.Processes, func(x, y Process) int { return rank(x, c.Leader) - rank(y, c.Leader) })
 	return col
-}
-
-// crowded reports whether others are in a container's cgroup too: what it uses and may
-// use is then not the container's.
-func crowded(g *group.Group, c *look.Container) bool {
-	return g != nil && slices.ContainsFunc(g.Processes, func(p group.Process) bool { return !slices.Contains(c.PIDs, p.PID) })
 }
 
 // rank puts the process that is asked for before the leader, and that before others.

@@ -124,7 +124,7 @@ func (b *builder) way(have map[string]*Frame, p string) *Frame {
 // and gives labels.
 func shorten(f *Frame) {
 	for i, child := range f.Frames {
-		for len(child.Cards) == 0 && len(child.Frames) == 1 && !limited(child) {
+		for len(child.Cards) == 0 && len(child.Frames) == 1 && !limited(child.Meters) {
 			child = child.Frames[0]
 		}
 		f.Frames[i] = child
@@ -161,8 +161,26 @@ func below(p, dir string) string {
 // longID is the ID of a container or pod in a path, and what of it is shown.
 var longID = regexp.MustCompile(`\b([0-9a-f]{12})[0-9a-f]{52}\b`)
 
-func limited(f *Frame) bool {
-	return slices.ContainsFunc(f.Meters, func(m Meter) bool { return m.Short != "" })
+func limited(all []Meter) bool {
+	return slices.ContainsFunc(all, func(m Meter) bool { return m.Short != "" })
+}
+
+// limits are the meters of a container's cgroup. Where others are in it, too, what it
+// uses and may use is not the container's.
+func limits(g *group.Group, c *look.Container) (all []Meter, note string) {
+	switch {
+	case g == nil:
+		return nil, "limits unknown"
+	case g.Path == "/":
+		return nil, "no limit"
+	case slices.ContainsFunc(g.Processes, func(p group.Process) bool { return !slices.Contains(c.PIDs, p.PID) }):
+		return nil, "in a cgroup of others"
+	}
+	all = meters(g)
+	if !limited(all) {
+		note = "no limit"
+	}
+	return all, note
 }
 
 // meters are what a cgroup uses and may use.

@@ -100,8 +100,10 @@ type Column struct {
 	// Path is its cgroup, Label that below the card's or the whole of it outside.
 	Path, Label string
 	Meters      []Meter
-	Processes   []Process
-	Focus       bool
+	// Note is what there is to say where Meters show no limit, "" where they do.
+	Note      string
+	Processes []Process
+	Focus     bool
 
 	of *look.Container
 	// stray is true for one whose cgroup is not beside those of the others.

@@ -274,6 +274,33 @@ func TestJoined(t *testing.T) {
 	}
 }
 
+// TestLimits: only what is a container's own is shown as its own.
+func TestLimits(t *testing.T) {
+	c := &look.Container{PIDs: []int{7, 8}}
+	mine, others := []group.Process{{PID: 7}, {PID: 8}}, []group.Process{{PID: 7}, {PID: 9}}
+	quota := 0.5
+	for _, x := range []struct {
+		g     *group.Group
+		texts []string
+		note  string
+	}{
+		{nil, nil, "limits unknown"},
+		{&group.Group{Path: "/", Memory: limit(64)}, nil, "no limit"},
+		{&group.Group{Path: "/a", Memory: limit(64), Processes: others}, nil, "in a cgroup of others"},
+		{&group.Group{Path: "/a", Memory: &group.Memory{Usage: 5}, Processes: mine}, []string{"5B, no limit"}, "no limit"},
+		{&group.Group{Path: "/a", Memory: limit(64), CPU: &group.CPU{Quota: &quota}, Processes: mine}, []string{"16B of 64B", "at most 0.5 CPU"}, ""},
+	} {
+		all, note := limits(x.g, c)
+		var texts []string
+		for _, m := range all {
+			texts = append(texts, m.Text)
+		}
+		if note != x.note || !slices.Equal(texts, x.texts) {
+			t.Errorf("%+v: got %q, %q", x.g, texts, note)
+		}
+	}
+}
+
 func TestNotes(t *testing.T) {
 	h := host(container("a", "", changed(map[look.Kind]uint64{look.Net: 50})))
 	h.NSFrom = "/proc/self/ns"
