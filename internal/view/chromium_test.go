@@ -239,6 +239,18 @@ func TestPage(t *testing.T) {
 	}
 	b.eval(`getSelection().removeAllRanges()`)
 
+	// Finding marks the pods and containers whose words have what is typed, and goes there.
+	b.key("/")
+	b.await(`document.activeElement.id === 'find'`)
+	b.call("Input.insertText", map[string]any{"text": "BIN/side"})
+	b.await(`[...document.querySelectorAll('#drawing .hit')].map(e => e.dataset.key).join() === "container-` + sideID + `"`)
+	b.key("Enter")
+	b.await(focused + ` === "container-` + sideID + `"`)
+	b.shoot("found")
+	b.eval(`document.getElementById('find').focus()`)
+	b.key("Escape")
+	b.await(`document.querySelectorAll('#drawing .hit').length === 0 && document.getElementById('drawing').contains(document.activeElement)`)
+
 	// Sizes.
 	before := b.eval(`document.querySelector('#drawing svg').getBoundingClientRect().width`).(float64)
 	b.key("+")

@@ -29,7 +29,21 @@ function prepare(svg) {
     e.setAttribute('tabindex', e === here ? '0' : '-1');
     e.setAttribute('aria-label', e.querySelector('title')?.textContent ?? e.dataset.key);
     e.classList.toggle('open', e.dataset.key === open);
+    e.classList.toggle('hit', hit(e));
   }
+}
+
+// hit reports whether a pod or container is what somebody looks for: by its name, or
+// anything that its words say.
+function hit(e) {
+  const word = $('find').value.trim().toLowerCase();
+  return word !== '' && /^(pod|container|sandbox|group|card)-/.test(e.dataset.key) && e.getAttribute('aria-label').toLowerCase().includes(word);
+}
+
+function find() {
+  const all = keyed();
+  for (const e of all) e.classList.toggle('hit', hit(e));
+  all.find(hit)?.scrollIntoView({ block: 'nearest', inline: 'nearest' });
 }
 
 // patch makes an old drawing equal to a new one and leaves what is the same alone, so
@@ -199,13 +213,26 @@ drawing.addEventListener('click', e => {
 });
 
 document.addEventListener('keydown', e => {
-  if (e.ctrlKey || e.altKey || e.metaKey) return;
-  if (e.key === 'Escape' && !$('details').hidden) close();
+  if (e.ctrlKey || e.altKey || e.metaKey || e.target === $('find')) return;
+  if (e.key === '/') {
+    e.preventDefault();
+    $('find').focus();
+  } else if (e.key === 'Escape' && !$('details').hidden) close();
   else if (e.key === '+' || e.key === '=') zoom(1.25);
   else if (e.key === '-') zoom(0.8);
   else if (e.key === '0') zoom(0);
 });
 
+$('find').oninput = find;
+$('find').onkeydown = e => {
+  const hits = keyed().filter(hit);
+  if (e.key === 'Enter' && hits.length) step(hits[(hits.findIndex(x => x.dataset.key === current) + 1) % hits.length]);
+  else if (e.key === 'Escape') {
+    $('find').value = '';
+    find();
+    (at(current) ?? keyed()[0])?.focus();
+  }
+};
 $('in').onclick = () => zoom(1.25);
 $('out').onclick = () => zoom(0.8);
 $('fit').onclick = () => zoom(0);

@@ -115,6 +115,8 @@ func (t content) whole(c *scene.Column) []row {
 		r := row{font: Small, s: m.Name + " " + m.Text, bar: m.Share, apart: i == 0}
 		if m.Short != "" {
 			r.brief = "max " + m.Short
+		} else {
+			r.brief = "no limit"
 		}
 		rows = append(rows, r)
 	}

@@ -113,6 +113,7 @@ func (c *composer) page(room int) node {
 	inner := room - 2*c.Margin
 	body := c.frame(c.scene.Root, inner)
 	w := max(body.w, min(inner, c.width(Title, c.scene.Title)+c.Pad))
+	w = max(w, c.legend(w).w)
 	facts := c.wrap(Small, strings.Join(c.scene.Facts, "  ·  "), w)
 	head := c.Margin + c.Line[Title] + len(facts)*c.Line[Small] + c.Space
 	legend := c.legend(w)

@@ -143,7 +143,7 @@ func TestPromises(t *testing.T) {
 	for seed := range uint64(150) {
 		d := &dice{Rand: rand.New(rand.NewPCG(seed, 1))}
 		s := &scene.Scene{Title: d.word(30), Facts: []string{d.word(20), d.word(60)}, Root: d.frame(2), Kinds: look.Kinds(), Compact: seed%3 == 0, Notes: []string{d.word(200)}}
-		for medium, m := range map[string]layout.Metrics{"pixels": pixels(), "80 cells": cells(80), "200 cells": cells(200)} {
+		for medium, m := range map[string]layout.Metrics{"pixels": pixels(), "1 cell": cells(1), "30 cells": cells(30), "80 cells": cells(80), "200 cells": cells(200)} {
 			p := layout.Lay(s, m)
 			wide := m.Link
 			if m.Width > 0 {
