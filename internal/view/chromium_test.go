@@ -45,9 +45,13 @@ func chromium(t *testing.T, address string) *browser {
 	if err != nil {
 		t.Fatal(err)
 	}
+	dir, err := os.MkdirTemp("", "carob-view-")
+	if err != nil {
+		t.Fatal(err)
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), 90*time.Second)
 	cmd := exec.CommandContext(ctx, program, "--headless", "--no-sandbox", "--disable-gpu", "--remote-debugging-pipe",
-		"--disable-background-networking", "--no-first-run", "--window-size=1280,900", "--user-data-dir="+t.TempDir(), "about:blank")
+		"--disable-background-networking", "--no-first-run", "--window-size=1280,900", "--user-data-dir="+dir, "about:blank")
 	cmd.ExtraFiles = []*os.File{toRead, fromWrite} // 3 and 4
 	cmd.WaitDelay = 10 * time.Second
 	if err := cmd.Start(); err != nil {
@@ -63,6 +67,14 @@ func chromium(t *testing.T, address string) *browser {
 		cancel()
 		toWrite.Close()
 		fromRead.Close()
+		// Its other processes may still write for a moment.
+		err := os.RemoveAll(dir)
+		for end := time.Now().Add(5 * time.Second); err != nil && time.Now().Before(end); err = os.RemoveAll(dir) {
+			time.Sleep(50 * time.Millisecond)
+		}
+		if err != nil {
+			t.Error(err)
+		}
 	})
 	target := b.call("Target.createTarget", map[string]any{"url": "about:blank"})["targetId"]
 	b.session = b.call("Target.attachToTarget", map[string]any{"targetId": target, "flatten": true})["sessionId"].(string)
