@@ -6,21 +6,23 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"carob/internal/look"
 	"carob/internal/testenv"
 )
 
-// process starts a program that sleeps, in new namespaces or, with nsenter, in another's,
-// and waits until it is asleep there.
-func process(t *testing.T, flags uintptr, argv ...string) int {
+// process starts a program that sleeps, in new namespaces, and waits until it is asleep.
+func process(t *testing.T, flags uintptr) int {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), argv[0], argv[1:]...)
+	cmd := exec.CommandContext(t.Context(), "sleep", "60")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: flags}
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -32,9 +34,38 @@ func process(t *testing.T, flags uintptr, argv ...string) int {
 			return cmd.Process.Pid
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("%v does not sleep", argv)
+			t.Fatal("sleep does not sleep")
 		}
 	}
+}
+
+// joined starts such a process in some namespaces of another: from a thread that has
+// gone there and is given up.
+func joined(t *testing.T, other int, kinds ...look.Kind) int {
+	t.Helper()
+	pid := make(chan int)
+	go func() {
+		defer close(pid)
+		runtime.LockOSThread()
+		for _, k := range kinds {
+			f, err := os.Open(fmt.Sprintf("/proc/%d/ns/%v", other, k))
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer f.Close()
+			if err := unix.Setns(int(f.Fd()), 0); err != nil {
+				t.Error(err)
+				return
+			}
+		}
+		pid <- process(t, 0)
+	}()
+	got := <-pid
+	if got == 0 {
+		t.FailNow()
+	}
+	return got
 }
 
 // inode asks the kernel in another way than look does: by stat.
@@ -51,12 +82,9 @@ func inode(t *testing.T, dir string, k look.Kind) uint64 {
 // others with the host, and holds the drawing against stat.
 func TestReal(t *testing.T) {
 	testenv.Require(t, testenv.Root)
-	if _, err := exec.LookPath("nsenter"); err != nil {
-		t.Skip(err)
-	}
-	a := process(t, syscall.CLONE_NEWNET|syscall.CLONE_NEWIPC|syscall.CLONE_NEWUTS, "sleep", "60")
-	b := process(t, 0, "nsenter", "-t", strconv.Itoa(a), "--net", "--ipc", "sleep", "60")
-	c := process(t, syscall.CLONE_NEWNET, "sleep", "60")
+	a := process(t, syscall.CLONE_NEWNET|syscall.CLONE_NEWIPC|syscall.CLONE_NEWUTS)
+	b := joined(t, a, look.Net, look.IPC)
+	c := process(t, syscall.CLONE_NEWNET)
 	in, err := Read(context.Background(), Options{Thing: strconv.Itoa(a)})
 	if err != nil {
 		t.Fatal(err)
