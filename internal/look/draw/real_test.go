@@ -40,21 +40,21 @@ func process(t *testing.T, flags uintptr) int {
 }
 
 // joined starts such a process in some namespaces of another: from a thread that has
-// gone there and is given up.
+// gone there and is given up. The first thread must not be it: its namespaces are what
+// /proc shows of the whole process.
 func joined(t *testing.T, other int, kinds ...look.Kind) int {
 	t.Helper()
 	pid := make(chan int)
 	go func() {
 		defer close(pid)
 		runtime.LockOSThread()
+		if unix.Gettid() == os.Getpid() {
+			pid <- joined(t, other, kinds...) // another thread, while this one is held here
+			runtime.UnlockOSThread()
+			return
+		}
 		for _, k := range kinds {
-			f, err := os.Open(fmt.Sprintf("/proc/%d/ns/%v", other, k))
-			if err != nil {
-				t.Error(err)
-				return
-			}
-			defer f.Close()
-			if err := unix.Setns(int(f.Fd()), 0); err != nil {
+			if err := enter(other, k); err != nil {
 				t.Error(err)
 				return
 			}
@@ -66,6 +66,15 @@ func joined(t *testing.T, other int, kinds ...look.Kind) int {
 		t.FailNow()
 	}
 	return got
+}
+
+func enter(pid int, k look.Kind) error {
+	f, err := os.Open(fmt.Sprintf("/proc/%d/ns/%v", pid, k))
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return unix.Setns(int(f.Fd()), 0)
 }
 
 // inode asks the kernel in another way than look does: by stat.
