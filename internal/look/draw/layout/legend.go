@@ -1,5 +1,9 @@
 package layout
 
+// rules are how to read a drawing.
+const rules = "An outline is a namespace: the containers it crosses are in it; dashed, it is the host's own. " +
+	"A box with a path is a cgroup, one with a large name a pod."
+
 // legend explains: a sample and a word for each kind, then the rules of the drawing,
 // then what could not be read.
 func (c *composer) legend(room int) node {
@@ -16,7 +20,7 @@ func (c *composer) legend(room int) node {
 		}})
 	}
 	chips := c.flow(all, room, c.LaneGap)
-	lines := c.wrap(Small, "An outline is a namespace: the containers it crosses are in it. Dashed: it is the host's own. Boxes are cgroups.", room)
+	lines := c.wrap(Small, rules, room)
 	for _, n := range c.scene.Notes {
 		lines = append(lines, c.wrap(Small, n, room)...)
 	}
