@@ -34,6 +34,7 @@ var rooms = []room{
 	{"image", []string{"fault", "ref", "sys", "undo", "status", "archive"}},
 	{"network", []string{"fault", "spec", "status", "sys", "undo", "host"}},
 	{"look", []string{"fault", "sys"}},
+	{"view", []string{"fault", "look"}}, // shows what look observes, and nothing else
 	{"pod", []string{"fault", "undo", "ref", "lifecycle", "spec", "status", "plan", "host", "image", "logfile"}},
 	// The engine declares what it needs of the machine in its own terms; handlers
 	// are written against that contract, and the engine never sees them.
@@ -44,7 +45,7 @@ var rooms = []room{
 	{"kube", []string{"fault", "undo", "spec", "status", "lifecycle"}},
 	// The command line speaks to the daemon: api is its protocol. What looks at the
 	// machine itself needs none.
-	{"cli", []string{"fault", "lifecycle", "ref", "spec", "status", "sys", "logfile", "archive", "plan", "look", "api"}},
+	{"cli", []string{"fault", "lifecycle", "ref", "spec", "status", "sys", "logfile", "archive", "plan", "api", "look", "view"}},
 	{"testenv", nil},
 	{"systest", []string{"fault", "pod", "image", "spec", "status", "lifecycle"}},
 	{"toolbox", nil},

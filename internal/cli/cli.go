@@ -194,7 +194,8 @@ needed and not running; containers go on when it stops.`,
 	}
 	all := []grouped{
 		{groupContainers, containerCommands(a)}, {groupPods, podCommands(a)},
-		{groupImages, imageCommands(a)}, {groupLook, []*cobra.Command{lookCommand(a), sight.Explain(a.sight())}}, {groupSystem, append(systemCommands(a), a.Extra...)},
+		{groupImages, imageCommands(a)}, {groupLook, []*cobra.Command{lookCommand(a), sight.Explain(a.sight()), viewCommand(a)}},
+		{groupSystem, append(systemCommands(a), a.Extra...)},
 	}
 	for _, g := range all {
 		for _, c := range g.commands {

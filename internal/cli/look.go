@@ -5,6 +5,7 @@ import (
 	"golang.org/x/term"
 
 	"carob/internal/cli/sight"
+	"carob/internal/look"
 )
 
 // sight is what the commands need that look at the machine instead of asking the daemon.
@@ -25,10 +26,19 @@ func lookCommand(a *app) *cobra.Command {
 them: Docker, containerd, CRI-O, podman, systemd, a browser, or carob. It reads /proc and
 the cgroup file systems, needs no daemon and changes nothing. As root it sees everything;
 without, it shows what it may and says what it could not read.`,
-		Example: "  carob look ns\n  carob look tree\n  carob look diff web foo",
+		Example: "  carob look ns\n  carob look draw foo\n  carob look diff web foo",
 		Args:    cobra.NoArgs,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	c.AddCommand(sight.Commands(a.sight())...)
+	c.AddCommand(append(sight.Commands(a.sight()), drawCommand(a))...)
 	return c
+}
+
+// observed completes with the names of the pods and containers that are there.
+func observed(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
+	h, err := look.Read(cmd.Context(), look.Options{})
+	if err != nil {
+		return nil, noFiles
+	}
+	return sight.Names(h), noFiles
 }

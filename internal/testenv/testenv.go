@@ -29,6 +29,8 @@ const (
 	Toolchain Need = "toolchain"
 	// Binaries are bin/carob, bin/carob-pod and bin/carob-toolbox, built by make.
 	Binaries Need = "binaries"
+	// Chromium is a browser that can be driven.
+	Chromium Need = "chromium"
 )
 
 // Variable is the environment variable that lists, comma separated, the needs
@@ -63,6 +65,10 @@ func missing(n Need) string {
 		Toolchain: func() string { return program("go") },
 		Binaries: func() string {
 			_, err := BinDir()
+			return text(err)
+		},
+		Chromium: func() string {
+			_, err := ChromiumPath()
 			return text(err)
 		},
 	}[n]
@@ -108,6 +114,17 @@ func file(name string) string {
 func program(name string) string {
 	_, err := exec.LookPath(name)
 	return text(err)
+}
+
+// ChromiumPath finds Chromium by the names that distributions give it.
+func ChromiumPath() (string, error) {
+	path, err := "", error(nil)
+	for _, name := range []string{"google-chrome", "chromium-browser", "chromium"} {
+		if path, err = exec.LookPath(name); err == nil {
+			return path, nil
+		}
+	}
+	return "", err
 }
 
 // writable tries what creating a cgroup needs: a directory of its own.
