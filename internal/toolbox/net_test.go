@@ -4,23 +4,18 @@ import (
 	"bufio"
 	"encoding/json"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
-
-	"carob/internal/testenv"
 )
 
-// serve starts httpd on a unix socket, which no other test can have taken.
-func serve(t *testing.T) (socket string) {
+// serve starts httpd on the unix socket sock in the directory it returns, its room's /work.
+func serve(t *testing.T) (dir string) {
 	t.Helper()
-	cmd := exec.Command(bin("httpd"), "-u", "sock") // outlives the test's context, for its clean-up
-	cmd.Dir = t.TempDir()
+	cmd := command(t, "httpd", "-u", "sock")
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -37,12 +32,16 @@ func serve(t *testing.T) (socket string) {
 			t.Errorf("httpd does not end gracefully: %v", err)
 		}
 	})
-	return filepath.Join(cmd.Dir, "sock")
+	return cmd.Dir
 }
 
 func TestHTTP(t *testing.T) {
-	socket := serve(t)
-	closed := refusing(t)
+	dir := serve(t)
+	client := func(t *testing.T, args ...string) *exec.Cmd {
+		cmd := command(t, "curl", append([]string{"--unix-socket", "sock"}, args...)...)
+		cmd.Dir = dir // the server's room and the client's share their /work
+		return cmd
+	}
 	tests := []struct {
 		name string
 		args []string
@@ -72,15 +71,15 @@ func TestHTTP(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			out, err := command(t, "curl", append([]string{"--unix-socket", socket}, test.args...)...).CombinedOutput()
+			out, err := client(t, test.args...).CombinedOutput()
 			if string(out) != test.want || exitCode(err) != test.code {
 				t.Errorf("%q, code %d; want %q, %d", out, exitCode(err), test.want, test.code)
 			}
 		})
 	}
 	t.Run("refused", func(t *testing.T) {
-		out, err := command(t, "curl", "-sS", closed).CombinedOutput()
-		if exitCode(err) != 7 || !strings.HasPrefix(string(out), "curl: (7) Failed to connect to "+closed) {
+		out, err := command(t, "curl", "-sS", "127.0.0.1:9").CombinedOutput() // its room has no other process
+		if exitCode(err) != 7 || !strings.HasPrefix(string(out), "curl: (7) Failed to connect to 127.0.0.1:9") {
 			t.Errorf("%q, %v", out, err)
 		}
 	})
@@ -97,7 +96,7 @@ func TestHTTP(t *testing.T) {
 			Origin  string
 			URL     string
 		}
-		out, err := command(t, "curl", "-s", "--unix-socket", socket, "-H", "X-One: 1", "-H", "Host: demo", "http://x/get?a=1&b=2&b=3").Output()
+		out, err := client(t, "-s", "-H", "X-One: 1", "-H", "Host: demo", "http://x/get?a=1&b=2&b=3").Output()
 		if err == nil {
 			err = json.Unmarshal(out, &got)
 		}
@@ -105,17 +104,6 @@ func TestHTTP(t *testing.T) {
 			t.Errorf("%s %+v, %v", out, got, err)
 		}
 	})
-}
-
-// refusing returns an address nobody listens on.
-func refusing(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
 }
 
 // TestHTTPDAnswersBeforeItEnds sends SIGTERM while a request is under way.
@@ -126,7 +114,8 @@ func TestHTTPDAnswersBeforeItEnds(t *testing.T) {
 		t.Fatal(err)
 	}
 	bufio.NewReader(out).ReadString('\n')
-	client := command(t, "curl", "-s", "-o", "f", "-w", "%{http_code}", "--unix-socket", filepath.Join(server.Dir, "sock"), "x/delay/1")
+	client := command(t, "curl", "-s", "-o", "f", "-w", "%{http_code}", "--unix-socket", "sock", "x/delay/1")
+	client.Dir = server.Dir
 	time.AfterFunc(500*time.Millisecond, func() { server.Process.Signal(syscall.SIGTERM) })
 	if got, err := client.Output(); string(got) != "200" || err != nil {
 		t.Errorf("%q, %v", got, err)
@@ -136,9 +125,7 @@ func TestHTTPDAnswersBeforeItEnds(t *testing.T) {
 	}
 }
 
-// TestIPC uses an IPC namespace of its own: nothing is left, nothing is disturbed.
 func TestIPC(t *testing.T) {
-	testenv.Require(t, testenv.Root)
 	script := `
 shm read 0x77; echo code $?
 shm write 0x77 "hello there"; shm read 0x77; shm write 119 again; shm read 0x77
@@ -163,21 +150,15 @@ late
 mq: queue /q: no such file or directory
 shm: "0" is no key: want a number other than 0, 0x for hexadecimal
 `
-	cmd := command(t, "sh", "-c", script)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWIPC}
-	out, err := cmd.CombinedOutput()
+	out, err := command(t, "sh", "-c", script).CombinedOutput()
 	if string(out) != want || exitCode(err) != codeUsage {
 		t.Errorf("%s(%v)\nwant\n%s", out, err, want)
 	}
 }
 
 func TestLooking(t *testing.T) {
-	link, err := os.Readlink("/proc/self/ns/net")
-	if err != nil {
-		t.Fatal(err)
-	}
 	for _, test := range []struct{ tool, want string }{
-		{"ns", link}, {"caps", "CapEff:"}, {"ps", "COMMAND\n"}, {"id", "uid="}, {"mount", " on /proc type proc"}, {"df", "Mounted on"},
+		{"ns", "net:["}, {"caps", "CapEff:"}, {"ps", "COMMAND\n"}, {"id", "uid="}, {"mount", " on /proc type proc"}, {"df", "Mounted on"},
 		{"free", "Mem:"}, {"uname", "Linux"}, {"date", "20"}, {"hostname", "\n"}, {"nproc", "\n"}, {"pwd", "/"}, {"printenv", "PATH="}, {"whoami", "\n"},
 	} {
 		t.Run(test.tool, func(t *testing.T) {
@@ -191,12 +172,11 @@ func TestLooking(t *testing.T) {
 
 // TestHold finds the memory held in the process's own account.
 func TestHold(t *testing.T) {
-	cmd := command(t, "hold", "16")
+	cmd := firstProcess(t, "hold", "16")
 	out, _ := cmd.StdoutPipe()
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	defer func() { cmd.Process.Kill(); cmd.Wait() }()
 	if line, err := bufio.NewReader(out).ReadString('\n'); line != "holding 16 MiB\n" {
 		t.Fatalf("%q, %v", line, err)
 	}
@@ -214,7 +194,7 @@ func TestHold(t *testing.T) {
 }
 
 func TestSpin(t *testing.T) {
-	cmd := command(t, "spin", "1")
+	cmd := firstProcess(t, "spin", "1")
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
