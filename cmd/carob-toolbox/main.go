@@ -7,6 +7,10 @@ import (
 	"os"
 
 	"carob/internal/toolbox"
+	"carob/internal/toolbox/tool"
 )
 
-func main() { os.Exit(toolbox.Main(os.Args)) }
+func main() {
+	asked := tool.Signals() // first: what comes earlier is lost to the first process of a container
+	os.Exit(toolbox.Main(os.Args, asked))
+}

@@ -3,7 +3,6 @@ package toolbox
 import (
 	"bytes"
 	"cmp"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -13,33 +12,39 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"carob/internal/toolbox/tool"
 )
 
-func ipcTools() []applet {
-	return []applet{{"ipcs", ipcs}, {"mq", mq}, {"shm", shm}}
+func ipcTools() []tool.Tool {
+	return []tool.Tool{
+		{Name: "ipcs", Usage: "[-mqsa]", Does: "show System V IPC objects", Run: ipcs},
+		{Name: "mq", Usage: "send NAME TEXT | recv [-n] NAME | rm NAME | ls", Does: "pass messages through POSIX queues", Misused: 2, Run: mq},
+		{Name: "shm", Usage: "write KEY TEXT | read KEY | rm KEY", Does: "share text in System V shared memory", Misused: 2, Run: shm},
+	}
 }
 
 // ipcs prints the IPC namespace's System V objects as the kernel does, and its
 // POSIX message queues where mqueue is mounted.
-func ipcs(c *call) (int, error) {
-	o, _, err := c.parse("mqsa")
+func ipcs(c *tool.Call) (int, error) {
+	o, _, err := c.Parse("mqsa")
 	if err != nil {
-		return codeUsage, err
+		return 0, err
 	}
 	for _, kind := range []struct {
 		letter     byte
 		file, name string
 	}{{'m', "shm", "shared memory"}, {'q', "msg", "message queues"}, {'s', "sem", "semaphores"}} {
-		if len(o) > 0 && !o.has('a') && !o.has(kind.letter) {
+		if len(o) > 0 && !o.Has('a') && !o.Has(kind.letter) {
 			continue
 		}
 		text, err := os.ReadFile("/proc/sysvipc/" + kind.file)
 		if err != nil {
 			return 0, err
 		}
-		fmt.Fprintf(c.stdout, "--- %s ---\n", kind.name)
+		fmt.Fprintf(c.Out, "--- %s ---\n", kind.name)
 		for line := range strings.Lines(string(text)) {
-			fmt.Fprintln(c.stdout, strings.Join(strings.Fields(line), " "))
+			fmt.Fprintln(c.Out, strings.Join(strings.Fields(line), " "))
 		}
 	}
 	return 0, nil
@@ -49,39 +54,39 @@ func ipcs(c *call) (int, error) {
 const shmSize = 4096
 
 // shm shares one line of text in a System V segment.
-func shm(c *call) (int, error) {
-	usage := errors.New("usage: shm write KEY TEXT | shm read KEY | shm rm KEY")
-	if len(c.args) < 2 {
-		return codeUsage, usage
+func shm(c *tool.Call) (int, error) {
+	usage := tool.Misuse{}
+	if len(c.Args) < 2 {
+		return 0, usage
 	}
-	key, err := strconv.ParseInt(c.args[1], 0, 32)
+	key, err := strconv.ParseInt(c.Args[1], 0, 32)
 	if err != nil || key == 0 {
-		return codeUsage, fmt.Errorf("%q is no key: want a number other than 0, 0x for hexadecimal", c.args[1])
+		return 0, tool.Misused("'%s' is no key: want a number other than 0, 0x for hexadecimal", c.Args[1])
 	}
 	switch {
-	case c.args[0] == "write" && len(c.args) == 3:
-		return 0, shmWrite(int(key), c.args[2])
-	case c.args[0] == "read" && len(c.args) == 2:
+	case c.Args[0] == "write" && len(c.Args) == 3:
+		return 0, shmWrite(int(key), c.Args[2])
+	case c.Args[0] == "read" && len(c.Args) == 2:
 		text, err := shmRead(int(key))
 		if err == nil {
-			_, err = fmt.Fprintln(c.stdout, text)
+			_, err = fmt.Fprintln(c.Out, text)
 		}
 		return 0, err
-	case c.args[0] == "rm" && len(c.args) == 2:
+	case c.Args[0] == "rm" && len(c.Args) == 2:
 		id, err := unix.SysvShmGet(int(key), 0, 0)
 		if err == nil {
 			_, err = unix.SysvShmCtl(id, unix.IPC_RMID, nil)
 		}
 		return 0, segment(int(key), err)
 	}
-	return codeUsage, usage
+	return 0, usage
 }
 
 func segment(key int, err error) error {
 	if err == nil {
 		return nil
 	}
-	return fmt.Errorf("segment %#x: %w", uint32(key), err)
+	return fmt.Errorf("segment %#x: %s", uint32(key), tool.Why(err))
 }
 
 func shmWrite(key int, text string) error {
@@ -123,9 +128,9 @@ type mqAttr struct {
 
 // mq passes messages through a POSIX queue, by system call: no libc is here to do
 // it, and the queues work where the mqueue file system is not mounted.
-func mq(c *call) (int, error) {
-	usage := errors.New("usage: mq send NAME TEXT | mq recv [-n] NAME | mq rm NAME | mq ls")
-	args, wait := c.args, true
+func mq(c *tool.Call) (int, error) {
+	usage := tool.Misuse{}
+	args, wait := c.Args, true
 	if slices.Index(args, "-n") == 1 && args[0] == "recv" {
 		args, wait = slices.Concat(args[:1], args[2:]), false
 	}
@@ -135,7 +140,7 @@ func mq(c *call) (int, error) {
 	case len(args) == 2 && args[0] == "recv":
 		text, err := mqReceive(args[1], wait)
 		if err == nil {
-			fmt.Fprintln(c.stdout, text)
+			fmt.Fprintln(c.Out, text)
 		}
 		return 0, queueError(args[1], err)
 	case len(args) == 2 && args[0] == "rm":
@@ -143,7 +148,7 @@ func mq(c *call) (int, error) {
 	case len(args) == 1 && args[0] == "ls":
 		return 0, mqList(c)
 	}
-	return codeUsage, usage
+	return 0, usage
 }
 
 func mqUnlink(name string) error {
@@ -161,7 +166,7 @@ func queueError(name string, err error) error {
 	if err == nil {
 		return nil
 	}
-	return fmt.Errorf("queue %s: %w", name, err)
+	return fmt.Errorf("queue %s: %s", name, tool.Why(err))
 }
 
 // queueName is without the leading slash that libc takes off.
@@ -237,7 +242,7 @@ func repeat(do func() unix.Errno) error {
 const mqueueMagic = 0x19800202
 
 // mqList shows the queues where the mqueue file system is mounted.
-func mqList(c *call) error {
+func mqList(c *tool.Call) error {
 	const dir = "/dev/mqueue"
 	var st unix.Statfs_t
 	if err := unix.Statfs(dir, &st); err != nil || st.Type != mqueueMagic {
@@ -252,7 +257,7 @@ func mqList(c *call) error {
 		if err != nil {
 			text = []byte(err.Error())
 		}
-		fmt.Fprintf(c.stdout, "/%s %s\n", e.Name(), strings.Join(strings.Fields(string(text)), " "))
+		fmt.Fprintf(c.Out, "/%s %s\n", e.Name(), strings.Join(strings.Fields(string(text)), " "))
 	}
 	return nil
 }

@@ -4,13 +4,16 @@ import (
 	"archive/tar"
 	"io"
 	"os"
+	"slices"
 	"time"
+
+	"carob/internal/toolbox/tool"
 )
 
 // writeRootfs writes the tar of an image's root filesystem that holds this binary
 // under all its names, but for true and false: see tinyExit. The same binary gives the same bytes.
-func writeRootfs(c *call) (int, error) {
-	w := tar.NewWriter(c.stdout)
+func writeRootfs(c *tool.Call) (int, error) {
+	w := tar.NewWriter(c.Out)
 	for _, d := range []struct {
 		name string
 		mode int64
@@ -39,7 +42,7 @@ func writeRootfs(c *call) (int, error) {
 		}
 	}
 	tiny := map[string][]byte{"true": tinyExit(0), "false": tinyExit(1)}
-	for _, n := range names() {
+	for _, n := range links() {
 		if tiny[n] != nil {
 			if err := put(w, tar.Header{Name: "bin/" + n, Typeflag: tar.TypeReg, Mode: 0o755}, string(tiny[n])); err != nil {
 				return 0, err
@@ -51,6 +54,16 @@ func writeRootfs(c *call) (int, error) {
 		}
 	}
 	return 0, w.Close()
+}
+
+// links are the names in /bin that lead to the binary.
+func links() []string {
+	names := []string{"toolbox"}
+	for _, t := range tools() {
+		names = append(names, t.Name)
+	}
+	slices.Sort(names)
+	return names
 }
 
 func put(w *tar.Writer, h tar.Header, text string) error {

@@ -11,90 +11,66 @@
 package toolbox
 
 import (
-	"errors"
 	"fmt"
-	"io"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 
+	"carob/internal/toolbox/files"
 	"carob/internal/toolbox/shell"
+	"carob/internal/toolbox/text"
+	"carob/internal/toolbox/tool"
 	"carob/internal/toolbox/web"
 )
 
-// Exit codes that several tools share.
-const (
-	codeFailed     = 1
-	codeUsage      = 2
-	codeCannotExec = 126
-	codeNotFound   = 127
-)
-
-// call is one tool being run.
-type call struct {
-	name   string
-	args   []string // without the name
-	stdin  *os.File
-	stdout io.Writer
-	stderr io.Writer
-}
-
-// tool runs and returns an exit code and an error; the error is printed as
-// "name: error", and makes the code 1 when it is 0.
-type tool func(c *call) (int, error)
-
-type applet struct {
-	name string
-	run  tool
-}
-
-// applets lists all tools. It is a function, so that a start pays only for the
-// list and not for what is in it.
-func applets() []applet {
-	return slices.Concat(coreTools(), textTools(), fileTools(), processTools(), hostTools(), ipcTools(), []applet{
-		{"sh", func(c *call) (int, error) { return shell.Run(c.args, c.streams()) }},
-		{"httpd", func(c *call) (int, error) { return web.Serve(c.args, c.stdout, c.stderr) }},
-		{"curl", func(c *call) (int, error) { return web.Get(c.args, c.stdout, c.stderr) }},
-		{"echo", builtin}, {"printf", builtin}, {"test", builtin}, {"[", builtin},
+// tools lists all of them. It is a function, so that a start pays only for the list and
+// not for what is in it.
+func tools() []tool.Tool {
+	return slices.Concat(files.Tools(), text.Tools(), processTools(), signalTools(), hostTools(), terminalTools(), networkTools(), ipcTools(), []tool.Tool{
+		{Name: "sh", Usage: "[-eux] [-c COMMAND [NAME [ARG]...]] [SCRIPT [ARG]...]", Does: "run commands, from a person, a script or an argument", Misused: 2, Run: sh},
+		{Name: "httpd", Usage: "[-p PORT] [-a ADDRESS] [-u SOCKET] [-q]", Does: "serve httpbin's basic endpoints: " + web.Endpoints, Misused: 2, Run: web.Serve},
+		{Name: "curl", Usage: "[-sSfiILkv] [-o FILE] [-w FORMAT] [-X METHOD] [-d DATA] [-H HEADER] [-m SECONDS] [--unix-socket PATH] URL...", Does: "ask an HTTP server", Misused: 2, Run: web.Get},
+		{Name: "echo", Usage: "[-n] [TEXT]...", Does: "print a line", Literal: true, Run: builtin},
+		{Name: "printf", Usage: "FORMAT [ARGUMENT]...", Does: "print formatted text", Run: builtin},
+		{Name: "test", Usage: "EXPRESSION", Does: "check files and compare values", Misused: 2, Literal: true, Run: builtin},
+		{Name: "[", Usage: "EXPRESSION ]", Does: "check files and compare values", Misused: 2, Literal: true, Run: builtin},
+		{Name: "true", Does: "do nothing, successfully", Literal: true, Run: func(*tool.Call) (int, error) { return 0, nil }},
+		{Name: "false", Does: "do nothing, unsuccessfully", Literal: true, Run: func(*tool.Call) (int, error) { return tool.Failed, nil }},
 	})
 }
 
-// builtin runs what the shell has in itself.
-func builtin(c *call) (int, error) { return shell.Builtin(c.name, c.args, c.streams()) }
+func sh(c *tool.Call) (int, error) { return shell.Run(c.Args, streams(c)) }
 
-func (c *call) streams() shell.Streams {
-	return shell.Streams{In: c.stdin, Out: c.stdout, Err: c.stderr}
+// builtin runs what the shell has in itself.
+func builtin(c *tool.Call) (int, error) { return shell.Builtin(c.Name, c.Args, streams(c)) }
+
+func streams(c *tool.Call) shell.Streams {
+	return shell.Streams{In: c.In, Out: c.Out, Err: c.Err, Asked: c.Asked}
 }
 
 // Main runs the tool that args, with the program's name first, ask for, and returns
-// the exit code.
-func Main(args []string) int {
+// the exit code. asked are the signals that ask the process to end: tool.Signals.
+func Main(args []string, asked chan os.Signal) int {
 	name, args := choose(args)
 	if name == "true" { // before anything is built up
 		return 0
 	}
-	c := &call{name: name, args: args, stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr}
-	run, err := lookUp(name)
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return codeNotFound
+	t, ok := lookUp(name)
+	if !ok {
+		fmt.Fprintf(os.Stderr, "toolbox: no tool '%s'; toolbox --help lists them\n", tool.Printable(name))
+		return tool.NotFound
 	}
-	if os.Getpid() == 1 && name != "httpd" && name != "sh" {
-		dieAsAsked()
+	c := &tool.Call{Name: name, Args: args, In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Asked: asked}
+	if len(args) > 0 && args[0] == "--help" && !t.Literal {
+		fmt.Fprint(c.Out, t.Help())
+		return 0
 	}
-	code, err := run(c)
-	if err != nil {
-		if !errors.Is(err, syscall.EPIPE) {
-			fmt.Fprintf(os.Stderr, "%s: %v\n", name, err)
-		}
-		if code == 0 {
-			code = codeFailed
-		}
+	if name != "sh" && name != "httpd" {
+		tool.DieWhenAsked(asked)
 	}
-	return code
+	code, err := t.Run(c)
+	return t.Finish(c, code, err)
 }
 
 // choose takes the tool's name from the program's, or when that is no tool, from
@@ -111,114 +87,33 @@ func choose(args []string) (string, []string) {
 }
 
 func isTool(name string) bool {
-	return slices.ContainsFunc(applets(), func(a applet) bool { return a.name == name })
+	return slices.ContainsFunc(tools(), func(t tool.Tool) bool { return t.Name == name })
 }
 
-func lookUp(name string) (tool, error) {
+func lookUp(name string) (tool.Tool, bool) {
 	switch name {
 	case "--help", "-h":
-		return list, nil
+		return tool.Tool{Name: "toolbox", Run: list}, true
 	case "--rootfs":
-		return writeRootfs, nil
+		return tool.Tool{Name: "toolbox --rootfs", Run: writeRootfs}, true
 	}
-	for _, a := range applets() {
-		if a.name == name {
-			return a.run, nil
+	for _, t := range tools() {
+		if t.Name == name {
+			return t, true
 		}
 	}
-	return nil, fmt.Errorf("carob-toolbox: no tool %q; carob-toolbox --help lists them", name)
+	return tool.Tool{}, false
 }
 
-func names() []string {
-	found := []string{"true"}
-	for _, a := range applets() {
-		found = append(found, a.name)
-	}
-	slices.Sort(found)
-	return found
-}
-
-func list(c *call) (int, error) {
-	_, err := fmt.Fprintln(c.stdout, strings.Join(names(), "\n"))
-	return 0, err
-}
-
-// dieAsAsked ends PID 1 with the code that a signal's death has elsewhere. When it
-// returns the handler is in place; what waits for it lasts as long as the process.
-func dieAsAsked() {
-	asked := make(chan os.Signal, 1)
-	signal.Notify(asked, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
-	go func() {
-		if s, ok := (<-asked).(syscall.Signal); ok {
-			os.Exit(128 + int(s))
-		}
-	}()
-}
-
-// options are a tool's short options.
-type options map[byte]string
-
-func (o options) has(b byte) bool { _, ok := o[b]; return ok }
-
-// parse reads short options the way getopt(3) does: spec lists letters, one with a
-// colon takes a value. rest is what follows; "--" ends the options.
-func (c *call) parse(spec string) (o options, rest []string, err error) {
-	o = options{}
-	rest = c.args
-	for len(rest) > 0 && len(rest[0]) > 1 && rest[0][0] == '-' {
-		arg := rest[0][1:]
-		rest = rest[1:]
-		if arg == "-" {
-			break
-		}
-		if rest, err = o.take(spec, arg, rest); err != nil {
-			return nil, nil, err
+// list is the toolbox's page: every tool with what it does.
+func list(c *tool.Call) (int, error) {
+	all := tools()
+	slices.SortFunc(all, func(a, b tool.Tool) int { return strings.Compare(a.Name, b.Name) })
+	fmt.Fprint(c.Out, "usage: toolbox TOOL [ARGUMENT]..., or a tool by its name; TOOL --help says more\n\n")
+	for _, t := range all {
+		if _, err := fmt.Fprintf(c.Out, "%-10s %s\n", t.Name, t.Does); err != nil {
+			return 0, err
 		}
 	}
-	return o, rest, nil
-}
-
-// take reads the letters of one argument and returns what is left of rest.
-func (o options) take(spec, arg string, rest []string) ([]string, error) {
-	for arg != "" {
-		letter := arg[0]
-		arg = arg[1:]
-		i := strings.IndexByte(spec, letter)
-		if i < 0 || letter == ':' {
-			return nil, fmt.Errorf("unknown option -%c", letter)
-		}
-		if i+1 == len(spec) || spec[i+1] != ':' {
-			o[letter] = ""
-			continue
-		}
-		if arg == "" {
-			if len(rest) == 0 {
-				return nil, fmt.Errorf("option -%c wants a value", letter)
-			}
-			arg, rest = rest[0], rest[1:]
-		}
-		o[letter], arg = arg, ""
-	}
-	return rest, nil
-}
-
-// each opens the files one after the other, or standard input when there are none;
-// "-" is standard input too. It goes on after a file that cannot be opened.
-func (c *call) each(files []string, do func(name string, r io.Reader) error) error {
-	if len(files) == 0 {
-		files = []string{"-"}
-	}
-	var errs error
-	for _, name := range files {
-		if name == "-" {
-			errs = errors.Join(errs, do(name, c.stdin))
-			continue
-		}
-		f, err := os.Open(name)
-		if err == nil {
-			err = errors.Join(do(name, f), f.Close())
-		}
-		errs = errors.Join(errs, err)
-	}
-	return errs
+	return 0, nil
 }

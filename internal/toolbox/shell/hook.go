@@ -3,57 +3,38 @@ package shell
 import (
 	"context"
 	"fmt"
-	"io"
 	"os"
-	"os/signal"
+	"slices"
 	"strconv"
 	"strings"
-	"sync"
-	"syscall"
 
 	"golang.org/x/sys/unix"
-	"mvdan.cc/sh/v3/expand"
 	"mvdan.cc/sh/v3/interp"
 	"mvdan.cc/sh/v3/syntax"
+
+	"carob/internal/toolbox/tool"
 )
 
 // hooks give the interpreter what belongs to a process: exec that replaces it, traps
 // of signals, umask, ulimit, and kill.
 type hooks struct {
-	runner *interp.Runner
+	runner  *interp.Runner
+	signals *signals
 	// replace are the calls that may replace the process: those that no goroutine of
 	// the interpreter stands in for (subshell, pipeline, background).
 	replace map[syntax.Pos]bool
-	caught  chan os.Signal
-
-	mu    sync.Mutex
-	traps map[syscall.Signal]string // signal → action, "" ignores it
+	// background are the calls after which stands "&", however deep.
+	background map[syntax.Pos]bool
 }
 
-func newHooks() *hooks {
-	return &hooks{replace: map[syntax.Pos]bool{}, caught: make(chan os.Signal, 8), traps: map[syscall.Signal]string{}}
+func newHooks(s *signals) *hooks {
+	h := &hooks{signals: s}
+	h.forget()
+	return h
 }
 
-// watch ends PID 1 by the signals that would end any other process; stop undoes it.
-func (h *hooks) watch(first bool) (stop func()) {
-	if !first {
-		return func() {}
-	}
-	asked := make(chan os.Signal, 1)
-	signal.Notify(asked, syscall.SIGTERM, syscall.SIGHUP)
-	go func() {
-		for s := range asked {
-			n, ok := s.(syscall.Signal)
-			h.mu.Lock()
-			_, trapped := h.traps[n]
-			h.mu.Unlock()
-			if ok && !trapped {
-				os.Exit(128 + int(n))
-			}
-		}
-	}()
-	return func() { signal.Stop(asked); close(asked) }
-}
+// forget drops what was learned: positions count anew in a new text.
+func (h *hooks) forget() { h.replace, h.background = map[syntax.Pos]bool{}, map[syntax.Pos]bool{} }
 
 // learn finds the calls of exec, and the last command of a script, where this
 // process may become the command: then signals reach it and no memory is held.
@@ -63,6 +44,12 @@ func (h *hooks) learn(n syntax.Node) {
 			h.replace[last.Cmd.Pos()] = true
 		}
 	}
+	syntax.Walk(n, func(n syntax.Node) bool {
+		if s, ok := n.(*syntax.Stmt); ok && s.Background {
+			h.learnBackground(s)
+		}
+		return true
+	})
 	syntax.Walk(n, func(n syntax.Node) bool {
 		switch n := n.(type) {
 		case *syntax.Subshell, *syntax.CmdSubst, *syntax.ProcSubst, *syntax.CoprocClause, *syntax.FuncDecl:
@@ -75,6 +62,15 @@ func (h *hooks) learn(n syntax.Node) {
 			if len(n.Args) > 0 && n.Args[0].Lit() == "exec" {
 				h.replace[n.Pos()] = true
 			}
+		}
+		return true
+	})
+}
+
+func (h *hooks) learnBackground(s *syntax.Stmt) {
+	syntax.Walk(s, func(n syntax.Node) bool {
+		if call, ok := n.(*syntax.CallExpr); ok && len(call.Args) > 0 {
+			h.background[call.Args[0].Pos()] = true
 		}
 		return true
 	})
@@ -99,7 +95,7 @@ func mentions(n syntax.Node, word string) (found bool) {
 // returns "true" or "false" in its place.
 func (h *hooks) beforeCall(ctx context.Context, args []string) ([]string, error) {
 	hc := interp.HandlerCtx(ctx)
-	if action, ok := h.due(); ok {
+	if action, ok := h.signals.due(); ok {
 		return []string{"eval", action + "\n" + quoteAll(args)}, nil
 	}
 	switch args[0] {
@@ -109,6 +105,10 @@ func (h *hooks) beforeCall(ctx context.Context, args []string) ([]string, error)
 		return outcome(hc, "umask", umask(hc, args[1:]))
 	case "ulimit":
 		return outcome(hc, "ulimit", ulimit(hc, args[1:]))
+	case "wait":
+		return append([]string{waitCall}, args[1:]...), nil
+	case "read":
+		return h.beforeRead(hc, args)
 	case "kill":
 		self, err := os.Executable()
 		return append([]string{self}, args...), err
@@ -143,36 +143,17 @@ func quoteAll(args []string) string {
 	return strings.Join(words, " ")
 }
 
-// become replaces this process by a command. It returns when it cannot, and the
-// interpreter does it its own way, with its messages.
-func become(hc interp.HandlerContext, args []string) {
-	path, err := interp.LookPathDir(hc.Dir, hc.Env, args[0])
-	if err != nil {
-		return
+// beforeRead waits for the line, so that Ctrl-C can end the wait. A prompt goes first.
+func (h *hooks) beforeRead(hc interp.HandlerContext, args []string) ([]string, error) {
+	in, ok := hc.Stdin.(*os.File)
+	if !ok || !h.signals.interactive {
+		return args, nil
 	}
-	if in, ok := hc.Stdin.(*os.File); !ok || in != os.Stdin {
-		return // a here-document is fed by a goroutine
+	if i := slices.Index(args, "-p"); i > 0 && i+1 < len(args) {
+		fmt.Fprint(hc.Stderr, args[i+1])
+		args = slices.Delete(slices.Clone(args), i, i+2)
 	}
-	if os.Chdir(hc.Dir) != nil || !moveTo(hc.Stdout, 1) || !moveTo(hc.Stderr, 2) {
-		return
-	}
-	var env []string
-	hc.Env.Each(func(name string, v expand.Variable) bool {
-		if v.Exported && v.Kind == expand.String {
-			env = append(env, name+"="+v.Str)
-		}
-		return true
-	})
-	_ = syscall.Exec(path, args, env) // its error is found again by the interpreter
-}
-
-// moveTo makes a stream the file descriptor that the command will write to.
-func moveTo(w io.Writer, fd int) bool {
-	f, ok := w.(*os.File)
-	if !ok {
-		return false
-	}
-	return int(f.Fd()) == fd || unix.Dup3(int(f.Fd()), fd, 0) == nil
+	return args, h.signals.await(int(in.Fd()))
 }
 
 // trap adds signals to the library's EXIT and ERR.
@@ -182,58 +163,20 @@ func (h *hooks) trap(hc interp.HandlerContext, args []string) ([]string, error) 
 	}
 	rest := args[:2:2]
 	for _, name := range args[2:] {
-		n, ok := Signal(name)
+		n, ok := tool.Signal(name)
 		switch {
 		case name == "0":
 			rest = append(rest, "EXIT")
 		case !ok:
 			rest = append(rest, name)
 		default:
-			h.setTrap(n, args[1])
+			h.signals.setTrap(n, args[1])
 		}
 	}
 	if len(rest) == 2 {
 		return []string{"true"}, nil
 	}
 	return rest, nil
-}
-
-func (h *hooks) setTrap(n syscall.Signal, action string) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	switch action {
-	case "-":
-		delete(h.traps, n)
-		signal.Reset(n)
-	case "":
-		h.traps[n] = ""
-		signal.Ignore(n)
-	default:
-		h.traps[n] = action
-		signal.Notify(h.caught, n)
-	}
-}
-
-// due returns the action of a signal that came since the last command.
-func (h *hooks) due() (string, bool) {
-	select {
-	case s := <-h.caught:
-		h.mu.Lock()
-		defer h.mu.Unlock()
-		n, ok := s.(syscall.Signal)
-		return h.traps[n], ok && h.traps[n] != ""
-	default:
-		return "", false
-	}
-}
-
-// Signal reads TERM, SIGTERM or 15.
-func Signal(s string) (syscall.Signal, bool) {
-	if n, err := strconv.Atoi(s); err == nil {
-		return syscall.Signal(n), n > 0 && n < 65
-	}
-	n := unix.SignalNum("SIG" + strings.TrimPrefix(strings.ToUpper(s), "SIG"))
-	return n, n != 0
 }
 
 func umask(hc interp.HandlerContext, args []string) error {

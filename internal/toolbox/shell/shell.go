@@ -7,13 +7,9 @@ package shell
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"strings"
-	"syscall"
-	"time"
 
 	"golang.org/x/term"
 	"mvdan.cc/sh/v3/interp"
@@ -31,6 +27,8 @@ const (
 type Streams struct {
 	In       *os.File
 	Out, Err io.Writer
+	// Asked brings the signals that ask the process to end: tool.Signals.
+	Asked chan os.Signal
 }
 
 // script is one run of the shell.
@@ -38,6 +36,7 @@ type script struct {
 	streams Streams
 	runner  *interp.Runner
 	hooks   *hooks
+	signals *signals
 	// name is $0 and what errors begin with.
 	name string
 }
@@ -62,20 +61,30 @@ func Run(args []string, streams Streams) (int, error) {
 	if err != nil {
 		return codeUsage, err
 	}
-	stop := s.hooks.watch(os.Getpid() == 1)
-	defer stop()
+	defer s.signals.watch()()
 	switch {
 	case f.hasCommand:
 		return s.text(strings.NewReader(f.command))
 	case f.name != "sh":
-		file, err := os.Open(f.name)
-		if err != nil {
-			return codeNotFound, err
-		}
-		defer file.Close()
-		return s.text(file)
+		return s.file(f.name)
 	}
-	return s.lines(f.interactive || term.IsTerminal(int(streams.In.Fd())))
+	if !f.interactive && !term.IsTerminal(int(streams.In.Fd())) {
+		return s.session(scriptInput{streams.In})
+	}
+	return s.converse()
+}
+
+// file runs a script from a file.
+func (s *script) file(name string) (int, error) {
+	file, err := os.Open(name)
+	if errors.Is(err, os.ErrNotExist) {
+		return codeNotFound, err
+	}
+	if err != nil {
+		return codeCannotExec, err
+	}
+	defer file.Close()
+	return s.text(file)
 }
 
 // Builtin runs a builtin of the language, such as printf, as a program.
@@ -131,13 +140,14 @@ func (f *flags) letters(arg string) {
 }
 
 func newScript(streams Streams, f flags) (*script, error) {
-	s := &script{streams: streams, name: f.name, hooks: newHooks()}
+	signals := newSignals(streams.Asked)
+	s := &script{streams: streams, name: f.name, signals: signals, hooks: newHooks(signals)}
 	r, err := interp.New(
 		interp.StdIO(streams.In, streams.Out, streams.Err),
 		interp.Params(f.params...),
 		interp.Interactive(f.interactive),
 		interp.CallHandler(s.hooks.beforeCall),
-		interp.ExecHandlers(func(interp.ExecHandlerFunc) interp.ExecHandlerFunc { return execute }),
+		interp.ExecHandlers(func(interp.ExecHandlerFunc) interp.ExecHandlerFunc { return s.hooks.execute }),
 	)
 	if err != nil {
 		return nil, err
@@ -153,60 +163,25 @@ func (s *script) text(r io.Reader) (int, error) {
 		return codeUsage, err
 	}
 	s.hooks.learn(file)
-	return status(s.runner.Run(context.Background(), file))
+	code, err := status(s.runner.Run(context.Background(), file))
+	return s.lastTraps(code, err)
 }
 
-// lines runs standard input as it comes, so that a command may read the lines that
-// follow it; prompts are for people only.
-func (s *script) lines(interactive bool) (int, error) {
-	if interactive {
-		// Ctrl-C is for the command, not for the shell that waits for it. Catching,
-		// unlike ignoring, is not inherited.
-		signal.Notify(make(chan os.Signal, 1), syscall.SIGINT)
-	}
-	s.prompt(interactive, "$ ")
-	code := 0
+// lastTraps runs the actions of signals that came during the last command.
+func (s *script) lastTraps(code int, err error) (int, error) {
 	for {
-		again, c, err := s.session(interactive)
-		code = c
-		if !again {
+		action, ok := s.signals.due()
+		if !ok {
 			return code, err
 		}
-		fmt.Fprintf(s.streams.Err, "sh: %v\n", err)
-		s.prompt(interactive, "$ ")
-	}
-}
-
-// session runs lines until the end, or until one that does not parse, after which
-// a person may try again.
-func (s *script) session(interactive bool) (again bool, code int, err error) {
-	p := syntax.NewParser()
-	for stmts, err := range p.InteractiveSeq(byteReader{s.streams.In}) {
-		if err != nil {
-			return interactive, codeUsage, err
+		file, e := syntax.NewParser().Parse(strings.NewReader(action), "trap")
+		if e != nil {
+			return codeUsage, e
 		}
-		if p.Incomplete() {
-			s.prompt(interactive, "> ")
-			continue
+		ran, e := status(s.runner.Run(context.Background(), file))
+		if e != nil || s.runner.Exited() {
+			return ran, e
 		}
-		for _, stmt := range stmts {
-			s.hooks.learn(stmt)
-			code, err = status(s.runner.Run(context.Background(), stmt))
-			if s.runner.Exited() {
-				return false, code, err
-			}
-			if err != nil {
-				fmt.Fprintf(s.streams.Err, "sh: %v\n", err)
-			}
-		}
-		s.prompt(interactive, "$ ")
-	}
-	return false, code, nil
-}
-
-func (s *script) prompt(interactive bool, text string) {
-	if interactive {
-		fmt.Fprint(s.streams.Err, text)
 	}
 }
 
@@ -217,34 +192,4 @@ func status(err error) (int, error) {
 		return int(code), nil
 	}
 	return 0, err
-}
-
-// byteReader reads one byte at a time, as every shell must: what it reads ahead of a
-// command is lost to that command.
-type byteReader struct{ r io.Reader }
-
-func (b byteReader) Read(p []byte) (int, error) {
-	if len(p) == 0 {
-		return 0, nil
-	}
-	return b.r.Read(p[:1])
-}
-
-// execute runs an external command with the messages and codes of a POSIX shell.
-func execute(ctx context.Context, args []string) error {
-	hc := interp.HandlerCtx(ctx)
-	_, err := interp.LookPathDir(hc.Dir, hc.Env, args[0])
-	if err == nil {
-		return interp.DefaultExecHandler(2*time.Second)(ctx, args)
-	}
-	if fi, e := os.Stat(args[0]); e == nil && strings.Contains(args[0], "/") {
-		why := "permission denied"
-		if fi.IsDir() {
-			why = "is a directory"
-		}
-		fmt.Fprintf(hc.Stderr, "sh: %s: %s\n", args[0], why)
-		return interp.ExitStatus(codeCannotExec)
-	}
-	fmt.Fprintf(hc.Stderr, "sh: %s: not found\n", args[0])
-	return interp.ExitStatus(codeNotFound)
 }

@@ -1,7 +1,6 @@
 package web
 
 import (
-	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -9,198 +8,120 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"net/url"
 	"os"
+	"path"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
+
+	"carob/internal/toolbox/tool"
 )
 
 // Exit codes of curl(1).
 const (
+	curlProtocol    = 1
 	curlBadURL      = 3
 	curlNoHost      = 6
 	curlNoConnect   = 7
+	curlPartial     = 18
 	curlHTTPStatus  = 22
 	curlWrite       = 23
+	curlRead        = 26
 	curlTimeout     = 28
+	curlTLS         = 35
 	curlRedirects   = 47
 	curlEmpty       = 52
 	curlReceive     = 56
 	curlCertificate = 60
 )
 
-// request is what curl's arguments ask for.
-type request struct {
-	urls                           []string
-	method, output, format, socket string
-	data                           []string
-	headers                        []string
-	silent, showError, fail        bool
-	include, head, follow          bool
-	insecure                       bool
-	limit                          time.Duration
-	stdout                         io.Writer
-}
+// maxRedirects is curl's default.
+const maxRedirects = 50
 
-// Get is curl with these arguments. Its errors are printed, with curl's numbers;
-// only wrong arguments are returned as one.
-func Get(args []string, stdout, stderr io.Writer) (int, error) {
-	q, err := parseCurl(args)
-	if err == nil && len(q.urls) == 0 {
-		err = errors.New("no URL")
+// Get is curl. Its errors are printed, with curl's numbers; only wrong arguments are
+// returned as one.
+func Get(c *tool.Call) (int, error) {
+	q, err := parseCurl(c)
+	var f failure
+	if errors.As(err, &f) {
+		return q.report(err), nil
 	}
 	if err != nil {
-		return exitUsage, err
+		return 0, err
 	}
-	q.stdout = stdout
 	code := 0
 	for _, u := range q.urls {
-		n, err := q.get(u)
-		if err != nil && (!q.silent || q.showError) {
-			fmt.Fprintf(stderr, "curl: (%d) %v\n", n, err)
+		if n := q.report(q.get(u)); n != 0 {
+			code = n
 		}
-		code = cmp.Or(n, code)
 	}
 	return code, nil
 }
 
-// longCurl maps curl's long options to letters; the capitals without a short form
-// of their own are ours.
-func longCurl(name string) (byte, bool) {
-	letter, ok := map[string]byte{
-		"silent": 's', "show-error": 'S', "fail": 'f', "include": 'i', "head": 'I', "output": 'o', "request": 'X', "data": 'd',
-		"header": 'H', "location": 'L', "max-time": 'm', "connect-timeout": 'm', "write-out": 'w', "insecure": 'k', "unix-socket": 'U',
-	}[name]
-	return letter, ok
+// transfer is one URL on its way.
+type transfer struct {
+	*request
+	url       *url.URL
+	begun     time.Time
+	resp      *http.Response
+	size      int64
+	redirects int
+	connected bool
 }
 
-func parseCurl(args []string) (request, error) {
-	q := request{limit: 1<<63 - 1}
-	for len(args) > 0 {
-		arg := args[0]
-		args = args[1:]
-		if len(arg) < 2 || arg[0] != '-' {
-			q.urls = append(q.urls, arg)
-			continue
-		}
-		letters := arg[1:]
-		if strings.HasPrefix(arg, "--") {
-			l, ok := longCurl(arg[2:])
-			if !ok {
-				return q, fmt.Errorf("unknown option %s", arg)
-			}
-			letters = string(l)
-		}
-		var err error
-		if args, err = q.letters(letters, args); err != nil {
-			return q, err
-		}
+func (q *request) get(address string) error {
+	u, err := parseURL(address)
+	if err != nil {
+		return err
 	}
-	return q, nil
-}
-
-// letters takes short options in one argument apart; a value may be its rest or the
-// first of args. It returns what is left of args.
-func (q *request) letters(letters string, args []string) ([]string, error) {
-	for letters != "" {
-		letter := letters[0]
-		letters = letters[1:]
-		if q.flag(letter) {
-			continue
-		}
-		if letters == "" {
-			if len(args) == 0 {
-				return nil, fmt.Errorf("option -%c is unknown or wants a value", letter)
-			}
-			letters, args = args[0], args[1:]
-		}
-		return args, q.value(letter, letters)
-	}
-	return args, nil
-}
-
-// flag sets an option without value, and reports whether the letter is one.
-func (q *request) flag(letter byte) bool {
-	flags := map[byte]*bool{'s': &q.silent, 'S': &q.showError, 'f': &q.fail, 'i': &q.include, 'I': &q.head, 'L': &q.follow, 'k': &q.insecure}
-	f, ok := flags[letter]
-	if ok {
-		*f = true
-	}
-	return ok
-}
-
-func (q *request) value(letter byte, v string) error {
-	switch letter {
-	case 'o':
-		q.output = v
-	case 'X':
-		q.method = v
-	case 'w':
-		q.format = v
-	case 'U':
-		q.socket = v
-	case 'H':
-		q.headers = append(q.headers, v)
-	case 'd':
-		return q.addData(v)
-	case 'm':
-		return q.setLimit(v)
-	default:
-		return fmt.Errorf("unknown option -%c", letter)
-	}
-	return nil
-}
-
-func (q *request) addData(v string) error {
-	if name, ok := strings.CutPrefix(v, "@"); ok {
-		text, err := os.ReadFile(name)
-		if err != nil {
-			return err
-		}
-		v = string(text)
-	}
-	q.data = append(q.data, v)
-	return nil
-}
-
-func (q *request) setLimit(v string) error {
-	seconds, err := strconv.ParseFloat(v, 64)
-	if err != nil || seconds <= 0 || seconds > 1e9 {
-		return fmt.Errorf("%q is no time in seconds", v)
-	}
-	q.limit = time.Duration(seconds * float64(time.Second))
-	return nil
-}
-
-func (q *request) get(address string) (int, error) {
-	if !strings.Contains(address, "://") {
-		address = "http://" + address
-	}
-	u, err := url.Parse(address)
-	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-		return curlBadURL, fmt.Errorf("%q is no http or https URL", address)
-	}
-	begun := time.Now()
+	t := &transfer{request: q, url: u, begun: time.Now()}
 	ctx, cancel := context.WithTimeout(context.Background(), q.limit)
 	defer cancel()
 	req, err := q.build(ctx, u)
 	if err != nil {
-		return curlBadURL, err
+		return err
 	}
-	transport := q.transport()
+	transport := t.transport()
 	defer transport.CloseIdleConnections()
-	client := http.Client{Transport: transport, CheckRedirect: q.redirect}
-	resp, err := client.Do(req)
+	client := http.Client{Transport: transport, CheckRedirect: t.redirect}
+	t.resp, err = client.Do(req)
 	if err != nil {
-		q.writeOut(nil, 0, begun)
-		return explainCurl(err, u)
+		t.writeOut()
+		return t.explain(err)
 	}
-	defer resp.Body.Close()
-	n, code, err := q.receive(resp)
-	q.writeOut(resp, n, begun)
-	return code, err
+	defer t.resp.Body.Close()
+	err = t.receive()
+	t.writeOut()
+	return err
+}
+
+// parseURL takes http for a scheme that is left out.
+func parseURL(address string) (*url.URL, error) {
+	if !strings.Contains(address, "://") {
+		address = "http://" + address
+	}
+	u, err := url.Parse(address)
+	switch {
+	case err != nil:
+		var why *url.Error
+		if errors.As(err, &why) {
+			err = why.Err
+		}
+		return nil, fails(curlBadURL, "URL rejected: %v", err)
+	case u.Scheme != "http" && u.Scheme != "https":
+		return nil, fails(curlProtocol, "Protocol \"%s\" not supported", u.Scheme)
+	case u.Hostname() == "":
+		return nil, fails(curlBadURL, "URL rejected: No host part in the URL")
+	}
+	if p := u.Port(); p != "" {
+		if _, err := strconv.ParseUint(p, 10, 16); err != nil {
+			return nil, fails(curlBadURL, "URL rejected: Port number was not a decimal number between 0 and 65535")
+		}
+	}
+	return u, nil
 }
 
 func (q *request) build(ctx context.Context, u *url.URL) (*http.Request, error) {
@@ -212,111 +133,220 @@ func (q *request) build(ctx context.Context, u *url.URL) (*http.Request, error) 
 	if q.head {
 		method = http.MethodHead
 	}
-	req, err := http.NewRequestWithContext(ctx, cmp.Or(q.method, method), u.String(), body)
-	if err != nil {
-		return nil, err
+	if q.method != "" {
+		method = q.method
 	}
-	req.Header.Set("User-Agent", "curl/8 (carob toolbox)")
+	req, err := http.NewRequestWithContext(ctx, method, u.String(), body)
+	if err != nil {
+		return nil, fails(curlBadURL, "%v", err)
+	}
+	req.Header.Set("User-Agent", q.agent)
 	req.Header.Set("Accept", "*/*")
 	if body != nil {
 		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	}
+	if name, password, ok := strings.Cut(q.user, ":"); ok || name != "" {
+		req.SetBasicAuth(name, password)
+	}
 	for _, h := range q.headers {
-		name, v, _ := strings.Cut(h, ":")
-		if v = strings.TrimSpace(v); strings.EqualFold(name, "Host") {
-			req.Host = v
-		} else if v == "" {
-			req.Header.Del(name)
-		} else {
-			req.Header.Set(name, v)
-		}
+		setHeader(req, h)
 	}
 	return req, nil
 }
 
-func (q *request) transport() *http.Transport {
-	t := &http.Transport{DisableCompression: true, Proxy: http.ProxyFromEnvironment}
-	if q.socket != "" {
-		t.Proxy = nil
-		t.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
-			var d net.Dialer
-			return d.DialContext(ctx, "unix", q.socket)
-		}
+// setHeader takes "Name: value", "Name:" to leave one out, and "Name;" for one that is
+// empty.
+func setHeader(req *http.Request, h string) {
+	if name, ok := strings.CutSuffix(h, ";"); ok && !strings.Contains(h, ":") {
+		req.Header.Set(name, "")
+		return
 	}
-	t.TLSClientConfig = &tls.Config{InsecureSkipVerify: q.insecure} //nolint:gosec // what -k asks for
-	return t
+	name, v, _ := strings.Cut(h, ":")
+	switch v = strings.TrimSpace(v); {
+	case strings.EqualFold(name, "Host"):
+		req.Host = v
+	case v == "" && strings.EqualFold(name, "User-Agent"):
+		req.Header.Set(name, "") // else the library adds its own
+	case v == "":
+		req.Header.Del(name)
+	default:
+		req.Header.Set(name, v)
+	}
 }
 
-var errTooManyRedirects = errors.New("more than 50 redirects")
+func (t *transfer) transport() *traced {
+	dialer := net.Dialer{Timeout: t.connectLimit}
+	h := &http.Transport{DisableCompression: true, Proxy: http.ProxyFromEnvironment}
+	h.DialContext = func(ctx context.Context, _, address string) (net.Conn, error) {
+		network := t.network
+		if t.socket != "" {
+			network, address = "unix", t.socket
+		}
+		t.note("*   Trying %s...", address)
+		return dialer.DialContext(ctx, network, address)
+	}
+	if t.socket != "" {
+		h.Proxy = nil
+	}
+	h.TLSClientConfig = &tls.Config{InsecureSkipVerify: t.insecure} //nolint:gosec // what -k asks for
+	return &traced{h, t}
+}
 
-func (q *request) redirect(_ *http.Request, via []*http.Request) error {
-	if !q.follow {
+// note prints a line of -v.
+func (t *transfer) note(format string, args ...any) {
+	if t.verbose {
+		fmt.Fprintln(t.c.Err, tool.Printable(fmt.Sprintf(format, args...)))
+	}
+}
+
+// traced sees every request and reply, those of redirects too.
+type traced struct {
+	*http.Transport
+	t *transfer
+}
+
+// RoundTrip is http.Transport's, with the lines of -v.
+func (r *traced) RoundTrip(req *http.Request) (*http.Response, error) {
+	t := r.t
+	trace := &httptrace.ClientTrace{GotConn: func(info httptrace.GotConnInfo) {
+		t.connected = true
+		t.note("* Connected to %s (%s)", req.URL.Hostname(), info.Conn.RemoteAddr())
+	}}
+	if t.verbose {
+		t.noteRequest(req, trace)
+	}
+	resp, err := r.Transport.RoundTrip(req.WithContext(httptrace.WithClientTrace(req.Context(), trace)))
+	if err == nil {
+		t.note("< %s %s", resp.Proto, resp.Status)
+		for _, line := range headerLines(resp.Header) {
+			t.note("< %s", line)
+		}
+		t.note("<")
+	}
+	return resp, err
+}
+
+// noteRequest prints the request's lines once they are written, which is before the
+// reply's.
+func (t *transfer) noteRequest(req *http.Request, trace *httptrace.ClientTrace) {
+	var lines []string
+	trace.WroteHeaderField = func(name string, values []string) {
+		for _, v := range values {
+			lines = append(lines, name+": "+v)
+		}
+	}
+	trace.WroteHeaders = func() {
+		t.note("> %s %s HTTP/1.1", req.Method, req.URL.RequestURI())
+		for _, line := range lines {
+			t.note("> %s", line)
+		}
+		t.note(">")
+	}
+}
+
+func headerLines(h http.Header) []string {
+	var lines []string
+	for name, values := range h {
+		for _, v := range values {
+			lines = append(lines, name+": "+v)
+		}
+	}
+	slices.Sort(lines)
+	return lines
+}
+
+var errTooManyRedirects = errors.New("too many redirects")
+
+func (t *transfer) redirect(req *http.Request, via []*http.Request) error {
+	if !t.follow {
 		return http.ErrUseLastResponse
 	}
-	if len(via) > 50 {
+	if len(via) > maxRedirects {
 		return errTooManyRedirects
+	}
+	if t.method != "" {
+		req.Method = t.method // -X is for every request, as curl's manual warns
+	}
+	t.redirects, t.url = len(via), req.URL
+	return nil
+}
+
+func (t *transfer) receive() error {
+	if t.fail && t.resp.StatusCode >= 400 {
+		return fails(curlHTTPStatus, "The requested URL returned error: %d", t.resp.StatusCode)
+	}
+	out, err := t.open()
+	if err != nil {
+		return err
+	}
+	if t.include || t.head {
+		fmt.Fprintf(out, "%s %s\r\n%s\r\n\r\n", t.resp.Proto, t.resp.Status, strings.Join(headerLines(t.resp.Header), "\r\n"))
+	}
+	w := &sink{Writer: out}
+	t.size, err = io.Copy(w, t.resp.Body)
+	if f, ok := out.(*os.File); ok && out != t.c.Out {
+		w.err = errors.Join(w.err, f.Close())
+	}
+	switch {
+	case w.err != nil:
+		return fails(curlWrite, "Failure writing output to destination: %s", tool.Why(w.err))
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return fails(curlPartial, "end of response with %d bytes missing", max(t.resp.ContentLength-t.size, 0))
+	case err != nil:
+		return t.explain(err)
 	}
 	return nil
 }
 
-func (q *request) receive(resp *http.Response) (int64, int, error) {
-	if q.fail && resp.StatusCode >= 400 {
-		return 0, curlHTTPStatus, says("The requested URL returned error: %d", resp.StatusCode)
-	}
-	out := q.stdout
-	if q.output != "" {
-		f, err := os.Create(q.output)
-		if err != nil {
-			return 0, curlWrite, err
-		}
-		defer f.Close()
-		out = f
-	}
-	if q.include || q.head {
-		fmt.Fprintf(out, "%s %s\r\n", resp.Proto, resp.Status)
-		for _, name := range slices.Sorted(mapKeys(resp.Header)) {
-			fmt.Fprintf(out, "%s: %s\r\n", name, strings.Join(resp.Header[name], ", "))
-		}
-		fmt.Fprint(out, "\r\n")
-	}
-	n, err := io.Copy(out, resp.Body)
-	var path *os.PathError
-	switch {
-	case errors.As(err, &path):
-		return n, curlWrite, err
-	case isTimeout(err):
-		return n, curlTimeout, says("Operation timed out")
-	case err != nil:
-		return n, curlReceive, err
-	}
-	return n, 0, nil
+// sink remembers that it was the writing that failed.
+type sink struct {
+	io.Writer
+	err error
 }
 
-func mapKeys(h http.Header) func(func(string) bool) {
-	return func(yield func(string) bool) {
-		for k := range h {
-			if !yield(k) {
-				return
-			}
-		}
-	}
+func (s *sink) Write(p []byte) (int, error) {
+	n, err := s.Writer.Write(p)
+	s.err = err
+	return n, err
 }
 
-// writeOut prints -w's format: http_code, size_download, time_total.
-func (q *request) writeOut(resp *http.Response, n int64, begun time.Time) {
-	if q.format == "" {
+// open is where the reply goes: a file named by -o, by the URL with -O, or the output.
+func (t *transfer) open() (io.Writer, error) {
+	name := t.output
+	if t.remoteName {
+		name = path.Base(t.url.Path)
+		if name == "/" || name == "." || name == ".." {
+			return nil, fails(curlWrite, "Remote filename has no length")
+		}
+	}
+	if name == "" || name == "-" {
+		return t.c.Out, nil
+	}
+	f, err := os.Create(name)
+	if err != nil {
+		return nil, fails(curlWrite, "Failed to open the file %s: %s", name, tool.Why(err))
+	}
+	return f, nil
+}
+
+// writeOut prints -w's format.
+func (t *transfer) writeOut() {
+	if t.format == "" {
 		return
 	}
-	code := 0
-	kind := ""
-	if resp != nil {
-		code, kind = resp.StatusCode, resp.Header.Get("Content-Type")
+	code, kind, to := 0, "", ""
+	if t.resp != nil {
+		code, kind = t.resp.StatusCode, t.resp.Header.Get("Content-Type")
+		if u, err := t.resp.Location(); err == nil {
+			to = u.String()
+		}
 	}
 	status := fmt.Sprintf("%03d", code)
-	fmt.Fprint(q.stdout, strings.NewReplacer(
-		"%{http_code}", status, "%{response_code}", status, "%{size_download}", strconv.FormatInt(n, 10), "%{content_type}", kind,
-		"%{time_total}", fmt.Sprintf("%.6f", time.Since(begun).Seconds()), `\n`, "\n", `\t`, "\t", "%%", "%",
-	).Replace(q.format))
+	fmt.Fprint(t.c.Out, strings.NewReplacer(
+		"%{http_code}", status, "%{response_code}", status, "%{size_download}", strconv.FormatInt(t.size, 10), "%{content_type}", kind,
+		"%{time_total}", fmt.Sprintf("%.6f", time.Since(t.begun).Seconds()), "%{url_effective}", t.url.String(), "%{redirect_url}", to,
+		"%{num_redirects}", strconv.Itoa(t.redirects), `\n`, "\n", `\t`, "\t", `\r`, "\r", "%%", "%",
+	).Replace(t.format))
 }
 
 func isTimeout(err error) bool {
@@ -324,31 +354,42 @@ func isTimeout(err error) bool {
 	return errors.Is(err, context.DeadlineExceeded) || errors.As(err, &t) && t.Timeout()
 }
 
-// says makes an error of curl's own words: sentences, for which scripts look.
-func says(format string, args ...any) error { return fmt.Errorf(format, args...) }
-
-// explainCurl gives an error curl's number and, mostly, curl's words.
-func explainCurl(err error, u *url.URL) (int, error) {
+// explain gives an error curl's number and, mostly, curl's words.
+func (t *transfer) explain(err error) error {
 	var dns *net.DNSError
 	var op *net.OpError
 	var cert *tls.CertificateVerificationError
-	var wrapped *url.Error
-	if errors.As(err, &wrapped) {
-		err = wrapped.Err
-	}
+	var record tls.RecordHeaderError
+	took := time.Since(t.begun).Milliseconds()
 	switch {
 	case errors.As(err, &dns) && !dns.IsTimeout:
-		return curlNoHost, says("Could not resolve host: %s", u.Hostname())
+		return fails(curlNoHost, "Could not resolve host: %s", t.url.Hostname())
+	case isTimeout(err) && !t.connected:
+		return fails(curlTimeout, "Connection timed out after %d milliseconds", took)
 	case isTimeout(err):
-		return curlTimeout, says("Operation timed out")
+		return fails(curlTimeout, "Operation timed out after %d milliseconds with %d bytes received", took, t.size)
 	case errors.Is(err, errTooManyRedirects):
-		return curlRedirects, err
+		return fails(curlRedirects, "Maximum (%d) redirects followed", maxRedirects)
 	case errors.As(err, &cert):
-		return curlCertificate, err
+		return fails(curlCertificate, "SSL certificate problem: %v", cert.Err)
+	case errors.As(err, &record) || strings.Contains(err.Error(), "HTTP response to HTTPS client"):
+		return fails(curlTLS, "TLS connect error: the server does not speak TLS")
 	case errors.As(err, &op) && op.Op == "dial":
-		return curlNoConnect, says("Failed to connect to %s: %w", u.Host, op.Err)
+		return fails(curlNoConnect, "Failed to connect to %s after %d ms: %s", t.peer(), took, tool.Why(op.Err))
 	case errors.Is(err, io.EOF):
-		return curlEmpty, says("Empty reply from server")
+		return fails(curlEmpty, "Empty reply from server")
 	}
-	return curlReceive, err
+	return fails(curlReceive, "Recv failure: %s", tool.Why(err))
+}
+
+// peer is what could not be connected to.
+func (t *transfer) peer() string {
+	if t.socket != "" {
+		return t.socket
+	}
+	port := t.url.Port()
+	if port == "" {
+		port = map[string]string{"http": "80", "https": "443"}[t.url.Scheme]
+	}
+	return t.url.Hostname() + " port " + port
 }

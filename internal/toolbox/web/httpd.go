@@ -3,21 +3,23 @@
 package web
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"log"
 	"math/rand/v2"
 	"net"
 	"net/http"
-	"os/signal"
+	"os"
 	"strconv"
 	"strings"
 	"syscall"
 	"time"
+
+	"carob/internal/toolbox/tool"
 )
 
 // Bounds as httpbin.org has them, and what a graceful end may take.
@@ -27,50 +29,90 @@ const (
 	graceTime = 5 * time.Second
 )
 
-// exitUsage is the exit code for arguments that cannot be understood.
-const exitUsage = 2
+// Endpoints are what httpd answers to.
+const Endpoints = "/get /headers /ip /status/N /delay/N /bytes/N"
 
-// Serve is httpd with these arguments: it serves httpbin's basic endpoints until
-// SIGTERM or SIGINT, then answers what has begun. It prints one line per request.
-func Serve(args []string, stdout, stderr io.Writer) (int, error) {
-	flags := flag.NewFlagSet("httpd", flag.ContinueOnError)
-	flags.SetOutput(stderr)
-	port := flags.Uint("p", 80, "TCP port")
-	socket := flags.String("u", "", "path of a unix socket to serve on instead")
-	silent := flags.Bool("q", false, "print nothing per request")
-	if err := flags.Parse(args); err != nil {
-		return exitUsage, nil // flag has said it
-	}
-	if *port > 65535 {
-		return exitUsage, fmt.Errorf("%d is no port", *port)
-	}
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
-	defer stop()
-	network, address := "tcp", fmt.Sprintf(":%d", *port)
-	if *socket != "" {
-		network, address = "unix", *socket
-	}
-	listener, err := net.Listen(network, address)
+// Serve is httpd: it serves httpbin's basic endpoints until SIGTERM, SIGINT or SIGHUP,
+// then answers what has begun. It prints one line per request.
+func Serve(c *tool.Call) (int, error) {
+	o, _, err := c.Operands(0, 0, "p:a:u:q", "port=p", "address=a", "unix-socket=u", "quiet=q")
 	if err != nil {
 		return 0, err
 	}
-	fmt.Fprintf(stdout, "listening on %s\n", listener.Addr())
-	handler := endpoints()
-	if !*silent {
-		handler = logged(stdout, handler)
+	listener, err := listen(o)
+	if err != nil {
+		return 0, err
 	}
-	return 0, serve(ctx, listener, &http.Server{
-		Handler: handler, ReadHeaderTimeout: 30 * time.Second, ErrorLog: log.New(stderr, "httpd: ", 0),
+	fmt.Fprintf(c.Out, "listening on %s\n", listener.Addr())
+	handler := endpoints()
+	if !o.Has('q') {
+		handler = logged(c.Out, handler)
+	}
+	return 0, serve(whenAsked(c.Asked), listener, &http.Server{
+		Handler: handler, ReadHeaderTimeout: 30 * time.Second, ErrorLog: log.New(c.Err, "httpd: ", 0),
 	})
 }
 
-func serve(ctx context.Context, listener net.Listener, server *http.Server) error {
+func listen(o tool.Options) (net.Listener, error) {
+	if path := o['u']; path != "" {
+		return listenUnix(path)
+	}
+	port := cmp.Or(o['p'], "80")
+	if n, err := strconv.ParseUint(port, 10, 16); err != nil {
+		return nil, tool.Misused("invalid port '%s': want a number up to 65535", port)
+	} else if a := o['a']; a != "" && net.ParseIP(a) == nil && a != "localhost" {
+		return nil, tool.Misused("invalid address '%s' for port %d: want an IP address", a, n)
+	}
+	address := net.JoinHostPort(o['a'], port)
+	listener, err := net.Listen("tcp", address)
+	if err != nil {
+		return nil, fmt.Errorf("cannot listen on %s: %s", address, tool.Why(err))
+	}
+	return listener, nil
+}
+
+// listenUnix takes the place of a socket that nobody listens on any more.
+func listenUnix(path string) (net.Listener, error) {
+	listener, err := net.Listen("unix", path)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		if conn, e := net.Dial("unix", path); e == nil {
+			conn.Close()
+		} else if errors.Is(e, syscall.ECONNREFUSED) && os.Remove(path) == nil {
+			listener, err = net.Listen("unix", path)
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("cannot listen on %s: %s", path, tool.Why(err))
+	}
+	return listener, nil
+}
+
+// whenAsked is closed by the first signal that asks for an end; a second one, and those
+// that ask for no grace, end the process at once.
+func whenAsked(asked <-chan os.Signal) <-chan struct{} {
+	graceful := make(chan struct{})
+	go func() {
+		for first := true; ; first = false {
+			s, ok := (<-asked).(syscall.Signal)
+			if !ok {
+				return // the channel is closed
+			}
+			if !first || s != syscall.SIGTERM && s != syscall.SIGINT && s != syscall.SIGHUP {
+				tool.Die(s)
+			}
+			close(graceful)
+		}
+	}()
+	return graceful
+}
+
+func serve(asked <-chan struct{}, listener net.Listener, server *http.Server) error {
 	ended := make(chan error, 1)
 	go func() { ended <- server.Serve(listener) }()
 	select {
 	case err := <-ended:
 		return err
-	case <-ctx.Done():
+	case <-asked:
 	}
 	grace, cancel := context.WithTimeout(context.Background(), graceTime)
 	defer cancel()
@@ -85,24 +127,24 @@ func serve(ctx context.Context, listener net.Listener, server *http.Server) erro
 func endpoints() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/{$}", index)
-	mux.HandleFunc("/get", func(w http.ResponseWriter, r *http.Request) {
+	mux.HandleFunc("GET /get", func(w http.ResponseWriter, r *http.Request) {
 		reply(w, http.StatusOK, map[string]any{"args": joined(r.URL.Query()), "headers": headers(r), "origin": origin(r), "url": fullURL(r)})
 	})
-	mux.HandleFunc("/headers", func(w http.ResponseWriter, r *http.Request) {
+	mux.HandleFunc("GET /headers", func(w http.ResponseWriter, r *http.Request) {
 		reply(w, http.StatusOK, map[string]any{"headers": headers(r)})
 	})
-	mux.HandleFunc("/ip", func(w http.ResponseWriter, r *http.Request) {
+	mux.HandleFunc("GET /ip", func(w http.ResponseWriter, r *http.Request) {
 		reply(w, http.StatusOK, map[string]any{"origin": origin(r)})
 	})
 	mux.HandleFunc("/status/{code}", statusCode)
 	mux.HandleFunc("/delay/{seconds}", delay)
-	mux.HandleFunc("/bytes/{n}", randomBytes)
+	mux.HandleFunc("GET /bytes/{n}", randomBytes)
 	return mux
 }
 
 func index(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	fmt.Fprintln(w, "carob toolbox httpd: /get /headers /ip /status/N /delay/N /bytes/N")
+	fmt.Fprintln(w, "carob toolbox httpd: "+Endpoints)
 }
 
 func reply(w http.ResponseWriter, code int, v any) {

@@ -1,0 +1,78 @@
+package tool
+
+import (
+	"os"
+	"os/signal"
+	"strconv"
+	"strings"
+	"syscall"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// Enders are the signals that end a process which does nothing about them, and that
+// people and runtimes send.
+func Enders() []syscall.Signal {
+	return []syscall.Signal{
+		syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGALRM, syscall.SIGTERM,
+	}
+}
+
+// Signals has the enders sent to a channel, but for those that whoever started this
+// process has it ignore, as nohup(1) does with SIGHUP.
+//
+// The kernel gives the first process of a PID namespace no default action
+// (pid_namespaces(7)), and Go's own handlers, which then end it with code 2, are no
+// default either: they ignore SIGUSR1, and print a trace for SIGQUIT. What comes before
+// this call is lost or ends with that 2, so main calls it first.
+func Signals() chan os.Signal {
+	asked := make(chan os.Signal, 8)
+	for _, s := range Enders() {
+		if !signal.Ignored(s) {
+			signal.Notify(asked, s)
+		}
+	}
+	return asked
+}
+
+// Die ends this process by a signal: whoever waits for it sees that death. The first
+// process of a PID namespace cannot be killed from inside it and ends with the code
+// that shells give such a death.
+func Die(s syscall.Signal) {
+	if os.Getpid() != 1 {
+		byDefault(s)
+		_ = syscall.Kill(os.Getpid(), s) // the exit below is for where it does not come
+		for range 100 {
+			syscall.Nanosleep(&syscall.Timespec{Nsec: 1e6}, nil) // another thread may be the one it is for
+		}
+	}
+	os.Exit(128 + int(s))
+}
+
+// byDefault gives a signal its default action, beneath Go's runtime, whose own way for
+// SIGQUIT is a trace of all goroutines.
+func byDefault(s syscall.Signal) {
+	var action struct { // struct kernel_sigaction: handler, flags, restorer, mask; all zero is SIG_DFL
+		_ [4]uintptr
+	}
+	_, _, _ = unix.RawSyscall6(unix.SYS_RT_SIGACTION, uintptr(s), uintptr(unsafe.Pointer(&action)), 0, 8, 0, 0)
+}
+
+// DieWhenAsked ends this process when a signal comes; it lasts as long as the process.
+func DieWhenAsked(asked <-chan os.Signal) {
+	go func() {
+		if s, ok := (<-asked).(syscall.Signal); ok {
+			Die(s)
+		}
+	}()
+}
+
+// Signal reads TERM, SIGTERM or 15.
+func Signal(s string) (syscall.Signal, bool) {
+	if n, err := strconv.Atoi(s); err == nil {
+		return syscall.Signal(n), n > 0 && n < 65
+	}
+	n := unix.SignalNum("SIG" + strings.TrimPrefix(strings.ToUpper(s), "SIG"))
+	return n, n != 0
+}
