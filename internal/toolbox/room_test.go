@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+	"golang.org/x/term"
 )
 
 // A room is what every test of a tool runs in: the unpacked image as the root, read
@@ -130,12 +131,22 @@ func enter(how string) (int, error) {
 		return 99, err
 	}
 	go func() {
-		for s := range asked { // the test knows only this process
-			cmd.Process.Signal(s)
+		for s := range asked { // the test knows only this process; a terminal knows both
+			if !term.IsTerminal(0) {
+				cmd.Process.Signal(s)
+			}
 		}
 	}()
-	return outcome(cmd.Wait())
+	err := cmd.Wait()
+	if ws, ok := cmd.ProcessState.Sys().(syscall.WaitStatus); ok && ws.Signaled() {
+		return diedBy + int(ws.Signal()), nil
+	}
+	return exitCode(err), nil
 }
+
+// diedBy and a signal's number are a room's exit code when its tool, a child, died by the
+// signal; a code that a tool ends with by itself is below.
+const diedBy = 190
 
 // furnish makes the image the root and leaves nothing of the machine in sight.
 func furnish(image string) error {

@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 )
@@ -260,59 +259,6 @@ func TestNamesAreUnique(t *testing.T) {
 	if len(slices.Compact(slices.Clone(all))) != len(all) {
 		t.Errorf("a name is there twice: %v", all)
 	}
-}
-
-// TestPID1 ends tools by SIGTERM as the first process of a PID namespace.
-func TestPID1(t *testing.T) {
-	for _, test := range []struct {
-		name, ready string
-		args        []string
-		code        int
-	}{
-		{"sleep", "", []string{"sleep", "3650d"}, 143},
-		{"infinity", "", []string{"sleep", "infinity"}, 143},
-		{"httpd", "listening", []string{"httpd", "-u", "sock"}, 0},
-		{"hold", "holding 1", []string{"hold", "1"}, 143},
-		{"shell", "up", []string{"sh", "-c", "echo up; sleep 3650d; echo never"}, 143},
-		{"shell that becomes sleep", "", []string{"sh", "-c", "sleep 3650d"}, 143},
-		{"trap", "up", []string{"sh", "-c", "trap 'echo bye; exit 5' TERM; echo up; while true; do sleep 0.05; done"}, 5},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			t.Parallel()
-			cmd := firstProcess(t, test.args[0], test.args[1:]...)
-			out, _ := cmd.StdoutPipe()
-			if err := cmd.Start(); err != nil {
-				t.Fatal(err)
-			}
-			if test.ready != "" {
-				b := make([]byte, len(test.ready))
-				if _, err := io.ReadFull(out, b); err != nil || string(b) != test.ready {
-					t.Fatalf("%q, %v", b, err)
-				}
-			} else {
-				waitCaught(t, cmd.Process.Pid, "sleep")
-			}
-			begun := time.Now()
-			cmd.Process.Signal(syscall.SIGTERM)
-			if code := exitCode(cmd.Wait()); code != test.code || time.Since(begun) > testenv.Patience(5*time.Second) {
-				t.Errorf("code %d after %v; want %d at once", code, time.Since(begun), test.code)
-			}
-		})
-	}
-}
-
-// waitCaught waits until the tool is what runs and its handlers are there.
-func waitCaught(t *testing.T, pid int, name string) {
-	t.Helper()
-	for range 300 {
-		text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
-		if strings.HasPrefix(filepath.Base(strings.SplitN(string(text), "\x00", 2)[0]), name) {
-			time.Sleep(testenv.Patience(100 * time.Millisecond)) // from execve to the handler: some ms
-			return
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
-	t.Fatalf("process %d did not become %s", pid, name)
 }
 
 func BenchmarkStart(b *testing.B) {

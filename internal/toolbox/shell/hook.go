@@ -20,11 +20,15 @@ import (
 type hooks struct {
 	runner  *interp.Runner
 	signals *signals
-	// replace are the calls that may replace the process: those that no goroutine of
-	// the interpreter stands in for (subshell, pipeline, background).
-	replace map[syntax.Pos]bool
+	// execs are the calls of exec that may replace the process: those that no goroutine
+	// of the interpreter stands in for (subshell, pipeline, background). last is a
+	// script's last command, which may too.
+	execs, last map[syntax.Pos]bool
 	// background are the calls after which stands "&", however deep.
 	background map[syntax.Pos]bool
+	// apart are the calls in a subshell, a substitution, a pipe or the background: traps
+	// are the shell's itself and do not run there.
+	apart map[syntax.Pos]bool
 }
 
 func newHooks(s *signals) *hooks {
@@ -34,22 +38,20 @@ func newHooks(s *signals) *hooks {
 }
 
 // forget drops what was learned: positions count anew in a new text.
-func (h *hooks) forget() { h.replace, h.background = map[syntax.Pos]bool{}, map[syntax.Pos]bool{} }
+func (h *hooks) forget() {
+	h.execs, h.last = map[syntax.Pos]bool{}, map[syntax.Pos]bool{}
+	h.background, h.apart = map[syntax.Pos]bool{}, map[syntax.Pos]bool{}
+}
 
 // learn finds the calls of exec, and the last command of a script, where this
 // process may become the command: then signals reach it and no memory is held.
 func (h *hooks) learn(n syntax.Node) {
 	if file, ok := n.(*syntax.File); ok && len(file.Stmts) > 0 && !mentions(file, "trap") {
 		if last := file.Stmts[len(file.Stmts)-1]; plain(last) {
-			h.replace[last.Cmd.Pos()] = true
+			h.last[last.Cmd.Pos()] = true
 		}
 	}
-	syntax.Walk(n, func(n syntax.Node) bool {
-		if s, ok := n.(*syntax.Stmt); ok && s.Background {
-			h.learnBackground(s)
-		}
-		return true
-	})
+	h.learnApart(n)
 	syntax.Walk(n, func(n syntax.Node) bool {
 		switch n := n.(type) {
 		case *syntax.Subshell, *syntax.CmdSubst, *syntax.ProcSubst, *syntax.CoprocClause, *syntax.FuncDecl:
@@ -60,17 +62,37 @@ func (h *hooks) learn(n syntax.Node) {
 			return !n.Background
 		case *syntax.CallExpr:
 			if len(n.Args) > 0 && n.Args[0].Lit() == "exec" {
-				h.replace[n.Pos()] = true
+				h.execs[n.Pos()] = true
 			}
 		}
 		return true
 	})
 }
 
-func (h *hooks) learnBackground(s *syntax.Stmt) {
-	syntax.Walk(s, func(n syntax.Node) bool {
+func (h *hooks) learnApart(n syntax.Node) {
+	syntax.Walk(n, func(n syntax.Node) bool {
+		switch n := n.(type) {
+		case *syntax.Stmt:
+			if n.Background {
+				mark(h.background, n)
+				mark(h.apart, n)
+			}
+		case *syntax.Subshell, *syntax.CmdSubst, *syntax.ProcSubst, *syntax.CoprocClause:
+			mark(h.apart, n)
+		case *syntax.BinaryCmd:
+			if n.Op == syntax.Pipe || n.Op == syntax.PipeAll {
+				mark(h.apart, n)
+			}
+		}
+		return true
+	})
+}
+
+// mark adds all calls in a node.
+func mark(calls map[syntax.Pos]bool, n syntax.Node) {
+	syntax.Walk(n, func(n syntax.Node) bool {
 		if call, ok := n.(*syntax.CallExpr); ok && len(call.Args) > 0 {
-			h.background[call.Args[0].Pos()] = true
+			calls[call.Args[0].Pos()] = true
 		}
 		return true
 	})
@@ -95,8 +117,10 @@ func mentions(n syntax.Node, word string) (found bool) {
 // returns "true" or "false" in its place.
 func (h *hooks) beforeCall(ctx context.Context, args []string) ([]string, error) {
 	hc := interp.HandlerCtx(ctx)
-	if action, ok := h.signals.due(); ok {
-		return []string{"eval", action + "\n" + quoteAll(args)}, nil
+	if !h.apart[hc.Pos] {
+		if action, ok := h.signals.due(); ok {
+			return []string{"eval", action + "\n" + quoteAll(args)}, nil
+		}
 	}
 	switch args[0] {
 	case "trap":
@@ -113,12 +137,12 @@ func (h *hooks) beforeCall(ctx context.Context, args []string) ([]string, error)
 		self, err := os.Executable()
 		return append([]string{self}, args...), err
 	}
-	if h.replace[hc.Pos] && h.runner.Funcs[args[0]] == nil {
-		if args[0] == "exec" && len(args) > 1 {
-			become(hc, args[1:])
-		} else if !interp.IsBuiltin(args[0]) {
-			become(hc, args)
-		}
+	switch {
+	case h.runner.Funcs[args[0]] != nil:
+	case h.execs[hc.Pos] && args[0] == "exec" && len(args) > 1:
+		become(hc, args[1:])
+	case h.last[hc.Pos] && !interp.IsBuiltin(args[0]):
+		become(hc, args)
 	}
 	return args, nil
 }

@@ -7,6 +7,7 @@ import (
 	"os/signal"
 	"sync"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -57,7 +58,7 @@ type signals struct {
 	pending     []syscall.Signal
 	cancel      context.CancelCauseFunc // of the line being run, nil between lines
 	foreground  int                     // commands that get the terminal's signals themselves
-	interrupted bool                    // while such a command ran
+	interrupted time.Time               // when that last was while such a command ran
 	waiting     bool                    // for input
 }
 
@@ -117,29 +118,35 @@ func (s *signals) receive(n syscall.Signal) {
 	}
 }
 
+// atOnce is how soon after an interrupt a command's end is counted as its effect, if not
+// the signal itself was: it may catch the signal and end, or just have ended.
+const atOnce = 200 * time.Millisecond
+
 // interruptLocked leaves the decision to a command in the foreground: it got the
-// terminal's signal too, and the line ends with it only if it ends by the signal.
+// terminal's signal too, and when it goes on, as a shell or an editor does, so does the
+// line.
 func (s *signals) interruptLocked() {
 	if s.waiting || s.cancel == nil {
 		_, _ = unix.Write(s.wake[1], []byte{0}) // a full pipe wakes as well
 	}
 	if s.foreground > 0 {
-		s.interrupted = true
+		s.interrupted = time.Now()
 	} else if s.cancel != nil {
 		s.cancel(errInterrupted)
 	}
 }
 
-// begin is called before a line runs, and the function it returns after it.
+// begin is called before a line runs, and the function it returns after it. The context
+// is cancelled by an interrupt only: what runs in the background outlives the line.
 func (s *signals) begin() (context.Context, func()) {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	set := func(c context.CancelCauseFunc) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		s.cancel, s.interrupted = c, false
+		s.cancel, s.interrupted = c, time.Time{}
 	}
 	set(cancel)
-	return ctx, func() { set(nil); cancel(nil) }
+	return ctx, func() { set(nil) }
 }
 
 // enter is called before a command runs in the foreground, and what it returns after it,
@@ -152,7 +159,8 @@ func (s *signals) enter() (leave func(bySignal bool)) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		s.foreground--
-		if s.interactive && s.interrupted && bySignal && s.cancel != nil {
+		came := !s.interrupted.IsZero() && (bySignal || time.Since(s.interrupted) < atOnce)
+		if s.interactive && came && s.cancel != nil {
 			s.cancel(errInterrupted)
 		}
 	}
