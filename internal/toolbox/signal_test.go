@@ -256,12 +256,17 @@ func TestInterrupts(t *testing.T) {
 	}
 }
 
+// atOnceOrSo is what the shell takes for at once.
+const atOnceOrSo = 200 * time.Millisecond
+
 func TestTerminalKeys(t *testing.T) {
 	for _, how := range []string{roomFirst, roomChild} {
 		t.Run("background commands live on/"+how, func(t *testing.T) {
 			t.Parallel()
 			d := talk(t, how)
 			d.say("sleep 1000 &\n")
+			d.expect("# ")
+			d.say("until pgrep -f 'sleep 1000' >/dev/null; do sleep 0.05; done\n")
 			d.expect("# ")
 			d.say(ctrlC)
 			d.expect("# ")
@@ -292,12 +297,13 @@ func TestTerminalKeys(t *testing.T) {
 		t.Run("a shell in a shell/"+how, func(t *testing.T) {
 			t.Parallel()
 			d := talk(t, how)
-			d.say("PS1='inner> ' sh\n")
+			d.say("PS1='inn''er> ' sh\n")
 			d.expect("inner> ")
 			d.say("sleep 100\n")
 			time.Sleep(200 * time.Millisecond)
 			d.say(ctrlC)
 			d.expect("inner> ")
+			time.Sleep(2 * atOnceOrSo)
 			d.say("exit 3\n")
 			d.expect("# ")
 			d.say("echo code-$?\n")
