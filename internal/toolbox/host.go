@@ -335,10 +335,10 @@ func date(c *tool.Call) (int, error) {
 	case len(rest) == 1 && strings.HasPrefix(rest[0], "+"):
 		format = rest[0][1:]
 	case len(rest) > 0:
-		return 0, tool.Misused("invalid date '%s': setting the clock is not for a container", rest[0])
+		return 0, tool.Invalid("invalid date '%s': setting the clock is not for a container", rest[0])
 	}
 	if format == "" && o.Has('I') {
-		return 0, tool.Misused("invalid argument '%s' for '-I'", o['I'])
+		return 0, tool.Invalid("invalid argument '%s' for '-I'", o['I'])
 	}
 	_, err = fmt.Fprintln(c.Out, strftime(format, when))
 	return 0, err
@@ -358,7 +358,7 @@ func dateTime(text string) (time.Time, error) {
 			return t, nil
 		}
 	}
-	return time.Time{}, tool.Misused("invalid date '%s'", text)
+	return time.Time{}, tool.Invalid("invalid date '%s'", text)
 }
 
 func strftime(format string, t time.Time) string {

@@ -61,7 +61,7 @@ func shm(c *tool.Call) (int, error) {
 	}
 	key, err := strconv.ParseInt(c.Args[1], 0, 32)
 	if err != nil || key == 0 {
-		return 0, tool.Misused("'%s' is no key: want a number other than 0, 0x for hexadecimal", c.Args[1])
+		return 0, tool.Invalid("'%s' is no key: want a number other than 0, 0x for hexadecimal", c.Args[1])
 	}
 	switch {
 	case c.Args[0] == "write" && len(c.Args) == 3:

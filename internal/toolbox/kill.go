@@ -57,7 +57,7 @@ func listSignals(c *tool.Call, args []string) (int, error) {
 		n, err := strconv.Atoi(args[0])
 		name := unix.SignalName(syscall.Signal(n & 127))
 		if err != nil || name == "" {
-			return 0, tool.Misused("unknown signal '%s'", args[0])
+			return 0, tool.Invalid("unknown signal '%s'", args[0])
 		}
 		_, err = fmt.Fprintln(c.Out, strings.TrimPrefix(name, "SIG"))
 		return 0, err
@@ -78,7 +78,7 @@ func signalFirst(args []string) (syscall.Signal, []string, error) {
 	}
 	n, ok := tool.Signal(args[0][1:])
 	if !ok && args[0] != "-0" {
-		return 0, nil, tool.Misused("bad signal name '%s'", args[0][1:])
+		return 0, nil, tool.Invalid("bad signal name '%s'", args[0][1:])
 	}
 	return n, slices.DeleteFunc(slices.Clone(args[1:]), func(a string) bool { return a == "--" }), nil
 }
@@ -176,7 +176,7 @@ func matching(pattern string, o tool.Options) ([]process, error) {
 	}
 	re, err := regexp.Compile(pattern)
 	if err != nil {
-		return nil, tool.Misused("invalid pattern '%s'", pattern)
+		return nil, tool.Invalid("invalid pattern '%s'", pattern)
 	}
 	all, err := processes()
 	return slices.DeleteFunc(all, func(p process) bool {

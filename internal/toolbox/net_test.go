@@ -156,7 +156,7 @@ two words
 late
 mq: queue /q: No such file or directory
 shm: '0' is no key: want a number other than 0, 0x for hexadecimal
-` + usageOf("shm")
+`
 	out, err := command(t, "sh", "-c", script).CombinedOutput()
 	if string(out) != want || exitCode(err) != 2 {
 		t.Errorf("%s(%v)\nwant\n%s", out, err, want)

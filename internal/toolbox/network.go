@@ -284,7 +284,7 @@ func ncAddress(o tool.Options, rest []string) (network, address string, err erro
 		return "tcp", ":" + rest[0], nil
 	case len(rest) == 2:
 		if _, err := strconv.ParseUint(rest[1], 10, 16); err != nil {
-			return "", "", tool.Misused("invalid port '%s'", rest[1])
+			return "", "", tool.Invalid("invalid port '%s'", rest[1])
 		}
 		return "tcp", net.JoinHostPort(rest[0], rest[1]), nil
 	}

@@ -107,6 +107,9 @@ func startFailure(name string, err error) (int, error) {
 		err = syscall.ENOENT
 	}
 	code := tool.NotFound
+	if errors.Is(err, syscall.EISDIR) {
+		err = syscall.EACCES
+	}
 	if errors.Is(err, os.ErrPermission) || errors.Is(err, syscall.ENOEXEC) {
 		code = tool.CannotExec
 	}
@@ -134,7 +137,7 @@ func timeout(c *tool.Call) (int, error) {
 	}
 	n, ok := tool.Signal(cmp.Or(o['s'], "TERM"))
 	if !ok {
-		return 0, tool.Misused("invalid signal '%s'", o['s'])
+		return 0, tool.Invalid("invalid signal '%s'", o['s'])
 	}
 	if limit == 0 {
 		limit = tool.Forever // as coreutils has it
@@ -150,10 +153,13 @@ func timeout(c *tool.Call) (int, error) {
 		}
 	}
 	err = cmd.Run()
-	if ctx.Err() != nil {
-		return 124, nil
+	if ctx.Err() == nil {
+		return outcome(err)
 	}
-	return outcome(err)
+	if n == syscall.SIGKILL {
+		return 128 + int(n), nil // as if this process had been killed, says the manual
+	}
+	return 124, nil
 }
 
 // outcome is a command's exit code, or why there is none.
@@ -185,7 +191,7 @@ func hold(c *tool.Call) (int, error) {
 	}
 	mib, err := strconv.ParseUint(args[0], 10, 24)
 	if err != nil {
-		return 0, tool.Misused("invalid number of MiB '%s'", args[0])
+		return 0, tool.Invalid("invalid number of MiB '%s'", args[0])
 	}
 	held, err := syscall.Mmap(-1, 0, max(1, int(mib)<<20), syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_PRIVATE|syscall.MAP_ANONYMOUS)
 	if err != nil {
@@ -209,7 +215,7 @@ func spin(c *tool.Call) (int, error) {
 	n := 1
 	if len(args) > 0 {
 		if n, err = strconv.Atoi(args[0]); err != nil || n < 1 || n > 4096 {
-			return 0, tool.Misused("invalid number of threads '%s'", args[0])
+			return 0, tool.Invalid("invalid number of threads '%s'", args[0])
 		}
 	}
 	runtime.GOMAXPROCS(n + 1) // one more for the signal handler
@@ -236,7 +242,7 @@ func procDir(c *tool.Call) (string, error) {
 		return "/proc/self", nil
 	}
 	if _, err := strconv.ParseUint(args[0], 10, 31); err != nil {
-		return "", tool.Misused("invalid process id '%s'", args[0])
+		return "", tool.Invalid("invalid process id '%s'", args[0])
 	}
 	if _, err := os.Stat("/proc/" + args[0]); err != nil {
 		return "", fmt.Errorf("%s: No such process", args[0])

@@ -243,13 +243,13 @@ func change(t *unix.Termios, size *unix.Winsize, words []string) error {
 			}
 			n, err := strconv.ParseUint(words[0], 10, 16)
 			if err != nil || n > 255 && (word == "min" || word == "time") {
-				return tool.Misused("invalid integer argument '%s'", words[0])
+				return tool.Invalid("invalid integer argument '%s'", words[0])
 			}
 			setNumber(t, size, word, uint16(n))
 			words = words[1:]
 		case mode(t, word), restore(t, word), set(t, word):
 		default:
-			return tool.Misused("invalid argument '%s'", word)
+			return tool.Invalid("invalid argument '%s'", word)
 		}
 	}
 	return nil

@@ -32,7 +32,7 @@ func xargs(c *tool.Call) (int, error) {
 	most := 1 << 30
 	if o.Has('n') {
 		if most, err = strconv.Atoi(o['n']); err != nil || most < 1 {
-			return 0, tool.Misused("invalid number for -n option: '%s'", o['n'])
+			return 0, tool.Invalid("invalid number for -n option: '%s'", o['n'])
 		}
 	}
 	x := &xargsRun{c: c, command: command, trace: o.Has('t'), replace: o['I']}

@@ -40,7 +40,7 @@ func cp(c *tool.Call) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	return 0, collect(sources, func(source string) error { return k.operand(source, target(source)) })
+	return 0, c.Each(sources, func(source string) error { return k.operand(source, target(source)) })
 }
 
 // destinations tells where each source goes: into a directory, or to a name.
@@ -51,7 +51,7 @@ func destinations(operands []string, asName bool) (sources []string, target func
 		return sources, func(source string) string { return filepath.Join(to, filepath.Base(source)) }, nil
 	}
 	if len(sources) > 1 {
-		return nil, nil, fmt.Errorf("target '%s' is not a directory", to)
+		return nil, nil, fmt.Errorf("target '%s': Not a directory", to)
 	}
 	return sources, func(string) string { return to }, nil
 }
@@ -238,7 +238,7 @@ func mv(c *tool.Call) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	return 0, collect(sources, func(source string) error { return moveOne(c, o, source, target(source)) })
+	return 0, c.Each(sources, func(source string) error { return moveOne(c, o, source, target(source)) })
 }
 
 func moveOne(c *tool.Call, o tool.Options, source, target string) error {
@@ -265,6 +265,8 @@ func moveOne(c *tool.Call, o tool.Options, source, target string) error {
 		err = nil
 	}
 	switch {
+	case errors.Is(err, unix.EISDIR):
+		return fmt.Errorf("cannot overwrite directory '%s' with non-directory", target)
 	case errors.Is(err, unix.EINVAL):
 		return fmt.Errorf("cannot move '%s' to a subdirectory of itself, '%s'", source, target)
 	case err != nil:

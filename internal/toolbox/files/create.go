@@ -23,7 +23,7 @@ func cat(c *tool.Call) (int, error) {
 		return 0, err
 	}
 	n := 0
-	return 0, c.Each(files, func(name string, r io.Reader) error {
+	return 0, c.EachFile(files, func(name string, r io.Reader) error {
 		if !o.Has('n') {
 			_, err := io.Copy(c.Out, r)
 			return err
@@ -57,13 +57,13 @@ func mkdir(c *tool.Call) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	return 0, collect(dirs, func(dir string) error {
+	return 0, c.Each(dirs, func(dir string) error {
 		if _, err := os.Stat(dir); err == nil && o.Has('p') && isDir(dir) {
 			return nil
 		}
 		if o.Has('p') {
 			if err := os.MkdirAll(filepath.Dir(strings.TrimRight(dir, "/")), 0o777); err != nil {
-				return tool.Cannot("cannot create directory", dir, err)
+				return tool.Cannot("cannot create directory", failedAt(err, dir), err)
 			}
 		}
 		if err := unix.Mkdir(dir, mode); err != nil {
@@ -105,7 +105,7 @@ func mkfifo(c *tool.Call) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	return 0, collect(names, func(name string) error {
+	return 0, c.Each(names, func(name string) error {
 		if err := unix.Mkfifo(name, mode); err != nil {
 			return tool.Cannot("cannot create fifo", name, err)
 		}
@@ -129,7 +129,7 @@ func touch(c *tool.Call) (int, error) {
 	if o.Has('a') && !o.Has('m') {
 		change = time.Time{}
 	}
-	return 0, collect(names, func(name string) error {
+	return 0, c.Each(names, func(name string) error {
 		if _, err := os.Stat(name); errors.Is(err, os.ErrNotExist) {
 			if o.Has('c') {
 				return nil
@@ -168,13 +168,16 @@ func touchTime(o tool.Options) (time.Time, error) {
 			return t, nil
 		}
 	}
-	return time.Time{}, tool.Misused("invalid date format '%s'", o['d'])
+	return time.Time{}, tool.Invalid("invalid date format '%s'", o['d'])
 }
 
 func truncate(c *tool.Call) (int, error) {
 	o, names, err := c.Operands(1, -1, "cs:", "size=s", "no-create=c")
 	if err != nil {
 		return 0, err
+	}
+	if !o.Has('s') {
+		return 0, tool.Misused("you must specify '--size'")
 	}
 	size, err := tool.ParseSize(o['s'])
 	if err != nil {
@@ -184,7 +187,7 @@ func truncate(c *tool.Call) (int, error) {
 	if o.Has('c') {
 		flags = os.O_WRONLY
 	}
-	return 0, collect(names, func(name string) error {
+	return 0, c.Each(names, func(name string) error {
 		f, err := os.OpenFile(name, flags, 0o666)
 		if o.Has('c') && errors.Is(err, os.ErrNotExist) {
 			return nil
@@ -224,7 +227,7 @@ func makeTemp(template string, o tool.Options) (string, error) {
 	head := strings.TrimRight(template, "X")
 	n := len(template) - len(head)
 	if n < 3 {
-		return "", tool.Misused("too few X's in template '%s'", template)
+		return "", tool.Invalid("too few X's in template '%s'", template)
 	}
 	for range 100 {
 		path := head + (rand.Text() + rand.Text())[:min(n, 52)]

@@ -44,10 +44,10 @@ func parseDD(args []string) (ddPlan, error) {
 		}
 	}
 	if p.bs == 0 || p.bs > maxBlock {
-		return p, tool.Misused("invalid block size: from 1 to %d bytes", maxBlock)
+		return p, tool.Invalid("invalid block size: from 1 to %d bytes", maxBlock)
 	}
 	if p.skip > 1<<62/p.bs || p.seek > 1<<62/p.bs {
-		return p, tool.Misused("offset too large")
+		return p, tool.Invalid("offset too large")
 	}
 	return p, nil
 }
@@ -60,7 +60,7 @@ func (p *ddPlan) convert(list string) error {
 		case "fsync", "fdatasync":
 			p.sync = true
 		default:
-			return tool.Misused("invalid conversion: '%s'", word)
+			return tool.Invalid("invalid conversion: '%s'", word)
 		}
 	}
 	return nil
@@ -72,7 +72,7 @@ func dd(c *tool.Call) (int, error) {
 		return 0, err
 	}
 	if !slices.Contains([]string{"", "none", "noxfer", "progress"}, p.status) {
-		return 0, tool.Misused("invalid status level: '%s'", p.status)
+		return 0, tool.Invalid("invalid status level: '%s'", p.status)
 	}
 	in, out := c.In, os.Stdout
 	if p.in != "" {

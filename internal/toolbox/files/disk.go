@@ -167,7 +167,7 @@ func du(c *tool.Call) (int, error) {
 	u := &usage{c: c, o: o, depth: -1, seen: map[[2]uint64]bool{}}
 	if o.Has('d') {
 		if u.depth, err = strconv.Atoi(o['d']); err != nil || u.depth < 0 {
-			return 0, tool.Misused("invalid maximum depth '%s'", o['d'])
+			return 0, tool.Invalid("invalid maximum depth '%s'", o['d'])
 		}
 	}
 	if o.Has('s') {
@@ -293,7 +293,7 @@ func umount(c *tool.Call) (int, error) {
 	if o.Has('f') {
 		flags |= unix.MNT_FORCE
 	}
-	err = collect(rest, func(target string) error {
+	err = c.Each(rest, func(target string) error {
 		if err := unix.Unmount(target, flags); err != nil {
 			return fmt.Errorf("can't unmount %s: %s", target, tool.Why(err))
 		}

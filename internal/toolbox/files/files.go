@@ -3,7 +3,6 @@
 package files
 
 import (
-	"errors"
 	"fmt"
 	"path/filepath"
 	"strings"
@@ -44,15 +43,6 @@ func Tools() []tool.Tool {
 	}
 }
 
-// collect calls do for every operand and joins what failed.
-func collect(operands []string, do func(operand string) error) error {
-	var errs []error
-	for _, o := range operands {
-		errs = append(errs, do(o))
-	}
-	return errors.Join(errs...)
-}
-
 func basename(c *tool.Call) (int, error) {
 	_, rest, err := c.Operands(1, 2, "")
 	if err != nil {
@@ -71,7 +61,7 @@ func dirname(c *tool.Call) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	return 0, collect(rest, func(path string) error {
+	return 0, c.Each(rest, func(path string) error {
 		path = strings.TrimRight(path, "/")
 		if path == "" {
 			path = "/"

@@ -32,17 +32,15 @@ type condition func(v *visited) bool
 
 // search is a parsed command line of find.
 type search struct {
-	c            *tool.Call
-	now          time.Time
-	least, most  int // depths
-	oneDevice    bool
-	acts         bool // an action was given: -print is not implied
-	inside       bool // -delete: what is in a directory comes before it
-	quit         bool
-	code         int
-	args         []string
-	errs         []error
-	unterminated error
+	c           *tool.Call
+	now         time.Time
+	least, most int // depths
+	oneDevice   bool
+	acts        bool // an action was given: -print is not implied
+	inside      bool // -delete: what is in a directory comes before it
+	quit        bool
+	args        []string
+	failed      error
 }
 
 func find(c *tool.Call) (int, error) {
@@ -65,7 +63,7 @@ func find(c *tool.Call) (int, error) {
 			s.walk(root, matches)
 		}
 	}
-	return s.code, errors.Join(s.errs...)
+	return 0, s.failed
 }
 
 // parse reads the whole expression.
@@ -78,7 +76,7 @@ func (s *search) parse() (condition, error) {
 			return nil, err
 		}
 		if len(s.args) > 0 {
-			return nil, tool.Misused("unexpected '%s'", s.args[0])
+			return nil, tool.Invalid("unexpected '%s'", s.args[0])
 		}
 	}
 	if s.acts {
@@ -124,7 +122,7 @@ func (s *search) and() (condition, error) {
 
 func (s *search) not() (condition, error) {
 	if len(s.args) == 0 {
-		return nil, tool.Misused("expression expected")
+		return nil, tool.Invalid("expression expected")
 	}
 	switch word := s.next(); word {
 	case "!", "-not":
@@ -133,7 +131,7 @@ func (s *search) not() (condition, error) {
 	case "(":
 		inner, err := s.or()
 		if err == nil && (len(s.args) == 0 || s.next() != ")") {
-			err = tool.Misused("missing ')'")
+			err = tool.Invalid("missing ')'")
 		}
 		return inner, err
 	default:
@@ -156,10 +154,10 @@ func (s *search) primary(word string) (condition, error) {
 	}
 	parse, ok := values[word]
 	if !ok {
-		return nil, tool.Misused("unknown predicate '%s'", word)
+		return nil, tool.Invalid("unknown predicate '%s'", word)
 	}
 	if len(s.args) == 0 {
-		return nil, tool.Misused("missing argument to '%s'", word)
+		return nil, tool.Invalid("missing argument to '%s'", word)
 	}
 	return parse(s.next())
 }
@@ -219,8 +217,7 @@ func (s *search) remove(v *visited) bool {
 }
 
 func (s *search) fail(err error) {
-	s.code = tool.Failed
-	s.errs = append(s.errs, err)
+	s.failed = s.c.Report(err)
 }
 
 // exec runs a command for each file; with + in the place of ; too, one by one, which
@@ -230,7 +227,7 @@ func (s *search) exec() (condition, error) {
 	var words []string
 	for {
 		if len(s.args) == 0 {
-			return nil, tool.Misused("missing argument to '-exec': want ; or + at its end")
+			return nil, tool.Invalid("missing argument to '-exec': want ; or + at its end")
 		}
 		w := s.next()
 		if w == ";" || w == "+" && len(words) > 0 && words[len(words)-1] == "{}" {
@@ -239,7 +236,7 @@ func (s *search) exec() (condition, error) {
 		words = append(words, w)
 	}
 	if len(words) == 0 {
-		return nil, tool.Misused("missing command for '-exec'")
+		return nil, tool.Invalid("missing command for '-exec'")
 	}
 	return func(v *visited) bool {
 		args := make([]string, len(words))
@@ -251,7 +248,7 @@ func (s *search) exec() (condition, error) {
 		err := cmd.Run()
 		var exit *exec.ExitError
 		if err != nil && !errors.As(err, &exit) {
-			s.fail(fmt.Errorf("%s: %s", args[0], tool.Why(err)))
+			s.fail(fmt.Errorf("'%s': %s", args[0], tool.Why(err)))
 		}
 		return err == nil
 	}, nil
@@ -261,7 +258,7 @@ func (s *search) exec() (condition, error) {
 func (s *search) walk(root string, matches condition) {
 	v := &visited{path: root, name: filepath.Base(root)}
 	if err := unix.Lstat(root, &v.st); err != nil {
-		s.fail(fmt.Errorf("%s: %s", root, tool.Why(err)))
+		s.fail(fmt.Errorf("'%s': %s", root, tool.Why(err)))
 		return
 	}
 	s.visit(v, 0, matches)
@@ -288,7 +285,7 @@ func (s *search) visit(v *visited, depth int, matches condition) {
 func (s *search) children(v *visited, depth int, matches condition) {
 	entries, err := os.ReadDir(v.path)
 	if err != nil {
-		s.fail(fmt.Errorf("%s: %s", v.path, tool.Why(err)))
+		s.fail(fmt.Errorf("'%s': %s", v.path, tool.Why(err)))
 	}
 	for _, e := range entries {
 		child := &visited{path: strings.TrimSuffix(v.path, "/") + "/" + e.Name(), name: e.Name()}
@@ -296,7 +293,7 @@ func (s *search) children(v *visited, depth int, matches condition) {
 		switch {
 		case errors.Is(err, fs.ErrNotExist): // it has gone since, as files of /proc do
 		case err != nil:
-			s.fail(fmt.Errorf("%s: %s", child.path, tool.Why(err)))
+			s.fail(fmt.Errorf("'%s': %s", child.path, tool.Why(err)))
 		case s.oneDevice && child.st.Dev != v.st.Dev:
 		default:
 			s.visit(child, depth, matches)
@@ -311,7 +308,7 @@ func (s *search) depth(into *int) func(string) (condition, error) {
 	return func(text string) (condition, error) {
 		n, err := strconv.Atoi(text)
 		if err != nil || n < 0 {
-			return nil, tool.Misused("'%s' is no depth", text)
+			return nil, tool.Invalid("'%s' is no depth", text)
 		}
 		*into = n
 		return func(*visited) bool { return true }, nil

@@ -31,7 +31,7 @@ func ln(c *tool.Call) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	return 0, collect(targets, func(target string) error { return linkOne(c, o, target, link(target)) })
+	return 0, c.Each(targets, func(target string) error { return linkOne(c, o, target, link(target)) })
 }
 
 func linkOne(c *tool.Call, o tool.Options, target, link string) error {
@@ -99,7 +99,7 @@ func realpath(c *tool.Call) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	return 0, collect(rest, func(path string) error {
+	return 0, c.Each(rest, func(path string) error {
 		to, err := resolved(path, o.Has('e'))
 		if err != nil {
 			return fmt.Errorf("%s: %s", path, tool.Why(err))
@@ -120,7 +120,7 @@ func stat(c *tool.Call) (int, error) {
 	if o.Has('L') {
 		look = unix.Stat
 	}
-	return 0, collect(rest, func(path string) error {
+	return 0, c.Each(rest, func(path string) error {
 		var st unix.Stat_t
 		if err := look(path, &st); err != nil {
 			return tool.Cannot("cannot stat", path, err)

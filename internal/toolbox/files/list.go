@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -64,7 +63,7 @@ func (l *lister) operands(names []string) (files []listed, dirs []string, errs e
 		f, err := lookAt(name, name)
 		if err != nil {
 			l.code = codeNamed
-			errs = errors.Join(errs, tool.Cannot("cannot access", name, err))
+			errs = l.c.Report(tool.Cannot("cannot access", name, err))
 			continue
 		}
 		if !l.o.Has('d') && (f.isDir() || f.link != "" && !l.o.Has('l') && isDir(name)) {
@@ -143,7 +142,7 @@ func (l *lister) below(dir string, files []listed) (errs error) {
 	}
 	for _, f := range files {
 		if f.isDir() && f.name != "." && f.name != ".." {
-			errs = errors.Join(errs, l.directory(filepath.Join(dir, f.name), true))
+			errs = errors.Join(errs, l.directory(strings.TrimSuffix(dir, "/")+"/"+f.name, true))
 		}
 	}
 	return errs

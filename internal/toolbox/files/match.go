@@ -22,7 +22,7 @@ func nameMatch(fold bool) func(string) (condition, error) {
 			pattern = strings.ToLower(pattern)
 		}
 		if _, err := filepath.Match(pattern, ""); err != nil {
-			return nil, tool.Misused("bad pattern '%s'", pattern)
+			return nil, tool.Invalid("bad pattern '%s'", pattern)
 		}
 		return func(v *visited) bool {
 			name := v.name
@@ -41,7 +41,7 @@ func pathMatch(pattern string) (condition, error) {
 	const letter = "\x01"
 	pattern = strings.ReplaceAll(pattern, "/", letter)
 	if _, err := filepath.Match(pattern, ""); err != nil {
-		return nil, tool.Misused("bad pattern '%s'", pattern)
+		return nil, tool.Invalid("bad pattern '%s'", pattern)
 	}
 	return func(v *visited) bool {
 		ok, _ := filepath.Match(pattern, strings.ReplaceAll(v.path, "/", letter))
@@ -57,7 +57,7 @@ func typeMatch(letters string) (condition, error) {
 	for letter := range strings.SplitSeq(letters, ",") {
 		kind, ok := kinds[letter]
 		if !ok {
-			return nil, tool.Misused("unknown argument to -type: '%s'", letter)
+			return nil, tool.Invalid("unknown argument to -type: '%s'", letter)
 		}
 		wanted[kind] = true
 	}
@@ -69,7 +69,7 @@ func compared(text string) (func(n int64) bool, error) {
 	digits := strings.TrimLeft(text, "+-")
 	want, err := strconv.ParseInt(digits, 10, 62)
 	if err != nil || len(text)-len(digits) > 1 {
-		return nil, tool.Misused("'%s' is no number", text)
+		return nil, tool.Invalid("'%s' is no number", text)
 	}
 	switch text[0] {
 	case '+':
@@ -114,7 +114,7 @@ func userMatch(name string) (condition, error) {
 	}
 	uid, err := strconv.ParseUint(name, 10, 32)
 	if err != nil {
-		return nil, tool.Misused("'%s' is not the name of a known user", name)
+		return nil, tool.Invalid("'%s' is not the name of a known user", name)
 	}
 	return func(v *visited) bool { return uint64(v.st.Uid) == uid }, nil
 }
@@ -124,7 +124,7 @@ func permMatch(text string) (condition, error) {
 	digits := strings.TrimLeft(text, "-/")
 	want64, err := strconv.ParseUint(digits, 8, 12)
 	if err != nil {
-		return nil, tool.Misused("invalid mode '%s'", text)
+		return nil, tool.Invalid("invalid mode '%s'", text)
 	}
 	want := uint32(want64)
 	return func(v *visited) bool {

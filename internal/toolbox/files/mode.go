@@ -128,7 +128,7 @@ func chmod(c *tool.Call) (int, error) {
 	umask := uint32(unix.Umask(0))
 	unix.Umask(int(umask))
 	if _, err := changedMode(spec, 0, false, umask); err != nil {
-		return 0, tool.Misused("invalid mode: '%s'", spec)
+		return 0, tool.Invalid("invalid mode: '%s'", spec)
 	}
 	one := func(path string) error {
 		var st unix.Stat_t
@@ -144,7 +144,7 @@ func chmod(c *tool.Call) (int, error) {
 		}
 		return nil
 	}
-	return 0, collect(operands[1:], func(path string) error { return below(path, recursive, one) })
+	return 0, c.Each(operands[1:], func(path string) error { return below(path, recursive, one) })
 }
 
 // chmodArgs takes the options apart from a mode that begins with a dash.
@@ -202,7 +202,7 @@ func chown(c *tool.Call) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	return 0, changeOwner(o, rest[1:], uid, gid)
+	return 0, changeOwner(c, o, ids{uid, gid}, rest[1:])
 }
 
 func chgrp(c *tool.Call) (int, error) {
@@ -214,17 +214,20 @@ func chgrp(c *tool.Call) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	return 0, changeOwner(o, rest[1:], -1, gid)
+	return 0, changeOwner(c, o, ids{-1, gid}, rest[1:])
 }
 
-func changeOwner(o tool.Options, paths []string, uid, gid int) error {
+// ids are an owner and a group; -1 leaves one as it is.
+type ids struct{ uid, gid int }
+
+func changeOwner(c *tool.Call, o tool.Options, who ids, paths []string) error {
 	change := os.Chown
 	if o.Has('h') || o.Has('R') {
 		change = os.Lchown
 	}
-	return collect(paths, func(path string) error {
+	return c.Each(paths, func(path string) error {
 		return below(path, o.Has('R'), func(path string) error {
-			err := change(path, uid, gid)
+			err := change(path, who.uid, who.gid)
 			switch {
 			case errors.Is(err, os.ErrNotExist):
 				return tool.Cannot("cannot access", path, err)

@@ -23,7 +23,7 @@ func rm(c *tool.Call) (int, error) {
 	if len(names) == 0 && !o.Has('f') {
 		return 0, tool.Misused("missing operand")
 	}
-	return 0, collect(names, func(name string) error { return removeOne(c, o, name) })
+	return 0, c.Each(names, func(name string) error { return removeOne(c, o, name) })
 }
 
 func removeOne(c *tool.Call, o tool.Options, name string) error {
@@ -86,7 +86,7 @@ func rmdir(c *tool.Call) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	return 0, collect(dirs, func(dir string) error {
+	return 0, c.Each(dirs, func(dir string) error {
 		for dir = filepath.Clean(dir); ; dir = filepath.Dir(dir) {
 			if err := unix.Rmdir(dir); err != nil {
 				return tool.Cannot("failed to remove", dir, err)

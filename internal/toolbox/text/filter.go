@@ -32,7 +32,7 @@ func cut(c *tool.Call) (int, error) {
 		sep = o['d']
 	}
 	out := bufio.NewWriter(c.Out)
-	err = c.Each(files, func(_ string, r io.Reader) error {
+	err = c.EachFile(files, func(_ string, r io.Reader) error {
 		return lines(r, func(line string) error {
 			if !byField {
 				_, err := fmt.Fprintln(out, pick(strings.Split(line, ""), ranges, ""))
@@ -63,7 +63,7 @@ func parseRanges(s string) ([][2]int, error) {
 			b = a
 		}
 		if part == "" || part == "-" || err1 != nil || err2 != nil || a < 1 {
-			return nil, tool.Misused("invalid list of positions '%s'", s)
+			return nil, tool.Invalid("invalid list of positions '%s'", s)
 		}
 		ranges = append(ranges, [2]int{a, b})
 	}

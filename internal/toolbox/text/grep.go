@@ -89,7 +89,7 @@ func grepPattern(pattern string, o tool.Options) (*regexp.Regexp, error) {
 	}
 	re, err := regexp.Compile(text)
 	if err != nil {
-		return nil, errors.New(strings.TrimPrefix(err.Error(), "error parsing regexp: "))
+		return nil, patternError(err)
 	}
 	re.Longest()
 	return re, nil
@@ -97,11 +97,12 @@ func grepPattern(pattern string, o tool.Options) (*regexp.Regexp, error) {
 
 func (g *grepping) run(c *tool.Call, rest []string) (int, error) {
 	var unread error
+	several := len(rest) > 1 || len(rest) == 0 && g.o.Has('r') || len(rest) == 1 && isDir(rest[0])
+	g.names = (several || g.o.Has('H')) && !g.o.Has('h')
 	if g.o.Has('r') || g.o.Has('R') {
 		rest, unread = filesBelow(rest)
 	}
-	g.names = (len(rest) > 1 || g.o.Has('r') || g.o.Has('R') || g.o.Has('H')) && !g.o.Has('h')
-	err := errors.Join(unread, c.Each(rest, g.file), g.out.Flush())
+	err := errors.Join(unread, c.EachFile(rest, g.file), g.out.Flush())
 	code := 0
 	if !g.found {
 		code = tool.Failed
@@ -113,6 +114,11 @@ func (g *grepping) run(c *tool.Call, rest []string) (int, error) {
 		err = nil
 	}
 	return code, err
+}
+
+func isDir(path string) bool {
+	fi, err := os.Stat(path)
+	return err == nil && fi.IsDir()
 }
 
 // filesBelow goes on where it may not read.

@@ -3,6 +3,7 @@ package text
 import (
 	"errors"
 	"regexp"
+	"regexp/syntax"
 	"strings"
 )
 
@@ -112,9 +113,17 @@ func compile(pattern string, extended, fold bool) (*regexp.Regexp, error) {
 	}
 	re, err := regexp.Compile(text)
 	if err != nil {
-		var syntax interface{ Error() string } = err
-		return nil, errors.New(strings.TrimPrefix(syntax.Error(), "error parsing regexp: "))
+		return nil, patternError(err)
 	}
 	re.Longest()
 	return re, nil
+}
+
+// patternError leaves out the pattern, which is our translation.
+func patternError(err error) error {
+	var why *syntax.Error
+	if errors.As(err, &why) {
+		return errors.New("invalid pattern: " + string(why.Code))
+	}
+	return err
 }

@@ -30,8 +30,9 @@ func sortLines(c *tool.Call) (int, error) {
 	if err != nil {
 		return 0, err
 	}
+	c.Unopened = "cannot read: %s: %s"
 	var all []string
-	if err := c.Each(files, func(_ string, r io.Reader) error {
+	if err := c.EachFile(files, func(_ string, r io.Reader) error {
 		return lines(r, func(line string) error { all = append(all, line); return nil })
 	}); err != nil {
 		return 2, err
@@ -83,7 +84,7 @@ func parseOrder(o tool.Options) (order, error) {
 		by.from, err1 = field(from)
 		by.to, err2 = field(to)
 		if err := errors.Join(err1, err2); err != nil || by.from == 0 {
-			return by, tool.Misused("invalid key '%s'", o['k'])
+			return by, tool.Invalid("invalid key '%s'", o['k'])
 		}
 	}
 	for _, l := range letters {
@@ -99,7 +100,7 @@ func parseOrder(o tool.Options) (order, error) {
 		case 'r':
 			by.reverse = true
 		default:
-			return by, tool.Misused("invalid key '%s'", o['k'])
+			return by, tool.Invalid("invalid key '%s'", o['k'])
 		}
 	}
 	return by, nil

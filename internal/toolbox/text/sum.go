@@ -30,7 +30,7 @@ func sumTool(make func() hash.Hash) tool.Func {
 		if o.Has('c') {
 			return checkSums(c, make, files)
 		}
-		return 0, c.Each(files, func(name string, r io.Reader) error {
+		return 0, c.EachFile(files, func(name string, r io.Reader) error {
 			sum, err := sumOf(make(), r)
 			if err != nil {
 				return fmt.Errorf("%s: %s", name, tool.Why(err))
@@ -48,7 +48,7 @@ func sumOf(h hash.Hash, r io.Reader) (string, error) {
 
 func checkSums(c *tool.Call, make func() hash.Hash, files []string) (int, error) {
 	wrong := 0
-	err := c.Each(files, func(list string, r io.Reader) error {
+	err := c.EachFile(files, func(list string, r io.Reader) error {
 		return lines(r, func(line string) error {
 			want, name, ok := strings.Cut(line, " ")
 			if !ok || len(name) < 2 {
@@ -73,7 +73,11 @@ func checkSums(c *tool.Call, make func() hash.Hash, files []string) (int, error)
 		})
 	})
 	if wrong > 0 {
-		err = errors.Join(err, fmt.Errorf("WARNING: %d computed checksums did NOT match", wrong))
+		noun := "checksums"
+		if wrong == 1 {
+			noun = "checksum"
+		}
+		err = errors.Join(err, fmt.Errorf("WARNING: %d computed %s did NOT match", wrong, noun))
 	}
 	return 0, err
 }
@@ -88,7 +92,7 @@ func base64Tool(c *tool.Call) (int, error) {
 		return 0, err
 	}
 	out := bufio.NewWriter(c.Out)
-	err = c.Each(files, func(_ string, r io.Reader) error {
+	err = c.EachFile(files, func(_ string, r io.Reader) error {
 		if o.Has('d') || o.Has('D') {
 			_, err := io.Copy(out, base64.NewDecoder(base64.StdEncoding, r)) // it passes over line ends
 			var corrupt base64.CorruptInputError

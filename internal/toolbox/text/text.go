@@ -62,8 +62,9 @@ func head(c *tool.Call) (int, error) {
 		return 0, err
 	}
 	out := bufio.NewWriter(c.Out)
+	c.Unopened = cannotOpen
 	title := newTitles(out, o, files)
-	err = c.Each(files, func(name string, r io.Reader) error {
+	err = c.EachFile(files, func(name string, r io.Reader) error {
 		title.print(name)
 		if o.Has('c') {
 			_, err := io.CopyN(out, r, bytes)
@@ -74,7 +75,7 @@ func head(c *tool.Call) (int, error) {
 		}
 		return firstLines(out, r, n)
 	})
-	return 0, errors.Join(unopened(err), out.Flush())
+	return 0, errors.Join(err, out.Flush())
 }
 
 func firstLines(out *bufio.Writer, r io.Reader, n int) error {
@@ -118,9 +119,10 @@ func tail(c *tool.Call) (int, error) {
 	if o.Has('c') {
 		show = tailBytes
 	}
+	c.Unopened = cannotOpen
 	title := newTitles(c.Out, o, files)
 	follow := o.Has('f') || o.Has('F')
-	return 0, unopened(c.Each(files, func(name string, r io.Reader) error {
+	return 0, c.EachFile(files, func(name string, r io.Reader) error {
 		title.print(name)
 		err := show(c.Out, r, n, fromStart)
 		for follow && err == nil { // a file that grows tells nobody without inotify; this is cheap enough
@@ -129,7 +131,7 @@ func tail(c *tool.Call) (int, error) {
 			}
 		}
 		return err
-	}))
+	})
 }
 
 // tailLines keeps the end of a last line as it is: a file may end without one.
@@ -186,7 +188,7 @@ func wc(c *tool.Call) (int, error) {
 		return 0, err
 	}
 	var total counts
-	err = c.Each(files, func(name string, r io.Reader) error {
+	err = c.EachFile(files, func(name string, r io.Reader) error {
 		n, err := countText(bufio.NewReader(r))
 		if err != nil {
 			return err
@@ -257,7 +259,7 @@ func uniq(c *tool.Call) (int, error) {
 		}
 		fmt.Fprintln(c.Out, last)
 	}
-	err = c.Each(files, func(_ string, r io.Reader) error {
+	err = c.EachFile(files, func(_ string, r io.Reader) error {
 		return lines(r, func(line string) error {
 			if n > 0 && (line == last || o.Has('i') && strings.EqualFold(line, last)) {
 				n++
@@ -275,11 +277,16 @@ func uniq(c *tool.Call) (int, error) {
 // seq takes negative numbers for numbers, not for options.
 func seq(c *tool.Call) (int, error) {
 	sep, pad, args := "\n", false, c.Args
-	for len(args) > 0 && (args[0] == "-w" || args[0] == "-s" && len(args) > 1) {
-		if args[0] == "-s" {
-			sep, args = args[1], args[1:]
-		} else {
+	for len(args) > 0 && (strings.HasPrefix(args[0], "-w") || strings.HasPrefix(args[0], "-s")) {
+		switch {
+		case args[0] == "-w":
 			pad = true
+		case args[0] != "-s":
+			sep = args[0][2:]
+		case len(args) > 1:
+			sep, args = args[1], args[1:]
+		default:
+			return 0, tool.Misused("option requires an argument -- 's'")
 		}
 		args = args[1:]
 	}
@@ -293,12 +300,12 @@ func seq(c *tool.Call) (int, error) {
 	for i, at := range places {
 		v, err := strconv.Atoi(args[i])
 		if err != nil {
-			return 0, tool.Misused("invalid integer argument: '%s'", args[i])
+			return 0, tool.Invalid("invalid integer argument: '%s'", args[i])
 		}
 		n[at] = v
 	}
 	if n[1] == 0 {
-		return 0, tool.Misused("invalid step: it would never end")
+		return 0, tool.Invalid("invalid step: it would never end")
 	}
 	if pad {
 		width = max(len(strconv.Itoa(n[0])), len(strconv.Itoa(n[2])))
@@ -329,18 +336,15 @@ func tee(c *tool.Call) (int, error) {
 		mode = os.O_APPEND
 	}
 	to := []io.Writer{c.Out}
-	var errs error
-	for _, name := range files {
+	failed := c.Each(files, func(name string) error {
 		f, err := create(name, mode)
-		if err != nil {
-			errs = errors.Join(errs, err)
-			continue
+		if err == nil {
+			to = append(to, f) // closed by the process's end
 		}
-		defer f.Close()
-		to = append(to, f)
-	}
+		return err
+	})
 	_, err = io.Copy(io.MultiWriter(to...), c.In)
-	return 0, errors.Join(errs, err)
+	return 0, errors.Join(failed, err)
 }
 
 func yes(c *tool.Call) (int, error) {

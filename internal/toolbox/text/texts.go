@@ -6,7 +6,6 @@ import (
 	"bufio"
 	"errors"
 	"io"
-	"io/fs"
 	"os"
 	"strconv"
 
@@ -70,7 +69,7 @@ func number(text string, otherwise int) (int, error) {
 	}
 	n, err := strconv.Atoi(text)
 	if err != nil {
-		return 0, tool.Misused("invalid number '%s'", text)
+		return 0, tool.Invalid("invalid number '%s'", text)
 	}
 	return n, nil
 }
@@ -82,30 +81,8 @@ func notEOF(err error) error {
 	return err
 }
 
-// unopened gives Each's errors the words of head and tail.
-func unopened(err error) error {
-	if err == nil {
-		return nil
-	}
-	if joined, ok := err.(interface{ Unwrap() []error }); ok {
-		var all []error
-		for _, e := range joined.Unwrap() {
-			all = append(all, unopened(e))
-		}
-		return errors.Join(all...)
-	}
-	var path *fs.PathError
-	if errors.As(err, &path) && path.Op == "open" {
-		return openError{path}
-	}
-	return err
-}
-
-type openError struct{ path *fs.PathError }
-
-func (e openError) Error() string {
-	return "cannot open '" + e.path.Path + "' for reading: " + tool.Why(e.path.Err)
-}
+// cannotOpen are the words of head and tail.
+const cannotOpen = "cannot open '%s' for reading: %s"
 
 // create opens a tool's output file.
 func create(name string, more int) (*os.File, error) {

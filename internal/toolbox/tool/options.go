@@ -1,7 +1,7 @@
 package tool
 
 import (
-	"errors"
+	"fmt"
 	"io"
 	"os"
 	"slices"
@@ -123,23 +123,29 @@ func (c *Call) Operands(least, most int, spec string, long ...string) (Options, 
 	return o, operands, nil
 }
 
-// Each opens the files one after the other, or standard input when there are none; "-"
-// is standard input too. It goes on after a file that cannot be opened.
-func (c *Call) Each(files []string, do func(name string, r io.Reader) error) error {
+// EachFile opens the files one after the other, or standard input when there are none;
+// "-" is standard input too. It goes on after a file that cannot be read, as Each does.
+func (c *Call) EachFile(files []string, do func(name string, r io.Reader) error) error {
 	if len(files) == 0 {
 		files = []string{"-"}
 	}
-	var errs []error
-	for _, name := range files {
+	return c.Each(files, func(name string) error {
 		if name == "-" {
-			errs = append(errs, do(name, c.In))
-			continue
+			return do(name, reader{c.In})
 		}
 		f, err := os.Open(name)
-		if err == nil {
-			err = errors.Join(do(name, f), f.Close())
+		if err != nil && c.Unopened != "" {
+			return fmt.Errorf(c.Unopened, name, Why(err))
 		}
-		errs = append(errs, err)
-	}
-	return errors.Join(errs...)
+		if err != nil {
+			return err
+		}
+		defer f.Close() // for reading: nothing can be lost
+		return do(name, reader{f})
+	})
 }
+
+// reader has nothing but Read, so that an error of copying names the side that failed.
+type reader struct{ f *os.File }
+
+func (r reader) Read(p []byte) (int, error) { return r.f.Read(p) }

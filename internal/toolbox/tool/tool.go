@@ -54,10 +54,17 @@ type Call struct {
 	// Asked are the signals that ask the process to end, where somebody must look after
 	// them; see Signals.
 	Asked chan os.Signal
+	// Unopened is EachFile's message for a file that cannot be opened, where it is not
+	// "FILE: why": a format for both.
+	Unopened string
 }
 
-// Misuse is wrong arguments; an empty Text means that the usage says it all.
-type Misuse struct{ Text string }
+// Misuse is wrong arguments. An empty Text means that the usage says it all; where a
+// Value is wrong, it would say nothing.
+type Misuse struct {
+	Text  string
+	Value bool
+}
 
 // Error is the text.
 func (m Misuse) Error() string {
@@ -68,7 +75,14 @@ func (m Misuse) Error() string {
 }
 
 // Misused makes a Misuse.
-func Misused(format string, args ...any) error { return Misuse{fmt.Sprintf(format, args...)} }
+func Misused(format string, args ...any) error {
+	return Misuse{Text: fmt.Sprintf(format, args...)}
+}
+
+// Invalid makes a Misuse of a value.
+func Invalid(format string, args ...any) error {
+	return Misuse{Text: fmt.Sprintf(format, args...), Value: true}
+}
 
 // Finish prints what went wrong, if anything, and returns the exit code.
 func (t Tool) Finish(c *Call, code int, err error) int {
@@ -80,13 +94,40 @@ func (t Tool) Finish(c *Call, code int, err error) int {
 		if wrong.Text != "" {
 			fmt.Fprintf(c.Err, "%s: %s\n", t.Name, Printable(wrong.Text))
 		}
-		fmt.Fprintf(c.Err, "usage: %s\n", t.usageLine())
+		if !wrong.Value {
+			fmt.Fprintf(c.Err, "usage: %s\n", t.usageLine())
+		}
 		return orElse(code, orElse(t.Misused, Failed))
 	}
-	for _, line := range Lines(err) {
-		fmt.Fprintf(c.Err, "%s: %s\n", t.Name, line)
-	}
+	_ = c.Report(err) // it has been
 	return orElse(code, Failed)
+}
+
+// errReported stands for errors that have been printed.
+var errReported = errors.New("see above")
+
+// Report prints an error at once, among what the tool prints, and returns one that only
+// says that something failed.
+func (c *Call) Report(err error) error {
+	if err == nil {
+		return nil
+	}
+	for _, line := range Lines(err) {
+		fmt.Fprintf(c.Err, "%s: %s\n", c.Name, line)
+	}
+	return errReported
+}
+
+// Each calls do for every operand. What fails is printed at once, and the rest goes on;
+// the error only says that something did.
+func (c *Call) Each(operands []string, do func(operand string) error) error {
+	var failed error
+	for _, o := range operands {
+		if err := c.Report(do(o)); err != nil {
+			failed = err
+		}
+	}
+	return failed
 }
 
 // Help is the tool's page.
@@ -104,7 +145,7 @@ func orElse(code, otherwise int) int {
 // Lines are the messages of err, one for each of the errors joined in it. A broken pipe
 // is none: who reads no more wants no more.
 func Lines(err error) []string {
-	if err == nil || errors.Is(err, syscall.EPIPE) {
+	if err == nil || err == errReported || errors.Is(err, syscall.EPIPE) {
 		return nil
 	}
 	if joined, ok := err.(interface{ Unwrap() []error }); ok {
@@ -214,7 +255,7 @@ func ParseDuration(s string) (time.Duration, error) {
 	}
 	n, err := strconv.ParseFloat(text, 64)
 	if err != nil || n < 0 || n != n {
-		return 0, Misused("invalid time interval '%s'", s)
+		return 0, Invalid("invalid time interval '%s'", s)
 	}
 	if n*float64(unit) >= float64(Forever) {
 		return Forever, nil
@@ -235,7 +276,7 @@ func ParseSize(s string) (int64, error) {
 	}
 	n, err := strconv.ParseInt(text, 10, 64)
 	if err != nil || n < 0 || n > 1<<62>>shift {
-		return 0, Misused("invalid number '%s'", s)
+		return 0, Invalid("invalid number '%s'", s)
 	}
 	return n << shift, nil
 }

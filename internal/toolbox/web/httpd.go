@@ -59,9 +59,9 @@ func listen(o tool.Options) (net.Listener, error) {
 	}
 	port := cmp.Or(o['p'], "80")
 	if n, err := strconv.ParseUint(port, 10, 16); err != nil {
-		return nil, tool.Misused("invalid port '%s': want a number up to 65535", port)
+		return nil, tool.Invalid("invalid port '%s': want a number up to 65535", port)
 	} else if a := o['a']; a != "" && net.ParseIP(a) == nil && a != "localhost" {
-		return nil, tool.Misused("invalid address '%s' for port %d: want an IP address", a, n)
+		return nil, tool.Invalid("invalid address '%s' for port %d: want an IP address", a, n)
 	}
 	address := net.JoinHostPort(o['a'], port)
 	listener, err := net.Listen("tcp", address)
