@@ -326,22 +326,29 @@ func date(c *tool.Call) (int, error) {
 	if o.Has('u') {
 		when = when.UTC()
 	}
-	format := "%a %b %e %H:%M:%S %Z %Y"
+	format, err := dateFormat(o, rest)
+	if err == nil {
+		_, err = fmt.Fprintln(c.Out, strftime(format, when))
+	}
+	return 0, err
+}
+
+func dateFormat(o tool.Options, rest []string) (string, error) {
 	switch {
 	case o.Has('I'):
-		format = map[string]string{"date": "%F", "seconds": "%FT%T%:z", "ns": "%FT%T,%N%:z"}[o['I']]
+		format, ok := map[string]string{"date": "%F", "seconds": "%FT%T%:z", "ns": "%FT%T,%N%:z"}[o['I']]
+		if !ok {
+			return "", tool.Invalid("invalid argument '%s' for '-I'", o['I'])
+		}
+		return format, nil
 	case o.Has('R'):
-		format = "%a, %d %b %Y %T %z"
-	case len(rest) == 1 && strings.HasPrefix(rest[0], "+"):
-		format = rest[0][1:]
-	case len(rest) > 0:
-		return 0, tool.Invalid("invalid date '%s': setting the clock is not for a container", rest[0])
+		return "%a, %d %b %Y %T %z", nil
+	case len(rest) == 0:
+		return "%a %b %e %H:%M:%S %Z %Y", nil
+	case strings.HasPrefix(rest[0], "+"):
+		return rest[0][1:], nil
 	}
-	if format == "" && o.Has('I') {
-		return 0, tool.Invalid("invalid argument '%s' for '-I'", o['I'])
-	}
-	_, err = fmt.Fprintln(c.Out, strftime(format, when))
-	return 0, err
+	return "", tool.Invalid("invalid date '%s': setting the clock is not for a container", rest[0])
 }
 
 func dateTime(text string) (time.Time, error) {

@@ -180,11 +180,11 @@ func socketLine(proto, line string, o tool.Options) (string, bool) {
 		return "", false
 	}
 	state := socketStates()[n]
-	waits := state == "LISTEN" || strings.HasPrefix(proto, "udp") && state == "CLOSE"
-	if waits && !o.Has('l') && !o.Has('a') || !waits && o.Has('l') && !o.Has('a') {
+	udp := strings.HasPrefix(proto, "udp") && state == "CLOSE" // bound, without a peer
+	if waits := state == "LISTEN" || udp; waits != o.Has('l') && !o.Has('a') {
 		return "", false
 	}
-	if strings.HasPrefix(proto, "udp") && waits {
+	if udp {
 		state = ""
 	}
 	return strings.TrimRight(fmt.Sprintf("%-5s %-28s %-28s %s", proto, local, remote, state), " "), true

@@ -114,33 +114,50 @@ func stty(c *tool.Call) (int, error) {
 		defer f.Close()
 		fd, args = int(f.Fd()), args[2:]
 	}
+	if asked := strings.Join(args, " "); report(&unix.Termios{}, &unix.Winsize{}, asked) == "" {
+		if err := change(&unix.Termios{}, &unix.Winsize{}, args); err != nil { // wrong words change nothing
+			return 0, err
+		}
+	}
+	return 0, sttyOn(c, fd, args)
+}
+
+func sttyOn(c *tool.Call, fd int, args []string) error {
 	t, err := unix.IoctlGetTermios(fd, unix.TCGETS)
 	size, err2 := unix.IoctlGetWinsize(fd, unix.TIOCGWINSZ)
 	if err := errors.Join(err, err2); err != nil {
-		return 0, fmt.Errorf("standard input: %s", tool.Why(err))
+		return fmt.Errorf("standard input: %s", tool.Why(err))
 	}
-	switch {
-	case len(args) == 0 || len(args) == 1 && (args[0] == "-a" || args[0] == "--all"):
-		fmt.Fprint(c.Out, describe(t, size, len(args) > 0))
-		return 0, nil
-	case len(args) == 1 && args[0] == "size":
-		_, err := fmt.Fprintf(c.Out, "%d %d\n", size.Row, size.Col)
-		return 0, err
-	case len(args) == 1 && args[0] == "-g":
-		_, err := fmt.Fprintln(c.Out, saved(t))
-		return 0, err
+	if text := report(t, size, strings.Join(args, " ")); text != "" {
+		_, err := fmt.Fprint(c.Out, text)
+		return err
 	}
 	before := *size
 	if err := change(t, size, args); err != nil {
-		return 0, err
+		return err
 	}
 	if err := unix.IoctlSetTermios(fd, unix.TCSETSW, t); err != nil {
-		return 0, err
+		return err
 	}
 	if before != *size {
-		return 0, unix.IoctlSetWinsize(fd, unix.TIOCSWINSZ, size)
+		return unix.IoctlSetWinsize(fd, unix.TIOCSWINSZ, size)
 	}
-	return 0, nil
+	return nil
+}
+
+// report is what stty prints, "" when it is asked for a change.
+func report(t *unix.Termios, size *unix.Winsize, asked string) string {
+	switch asked {
+	case "":
+		return describe(t, size, false)
+	case "-a", "--all":
+		return describe(t, size, true)
+	case "size":
+		return fmt.Sprintf("%d %d\n", size.Row, size.Col)
+	case "-g", "--save":
+		return saved(t) + "\n"
+	}
+	return ""
 }
 
 // describe is stty's page: what differs from sane, or with all everything.
@@ -236,13 +253,13 @@ func change(t *unix.Termios, size *unix.Winsize, words []string) error {
 	for len(words) > 0 {
 		word := words[0]
 		words = words[1:]
+		most, takesNumber := map[string]uint64{"rows": 65535, "cols": 65535, "columns": 65535, "min": 255, "time": 255}[word]
 		switch {
-		case word == "rows" || word == "cols" || word == "columns" || word == "min" || word == "time":
-			if len(words) == 0 {
-				return tool.Misused("missing argument to '%s'", word)
-			}
+		case takesNumber && len(words) == 0:
+			return tool.Misused("missing argument to '%s'", word)
+		case takesNumber:
 			n, err := strconv.ParseUint(words[0], 10, 16)
-			if err != nil || n > 255 && (word == "min" || word == "time") {
+			if err != nil || n > most {
 				return tool.Invalid("invalid integer argument '%s'", words[0])
 			}
 			setNumber(t, size, word, uint16(n))

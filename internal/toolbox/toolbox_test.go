@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -185,28 +184,6 @@ func TestShellInvocations(t *testing.T) {
 		cmd.Process.Kill()
 		cmd.Wait()
 	})
-}
-
-func TestMulticall(t *testing.T) {
-	out, err := command(t, "carob-toolbox", "echo", "x").CombinedOutput()
-	if string(out) != "x\n" || err != nil {
-		t.Errorf("%q, %v", out, err)
-	}
-	out, err = command(t, "carob-toolbox", "nosuch").CombinedOutput()
-	if !strings.Contains(string(out), `no tool 'nosuch'`) || exitCode(err) != 127 {
-		t.Errorf("%q, %v", out, err)
-	}
-	out, err = command(t, "carob-toolbox").CombinedOutput()
-	if !strings.Contains(string(out), "\nhttpd ") || err != nil {
-		t.Errorf("%q, %v", out, err)
-	}
-	for _, name := range []string{"true", "false"} {
-		for _, cmd := range []*exec.Cmd{command(t, name), command(t, "carob-toolbox", name)} {
-			if want := map[string]int{"true": 0, "false": 1}[name]; exitCode(cmd.Run()) != want {
-				t.Errorf("%v does not exit with %d", cmd.Args, want)
-			}
-		}
-	}
 }
 
 // TestRootfs checks what the image's tar holds, and that it is reproducible.

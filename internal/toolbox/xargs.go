@@ -103,22 +103,11 @@ func (x *xargsRun) run() error {
 // backslashes as in a shell.
 func eachWord(r io.Reader, zero, line bool, do func(string) error) error {
 	b := bufio.NewReader(r)
-	if zero || line {
-		end := byte('\n')
-		if zero {
-			end = 0
-		}
-		for {
-			word, err := b.ReadString(end)
-			if word = strings.TrimSuffix(word, string(end)); word != "" || err == nil && zero {
-				if e := do(word); e != nil {
-					return e
-				}
-			}
-			if err != nil {
-				return notEOF(err)
-			}
-		}
+	switch {
+	case zero:
+		return eachPart(b, 0, do)
+	case line:
+		return eachPart(b, '\n', do)
 	}
 	w := words{do: do}
 	for {
@@ -128,6 +117,20 @@ func eachWord(r io.Reader, zero, line bool, do func(string) error) error {
 		}
 		if err := w.take(ch); err != nil {
 			return err
+		}
+	}
+}
+
+func eachPart(b *bufio.Reader, end byte, do func(string) error) error {
+	for {
+		word, err := b.ReadString(end)
+		if word = strings.TrimSuffix(word, string(end)); word != "" || err == nil && end == 0 {
+			if e := do(word); e != nil {
+				return e
+			}
+		}
+		if err != nil {
+			return notEOF(err)
 		}
 	}
 }

@@ -43,13 +43,17 @@ func parseDD(args []string) (ddPlan, error) {
 			return p, err
 		}
 	}
-	if p.bs == 0 || p.bs > maxBlock {
-		return p, tool.Invalid("invalid block size: from 1 to %d bytes", maxBlock)
+	return p, p.check()
+}
+
+func (p *ddPlan) check() error {
+	switch {
+	case p.bs == 0 || p.bs > maxBlock:
+		return tool.Invalid("invalid block size: from 1 to %d bytes", maxBlock)
+	case p.skip > 1<<62/p.bs || p.seek > 1<<62/p.bs:
+		return tool.Invalid("offset too large")
 	}
-	if p.skip > 1<<62/p.bs || p.seek > 1<<62/p.bs {
-		return p, tool.Invalid("offset too large")
-	}
-	return p, nil
+	return nil
 }
 
 func (p *ddPlan) convert(list string) error {

@@ -63,19 +63,25 @@ func df(c *tool.Call) (int, error) {
 			return 0, err
 		}
 	}
-	rows := [][]string{{"Filesystem", "Type", "1K-blocks", "Used", "Available", "Use%", "Mounted on"}}
+	rows, e := dfRows(o, wanted, len(paths) > 0)
+	fmt.Fprint(c.Out, rightAligned(rows, len(rows[0])-1))
+	return 0, errors.Join(err, e)
+}
+
+// dfRows is df's table. A mount that nobody asked for may be out of reach, and does not
+// count when it has no size.
+func dfRows(o tool.Options, wanted []mounted, asked bool) (rows [][]string, errs error) {
+	rows = [][]string{{"Filesystem", "Type", "1K-blocks", "Used", "Available", "Use%", "Mounted on"}}
 	if o.Has('h') {
 		rows[0][2] = "Size"
 	}
 	for _, m := range wanted {
 		var st unix.Statfs_t
-		if e := unix.Statfs(m.target, &st); e != nil {
-			if len(paths) > 0 { // one that nobody asked for may be out of reach
-				err = errors.Join(err, fmt.Errorf("%s: %s", m.target, tool.Why(e)))
-			}
-			continue
-		}
-		if st.Blocks > 0 || o.Has('a') || len(paths) > 0 {
+		err := unix.Statfs(m.target, &st)
+		switch {
+		case err != nil && asked:
+			errs = errors.Join(errs, fmt.Errorf("%s: %s", m.target, tool.Why(err)))
+		case err == nil && (st.Blocks > 0 || o.Has('a') || asked):
 			rows = append(rows, dfRow(m, &st, o.Has('h')))
 		}
 	}
@@ -84,8 +90,7 @@ func df(c *tool.Call) (int, error) {
 			rows[i] = slices.Delete(rows[i], 1, 2)
 		}
 	}
-	fmt.Fprint(c.Out, rightAligned(rows, len(rows[0])-1))
-	return 0, err
+	return rows, errs
 }
 
 // holding finds the mount that each path is on: of those around it, the one that the
@@ -208,16 +213,25 @@ func (u *usage) count(path string, depth int) int64 {
 	u.seen[key] = dir || st.Nlink > 1
 	total := st.Blocks * 512
 	if dir {
-		entries, err := os.ReadDir(path)
-		if err != nil {
-			u.errs = append(u.errs, tool.Cannot("cannot read directory", path, err))
-		}
-		for _, e := range entries {
-			total += u.count(strings.TrimSuffix(path, "/")+"/"+e.Name(), depth+1)
-		}
+		total += u.inside(path, depth)
 	}
-	if depth == 0 || (dir || u.o.Has('a')) && (u.depth < 0 || depth <= u.depth) {
+	if depth == 0 || u.shows(dir, depth) {
 		u.print(total, path)
+	}
+	return total
+}
+
+func (u *usage) shows(dir bool, depth int) bool {
+	return (dir || u.o.Has('a')) && (u.depth < 0 || depth <= u.depth)
+}
+
+func (u *usage) inside(dir string, depth int) (total int64) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		u.errs = append(u.errs, tool.Cannot("cannot read directory", dir, err))
+	}
+	for _, e := range entries {
+		total += u.count(strings.TrimSuffix(dir, "/")+"/"+e.Name(), depth+1)
 	}
 	return total
 }
@@ -238,13 +252,7 @@ func mount(c *tool.Call) (int, error) {
 	}
 	switch len(rest) {
 	case 0:
-		all, err := mounts()
-		for _, m := range all {
-			if o['t'] == "" || o['t'] == m.kind {
-				fmt.Fprintf(c.Out, "%s on %s type %s (%s)\n", tool.Printable(m.source), tool.Printable(m.target), m.kind, m.options)
-			}
-		}
-		return 0, err
+		return 0, listMounts(c, o['t'])
 	case 1:
 		rest = []string{"none", rest[0]} // -o remount and the propagation flags need no source
 	}
@@ -261,6 +269,16 @@ func mount(c *tool.Call) (int, error) {
 		}
 	}
 	return 0, nil
+}
+
+func listMounts(c *tool.Call, kind string) error {
+	all, err := mounts()
+	for _, m := range all {
+		if kind == "" || kind == m.kind {
+			fmt.Fprintf(c.Out, "%s on %s type %s (%s)\n", tool.Printable(m.source), tool.Printable(m.target), m.kind, m.options)
+		}
+	}
+	return err
 }
 
 // mountFlags parts what mount(2) takes as flags from what the file system is told.

@@ -104,18 +104,9 @@ func (l *lister) directory(dir string, titled bool) error {
 		fmt.Fprintf(l.c.Out, "%s:\n", l.c.Shown(dir))
 	}
 	l.again = true
-	var names []string
-	if l.o.Has('a') {
-		names = []string{".", ".."}
-	}
-	for _, e := range entries {
-		if !strings.HasPrefix(e.Name(), ".") || l.o.Has('a') || l.o.Has('A') {
-			names = append(names, e.Name())
-		}
-	}
 	var files []listed
 	var errs error
-	for _, name := range names {
+	for _, name := range l.names(entries) {
 		f, err := lookAt(dir+"/"+name, name)
 		if err != nil {
 			l.code = max(l.code, tool.Failed)
@@ -125,7 +116,7 @@ func (l *lister) directory(dir string, titled bool) error {
 		files = append(files, f)
 	}
 	l.sort(files)
-	if l.o.Has('l') || l.o.Has('n') || l.o.Has('g') {
+	if l.isLong() {
 		total := int64(0)
 		for _, f := range files {
 			total += f.st.Blocks * 512
@@ -134,6 +125,22 @@ func (l *lister) directory(dir string, titled bool) error {
 	}
 	l.show(files)
 	return errors.Join(errs, l.below(dir, files))
+}
+
+func (l *lister) isLong() bool { return l.o.Has('l') || l.o.Has('n') || l.o.Has('g') }
+
+// names are those of a directory that are to be shown.
+func (l *lister) names(entries []os.DirEntry) []string {
+	var names []string
+	if l.o.Has('a') {
+		names = []string{".", ".."}
+	}
+	for _, e := range entries {
+		if !strings.HasPrefix(e.Name(), ".") || l.o.Has('a') || l.o.Has('A') {
+			names = append(names, e.Name())
+		}
+	}
+	return names
 }
 
 func (l *lister) below(dir string, files []listed) (errs error) {
@@ -183,7 +190,7 @@ func (l *lister) show(files []listed) {
 		if l.o.Has('i') {
 			row = append(row, strconv.FormatUint(f.st.Ino, 10))
 		}
-		if l.o.Has('l') || l.o.Has('n') || l.o.Has('g') {
+		if l.isLong() {
 			row = append(row, l.long(f)...)
 		}
 		rows = append(rows, append(row, l.name(f)))

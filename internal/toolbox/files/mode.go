@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/user"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -156,9 +157,9 @@ func chmodArgs(args []string) (recursive bool, operands []string, err error) {
 		case a == "-R" || a == "--recursive":
 			recursive = true
 			continue
-		case a == "-v" || a == "-f" || a == "-c":
+		case slices.Contains([]string{"-v", "-f", "-c"}, a):
 			continue
-		case len(a) > 1 && a[0] == '-' && (len(operands) > 0 || strings.Trim(a[1:], "rwxXstugo,=+-") != ""):
+		case len(a) > 1 && a[0] == '-' && (len(operands) > 0 || strings.Trim(a, "rwxXstugo,=+-") != ""):
 			return false, nil, tool.Misused("invalid option -- '%s'", strings.TrimLeft(a, "-"))
 		default:
 			operands = append(operands, a)
@@ -166,13 +167,7 @@ func chmodArgs(args []string) (recursive bool, operands []string, err error) {
 		}
 		break
 	}
-	switch len(operands) {
-	case 0:
-		return false, nil, tool.Misused("missing operand")
-	case 1:
-		return false, nil, tool.Misused("missing operand after '%s'", operands[0])
-	}
-	return recursive, operands, nil
+	return recursive, operands, tool.AtLeast(2, operands)
 }
 
 // below calls do for a path, or with recursive for everything below it that is no link.

@@ -28,29 +28,18 @@ func rm(c *tool.Call) (int, error) {
 
 func removeOne(c *tool.Call, o tool.Options, name string) error {
 	recursive := o.Has('r') || o.Has('R')
-	if base := filepath.Base(name); recursive && (base == "." || base == "..") {
-		return fmt.Errorf("refusing to remove '.' or '..' directory: skipping '%s'", name)
-	}
-	if recursive && filepath.Clean(name) == "/" {
-		return errors.New("it is dangerous to operate recursively on '/'")
-	}
-	fi, err := os.Lstat(name)
-	switch {
-	case err != nil && o.Has('f') && (errors.Is(err, os.ErrNotExist) || errors.Is(err, syscall.ENOTDIR)):
-		return nil
-	case err != nil:
-		return tool.Cannot("cannot remove", name, err)
-	case fi.IsDir() && !recursive && !o.Has('d'):
-		return tool.Cannot("cannot remove", name, syscall.EISDIR)
-	case o.Has('i') && !o.Has('f') && !agreed(c, fmt.Sprintf("rm: remove '%s'? ", c.Shown(name))):
+	err := removable(name, recursive, o.Has('d'))
+	if o.Has('f') && isNot(err) {
 		return nil
 	}
+	if err != nil || o.Has('i') && !o.Has('f') && !agreed(c, fmt.Sprintf("rm: remove '%s'? ", c.Shown(name))) {
+		return err
+	}
+	remove := os.Remove
 	if recursive {
-		err = os.RemoveAll(strings.TrimRight(name, "/"))
-	} else {
-		err = os.Remove(name)
+		remove = os.RemoveAll
 	}
-	if err != nil {
+	if err := remove(strings.TrimRight(name, "/")); err != nil {
 		return tool.Cannot("cannot remove", failedAt(err, name), err)
 	}
 	if o.Has('v') {
@@ -58,6 +47,34 @@ func removeOne(c *tool.Call, o tool.Options, name string) error {
 	}
 	return nil
 }
+
+func removable(name string, recursive, dirs bool) error {
+	fi, err := os.Lstat(name)
+	switch {
+	case err == nil && recursive:
+		return tooMuch(name)
+	case err == nil && fi.IsDir() && !dirs:
+		err = syscall.EISDIR
+	}
+	if err != nil {
+		return tool.Cannot("cannot remove", name, err)
+	}
+	return nil
+}
+
+// tooMuch refuses what nobody means.
+func tooMuch(name string) error {
+	if base := filepath.Base(name); base == "." || base == ".." {
+		return fmt.Errorf("refusing to remove '.' or '..' directory: skipping '%s'", name)
+	}
+	if filepath.Clean(name) == "/" {
+		return errors.New("it is dangerous to operate recursively on '/'")
+	}
+	return nil
+}
+
+// isNot reports whether an error means that there is no such file.
+func isNot(err error) bool { return errors.Is(err, os.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) }
 
 // failedAt is the path in an error, which deep in a tree is not the operand.
 func failedAt(err error, otherwise string) string {

@@ -122,6 +122,7 @@ func (h *hooks) beforeCall(ctx context.Context, args []string) ([]string, error)
 			return []string{"eval", action + "\n" + quoteAll(args)}, nil
 		}
 	}
+	h.tryToBecome(hc, args)
 	switch args[0] {
 	case "trap":
 		return h.trap(hc, args)
@@ -137,14 +138,18 @@ func (h *hooks) beforeCall(ctx context.Context, args []string) ([]string, error)
 		self, err := os.Executable()
 		return append([]string{self}, args...), err
 	}
+	return args, nil
+}
+
+// tryToBecome replaces the shell by a command where that is the same to everybody.
+func (h *hooks) tryToBecome(hc interp.HandlerContext, args []string) {
 	switch {
 	case h.runner.Funcs[args[0]] != nil:
 	case h.execs[hc.Pos] && args[0] == "exec" && len(args) > 1:
 		become(hc, args[1:])
-	case h.last[hc.Pos] && !interp.IsBuiltin(args[0]):
+	case h.last[hc.Pos] && !interp.IsBuiltin(args[0]) && !slices.Contains([]string{"umask", "ulimit", "kill"}, args[0]):
 		become(hc, args)
 	}
-	return args, nil
 }
 
 func outcome(hc interp.HandlerContext, name string, err error) ([]string, error) {

@@ -97,23 +97,23 @@ func grepPattern(pattern string, o tool.Options) (*regexp.Regexp, error) {
 
 func (g *grepping) run(c *tool.Call, rest []string) (int, error) {
 	var unread error
-	several := len(rest) > 1 || len(rest) == 0 && g.o.Has('r') || len(rest) == 1 && isDir(rest[0])
-	g.names = (several || g.o.Has('H')) && !g.o.Has('h')
+	if g.o.Has('s') {
+		c.Err = io.Discard
+	}
+	several := len(rest) > 1
 	if g.o.Has('r') || g.o.Has('R') {
+		several = len(rest) != 1 || isDir(rest[0])
 		rest, unread = filesBelow(rest)
 	}
+	g.names = (several || g.o.Has('H')) && !g.o.Has('h')
 	err := errors.Join(unread, c.EachFile(rest, g.file), g.out.Flush())
-	code := 0
-	if !g.found {
-		code = tool.Failed
+	switch {
+	case g.found && (err == nil || g.o.Has('q')):
+		return 0, nil
+	case err != nil:
+		return codeTrouble, err
 	}
-	if err != nil && !(g.found && g.o.Has('q')) {
-		code = codeTrouble
-	}
-	if g.o.Has('s') || g.found && g.o.Has('q') {
-		err = nil
-	}
-	return code, err
+	return tool.Failed, nil
 }
 
 func isDir(path string) bool {

@@ -42,31 +42,31 @@ func translate(pattern string, extended bool) (string, error) {
 
 // piece is one character of a pattern in Go's syntax.
 func piece(ch byte, escaped, extended, start bool) string {
-	special := strings.IndexByte("(){}|+?", ch) >= 0
+	itself := `\` + string(ch)
 	switch {
-	case special && escaped != extended: // bare in extended patterns, escaped in basic ones
-		if start && (ch == '+' || ch == '?' || ch == '{') {
-			return `\` + string(ch)
+	case strings.IndexByte("(){}|+?", ch) >= 0:
+		operator := escaped != extended // bare in extended patterns, escaped in basic ones
+		if !operator || start && strings.IndexByte("+?{", ch) >= 0 {
+			return itself
 		}
 		return string(ch)
-	case special:
-		return `\` + string(ch)
-	case escaped && strings.IndexByte("wWsSbB", ch) >= 0:
-		return `\` + string(ch)
-	case escaped && (ch == '<' || ch == '>'):
-		return `\b`
-	case escaped && (ch == 'n' || ch == 't'):
-		return `\` + string(ch)
 	case escaped:
-		return regexp.QuoteMeta(string(ch))
-	case ch == '*' && start:
-		return `\*`
-	case ch == '^' && !start && !extended:
-		return `\^`
-	case strings.IndexByte(".*^$", ch) >= 0:
-		return string(ch)
+		return escapedPiece(ch)
+	case ch == '*' && start, ch == '^' && !start && !extended:
+		return itself
 	}
 	return string(ch)
+}
+
+// escapedPiece is a character behind a backslash: GNU's classes, or the character.
+func escapedPiece(ch byte) string {
+	switch {
+	case strings.IndexByte("wWsSbBnt", ch) >= 0:
+		return `\` + string(ch)
+	case ch == '<' || ch == '>':
+		return `\b`
+	}
+	return regexp.QuoteMeta(string(ch))
 }
 
 // bracket translates a bracket expression at the begin of s and says how long it is; one

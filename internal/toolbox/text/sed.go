@@ -154,30 +154,22 @@ var (
 
 // run is sed's cycle: read a line, run the script, print.
 func (e *editor) run() (int, error) {
-	fresh := true
 	for {
-		if fresh {
-			ok, err := e.read()
-			if err != nil || !ok {
-				return 0, err
-			}
+		if ok, err := e.read(); err != nil || !ok {
+			return 0, err
 		}
 		code, err := e.cycle()
-		if !errors.Is(err, errAgain) {
-			fresh = true
-		} else {
-			fresh = false
-			continue
+		for errors.Is(err, errAgain) {
+			code, err = e.cycle()
 		}
-		if err == nil && !e.quiet || errors.Is(err, errQuit) && !e.quiet && code >= 0 {
+		quits := errors.Is(err, errQuit)
+		if (err == nil || quits && code >= 0) && !e.quiet {
 			e.print(e.space)
 		}
 		e.flushAppends()
 		switch {
-		case errors.Is(err, errQuit) && code < 0: // Q: the complement
-			return ^code, nil
-		case errors.Is(err, errQuit):
-			return code, nil
+		case quits:
+			return max(code, ^code), nil // Q's is the complement
 		case err != nil && !errors.Is(err, errNext):
 			return 0, err
 		}
@@ -238,30 +230,16 @@ func (e *editor) cycle() (int, error) {
 // do runs one command; jump sends the script to the command's target.
 func (e *editor) do(cmd *command) (jump bool, code int, err error) {
 	switch cmd.name {
-	case 'p':
-		e.print(e.space)
-	case 'P':
-		first, _, _ := strings.Cut(e.space, "\n")
-		e.print(first)
-	case '=':
-		e.print(fmt.Sprint(e.line))
 	case 'd':
 		return false, 0, errNext
 	case 'D':
-		_, rest, more := strings.Cut(e.space, "\n")
-		if !more {
-			return false, 0, errNext
-		}
-		e.space = rest
-		return false, 0, errAgain
+		return false, 0, e.deleteFirst()
 	case 'n', 'N':
 		return false, 0, e.more(cmd.name == 'N')
-	case 'q', 'Q':
-		code := cmd.code
-		if cmd.name == 'Q' {
-			code = ^code // as a negative number: do not print
-		}
-		return false, code, errQuit
+	case 'q':
+		return false, cmd.code, errQuit
+	case 'Q':
+		return false, ^cmd.code, errQuit // as a negative number: do not print
 	case 's':
 		return false, 0, e.substitute(cmd)
 	case 'y':
@@ -271,15 +249,34 @@ func (e *editor) do(cmd *command) (jump bool, code int, err error) {
 	case 't':
 		jump, e.changed = e.changed, false
 		return jump, 0, nil
+	case 'a', 'i', 'c', 'r':
+		return false, 0, e.insert(cmd)
 	default:
-		return false, 0, e.move(cmd)
+		e.move(cmd.name)
 	}
 	return false, 0, nil
 }
 
-// move are the commands that carry text between the spaces and the output.
-func (e *editor) move(cmd *command) error {
-	switch cmd.name {
+// deleteFirst is D: without the first line the script begins anew.
+func (e *editor) deleteFirst() error {
+	_, rest, more := strings.Cut(e.space, "\n")
+	if !more {
+		return errNext
+	}
+	e.space = rest
+	return errAgain
+}
+
+// move carries text between the two spaces, and to the output.
+func (e *editor) move(name byte) {
+	switch name {
+	case 'p':
+		e.print(e.space)
+	case 'P':
+		first, _, _ := strings.Cut(e.space, "\n")
+		e.print(first)
+	case '=':
+		e.print(fmt.Sprint(e.line))
 	case 'h':
 		e.hold = e.space
 	case 'H':
@@ -290,6 +287,12 @@ func (e *editor) move(cmd *command) error {
 		e.space += "\n" + e.hold
 	case 'x':
 		e.space, e.hold = e.hold, e.space
+	}
+}
+
+// insert are the commands that print text of their own.
+func (e *editor) insert(cmd *command) error {
+	switch cmd.name {
 	case 'a':
 		e.appends = append(e.appends, cmd.text+"\n")
 	case 'i':

@@ -65,12 +65,7 @@ func (c *command) selects(e *editor) (bool, error) {
 	case c.to == nil:
 		return c.from.matches(e), nil
 	case c.open:
-		if c.to.re == nil && !c.to.last {
-			c.open = e.line < c.endLine
-			return e.line <= c.endLine, nil
-		}
-		c.open = !c.to.matches(e)
-		return true, nil
+		return c.goOn(e), nil
 	case !c.from.matches(e):
 		return false, nil
 	}
@@ -78,8 +73,25 @@ func (c *command) selects(e *editor) (bool, error) {
 	if c.to.plus {
 		c.endLine = e.line + c.to.line
 	}
-	c.open = c.to.re != nil || c.to.last && !e.in.last() || c.to.re == nil && !c.to.last && e.line < c.endLine
+	switch {
+	case c.to.re != nil:
+		c.open = true // the end is looked for from the next line on
+	case c.to.last:
+		c.open = !e.in.last()
+	default:
+		c.open = e.line < c.endLine
+	}
 	return true, nil
+}
+
+// goOn is selects within a range that has begun.
+func (c *command) goOn(e *editor) bool {
+	if c.to.re == nil && !c.to.last {
+		c.open = e.line < c.endLine
+		return e.line <= c.endLine
+	}
+	c.open = !c.to.matches(e)
+	return true
 }
 
 // replace returns the text after s/// and how often it replaced.
@@ -192,34 +204,38 @@ func (p *sedParser) arguments(c *command) error {
 	case ':':
 		p.labels[p.word("\n;")] = len(p.script)
 		return nil
-	case 'a', 'i', 'c':
-		c.text = p.textLines()
-	case 'r', 'b', 't':
-		ends := "\n;}"
-		if c.name == 'r' {
-			ends = "\n"
-		}
-		c.text = p.word(ends)
-	case 's':
-		if err := p.substitution(c); err != nil {
-			return err
-		}
-	case 'y':
-		if err := p.transliteration(c); err != nil {
-			return err
-		}
-	case 'q', 'Q':
-		if n := p.digits(); n != "" {
-			c.code, _ = strconv.Atoi(n) // digits only
-		}
-	case 'p', 'P', 'd', 'D', 'n', 'N', 'h', 'H', 'g', 'G', 'x', '=':
-	default:
-		return fmt.Errorf("unknown command: `%c'", c.name)
+	}
+	if err := p.operands(c); err != nil {
+		return err
 	}
 	p.script = append(p.script, c)
 	p.s = strings.TrimLeft(p.s, " \t")
 	if p.s != "" && strings.IndexByte(";\n}#", p.s[0]) < 0 {
 		return errors.New("extra characters after command")
+	}
+	return nil
+}
+
+// operands reads the text, numbers and patterns of a command.
+func (p *sedParser) operands(c *command) error {
+	p.s = strings.TrimLeft(p.s, " \t")
+	switch c.name {
+	case 'a', 'i', 'c':
+		c.text = p.textLines()
+	case 'r':
+		c.text = p.word("\n")
+	case 'b', 't':
+		c.text = p.word("\n;}")
+	case 's':
+		return p.substitution(c)
+	case 'y':
+		return p.transliteration(c)
+	case 'q', 'Q':
+		c.code, _ = strconv.Atoi("0" + p.digits()) // digits only
+	default:
+		if strings.IndexByte("pPdDnNhHgGx=", c.name) < 0 {
+			return fmt.Errorf("unknown command: `%c'", c.name)
+		}
 	}
 	return nil
 }

@@ -94,7 +94,7 @@ func base64Tool(c *tool.Call) (int, error) {
 	out := bufio.NewWriter(c.Out)
 	err = c.EachFile(files, func(_ string, r io.Reader) error {
 		if o.Has('d') || o.Has('D') {
-			_, err := io.Copy(out, base64.NewDecoder(base64.StdEncoding, r)) // it passes over line ends
+			_, err := io.Copy(io.MultiWriter(out), base64.NewDecoder(base64.StdEncoding, r)) // it passes over line ends
 			var corrupt base64.CorruptInputError
 			if errors.As(err, &corrupt) || errors.Is(err, io.ErrUnexpectedEOF) {
 				return errors.New("invalid input")

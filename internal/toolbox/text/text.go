@@ -65,6 +65,7 @@ func head(c *tool.Call) (int, error) {
 	c.Unopened = cannotOpen
 	title := newTitles(out, o, files)
 	err = c.EachFile(files, func(name string, r io.Reader) error {
+		defer out.Flush() // its error comes again at the end; an error message must not overtake
 		title.print(name)
 		if o.Has('c') {
 			_, err := io.CopyN(out, r, bytes)
@@ -274,53 +275,66 @@ func uniq(c *tool.Call) (int, error) {
 	return 0, err
 }
 
-// seq takes negative numbers for numbers, not for options.
-func seq(c *tool.Call) (int, error) {
-	sep, pad, args := "\n", false, c.Args
+// sequence is what seq's arguments ask for.
+type sequence struct {
+	first, step, last int
+	sep               string
+	pad               bool
+}
+
+// parseSeq takes negative numbers for numbers, not for options.
+func parseSeq(args []string) (sequence, error) {
+	q := sequence{first: 1, step: 1, sep: "\n"}
 	for len(args) > 0 && (strings.HasPrefix(args[0], "-w") || strings.HasPrefix(args[0], "-s")) {
 		switch {
 		case args[0] == "-w":
-			pad = true
+			q.pad = true
 		case args[0] != "-s":
-			sep = args[0][2:]
+			q.sep = args[0][2:]
 		case len(args) > 1:
-			sep, args = args[1], args[1:]
+			q.sep, args = args[1], args[1:]
 		default:
-			return 0, tool.Misused("option requires an argument -- 's'")
+			return q, tool.Misused("option requires an argument -- 's'")
 		}
 		args = args[1:]
 	}
-	var n [3]int // first, step, last
-	places := map[int][]int{1: {2}, 2: {0, 2}, 3: {0, 1, 2}}[len(args)]
+	places := map[int][]*int{1: {&q.last}, 2: {&q.first, &q.last}, 3: {&q.first, &q.step, &q.last}}[len(args)]
 	if places == nil {
-		return 0, tool.Misuse{}
+		return q, tool.Misuse{}
 	}
-	n[0], n[1] = 1, 1
-	width := 0
-	for i, at := range places {
-		v, err := strconv.Atoi(args[i])
-		if err != nil {
-			return 0, tool.Invalid("invalid integer argument: '%s'", args[i])
+	for i, into := range places {
+		var err error
+		if *into, err = strconv.Atoi(args[i]); err != nil {
+			return q, tool.Invalid("invalid integer argument: '%s'", args[i])
 		}
-		n[at] = v
 	}
-	if n[1] == 0 {
-		return 0, tool.Invalid("invalid step: it would never end")
+	if q.step == 0 {
+		return q, tool.Invalid("invalid Zero increment value: '0'")
 	}
-	if pad {
-		width = max(len(strconv.Itoa(n[0])), len(strconv.Itoa(n[2])))
+	return q, nil
+}
+
+// has reports whether a number is not beyond the last.
+func (q sequence) has(n int) bool { return q.step > 0 && n <= q.last || q.step < 0 && n >= q.last }
+
+func seq(c *tool.Call) (int, error) {
+	q, err := parseSeq(c.Args)
+	if err != nil {
+		return 0, err
+	}
+	width := 0
+	if q.pad {
+		width = max(len(strconv.Itoa(q.first)), len(strconv.Itoa(q.last)))
 	}
 	out := bufio.NewWriter(c.Out)
-	for i := n[0]; n[1] > 0 && i <= n[2] || n[1] < 0 && i >= n[2]; i += n[1] {
-		if i != n[0] {
-			out.WriteString(sep)
+	for n := q.first; q.has(n); n += q.step {
+		end := q.sep
+		if !q.has(n + q.step) {
+			end = "\n"
 		}
-		if _, err := fmt.Fprintf(out, "%0*d", width, i); err != nil {
+		if _, err := fmt.Fprintf(out, "%0*d%s", width, n, end); err != nil {
 			return 0, err
 		}
-	}
-	if n[1] > 0 && n[0] <= n[2] || n[1] < 0 && n[0] >= n[2] {
-		out.WriteString("\n")
 	}
 	return 0, out.Flush()
 }

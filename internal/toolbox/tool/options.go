@@ -110,17 +110,27 @@ func (p *parser) takeLong(arg string) error {
 // negative at most that many.
 func (c *Call) Operands(least, most int, spec string, long ...string) (Options, []string, error) {
 	o, operands, err := c.Parse(spec, long...)
-	switch {
-	case err != nil:
+	if err == nil {
+		err = AtLeast(least, operands)
+	}
+	if err == nil && most >= 0 && len(operands) > most {
+		err = Misused("extra operand '%s'", operands[most])
+	}
+	if err != nil {
 		return nil, nil, err
-	case len(operands) == 0 && least > 0:
-		return nil, nil, Misused("missing operand")
-	case len(operands) < least:
-		return nil, nil, Misused("missing operand after '%s'", operands[len(operands)-1])
-	case most >= 0 && len(operands) > most:
-		return nil, nil, Misused("extra operand '%s'", operands[most])
 	}
 	return o, operands, nil
+}
+
+// AtLeast demands so many operands.
+func AtLeast(n int, operands []string) error {
+	switch {
+	case len(operands) >= n:
+		return nil
+	case len(operands) == 0:
+		return Misused("missing operand")
+	}
+	return Misused("missing operand after '%s'", operands[len(operands)-1])
 }
 
 // EachFile opens the files one after the other, or standard input when there are none;

@@ -364,15 +364,13 @@ func (t *transfer) explain(err error) error {
 	switch {
 	case errors.As(err, &dns) && !dns.IsTimeout:
 		return fails(curlNoHost, "Could not resolve host: %s", t.url.Hostname())
-	case isTimeout(err) && !t.connected:
-		return fails(curlTimeout, "Connection timed out after %d milliseconds", took)
 	case isTimeout(err):
-		return fails(curlTimeout, "Operation timed out after %d milliseconds with %d bytes received", took, t.size)
+		return fails(curlTimeout, "%s", t.late(took))
 	case errors.Is(err, errTooManyRedirects):
 		return fails(curlRedirects, "Maximum (%d) redirects followed", maxRedirects)
 	case errors.As(err, &cert):
 		return fails(curlCertificate, "SSL certificate problem: %v", cert.Err)
-	case errors.As(err, &record) || strings.Contains(err.Error(), "HTTP response to HTTPS client"):
+	case errors.As(err, &record), strings.Contains(err.Error(), "HTTP response to HTTPS client"):
 		return fails(curlTLS, "TLS connect error: the server does not speak TLS")
 	case errors.As(err, &op) && op.Op == "dial":
 		return fails(curlNoConnect, "Failed to connect to %s after %d ms: %s", t.peer(), took, tool.Why(op.Err))
@@ -380,6 +378,13 @@ func (t *transfer) explain(err error) error {
 		return fails(curlEmpty, "Empty reply from server")
 	}
 	return fails(curlReceive, "Recv failure: %s", tool.Why(err))
+}
+
+func (t *transfer) late(took int64) string {
+	if !t.connected {
+		return fmt.Sprintf("Connection timed out after %d milliseconds", took)
+	}
+	return fmt.Sprintf("Operation timed out after %d milliseconds with %d bytes received", took, t.size)
 }
 
 // peer is what could not be connected to.
