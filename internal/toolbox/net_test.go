@@ -2,11 +2,9 @@ package toolbox
 
 import (
 	"bufio"
-	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
-	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -34,83 +32,6 @@ func serve(t *testing.T) (dir string) {
 		}
 	})
 	return cmd.Dir
-}
-
-func TestHTTP(t *testing.T) {
-	dir := serve(t)
-	client := func(t *testing.T, args ...string) *exec.Cmd {
-		cmd := command(t, "curl", append([]string{"--unix-socket", "sock"}, args...)...)
-		cmd.Dir = dir // the server's room and the client's share their /work
-		return cmd
-	}
-	tests := []struct {
-		name string
-		args []string
-		want string
-		code int
-	}{
-		{"index", []string{"x/"}, "carob toolbox httpd: /get /headers /ip /status/N /delay/N /bytes/N\n", 0},
-		{"status", []string{"-o", "f", "-w", `%{http_code}\n`, "x/status/418"}, "418\n", 0},
-		{"fail", []string{"-fsS", "x/status/503"}, "curl: (22) The requested URL returned error: 503\n", 22},
-		{"fail silently", []string{"-fs", "x/status/404"}, "", 22},
-		{"no fail", []string{"-s", "x/status/404"}, "", 0},
-		{"bad status", []string{"-s", "x/status/abc"}, "want a status from 200 to 599\n", 0},
-		{"not found", []string{"-s", "-o", "f", "-w", "%{http_code}", "x/nosuch"}, "404", 0},
-		{"no redirect", []string{"-s", "-o", "f", "-w", "%{http_code}", "x/status/302"}, "302", 0},
-		{"redirect", []string{"-sL", "-o", "f", "-w", "%{http_code}", "x/status/302"}, "200", 0},
-		{"bytes", []string{"-s", "-o", "f", "-w", "%{size_download}", "x/bytes/1000"}, "1000", 0},
-		{"too many bytes", []string{"-s", "-o", "f", "-w", "%{size_download}", "x/bytes/99999999"}, "102400", 0},
-		{"delay", []string{"-s", "-o", "f", "-w", "%{http_code}", "x/delay/0.05"}, "200", 0},
-		{"head", []string{"-sI", "-o", "f", "-w", "%{http_code} %{content_type}", "x/ip"}, "200 application/json", 0},
-		{"method", []string{"-s", "-X", "DELETE", "-o", "f", "-w", "%{http_code}", "x/status/202"}, "202", 0},
-		{"wrong method", []string{"-s", "-X", "DELETE", "-o", "f", "-w", "%{http_code}", "x/get"}, "405", 0},
-		{"bad URL", []string{"ftp://x/"}, "curl: (1) Protocol \"ftp\" not supported\n", 1},
-		{"unknown option", []string{"--nosuch", "x"}, "curl: option --nosuch: is unknown\n" + usageOf("curl"), 2},
-		{"no URL", nil, "curl: (2) no URL specified\n" + usageOf("curl"), 2},
-		{"cannot write", []string{"-s", "-o", "/nosuch/f", "x/"}, "", 23},
-	}
-	for _, test := range tests {
-		t.Run(test.name, func(t *testing.T) {
-			t.Parallel()
-			out, err := client(t, test.args...).CombinedOutput()
-			if string(out) != test.want || exitCode(err) != test.code {
-				t.Errorf("%q, code %d; want %q, %d", out, exitCode(err), test.want, test.code)
-			}
-		})
-	}
-	t.Run("too slow", func(t *testing.T) {
-		out, err := client(t, "-sS", "-m", "0.2", "x/delay/5").CombinedOutput()
-		if ok, _ := regexp.Match(`^curl: \(28\) Operation timed out after 2\d\d milliseconds with 0 bytes received\n$`, out); !ok || exitCode(err) != 28 {
-			t.Errorf("%q, %v", out, err)
-		}
-	})
-	t.Run("refused", func(t *testing.T) {
-		out, err := command(t, "curl", "-sS", "127.0.0.1:9").CombinedOutput() // its room has no other process
-		if exitCode(err) != 7 || !strings.HasPrefix(string(out), "curl: (7) Failed to connect to 127.0.0.1 port 9 after ") {
-			t.Errorf("%q, %v", out, err)
-		}
-	})
-	t.Run("unknown host", func(t *testing.T) {
-		out, err := command(t, "curl", "-sS", "-m", "5", "nosuch.invalid").CombinedOutput()
-		if code := exitCode(err); code != 6 && code != 28 { // a resolver that does not answer is a time-out
-			t.Errorf("%q, %v", out, err)
-		}
-	})
-	t.Run("JSON", func(t *testing.T) {
-		var got struct {
-			Args    map[string]any
-			Headers map[string]string
-			Origin  string
-			URL     string
-		}
-		out, err := client(t, "-s", "-H", "X-One: 1", "-H", "Host: demo", "http://x/get?a=1&b=2&b=3").Output()
-		if err == nil {
-			err = json.Unmarshal(out, &got)
-		}
-		if err != nil || got.Headers["X-One"] != "1" || got.Headers["Host"] != "demo" || got.Args["a"] != "1" || fmt.Sprint(got.Args["b"]) != "[2 3]" || got.URL != "http://demo/get?a=1&b=2&b=3" {
-			t.Errorf("%s %+v, %v", out, got, err)
-		}
-	})
 }
 
 // TestHTTPDAnswersBeforeItEnds sends SIGTERM while a request is under way.

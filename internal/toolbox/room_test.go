@@ -3,6 +3,7 @@ package toolbox
 import (
 	"archive/tar"
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -221,7 +222,9 @@ func inRoom(t testing.TB, how, name string, args ...string) *exec.Cmd {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(self, append([]string{name}, args...)...)
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second) // outlives the test, for its clean-up
+	t.Cleanup(cancel)
+	cmd := exec.CommandContext(ctx, self, append([]string{name}, args...)...)
 	cmd.Env = []string{"PATH=/bin", "HOME=/root", roomVariable + "=" + how, imageVariable + "=" + os.Getenv(imageVariable)}
 	cmd.Dir = t.TempDir()
 	cmd.SysProcAttr = &syscall.SysProcAttr{

@@ -77,7 +77,7 @@ func listenUnix(path string) (net.Listener, error) {
 	if errors.Is(err, syscall.EADDRINUSE) {
 		if conn, e := net.Dial("unix", path); e == nil {
 			conn.Close()
-		} else if errors.Is(e, syscall.ECONNREFUSED) && os.Remove(path) == nil {
+		} else if errors.Is(e, syscall.ECONNREFUSED) && isSocket(path) && os.Remove(path) == nil {
 			listener, err = net.Listen("unix", path)
 		}
 	}
@@ -85,6 +85,11 @@ func listenUnix(path string) (net.Listener, error) {
 		return nil, fmt.Errorf("cannot listen on %s: %s", path, tool.Why(err))
 	}
 	return listener, nil
+}
+
+func isSocket(path string) bool {
+	fi, err := os.Lstat(path)
+	return err == nil && fi.Mode().Type() == os.ModeSocket
 }
 
 // whenAsked is closed by the first signal that asks for an end; a second one, and those
