@@ -7,10 +7,7 @@ import (
 	"os"
 
 	"carob/internal/toolbox"
-	"carob/internal/toolbox/tool"
+	"carob/internal/toolbox/early"
 )
 
-func main() {
-	asked := tool.Signals() // first: what comes earlier is lost to the first process of a container
-	os.Exit(toolbox.Main(os.Args, asked))
-}
+func main() { os.Exit(toolbox.Main(os.Args, early.Asked)) }

@@ -50,7 +50,7 @@ func streams(c *tool.Call) shell.Streams {
 }
 
 // Main runs the tool that args, with the program's name first, ask for, and returns
-// the exit code. asked are the signals that ask the process to end: tool.Signals.
+// the exit code. asked are the signals that ask the process to end: early.Asked.
 func Main(args []string, asked chan os.Signal) int {
 	name, args := choose(args)
 	if name == "true" { // before anything is built up

@@ -27,7 +27,7 @@ const (
 type Streams struct {
 	In       *os.File
 	Out, Err io.Writer
-	// Asked brings the signals that ask the process to end: tool.Signals.
+	// Asked brings the signals that ask the process to end: early.Asked.
 	Asked chan os.Signal
 }
 

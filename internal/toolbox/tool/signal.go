@@ -2,7 +2,6 @@ package tool
 
 import (
 	"os"
-	"os/signal"
 	"strconv"
 	"strings"
 	"syscall"
@@ -11,32 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Enders are the signals that end a process which does nothing about them, and that
-// people and runtimes send.
-func Enders() []syscall.Signal {
-	return []syscall.Signal{
-		syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGALRM, syscall.SIGTERM,
-	}
-}
-
-// Signals has the enders sent to a channel, but for those that whoever started this
-// process has it ignore, as nohup(1) does with SIGHUP.
-//
-// The kernel gives the first process of a PID namespace no default action
-// (pid_namespaces(7)), and Go's own handlers, which then end it with code 2, are no
-// default either: they ignore SIGUSR1, and print a trace for SIGQUIT. What comes before
-// this call is lost or ends with that 2, so main calls it first.
-func Signals() chan os.Signal {
-	asked := make(chan os.Signal, 8)
-	for _, s := range Enders() {
-		if !signal.Ignored(s) {
-			signal.Notify(asked, s)
-		}
-	}
-	return asked
-}
-
-// Die ends this process by a signal: whoever waits for it sees that death. The first
+// Die ends this process by a signal, as the kernel would, and not as Go's runtime would,
+// which ignores SIGUSR1 and prints a trace for SIGQUIT: whoever waits for it sees that death. The first
 // process of a PID namespace cannot be killed from inside it and ends with the code
 // that shells give such a death.
 func Die(s syscall.Signal) {

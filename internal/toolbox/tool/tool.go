@@ -52,7 +52,7 @@ type Call struct {
 	Out  io.Writer
 	Err  io.Writer
 	// Asked are the signals that ask the process to end, where somebody must look after
-	// them; see Signals.
+	// them: early.Asked.
 	Asked chan os.Signal
 	// Unopened is EachFile's message for a file that cannot be opened, where it is not
 	// "FILE: why": a format for both.
