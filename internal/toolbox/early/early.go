@@ -4,9 +4,11 @@
 // (pid_namespaces(7)), so a container's program must catch what is to end it. Until it
 // does, Go's runtime takes such a signal for a reason to exit with code 2. From execve to
 // main a program of this size takes milliseconds, mostly in the initialisation of
-// packages that it may not need: a container that was stopped right after its start ended
-// with 2 in two of five trials. Packages are initialised in the order of their import
-// paths as far as their imports allow, so one that imports little comes early.
+// packages that it may not need; packages are initialised in the order of their import
+// paths as far as their imports allow, so one that imports little comes early. What
+// comes even earlier, while the runtime itself starts, is still lost or ends with 2: of
+// 360 signals sent within 6 ms of execve on a busy machine 56 ended with 2, and 118 when
+// main caught them first thing.
 package early
 
 import (
