@@ -51,8 +51,8 @@ func TestStty(t *testing.T) {
 	t.Run("raw", func(t *testing.T) {
 		t.Parallel()
 		d := talk(t, roomFirst)
-		d.say("stty raw; printf 'ra''w'; sleep 1; stty sane\n")
-		d.expect("raw")
+		d.say("stty raw; printf 'rea''dy'; sleep 1; stty sane\n")
+		d.expect("ready")
 		got := d.termios()
 		if got.Lflag&(unix.ICANON|unix.ISIG) != 0 || got.Oflag&unix.OPOST != 0 || got.Cc[unix.VMIN] != 1 {
 			t.Errorf("%+v", got)

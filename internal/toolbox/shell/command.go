@@ -28,6 +28,12 @@ func (h *hooks) execute(ctx context.Context, args []string) error {
 	if args[0] == waitCall {
 		return h.wait(ctx, hc, args[1:])
 	}
+	if args[0] == printfCall {
+		if code := printf(hc.Stdout, hc.Stderr, args[1:]); code != 0 {
+			return interp.ExitStatus(code)
+		}
+		return nil
+	}
 	path, err := interp.LookPathDir(hc.Dir, hc.Env, args[0])
 	if err != nil {
 		return refuse(hc, args[0])
@@ -35,25 +41,43 @@ func (h *hooks) execute(ctx context.Context, args []string) error {
 	cmd := exec.Command(path)
 	cmd.Args, cmd.Dir, cmd.Env = args, hc.Dir, environ(hc.Env)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = hc.Stdin, hc.Stdout, hc.Stderr
-	background := h.background[hc.Pos]
-	if background {
+	b := h.jobs.of(hc, ownVariable)
+	if b != nil {
 		h.detach(cmd)
 	}
-	err = cmd.Start()
-	if errors.Is(err, syscall.ENOEXEC) || errors.Is(err, syscall.ETXTBSY) {
-		return interp.DefaultExecHandler(2*time.Second)(ctx, args) // a script without #!, or one just written
-	}
-	if err != nil {
-		fmt.Fprintf(hc.Stderr, "sh: %s: %s\n", tool.Printable(args[0]), tool.Why(err))
-		return interp.ExitStatus(codeCannotExec)
-	}
-	if background {
-		return h.ended(hc, cmd.Wait())
+	if b != nil {
+		return h.run(ctx, hc, cmd, func() {
+			h.jobs.began(b, cmd.Process.Pid)
+			defer h.jobs.ended(b, cmd.Process.Pid)
+			_ = cmd.Wait() // its result is in the command
+		})
 	}
 	leave := h.signals.enter()
-	err = h.ended(hc, cmd.Wait())
+	err = h.run(ctx, hc, cmd, func() {
+		if h.signals.wasInterrupted() { // before there was a process that the terminal could tell
+			_ = cmd.Process.Signal(syscall.SIGINT)
+		}
+		_ = cmd.Wait()
+	})
 	leave(errors.Is(err, interp.ExitStatus(128+syscall.SIGINT)))
 	return err
+}
+
+// run starts a command and has wait wait for it.
+func (h *hooks) run(ctx context.Context, hc interp.HandlerContext, cmd *exec.Cmd, wait func()) error {
+	if err := ctx.Err(); err != nil {
+		return err // interrupted just before
+	}
+	err := cmd.Start()
+	if errors.Is(err, syscall.ENOEXEC) || errors.Is(err, syscall.ETXTBSY) {
+		return interp.DefaultExecHandler(2*time.Second)(ctx, cmd.Args) // a script without #!, or one just written
+	}
+	if err != nil {
+		fmt.Fprintf(hc.Stderr, "sh: %s: %s\n", tool.Printable(cmd.Args[0]), tool.Why(err))
+		return interp.ExitStatus(codeCannotExec)
+	}
+	wait()
+	return h.ended(hc, cmd.ProcessState)
 }
 
 // detach keeps a background command from the terminal, as POSIX wants of a shell
@@ -69,17 +93,13 @@ func (h *hooks) detach(cmd *exec.Cmd) {
 
 // ended turns a command's end into the shell's status. At a terminal it names the
 // signal: a command that the OOM killer ended says nothing itself.
-func (h *hooks) ended(hc interp.HandlerContext, err error) error {
-	var exit *exec.ExitError
+func (h *hooks) ended(hc interp.HandlerContext, state *os.ProcessState) error {
+	ws, ok := state.Sys().(syscall.WaitStatus)
 	switch {
-	case err == nil:
+	case state.Success():
 		return nil
-	case !errors.As(err, &exit):
-		return err
-	}
-	ws, ok := exit.Sys().(syscall.WaitStatus)
-	if !ok || !ws.Signaled() {
-		return interp.ExitStatus(exit.ExitCode())
+	case !ok || !ws.Signaled():
+		return interp.ExitStatus(state.ExitCode())
 	}
 	n := ws.Signal()
 	if h.signals.interactive && n != syscall.SIGINT && n != syscall.SIGPIPE {
@@ -87,6 +107,19 @@ func (h *hooks) ended(hc interp.HandlerContext, err error) error {
 		fmt.Fprintln(hc.Stderr, strings.ToUpper(text[:1])+text[1:])
 	}
 	return interp.ExitStatus(128 + n)
+}
+
+// open opens a redirection's file. The library prints such errors, of this type only.
+func open(ctx context.Context, path string, flag int, perm os.FileMode) (io.ReadWriteCloser, error) {
+	f, err := interp.DefaultOpenHandler()(ctx, path, flag, perm)
+	if err == nil {
+		return f, nil
+	}
+	what := "sh: cannot open"
+	if flag&os.O_CREATE != 0 {
+		what = "sh: cannot create"
+	}
+	return nil, &os.PathError{Op: what, Path: tool.Printable(path), Err: errors.New(tool.Why(err))}
 }
 
 // refuse says why there is no command of that name.

@@ -91,31 +91,33 @@ func (s *script) session(in input) (code int, err error) {
 			in.prompt("> ")
 			continue
 		}
-		for _, stmt := range stmts {
-			code, err = s.line(stmt)
-			if err != nil || s.runner.Exited() {
-				return code, err
-			}
+		if code, err = s.line(stmts); err != nil || s.runner.Exited() {
+			return code, err
 		}
 		in.prompt(s.ask())
 	}
 	return s.lastTraps(code, nil)
 }
 
-// line runs one statement. Its error is an interrupt, or one that ends the shell.
-func (s *script) line(stmt *syntax.Stmt) (int, error) {
-	s.hooks.learn(stmt)
+// line runs the statements of one line. Its error is an interrupt, or one that ends the
+// shell.
+func (s *script) line(stmts []*syntax.Stmt) (code int, err error) {
 	ctx, end := s.signals.begin()
 	defer end()
-	code, err := status(s.runner.Run(ctx, stmt))
-	if errors.Is(context.Cause(ctx), errInterrupted) || errors.Is(err, errInterrupted) {
-		return codeInterrupted, errInterrupted
+	for _, stmt := range stmts {
+		s.hooks.learn(stmt)
+		code, err = status(s.runner.Run(ctx, stmt))
+		if errors.Is(context.Cause(ctx), errInterrupted) || errors.Is(err, errInterrupted) {
+			return codeInterrupted, errInterrupted
+		}
+		if s.runner.Exited() {
+			return code, err
+		}
+		if err != nil {
+			fmt.Fprintf(s.streams.Err, "sh: %s\n", tool.Printable(err.Error()))
+		}
 	}
-	if err != nil && !s.runner.Exited() {
-		fmt.Fprintf(s.streams.Err, "sh: %s\n", tool.Printable(err.Error()))
-		err = nil
-	}
-	return code, err
+	return code, nil
 }
 
 // setStatus makes $? what it is after an interrupt or a line that does not parse.

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 	"mvdan.cc/sh/v3/interp"
@@ -20,12 +21,11 @@ import (
 type hooks struct {
 	runner  *interp.Runner
 	signals *signals
+	jobs    jobs
 	// execs are the calls of exec that may replace the process: those that no goroutine
 	// of the interpreter stands in for (subshell, pipeline, background). last is a
 	// script's last command, which may too.
 	execs, last map[syntax.Pos]bool
-	// background are the calls after which stands "&", however deep.
-	background map[syntax.Pos]bool
 	// apart are the calls in a subshell, a substitution, a pipe or the background: traps
 	// are the shell's itself and do not run there.
 	apart map[syntax.Pos]bool
@@ -40,7 +40,7 @@ func newHooks(s *signals) *hooks {
 // forget drops what was learned: positions count anew in a new text.
 func (h *hooks) forget() {
 	h.execs, h.last = map[syntax.Pos]bool{}, map[syntax.Pos]bool{}
-	h.background, h.apart = map[syntax.Pos]bool{}, map[syntax.Pos]bool{}
+	h.apart = map[syntax.Pos]bool{}
 }
 
 // learn finds the calls of exec, and the last command of a script, where this
@@ -51,6 +51,7 @@ func (h *hooks) learn(n syntax.Node) {
 			h.last[last.Cmd.Pos()] = true
 		}
 	}
+	numberJobs(n)
 	h.learnApart(n)
 	syntax.Walk(n, func(n syntax.Node) bool {
 		switch n := n.(type) {
@@ -74,7 +75,6 @@ func (h *hooks) learnApart(n syntax.Node) {
 		switch n := n.(type) {
 		case *syntax.Stmt:
 			if n.Background {
-				mark(h.background, n)
 				mark(h.apart, n)
 			}
 		case *syntax.Subshell, *syntax.CmdSubst, *syntax.ProcSubst, *syntax.CoprocClause:
@@ -117,13 +117,34 @@ func mentions(n syntax.Node, word string) (found bool) {
 // returns "true" or "false" in its place.
 func (h *hooks) beforeCall(ctx context.Context, args []string) ([]string, error) {
 	hc := interp.HandlerCtx(ctx)
-	if !h.apart[hc.Pos] {
+	b := h.jobs.of(hc, ownVariable)
+	if b == nil && !h.apart[hc.Pos] {
 		if action, ok := h.signals.due(); ok {
 			return []string{"eval", action + "\n" + quoteAll(args)}, nil
 		}
 	}
+	if b != nil {
+		if h.jobs.wasKilled(b) {
+			return nil, interp.ExitStatus(128 + syscall.SIGTERM)
+		}
+		if interp.IsBuiltin(args[0]) {
+			h.jobs.began(b, 0)
+		}
+	}
 	h.tryToBecome(hc, args)
+	return h.ownBuiltin(hc, args)
+}
+
+// ownBuiltin are the builtins that are the shell's and not the library's.
+func (h *hooks) ownBuiltin(hc interp.HandlerContext, args []string) ([]string, error) {
+	if set := h.jobs.assignment(hc, args); set != "" {
+		return []string{"eval", set}, nil
+	}
 	switch args[0] {
+	case "printf":
+		if len(args) == 1 || args[1] != "-v" {
+			return append([]string{printfCall}, args[1:]...), nil
+		}
 	case "trap":
 		return h.trap(hc, args)
 	case "umask":
@@ -135,8 +156,7 @@ func (h *hooks) beforeCall(ctx context.Context, args []string) ([]string, error)
 	case "read":
 		return h.beforeRead(hc, args)
 	case "kill":
-		self, err := os.Executable()
-		return append([]string{self}, args...), err
+		return h.beforeKill(hc, args)
 	}
 	return args, nil
 }
@@ -170,6 +190,16 @@ func quoteAll(args []string) string {
 		words[i] = q
 	}
 	return strings.Join(words, " ")
+}
+
+// beforeKill is the program's own kill, with processes in place of jobs.
+func (h *hooks) beforeKill(hc interp.HandlerContext, args []string) ([]string, error) {
+	aimed := h.jobs.aim(hc, args)
+	if len(aimed) == 1 && len(args) > 1 {
+		return outcome(hc, "kill", fmt.Errorf("%s: No such process", tool.Printable(args[len(args)-1])))
+	}
+	self, err := os.Executable()
+	return append([]string{self}, aimed...), err
 }
 
 // beforeRead waits for the line, so that Ctrl-C can end the wait. A prompt goes first.

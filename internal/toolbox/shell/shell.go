@@ -147,6 +147,7 @@ func newScript(streams Streams, f flags) (*script, error) {
 		interp.Params(f.params...),
 		interp.Interactive(f.interactive),
 		interp.CallHandler(s.hooks.beforeCall),
+		interp.OpenHandler(open),
 		interp.ExecHandlers(func(interp.ExecHandlerFunc) interp.ExecHandlerFunc { return s.hooks.execute }),
 	)
 	if err != nil {

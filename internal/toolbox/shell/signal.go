@@ -154,7 +154,9 @@ func (s *signals) begin() (context.Context, func()) {
 func (s *signals) enter() (leave func(bySignal bool)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.foreground++
+	if s.foreground++; s.foreground == 1 {
+		s.interrupted = time.Time{}
+	}
 	return func(bySignal bool) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
@@ -164,6 +166,13 @@ func (s *signals) enter() (leave func(bySignal bool)) {
 			s.cancel(errInterrupted)
 		}
 	}
+}
+
+// wasInterrupted reports whether an interrupt came while a foreground command was begun.
+func (s *signals) wasInterrupted() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.interactive && !s.interrupted.IsZero()
 }
 
 // await waits until a file descriptor has input or its end, or until an interrupt.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptrace"
@@ -52,6 +53,7 @@ func Get(c *tool.Call) (int, error) {
 	if err != nil {
 		return 0, err
 	}
+	log.SetOutput(io.Discard) // the library tells there what its errors tell too
 	code := 0
 	for _, u := range q.urls {
 		if n := q.report(q.get(u)); n != 0 {
@@ -360,6 +362,10 @@ func (t *transfer) explain(err error) error {
 	var op *net.OpError
 	var cert *tls.CertificateVerificationError
 	var record tls.RecordHeaderError
+	var outer *url.Error
+	if errors.As(err, &outer) {
+		err = outer.Err // without the method and the URL
+	}
 	took := time.Since(t.begun).Milliseconds()
 	switch {
 	case errors.As(err, &dns) && !dns.IsTimeout:
