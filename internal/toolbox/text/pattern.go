@@ -42,20 +42,21 @@ func translate(pattern string, extended bool) (string, error) {
 
 // piece is one character of a pattern in Go's syntax.
 func piece(ch byte, escaped, extended, start bool) string {
-	itself := `\` + string(ch)
+	bare := string([]byte{ch}) // a byte: part of a character, maybe
+	itself := `\` + bare
 	switch {
 	case strings.IndexByte("(){}|+?", ch) >= 0:
 		operator := escaped != extended // bare in extended patterns, escaped in basic ones
 		if !operator || start && strings.IndexByte("+?{", ch) >= 0 {
 			return itself
 		}
-		return string(ch)
+		return bare
 	case escaped:
 		return escapedPiece(ch)
 	case ch == '*' && start, ch == '^' && !start && !extended:
 		return itself
 	}
-	return string(ch)
+	return bare
 }
 
 // escapedPiece is a character behind a backslash: GNU's classes, or the character.
@@ -66,7 +67,7 @@ func escapedPiece(ch byte) string {
 	case ch == '<' || ch == '>':
 		return `\b`
 	}
-	return regexp.QuoteMeta(string(ch))
+	return regexp.QuoteMeta(string([]byte{ch}))
 }
 
 // bracket translates a bracket expression at the begin of s and says how long it is; one
