@@ -62,7 +62,10 @@ func (s *script) converse() (int, error) {
 	if err := errors.Join(s.signals.atTerminal(), interp.Interactive(true)(s.runner)); err != nil {
 		return 0, err
 	}
-	in := typed{s.streams.In, s.streams.Err, s.signals}
+	var in input = typed{s.streams.In, s.streams.Err, s.signals}
+	if canEdit(s.streams.In) {
+		in = newEdited(typed{s.streams.In, s.streams.Err, s.signals})
+	}
 	for {
 		code, err := s.session(in)
 		switch {
