@@ -16,6 +16,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/term"
+
 	"carob/internal/toolbox/tool"
 	"carob/internal/toolbox/web"
 )
@@ -303,14 +305,20 @@ func ncConnect(o tool.Options, network, address string, limit time.Duration) (ne
 	return l.Accept()
 }
 
-// ncCopy ends when the other side does; the end of our input only ends what is sent.
+// ncCopy ends when the other side does. What it is to send is sent first, unless a person
+// types it, who may have no more to say; the end of that only ends the sending.
 func ncCopy(c *tool.Call, conn net.Conn) error {
+	sent := make(chan struct{})
 	go func() {
+		defer close(sent)
 		_, _ = io.Copy(conn, c.In) // the other side's end is seen below
 		if half, ok := conn.(interface{ CloseWrite() error }); ok {
 			_ = half.CloseWrite()
 		}
 	}()
 	_, err := io.Copy(c.Out, conn)
+	if !term.IsTerminal(int(c.In.Fd())) {
+		<-sent
+	}
 	return err
 }

@@ -155,13 +155,12 @@ func rightAligned(rows [][]string, last int) string {
 
 // usage counts what files take; a file with several names counts once.
 type usage struct {
-	c         *tool.Call
-	o         tool.Options
-	depth     int
-	device    uint64
-	seen      map[[2]uint64]bool
-	blockSize int64
-	errs      []error
+	c      *tool.Call
+	o      tool.Options
+	depth  int
+	device uint64
+	seen   map[[2]uint64]bool
+	errs   []error
 }
 
 func du(c *tool.Call) (int, error) {
