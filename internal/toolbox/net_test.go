@@ -9,6 +9,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"carob/internal/testenv"
 )
 
 // serve starts httpd on the unix socket sock in the directory it returns, its room's /work.

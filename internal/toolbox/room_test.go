@@ -19,6 +19,8 @@ import (
 
 	"golang.org/x/sys/unix"
 	"golang.org/x/term"
+
+	"carob/internal/testenv"
 )
 
 // A room is what every test of a tool runs in: the unpacked image as the root, read
@@ -64,10 +66,7 @@ func TestMain(m *testing.M) {
 func prepare(dir string) error {
 	built := filepath.Join(dir, "built")
 	defer os.Remove(built) // the image has it as bin/carob-toolbox
-	build := exec.Command("go", "build", "-o", built, "carob/cmd/carob-toolbox")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	build.Stderr = os.Stderr
-	if err := build.Run(); err != nil {
+	if err := testenv.Build("carob-toolbox", built); err != nil {
 		return err
 	}
 	var image bytes.Buffer
@@ -222,7 +221,7 @@ func inRoom(t testing.TB, how, name string, args ...string) *exec.Cmd {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second) // outlives the test, for its clean-up
+	ctx, cancel := context.WithTimeout(context.Background(), testenv.Patience(30*time.Second)) // outlives the test, for its clean-up
 	t.Cleanup(cancel)
 	cmd := exec.CommandContext(ctx, self, append([]string{name}, args...)...)
 	cmd.Env = []string{"PATH=/bin", "HOME=/root", roomVariable + "=" + how, imageVariable + "=" + os.Getenv(imageVariable)}
@@ -279,7 +278,7 @@ func TestRoom(t *testing.T) {
 // within fails a test that waits for a tool for too long.
 func within(t *testing.T, limit time.Duration, cmd *exec.Cmd) error {
 	t.Helper()
-	timer := time.AfterFunc(limit, func() { cmd.Process.Kill() })
+	timer := time.AfterFunc(testenv.Patience(limit), func() { cmd.Process.Kill() })
 	defer timer.Stop()
 	return cmd.Wait()
 }

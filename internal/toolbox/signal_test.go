@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/creack/pty"
+
+	"carob/internal/testenv"
 )
 
 // TestSignals sends a signal to a tool, as the first process of its room, where the kernel
@@ -111,12 +113,12 @@ func waitReady(t *testing.T, cmd *exec.Cmd, how string, args []string) {
 	if name == "sh" && strings.HasPrefix(args[len(args)-1], "sleep") {
 		name = "sleep"
 	}
-	for range 300 {
+	for range 300 * int(testenv.Patience(1)) {
 		for _, pid := range candidates(cmd, how) {
 			text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
 			argv0, _, _ := strings.Cut(string(text), "\x00")
 			if filepath.Base(argv0) == name {
-				time.Sleep(100 * time.Millisecond)
+				time.Sleep(testenv.Patience(100 * time.Millisecond))
 				return
 			}
 		}
@@ -171,7 +173,7 @@ func (d *dialogue) say(text string) {
 // expect waits for text after what was expected before.
 func (d *dialogue) expect(want string) {
 	d.t.Helper()
-	for range 500 {
+	for range 500 * int(testenv.Patience(1)) {
 		d.mu.Lock()
 		i := strings.Index(d.text.String()[d.seen:], want)
 		if i >= 0 {
@@ -203,7 +205,7 @@ func TestInterrupts(t *testing.T) {
 		{"list", func(d *dialogue) {
 			d.say(up + "sleep 100; touch never\n")
 			d.expect("up\r\n")
-			time.Sleep(100 * time.Millisecond)
+			time.Sleep(testenv.Patience(100 * time.Millisecond))
 			d.say(ctrlC)
 			d.expect("# ")
 			d.say("ls never; false | (exit 130)\n")
@@ -213,25 +215,25 @@ func TestInterrupts(t *testing.T) {
 		{"loop of commands", func(d *dialogue) {
 			d.say(up + "while true; do sleep 0.01; done\n")
 			d.expect("up\r\n")
-			time.Sleep(100 * time.Millisecond)
+			time.Sleep(testenv.Patience(100 * time.Millisecond))
 			d.say(ctrlC)
 		}},
 		{"pipeline", func(d *dialogue) {
 			d.say(up + "sleep 100 | cat\n")
 			d.expect("up\r\n")
-			time.Sleep(100 * time.Millisecond)
+			time.Sleep(testenv.Patience(100 * time.Millisecond))
 			d.say(ctrlC)
 		}},
 		{"read", func(d *dialogue) {
 			d.say(up + "read x\n")
 			d.expect("up\r\n")
-			time.Sleep(100 * time.Millisecond)
+			time.Sleep(testenv.Patience(100 * time.Millisecond))
 			d.say(ctrlC)
 		}},
 		{"wait", func(d *dialogue) {
 			d.say("sleep 100 & " + up + "wait\n")
 			d.expect("up\r\n")
-			time.Sleep(100 * time.Millisecond)
+			time.Sleep(testenv.Patience(100 * time.Millisecond))
 			d.say(ctrlC)
 		}},
 		{"prompt", func(d *dialogue) { d.say(ctrlC) }},
@@ -277,7 +279,7 @@ func TestTerminalKeys(t *testing.T) {
 			t.Parallel()
 			d := talk(t, how)
 			d.say("sleep 100\n")
-			time.Sleep(200 * time.Millisecond)
+			time.Sleep(testenv.Patience(200 * time.Millisecond))
 			d.say(ctrlZ + ctrlC)
 			d.expect("# ")
 			d.say("echo on\n")
@@ -287,7 +289,7 @@ func TestTerminalKeys(t *testing.T) {
 			t.Parallel()
 			d := talk(t, how)
 			d.say(ctrlBackslash + "sleep 100\n")
-			time.Sleep(200 * time.Millisecond)
+			time.Sleep(testenv.Patience(200 * time.Millisecond))
 			d.say(ctrlBackslash)
 			d.expect("Quit\r\n")
 			d.expect("# ")
@@ -300,10 +302,10 @@ func TestTerminalKeys(t *testing.T) {
 			d.say("PS1='inn''er> ' sh\n")
 			d.expect("inner> ")
 			d.say("sleep 100\n")
-			time.Sleep(200 * time.Millisecond)
+			time.Sleep(testenv.Patience(200 * time.Millisecond))
 			d.say(ctrlC)
 			d.expect("inner> ")
-			time.Sleep(2 * atOnceOrSo)
+			time.Sleep(testenv.Patience(2 * atOnceOrSo))
 			d.say("exit 3\n")
 			d.expect("# ")
 			d.say("echo code-$?\n")
