@@ -82,7 +82,7 @@ func TestNamespacesAreTheKernels(t *testing.T) {
 	checked := 0
 	for i := range h.Processes {
 		p := &h.Processes[i]
-		if before[p.PID] != after[p.PID] || !p.NS.Known() {
+		if before[p.PID] != after[p.PID] || !after[p.PID].Known() || !p.NS.Known() {
 			continue
 		}
 		checked++
