@@ -74,7 +74,7 @@ func serve(ctx context.Context, c config) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, door.Close()) }()
+	defer func() { err = errors.Join(err, door.Release()) }()
 	facts, err := host.Read()
 	if err != nil {
 		return err

@@ -43,15 +43,10 @@ func (n *Native) RunSandbox(ctx context.Context, s pod.Sandbox) (st pod.SandboxS
 	}
 	defer listener.Close()
 	u.Push("socket", func(context.Context) error { return removeSocket(s.Dir) })
-	group, err := makeGroup(n.layout, s)
-	if err != nil {
-		return st, fmt.Errorf("sandbox: %w", err)
-	}
-	defer group.Close()
-	if group.Dir != nil {
+	if hasGroup(n.layout, s) {
 		u.Push("cgroup", func(ctx context.Context) error { return n.layout.Remove(ctx, s.Cgroup+supervisorGroup) })
 	}
-	pid, err := n.launch(s, listener, group.Dir)
+	pid, err := launchApart(n, s, listener)
 	if err != nil {
 		return st, fmt.Errorf("sandbox: supervisor: %w", err)
 	}
@@ -80,12 +75,34 @@ func (n *Native) RunSandbox(ctx context.Context, s pod.Sandbox) (st pod.SandboxS
 	return pod.SandboxState{Pid: pid, ReaperPid: sb.reaper}, nil
 }
 
+// launchApart launches the supervisor outside the daemon's cgroup, with which a service
+// manager would end it. Another daemon that ends can remove the group in between.
+func launchApart(n *Native, s pod.Sandbox, listener *os.File) (int, error) {
+	for tries := 1; ; tries++ {
+		group, err := makeGroup(n.layout, s)
+		if err != nil {
+			return 0, err
+		}
+		pid, err := n.launch(s, listener, group)
+		group.Close()
+		if !fault.Is(err, fault.Conflict) || tries == 10 {
+			return pid, err
+		}
+	}
+}
+
+// hasGroup reports whether the supervisor gets a group of its own: on cgroup v2, when
+// the pod has one.
+func hasGroup(l *cgroup.Layout, s pod.Sandbox) bool {
+	return l.Mode() == cgroup.ModeV2 && s.Cgroup != ""
+}
+
 // makeGroup makes the supervisor's own group on cgroup v2, beside those of the pod's
 // containers: whose root it is in its user namespace may then clone processes from there
-// into theirs. It goes with the pod's group.
+// into theirs. It goes with the pod's group. Elsewhere it opens one for all supervisors.
 func makeGroup(l *cgroup.Layout, s pod.Sandbox) (entry cgroup.Entry, err error) {
-	if l.Mode() != cgroup.ModeV2 || s.Cgroup == "" {
-		return entry, nil
+	if !hasGroup(l, s) {
+		return l.Aside()
 	}
 	g, err := l.Create(s.Cgroup+supervisorGroup, nil)
 	if fault.Is(err, fault.Exists) { // a solo pod's, of its container's last run
@@ -151,7 +168,7 @@ func removeSocket(dir string) error {
 
 // launch starts the process. Namespaces that another process owns are entered;
 // the rest is new unless it is the host's.
-func (n *Native) launch(s pod.Sandbox, listener, group *os.File) (int, error) {
+func (n *Native) launch(s pod.Sandbox, listener *os.File, group cgroup.Entry) (int, error) {
 	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
 	if err != nil {
 		return 0, err
@@ -169,8 +186,11 @@ func (n *Native) launch(s pod.Sandbox, listener, group *os.File) (int, error) {
 		Fresh:  initstage.NamespaceFlag("mnt"),
 		Users:  ns.Mapping{HostID: s.IDs.HostID, Size: s.IDs.Size},
 		Join:   map[uint64]*os.File{},
-		Group:  group,
+		Group:  group.Dir,
 		Files:  []*os.File{null, null, crash, listener, initstage.BaseFile: null},
+	}
+	if group.Dir == nil {
+		l.Tasks = group.Files
 	}
 	for _, kind := range []string{"net", "ipc", "uts", "user"} {
 		if pid, ok := s.Join[kind]; ok {

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"fmt"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -25,14 +26,21 @@ func (h *host) systemctl(args ...string) string {
 // service runs the machine's daemon as a transient service and returns the unit's name.
 func (h *host) service() string {
 	h.Helper()
+	if err := os.MkdirAll(filepath.Join(h.dir, "run"), 0o711); err != nil { // for the log
+		h.Fatal(err)
+	}
 	unit := filepath.Base(h.dir) + ".service"
-	c := exec.Command("systemd-run", "--quiet", "--collect", "--unit", unit, "--property=TimeoutStopSec=20",
+	c := exec.Command("systemd-run", "--quiet", "--unit", unit, "--property=TimeoutStopSec=20",
+		"--property=StandardError=append:"+filepath.Join(h.dir, "run", "daemon.log"),
 		"--setenv=CAROB_RUN="+filepath.Join(h.dir, "run"), "--setenv=CAROB_ROOT="+filepath.Join(h.dir, "lib"),
 		filepath.Join(h.dir, "bin", "carob"), "serve")
 	if out, err := c.CombinedOutput(); err != nil {
 		h.Fatalf("systemd-run: %v\n%s", err, out)
 	}
-	h.Cleanup(func() { _ = exec.Command("systemctl", "stop", unit).Run() }) // fails when the test has stopped it
+	h.Cleanup(func() { // each fails when it has nothing to do
+		_ = exec.Command("systemctl", "stop", unit).Run()
+		_ = exec.Command("systemctl", "reset-failed", unit).Run()
+	})
 	h.eventually("the service answers", func() bool { return h.daemon() > 0 })
 	return unit
 }
@@ -52,6 +60,9 @@ func TestServiceStops(t *testing.T) {
 	}
 	if h.daemon() != 0 {
 		t.Fatal("the daemon still serves")
+	}
+	if failed := h.systemctl("list-units", "--failed", "--plain", "--no-legend", unit); failed != "" {
+		t.Errorf("the daemon that was asked to end has failed: %s\n%s", failed, h.logEnd())
 	}
 	for _, p := range append(h.supervisors(), pid) {
 		if err := syscall.Kill(p, 0); err != nil {
@@ -103,5 +114,45 @@ func TestReloadKeepsLimits(t *testing.T) {
 	d := h.container("d", "--cpus", "0.25", "--cpuset-cpus", "0")
 	if got := h.cgroupFile(h.pid(d), "cpu", "cpu.cfs_quota_us", "cpu.max"); !strings.HasPrefix(got, "25000") {
 		t.Errorf("a container made afterwards has cpu limit %s", got)
+	}
+}
+
+// TestSocketActivation leaves it to systemd to start the daemon when somebody asks: the
+// first time, and again after it was stopped with a container running.
+func TestSocketActivation(t *testing.T) {
+	testenv.Require(t, testenv.Systemd)
+	h := startOwn(t)
+	unit := filepath.Base(h.dir)
+	if err := os.MkdirAll(filepath.Join(h.dir, "run"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	c := exec.Command("systemd-run", "--quiet", "--unit", unit, "--socket-property=SocketMode=0600",
+		"--socket-property=ListenStream="+filepath.Join(h.dir, "run", "api.sock"),
+		"--property=StandardError=append:"+filepath.Join(h.dir, "run", "daemon.log"),
+		"--setenv=CAROB_RUN="+filepath.Join(h.dir, "run"), "--setenv=CAROB_ROOT="+filepath.Join(h.dir, "lib"),
+		filepath.Join(h.dir, "bin", "carob"), "serve")
+	if out, err := c.CombinedOutput(); err != nil {
+		t.Fatalf("systemd-run: %v\n%s", err, out)
+	}
+	t.Cleanup(func() { _ = exec.Command("systemctl", "stop", unit+".socket", unit+".service").Run() }) // the service may not run
+	serving := func() string {
+		t.Helper()
+		return h.systemctl("show", "--property=MainPID", "--value", unit+".service")
+	}
+	if pid := serving(); pid != "0" {
+		t.Fatalf("a daemon before anybody asked: %s", pid)
+	}
+	name := h.container("c")
+	first := serving()
+	if got := h.ok("info", "--format", "{{.Pid}}"); got != first {
+		t.Errorf("process %s answers, systemd's is %s", got, first)
+	}
+	pid := h.pid(name)
+	h.systemctl("stop", unit+".service")
+	if got := h.pid(name); got != pid {
+		t.Errorf("the container's process is %d, it was %d", got, pid)
+	}
+	if got := serving(); got == first || got == "0" {
+		t.Errorf("systemd's daemon is %s, the one before it was %s", got, first)
 	}
 }

@@ -222,9 +222,10 @@ func Ready(number int) error {
 	return errors.Join(err, f.Close())
 }
 
-// Close stops listening, removes the socket unless it is systemd's, and releases the
-// lock.
-func (d *Door) Close() error {
+// Release stops listening, if Close has not, which removes the socket unless it is
+// systemd's, and then lets the next daemon have the run directory: it is the last
+// thing that a daemon does.
+func (d *Door) Release() error {
 	err := d.Listener.Close()
 	if errors.Is(err, net.ErrClosed) {
 		err = nil

@@ -48,7 +48,7 @@ func daemon(run string) error {
 	err = api.Serve(ctx, door, api.Services{
 		Engine: struct{ api.Engine }{}, Host: api.Host{About: api.About{Version: strconv.Itoa(os.Getpid())}}, Log: slog.New(slog.DiscardHandler),
 	})
-	return errors.Join(err, door.Close())
+	return errors.Join(err, door.Release())
 }
 
 func starter(t *testing.T, note *bytes.Buffer, env ...string) Starter {
@@ -100,7 +100,7 @@ func quit(t *testing.T, s Starter, pid string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := door.Close(); err != nil {
+	if err := door.Release(); err != nil {
 		t.Error(err)
 	}
 	_, _ = p.Wait() // the shared process table; it may not be our child any more

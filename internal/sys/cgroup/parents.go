@@ -119,13 +119,13 @@ func (t hierarchy) dismiss(rel, mark string) (bool, error) {
 // the layout is used by more than one goroutine.
 func (l *Layout) Keep(rel string) { l.keep = rel }
 
-// Prune removes the parent that Keep names from every tree in which it is empty, if a
-// Create made it. One that is in use stays, without an error.
+// Prune removes the parent that Keep names, and the group Aside, from every tree in
+// which it is empty, if a Create made it. One that is in use stays, without an error.
 func (l *Layout) Prune() error {
 	if l.keep == "" {
 		return nil
 	}
-	var errs error
+	errs := l.dismissAside()
 	for _, t := range l.trees {
 		gone, err := t.dismiss(l.keep, byPrune)
 		if gone {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"os/exec"
 	"strconv"
 	"sync"
 	"testing"
@@ -185,5 +186,55 @@ func TestNeighboursComeAndGo(t *testing.T) {
 	all.Wait()
 	if n := standing(t, l, root); n != 0 {
 		t.Errorf("parents in %d trees", n)
+	}
+}
+
+func TestAsideComesAndGoes(t *testing.T) { eachTracking(t, asideComesAndGoes) }
+
+func asideComesAndGoes(t *testing.T, l *Layout, root string) {
+	if a, err := l.Aside(); err != nil || a.Dir != nil || a.Files != nil {
+		t.Errorf("without Keep: %+v, %v", a, err)
+	}
+	l.Keep(root + "/k")
+	var want int // the trees by which a service manager knows processes
+	for _, tree := range l.trees {
+		if tree.v2 || len(tree.controllers) == 0 {
+			want++
+		}
+	}
+	for range 2 { // the second finds it made
+		a, err := l.Aside()
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := len(a.Files)
+		if a.Dir != nil {
+			got++
+		}
+		a.Close()
+		if made := standing(t, l, root+"/k"+asideName); got != want || made != want {
+			t.Errorf("opened in %d trees, made in %d, want %d", got, made, want)
+		}
+	}
+	if want > 0 {
+		cmd := exec.Command("sleep", "100")
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		for _, tree := range l.trees {
+			if tree.v2 || len(tree.controllers) == 0 {
+				if err := writeFile(tree.dir+root+"/k"+asideName+"/cgroup.procs", strconv.Itoa(cmd.Process.Pid)); err != nil {
+					t.Error(err)
+				}
+			}
+		}
+		if err := l.Prune(); err != nil || standing(t, l, root+"/k"+asideName) != want {
+			t.Errorf("in use, it did not survive Prune: %v", err)
+		}
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	}
+	if err := l.Prune(); err != nil || standing(t, l, root) != 0 {
+		t.Errorf("after Prune: in %d trees, %v", standing(t, l, root), err)
 	}
 }

@@ -90,11 +90,11 @@ func start(b *spawn.Builder, files []int) (spawn.Child, error) {
 	defer p.Close()
 	c, errno := p.Start(files)
 	if errno != 0 {
-		kind := fault.Internal
-		if errno == unix.EPERM || errno == unix.ENOSPC {
-			kind = fault.Denied
+		k := kind(errno)
+		if errno == unix.ENOENT { // as ENODEV: only the cgroup can be missing
+			k = fault.Conflict
 		}
-		return c, fault.Wrap(kind, "clone3", errno)
+		return c, fault.Wrap(k, "clone3", errno)
 	}
 	return c, nil
 }
@@ -116,12 +116,15 @@ type Launch struct {
 	Join     map[uint64]*os.File
 	// Group is the directory of the cgroup v2 group to begin in, nil is this process's own.
 	Group *os.File
+	// Tasks are files of v1 groups to join by writing "0".
+	Tasks []*os.File
 	// Files become the descriptors 0, 1, 2, …; all others are closed.
 	Files []*os.File
 }
 
 // Start starts the process and returns its pid once execve has succeeded. It is
-// this process's child, to be reaped when it ends.
+// this process's child, to be reaped when it ends. A cgroup that has been removed
+// meanwhile is fault.Conflict.
 func (l Launch) Start() (pid int, err error) {
 	ready, release, err := os.Pipe()
 	if err != nil {
@@ -166,11 +169,18 @@ func outcome(b *spawn.Builder, c spawn.Child) error {
 		step = b.Steps()[r.Step]
 	}
 	e := unix.Errno(r.Value)
-	kind := fault.Internal
-	if e == unix.EPERM || e == unix.EACCES {
-		kind = fault.Denied
+	return fault.Wrap(kind(e), step, e)
+}
+
+// kind: ENODEV is a cgroup that was removed between its opening and the joining.
+func kind(e unix.Errno) fault.Kind {
+	switch e {
+	case unix.EPERM, unix.EACCES, unix.ENOSPC:
+		return fault.Denied
+	case unix.ENODEV:
+		return fault.Conflict
 	}
-	return fault.Wrap(kind, step, e)
+	return fault.Internal
 }
 
 // program returns the launch as a program with its file table.
@@ -186,6 +196,10 @@ func (l Launch) program(ready, release *os.File) (*spawn.Builder, []int) {
 	b.Call(unix.SYS_READ, pass(ready), b.Bytes(make([]byte, 8)), spawn.Imm(1))
 	if l.Group != nil {
 		b.CloneInto(pass(l.Group))
+	}
+	b.Step("cgroup: join")
+	for _, f := range l.Tasks {
+		b.Call(unix.SYS_WRITE, pass(f), b.Str("0"), spawn.Imm(1))
 	}
 	if l.JoinUser == nil {
 		b.CloneFlags = l.Fresh
