@@ -189,7 +189,7 @@ func (n *Native) launch(s pod.Sandbox, listener *os.File, group cgroup.Entry) (i
 		Group:  group.Dir,
 		Files:  []*os.File{null, null, crash, listener, initstage.BaseFile: null},
 	}
-	if group.Dir == nil {
+	if n.layout.Mode() != cgroup.ModeV2 { // there, Dir is the way in
 		l.Tasks = group.Files
 	}
 	for _, kind := range []string{"net", "ipc", "uts", "user"} {

@@ -27,27 +27,39 @@ func (l *Layout) Aside() (a Entry, err error) {
 		if !t.v2 && len(t.controllers) > 0 {
 			continue
 		}
-		dir, err := l.makeAside(t)
-		if err != nil {
+		f, err := l.openAside(t)
+		switch {
+		case err != nil:
 			a.Close()
 			return Entry{}, fault.Wrap(kind(err), "cgroup "+l.keep+asideName, err)
-		}
-		name, flags := dir, unix.O_PATH|unix.O_DIRECTORY
-		if !t.v2 {
-			name, flags = dir+"/tasks", unix.O_WRONLY
-		}
-		fd, err := open(name, flags)
-		if err != nil {
-			a.Close()
-			return Entry{}, fault.Wrap(kind(err), "cgroup "+l.keep+asideName, err)
-		}
-		if f := os.NewFile(uintptr(fd), name); t.v2 {
+		case t.v2:
 			a.Dir = f
-		} else {
+		default:
 			a.Files = append(a.Files, f)
 		}
 	}
 	return a, nil
+}
+
+// openAside opens the group's directory on v2, its tasks on v1.
+func (l *Layout) openAside(t hierarchy) (*os.File, error) {
+	for tries := 1; ; tries++ {
+		name, err := l.makeAside(t)
+		if err != nil {
+			return nil, err
+		}
+		flags := unix.O_PATH | unix.O_DIRECTORY
+		if !t.v2 {
+			name, flags = name+"/tasks", unix.O_WRONLY
+		}
+		fd, err := open(name, flags)
+		if err == nil {
+			return os.NewFile(uintptr(fd), name), nil
+		}
+		if !gone(err) || tries == maxRetries { // else another daemon's Prune came in between
+			return nil, err
+		}
+	}
 }
 
 func (l *Layout) makeAside(t hierarchy) (dir string, err error) {
