@@ -238,3 +238,28 @@ func asideComesAndGoes(t *testing.T, l *Layout, root string) {
 		t.Errorf("after Prune: in %d trees, %v", standing(t, l, root), err)
 	}
 }
+
+// TestAsideWhileOthersPrune is many daemons that come and go.
+func TestAsideWhileOthersPrune(t *testing.T) {
+	l, root := host(t)
+	l.Keep(root + "/k")
+	var all sync.WaitGroup
+	for range 8 {
+		all.Go(func() {
+			for range 50 {
+				a, err := l.Aside()
+				if err != nil {
+					t.Error(err)
+				}
+				a.Close()
+				if err := l.Prune(); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	all.Wait()
+	if n := standing(t, l, root); n != 0 {
+		t.Errorf("left in %d trees", n)
+	}
+}
