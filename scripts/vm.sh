@@ -3,7 +3,7 @@
 # AppArmor, Debian's kernel, in a virtual machine under software emulation, so that neither
 # KVM nor this host's kernel matters. `make test-vm` calls it after building bin.
 #
-#   scripts/vm.sh                                everything, then the demo
+#   scripts/vm.sh                                every package with such tests, then the demo
 #   VMPKG='internal/sys/cgroup' scripts/vm.sh    some packages (demo counts as one)
 #   VMRUN='TestOOM' scripts/vm.sh                the tests that match
 #   VMARGS='-test.count=9' scripts/vm.sh         more arguments for the test binaries
@@ -16,9 +16,8 @@ set -eu
 cd "$(dirname "$0")/.."
 
 CAROB_VM=${CAROB_VM:-${XDG_CACHE_HOME:-$HOME/.cache}/carob-vm}
-VMPKG=${VMPKG:-internal/sys/cgroup internal/sys/disk internal/sys/mount internal/sys/ns internal/sys/spawn
-	internal/groups internal/roots internal/image internal/archive internal/podproc internal/runtime internal/toolbox
-	internal/look/mounts test/e2e demo}
+needy=$(grep -rl 'testenv\.Require' --include='*_test.go' internal | xargs -n1 dirname | sort -u)
+VMPKG=${VMPKG:-$needy test/e2e demo}
 minutes=${VMTIME:-40}
 
 fail() { echo "vm: $*" >&2; exit 2; }
