@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"os"
 	"os/exec"
+	"runtime"
 	"slices"
 	"syscall"
 	"testing"
@@ -50,6 +51,9 @@ func TestFilters(t *testing.T) {
 	testenv.Require(t, testenv.Root)
 	cmd := exec.Command("/proc/self/exe", "-test.run=^TestFiltered$")
 	cmd.Env = append(os.Environ(), "CAROB_TRACE_FILTERED=1")
+	// It dies with the thread that starts it, which must not become a tracer and end.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	in, err := cmd.StdinPipe()
 	if err != nil {
