@@ -51,7 +51,7 @@ func (g *Group) Stats() (Stats, error) {
 	} else {
 		r.memoryV1(&s.Memory)
 	}
-	if g.l.host["cpu"] == plan.V2 {
+	if g.l.host["cpu"] == plan.V2 || g.l.mode == ModeV2 {
 		r.cpuV2(&s.CPU)
 	} else {
 		r.cpuV1(&s.CPU)
@@ -81,6 +81,9 @@ type statReader struct {
 
 func (r *statReader) file(controller, name string) []byte {
 	dir := r.g.Path(controller)
+	if r.g.l.mode == ModeV2 { // cpu.stat and pressure are there without controllers, too
+		dir = r.g.track()
+	}
 	if dir == "" || r.err != nil {
 		return nil
 	}

@@ -1,11 +1,15 @@
 package cgroup
 
 import (
+	"fmt"
+	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
 
 	"carob/internal/fault"
 	plan "carob/internal/plan/cgroup"
@@ -97,5 +101,43 @@ func TestParentWithProcesses(t *testing.T) {
 	}
 	if err := g.Kill(within(t, 2e9), 9); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestStatsWithoutControllers: on a v2 host that gives no controllers, as some containers
+// are, CPU time is still counted, by the kernel's core.
+func TestStatsWithoutControllers(t *testing.T) {
+	testenv.Require(t, testenv.Root)
+	at := t.TempDir()
+	if err := unix.Mount("cgroup2", at, "cgroup2", 0, ""); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := unix.Unmount(at, 0); err != nil {
+			t.Error(err)
+		}
+	})
+	l, err := newLayout([]mountPoint{{dir: at, v2: true}}, func(string) ([]string, error) { return nil, nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := create(t, l, fmt.Sprintf("/carob-test-bare-%d", os.Getpid()), nil)
+	t.Cleanup(func() {
+		if err := g.Remove(within(t, 2e9)); err != nil {
+			t.Error(err)
+		}
+	})
+	run(t, g, "i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done; echo spun; exec sleep 100")
+	for end := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+		s, err := g.Stats()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s.CPU.Usage > 0 {
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatalf("no CPU time counted: %+v", s)
+		}
 	}
 }
