@@ -113,6 +113,32 @@ func mkfifo(c *tool.Call) (int, error) {
 	})
 }
 
+func mknod(c *tool.Call) (int, error) {
+	o, words, err := c.Operands(2, 4, "m:", "mode=m")
+	if err != nil {
+		return 0, err
+	}
+	mode, err := newMode(o, 0o666)
+	if err != nil {
+		return 0, err
+	}
+	kind, known := map[string]uint32{"b": unix.S_IFBLK, "c": unix.S_IFCHR, "u": unix.S_IFCHR, "p": unix.S_IFIFO}[words[1]]
+	if !known || (words[1] == "p") != (len(words) == 2) || len(words) == 3 {
+		return 0, errors.New("want NAME b|c|u MAJOR MINOR, or NAME p")
+	}
+	var numbers [2]uint64
+	for i, w := range words[2:] {
+		if numbers[i], err = strconv.ParseUint(w, 0, 20); err != nil { // the kernel's minors have 20 bits
+			return 0, fmt.Errorf("invalid device number %q", w)
+		}
+	}
+	device := unix.Mkdev(uint32(numbers[0]), uint32(numbers[1]))
+	if err := unix.Mknod(words[0], kind|mode, int(device)); err != nil {
+		return 0, tool.Cannot("cannot create node", words[0], err)
+	}
+	return 0, nil
+}
+
 func touch(c *tool.Call) (int, error) {
 	o, names, err := c.Operands(1, -1, "acmr:d:", "no-create=c", "reference=r", "date=d")
 	if err != nil {

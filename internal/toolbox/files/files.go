@@ -27,6 +27,7 @@ func Tools() []tool.Tool {
 		{Name: "ln", Usage: "[-sfnv] TARGET... LINK", Does: "make links", Run: ln},
 		{Name: "ls", Usage: "[-1aAdFhilnprRStC] [FILE]...", Does: "list files", Misused: 2, Run: ls},
 		{Name: "mkdir", Usage: "[-pv] [-m MODE] DIRECTORY...", Does: "make directories", Run: mkdir},
+		{Name: "mknod", Usage: "[-m MODE] NAME b|c|u MAJOR MINOR, or NAME p", Does: "make a device node or a named pipe", Run: mknod},
 		{Name: "mkfifo", Usage: "[-m MODE] NAME...", Does: "make named pipes", Run: mkfifo},
 		{Name: "mktemp", Usage: "[-dqu] [-p DIRECTORY] [TEMPLATE]", Does: "make a file or directory of a new name", Run: mktemp},
 		{Name: "mount", Usage: "[-r] [-t TYPE] [-o OPTIONS] [SOURCE TARGET]", Does: "mount a file system, or list what is mounted", Run: mount},
