@@ -12,6 +12,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -69,7 +70,19 @@ func run(ctx context.Context, o options) error {
 	if err != nil {
 		return err
 	}
-	for _, s := range append(e.scenarios(), b.scenarios()...) {
+	err = b.run(ctx, w, o, append(e.scenarios(), b.scenarios()...))
+	if err = errors.Join(err, e.close(ctx)); err != nil {
+		return err
+	}
+	if o.only.String() == "" {
+		err = b.memory(ctx, w)
+	}
+	return errors.Join(err, w.Flush())
+}
+
+// run measures scenarios and shows each as soon as it has been measured.
+func (b *bench) run(ctx context.Context, w io.Writer, o options, all []scenario) error {
+	for _, s := range all {
 		if !o.only.MatchString(s.name) {
 			continue
 		}
@@ -79,13 +92,7 @@ func run(ctx context.Context, o options) error {
 		}
 		show(w, s, took)
 	}
-	if err := e.close(ctx); err != nil {
-		return err
-	}
-	if o.only.String() == "" {
-		err = b.memory(ctx, w)
-	}
-	return errors.Join(err, w.Flush())
+	return nil
 }
 
 // installPeers installs what Debian has of the peers.
