@@ -5,6 +5,7 @@ package live
 
 import (
 	"context"
+	"fmt"
 	"os/signal"
 	"time"
 
@@ -22,8 +23,28 @@ type Options struct {
 	Root     string
 	RunDirs  []string
 	Interval time.Duration
-	View     watch.View
 	Colour   bool
+	// Filter, Sort and All are what the view begins with: words, one of Orders, and
+	// whether sandboxes and groups that no engine runs are shown.
+	Filter, Sort string
+	All          bool
+}
+
+// Orders are what Sort may be, the usual one first.
+func Orders() []string { return watch.OrderNames() }
+
+// Check refuses what cannot be. It is Invalid.
+func (o Options) Check() error {
+	if o.Interval < watch.Fastest || o.Interval > watch.Slowest {
+		return fault.New(fault.Invalid, fmt.Sprintf("--interval %s: from %s to %s", o.Interval, watch.Fastest, watch.Slowest))
+	}
+	_, err := watch.ParseOrder(o.Sort)
+	return fault.Wrap(fault.Invalid, "--sort", err)
+}
+
+// View is what of a table is shown at first.
+func (o Options) View() watch.View {
+	return watch.View{Order: watch.Order(o.Sort), Filter: o.Filter, All: o.All}
 }
 
 // Once takes two samples an interval apart.
@@ -62,7 +83,7 @@ func Run(ctx context.Context, o Options) error {
 	ctx, stop := signal.NotifyContext(ctx, session.Quit()...)
 	defer stop()
 	l := loop{
-		model: watch.NewModel(o.Interval, o.View), screen: screen,
+		model: watch.NewModel(o.Interval, o.View()), screen: screen,
 		asks: make(chan ask, 1), answers: make(chan answer, 1), timer: time.NewTimer(0),
 	}
 	done := make(chan struct{})

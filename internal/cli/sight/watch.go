@@ -2,7 +2,6 @@ package sight
 
 import (
 	"errors"
-	"fmt"
 	"io"
 	"strings"
 	"time"
@@ -10,8 +9,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"carob/internal/cli/live"
-	"carob/internal/fault"
-	"carob/internal/look/watch"
 )
 
 // onScreen reports whether a person sits before both ends.
@@ -21,7 +18,6 @@ func watchCommand(e Env) *cobra.Command {
 	var o output
 	var once bool
 	l := live.Options{Root: e.Root, RunDirs: e.RunDirs, Colour: e.Colour}
-	order := string(watch.ByName)
 	c := &cobra.Command{
 		Use: "watch [WORD…]", Short: "Watch what pods and containers use, live",
 		Long: `Shows pods and containers of every engine as they run, in the whole terminal: CPU and how
@@ -33,13 +29,9 @@ With --once it takes two samples, an interval apart, and prints the rates betwee
 		Example:           "  carob look watch\n  carob look watch foo --sort cpu\n  carob look watch --once -o json",
 		ValidArgsFunction: e.things(0),
 		RunE: func(cmd *cobra.Command, words []string) error {
-			l.View.Filter = strings.Join(words, " ")
-			var err error
-			if l.View.Order, err = watch.ParseOrder(order); err != nil {
+			l.Filter = strings.Join(words, " ")
+			if err := l.Check(); err != nil {
 				return err
-			}
-			if l.Interval < watch.Fastest || l.Interval > watch.Slowest {
-				return fault.New(fault.Invalid, fmt.Sprintf("--interval %s: from %s to %s", l.Interval, watch.Fastest, watch.Slowest))
 			}
 			if once || o.document() {
 				return e.once(cmd, l, o)
@@ -52,10 +44,10 @@ With --once it takes two samples, an interval apart, and prints the rates betwee
 	}
 	o.bind(c, "table", "json", "yaml")
 	c.Flags().BoolVar(&once, "once", false, "print one sample and end; -o json and yaml imply it")
-	c.Flags().BoolVar(&l.View.All, "all", false, "show sandboxes, and groups that no engine runs too")
+	c.Flags().BoolVar(&l.All, "all", false, "show sandboxes, and groups that no engine runs too")
 	c.Flags().DurationVarP(&l.Interval, "interval", "n", time.Second, "`TIME` between samples")
-	c.Flags().StringVar(&order, "sort", order, "sort by `COLUMN`: "+strings.Join(watch.OrderNames(), ", "))
-	_ = c.RegisterFlagCompletionFunc("sort", fixed(watch.OrderNames()...)) // the flag exists: it was made above
+	c.Flags().StringVar(&l.Sort, "sort", live.Orders()[0], "sort by `COLUMN`: "+strings.Join(live.Orders(), ", "))
+	_ = c.RegisterFlagCompletionFunc("sort", fixed(live.Orders()...)) // the flag exists: it was made above
 	return c
 }
 
@@ -65,5 +57,5 @@ func (e Env) once(cmd *cobra.Command, l live.Options, o output) error {
 	if err != nil {
 		return err
 	}
-	return e.write(o, t, func(w io.Writer) error { return t.Text(w, l.View, e.pen()) })
+	return e.write(o, t, func(w io.Writer) error { return t.Text(w, l.View(), e.pen()) })
 }

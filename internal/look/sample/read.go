@@ -114,9 +114,6 @@ func (r *Reader) pod(i int) Thing {
 		return t
 	}
 	r.counted(at, &t)
-	if mark := look.ReadPath(t.Use.From); mark.ID != p.ID && mark.Pod != p.ID || mark.ID != p.ID && mark.ID != "" {
-		t.Use = Use{} // the group that was found is not the pod's: its containers are summed up
-	}
 	return t
 }
 
@@ -137,7 +134,15 @@ func (r *Reader) counted(at look.Thing, t *Thing) {
 		return
 	}
 	place, err := r.groups.Of(r.host, at)
-	if err != nil || place.Deepest() == "/" { // has ended, or is in none
+	if err != nil { // has ended
+		return
+	}
+	for i, p := range place.Paths {
+		if !own(p, at) { // counts others too
+			place.Paths[i] = ""
+		}
+	}
+	if place.Deepest() == "/" {
 		return
 	}
 	g := r.groups.Use(place)
@@ -158,6 +163,13 @@ func (r *Reader) counted(at look.Thing, t *Thing) {
 	if g.Frozen {
 		t.State = Paused
 	}
+}
+
+// own reports whether a group is a thing's own, by what its path tells: in some of the
+// hierarchies of v1 an engine may leave a container where the engine itself is.
+func own(path string, t look.Thing) bool {
+	mark := look.ReadPath(path)
+	return mark.ID == t.ID || t.Is == look.ThingPod && mark.ID == "" && mark.Pod == t.ID
 }
 
 // processes sums up what processes tell of themselves.

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"carob/internal/look"
+	"carob/internal/look/group"
 	"carob/internal/look/ink"
 	"carob/internal/look/sample"
 )
@@ -19,7 +20,7 @@ type column struct {
 	rank int
 	// sort is the order that the column stands for, "" for none.
 	sort Order
-	cell func(m *Model, r *Row, width int) Line
+	cell func(l *list, r *Row, width int) Line
 }
 
 // The columns that grow when there is room.
@@ -53,8 +54,8 @@ func columns() []column {
 }
 
 // one makes a cell of one span that needs to know nothing but the row.
-func one(f func(*Row) Span) func(*Model, *Row, int) Line {
-	return func(_ *Model, r *Row, _ int) Line { return Line{f(r)} }
+func one(f func(*Row) Span) func(*list, *Row, int) Line {
+	return func(_ *list, r *Row, _ int) Line { return Line{f(r)} }
 }
 
 func orDash(s string) string {
@@ -77,11 +78,11 @@ func stateCell(r *Row) Span {
 }
 
 // cpuCell is coloured by how much of what it may have it takes.
-func cpuCell(m *Model, r *Row, _ int) Line {
+func cpuCell(l *list, r *Row, _ int) Line {
 	if r.CPU == nil {
 		return Line{plain(ink.Dim, unknown)}
 	}
-	may := float64(max(m.table.Machine.CPUs, 1))
+	may := float64(max(l.table.Machine.CPUs, 1))
 	if r.Quota != nil {
 		may = *r.Quota
 	}
@@ -95,8 +96,8 @@ func cpuCell(m *Model, r *Row, _ int) Line {
 	return Line{plain(st, percent(*r.CPU))}
 }
 
-func trendCell(m *Model, r *Row, width int) Line {
-	return Line{plain(ink.Hue, trend(m.history[r.Key].cpu, 1, width))}
+func trendCell(l *list, r *Row, width int) Line {
+	return Line{plain(ink.Hue, trend(l.history[r.Key].cpu, 1, width))}
 }
 
 func throttledCell(r *Row) Span {
@@ -120,7 +121,7 @@ func memoryCell(r *Row) Span {
 	return plain(ink.Plain, s)
 }
 
-func barCell(m *Model, r *Row, width int) Line {
+func barCell(l *list, r *Row, width int) Line {
 	switch {
 	case r.Memory == nil || r.Kind == look.ClassSandbox:
 		return nil
@@ -163,7 +164,7 @@ func pressureCell(r *Row) Span {
 	if r.Pressure == nil {
 		return plain(ink.Dim, unknown)
 	}
-	some := r.stalls()
+	some := some10(r.Pressure)
 	st := ink.Plain
 	switch top := max(some[0], some[1], some[2]); {
 	case top < 0.5:
@@ -174,26 +175,22 @@ func pressureCell(r *Row) Span {
 	return plain(st, fmt.Sprintf("%.0f/%.0f/%.0f", some[0], some[1], some[2]))
 }
 
-// stalls are the row's pressure of ten seconds by cpu, memory and io.
-func (r *Row) stalls() (some [3]float64) {
-	if r.Pressure == nil {
+// some10 are the shares of ten seconds by cpu, memory and io.
+func some10(p *group.Pressure) (some [3]float64) {
+	if p == nil {
 		return some
 	}
-	if s := r.Pressure.CPU; s != nil {
-		some[0] = s.Some10
-	}
-	if s := r.Pressure.Memory; s != nil {
-		some[1] = s.Some10
-	}
-	if s := r.Pressure.IO; s != nil {
-		some[2] = s.Some10
+	for i, s := range []*group.Stall{p.CPU, p.Memory, p.IO} {
+		if s != nil {
+			some[i] = s.Some10
+		}
 	}
 	return some
 }
 
 // sharedCell has a letter for each kind that the row shares with containers of its pod
 // or, in another colour, with others.
-func sharedCell(_ *Model, r *Row, _ int) Line {
+func sharedCell(_ *list, r *Row, _ int) Line {
 	return letterLine(r, func(w With) (ink.Style, bool) {
 		if w == WithOthers {
 			return ink.Yellow, true
@@ -203,7 +200,7 @@ func sharedCell(_ *Model, r *Row, _ int) Line {
 }
 
 // hostsCell has a letter for each kind in which the row is not isolated from the host.
-func hostsCell(_ *Model, r *Row, _ int) Line {
+func hostsCell(_ *list, r *Row, _ int) Line {
 	return letterLine(r, func(w With) (ink.Style, bool) { return ink.Red, w == WithHost })
 }
 

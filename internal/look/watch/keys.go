@@ -60,8 +60,9 @@ func (m *Model) Press(k Key) Action {
 	case m.page != listPage:
 		return m.pressPage(k)
 	}
-	if by, ok := m.step(k, m.listHeight()); ok {
+	if by, ok := step(k, m.listHeight()); ok {
 		m.move(by)
+		m.settle()
 		return None
 	}
 	switch k {
@@ -113,8 +114,8 @@ func (m *Model) pressAnywhere(k Key) Action {
 
 // pressPage are the keys of a page over the list.
 func (m *Model) pressPage(k Key) Action {
-	if by, ok := m.step(k, m.height-2); ok {
-		m.scroll = max(0, m.scroll+by)
+	if by, ok := step(k, m.height-2); ok {
+		m.scroll = m.over().within(m.scroll + by)
 		return None
 	}
 	switch k {
@@ -132,7 +133,7 @@ func (m *Model) pressPage(k Key) Action {
 }
 
 // step is how far a key moves.
-func (m *Model) step(k Key, shown int) (by int, ok bool) {
+func step(k Key, shown int) (by int, ok bool) {
 	const far = 1 << 20
 	switch k {
 	case Up, "k":
@@ -175,43 +176,4 @@ func (m *Model) open() Action {
 	}
 	m.page, m.scroll, m.details = detailPage, 0, nil
 	return Look
-}
-
-// fold hides what is below the selected row, or its pod, and shows it again.
-func (m *Model) fold(k Key) {
-	up := m.owner()
-	if up == nil {
-		return
-	}
-	m.folded[up.Key] = k == Left || k != Right && !m.folded[up.Key]
-	if m.folded[up.Key] {
-		m.selected = up.Key
-	}
-}
-
-// owner is the row at the top that the selected one is, or is below.
-func (m *Model) owner() *Row {
-	for i := range m.table.Rows {
-		r := &m.table.Rows[i]
-		if r.Key == m.selected && len(r.Rows) > 0 || find(r.Rows, m.selected) != nil {
-			return r
-		}
-	}
-	return nil
-}
-
-// foldAll folds every pod, or opens all when all are folded.
-func (m *Model) foldAll() {
-	fold := false
-	for i := range m.table.Rows {
-		r := &m.table.Rows[i]
-		fold = fold || len(r.Rows) > 0 && !m.folded[r.Key]
-	}
-	owner := m.owner()
-	for i := range m.table.Rows {
-		m.folded[m.table.Rows[i].Key] = fold
-	}
-	if fold && owner != nil {
-		m.selected = owner.Key
-	}
 }

@@ -1,34 +1,23 @@
 package watch
 
 import (
-	"slices"
 	"time"
 
-	"carob/internal/look"
 	"carob/internal/look/sample"
 )
 
 // Model is the state of the view. Its methods are for one goroutine.
 type Model struct {
+	list
 	width, height int
-	table         Table
 	last          *sample.Sample
-	history       map[string]history
-
-	view     View
-	reverse  bool
-	folded   map[string]bool
-	typing   bool // keys go into the filter
-	paused   bool
-	interval time.Duration
+	typing        bool // keys go into the filter
+	paused        bool
+	interval      time.Duration
 
 	page    page
 	details *sample.Details
-	// selected is the key of a row; at is where it was, for when it has ended.
-	selected string
-	at       int
-	top      int // the first row or line that is shown
-	scroll   int // the same of the page over the list
+	scroll  int // the first line of the page that is shown
 }
 
 // View is what of a table is shown, and how.
@@ -59,7 +48,10 @@ const remembered = 120
 
 // NewModel is a view that nothing has been read for.
 func NewModel(interval time.Duration, v View) *Model {
-	return &Model{width: 80, height: 24, interval: within(interval), view: v, folded: map[string]bool{}, history: map[string]history{}}
+	return &Model{
+		list:  list{view: v, folded: map[string]bool{}, history: map[string]history{}},
+		width: 80, height: 24, interval: within(interval),
+	}
 }
 
 // Interval is the time between samples.
@@ -92,8 +84,8 @@ func (m *Model) Take(s *sample.Sample) {
 }
 
 // remember adds a row's values to its history; that of rows that are gone is dropped.
-func (m *Model) remember(seen map[string]history, r *Row) {
-	h := m.history[r.Key]
+func (l *list) remember(seen map[string]history, r *Row) {
+	h := l.history[r.Key]
 	if r.CPU != nil {
 		h.cpu = last(append(h.cpu, *r.CPU))
 	}
@@ -102,7 +94,7 @@ func (m *Model) remember(seen map[string]history, r *Row) {
 	}
 	seen[r.Key] = h
 	for i := range r.Rows {
-		m.remember(seen, &r.Rows[i])
+		l.remember(seen, &r.Rows[i])
 	}
 }
 
@@ -113,58 +105,10 @@ func last(values []float64) []float64 {
 // Explain takes the details that Asks asked for.
 func (m *Model) Explain(d *sample.Details) { m.details = d }
 
-// settle finds the selected row again, or takes the one that stands where it was.
-func (m *Model) settle() {
-	rows := m.visible()
-	if len(rows) == 0 {
-		m.at, m.top = 0, 0
-		if m.page == listPage {
-			m.selected = ""
-		}
-		return
-	}
-	i := slices.IndexFunc(rows, func(v visible) bool { return v.row.Key == m.selected })
-	switch {
-	case i >= 0:
-		m.at = i
-	case m.page == listPage: // details of what has ended stay
-		m.at = min(max(m.at, 0), len(rows)-1)
-		m.selected = rows[m.at].row.Key
-	}
-	shown := m.listHeight()
-	m.top = min(max(m.top, m.at-shown+1), m.at)
-	m.top = max(0, min(m.top, len(rows)-shown))
-}
+// settle keeps the selected row in sight. Details of what has ended stay.
+func (m *Model) settle() { m.list.settle(m.listHeight(), m.page == detailPage) }
 
-// move selects another row.
-func (m *Model) move(by int) {
-	rows := m.visible()
-	if len(rows) == 0 {
-		return
-	}
-	m.at = min(max(m.at+by, 0), len(rows)-1)
-	m.selected = rows[m.at].row.Key
-	m.settle()
-}
-
-// chosen is the selected row, nil when there is none.
-func (m *Model) chosen() *Row {
-	return find(m.table.Rows, m.selected)
-}
-
-func find(rows []Row, key string) *Row {
-	for i := range rows {
-		if rows[i].Key == key {
-			return &rows[i]
-		}
-		if r := find(rows[i].Rows, key); r != nil {
-			return r
-		}
-	}
-	return nil
-}
-
-// shown reports whether a row is of a kind that is shown.
-func (m *Model) shown(r *Row) bool {
-	return m.view.All || r.Kind != look.ClassGroup && r.Kind != look.ClassSandbox
+// listHeight is how many rows find room.
+func (m *Model) listHeight() int {
+	return max(1, m.height-len(m.head())-2) // the heads of columns, the keys
 }

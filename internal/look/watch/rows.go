@@ -61,23 +61,23 @@ type visible struct {
 }
 
 // visible are the rows that the list has, in order.
-func (m *Model) visible() []visible {
+func (l *list) visible() []visible {
 	var out []visible
-	for _, r := range m.sorted(m.table.Rows) {
-		below := m.below(r)
-		if !m.shown(r) || !m.matches(r) && len(below) == 0 {
+	for _, r := range l.sorted(l.table.Rows) {
+		below := l.below(r)
+		if !l.shown(r) || !l.matches(r) && len(below) == 0 {
 			continue
 		}
 		branch := "  "
 		switch {
 		case r.Kind != sample.ThingPod && len(below) == 0:
-		case m.folded[r.Key]:
+		case l.folded[r.Key]:
 			branch = "▸ "
 		default:
 			branch = "▾ "
 		}
 		out = append(out, visible{r, branch})
-		if m.folded[r.Key] {
+		if l.folded[r.Key] {
 			continue
 		}
 		for i, c := range below {
@@ -92,11 +92,11 @@ func (m *Model) visible() []visible {
 }
 
 // below are the rows of a pod that the filter leaves: all where the pod itself matches.
-func (m *Model) below(r *Row) []*Row {
-	whole := m.matches(r)
+func (l *list) below(r *Row) []*Row {
+	whole := l.matches(r)
 	var out []*Row
-	for _, c := range m.sorted(r.Rows) {
-		if m.shown(c) && (whole || m.matches(c)) {
+	for _, c := range l.sorted(r.Rows) {
+		if l.shown(c) && (whole || l.matches(c)) {
 			out = append(out, c)
 		}
 	}
@@ -105,8 +105,8 @@ func (m *Model) below(r *Row) []*Row {
 
 // matches reports whether the filter's words are all in a row's name, engine, state,
 // PID or beginning of ID.
-func (m *Model) matches(r *Row) bool {
-	for word := range strings.FieldsSeq(strings.ToLower(m.view.Filter)) {
+func (l *list) matches(r *Row) bool {
+	for word := range strings.FieldsSeq(strings.ToLower(l.view.Filter)) {
 		in := strings.ToLower(r.Name + "\n" + r.Engine + "\n" + r.State + "\n" + r.Kind)
 		if !strings.Contains(in, word) && strconv.Itoa(r.PID) != word && (len(word) < 3 || !strings.HasPrefix(r.ID, word)) {
 			return false
@@ -116,17 +116,17 @@ func (m *Model) matches(r *Row) bool {
 }
 
 // sorted are rows in the chosen order, equal ones by name.
-func (m *Model) sorted(rows []Row) []*Row {
+func (l *list) sorted(rows []Row) []*Row {
 	out := make([]*Row, len(rows))
 	for i := range rows {
 		out[i] = &rows[i]
 	}
 	slices.SortStableFunc(out, func(a, b *Row) int {
-		d := cmp.Compare(m.view.Order.of(b), m.view.Order.of(a))
-		if m.view.Order == ByName {
+		d := cmp.Compare(l.view.Order.of(b), l.view.Order.of(a))
+		if l.view.Order == ByName {
 			d = cmp.Compare(strings.ToLower(a.Name), strings.ToLower(b.Name))
 		}
-		if m.reverse {
+		if l.reverse {
 			d = -d
 		}
 		return cmp.Or(d, cmp.Compare(a.Name, b.Name), cmp.Compare(a.Key, b.Key))
@@ -150,7 +150,7 @@ func (o Order) of(r *Row) float64 {
 	case ByThrottled:
 		return known(r.Throttled)
 	case ByPressure:
-		some := r.stalls()
+		some := some10(r.Pressure)
 		return some[0] + some[1] + some[2]
 	}
 	return 0
