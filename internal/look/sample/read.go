@@ -3,6 +3,7 @@ package sample
 import (
 	"bytes"
 	"context"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -38,10 +39,7 @@ func (r *Reader) Read(ctx context.Context) (*Sample, error) {
 		return nil, err
 	}
 	r.host = h
-	s := &Sample{At: time.Now(), Nets: map[uint64]Net{}, Inner: h.Inner}
-	for _, u := range h.Unread {
-		s.Unread += u.Count
-	}
+	s := &Sample{At: time.Now(), Nets: map[uint64]Net{}, Inner: h.Inner, Limited: len(h.Unread) > 0 && os.Geteuid() != 0}
 	inPod := make([]bool, len(h.Containers))
 	for i := range h.Pods {
 		s.Things = append(s.Things, r.pod(i))

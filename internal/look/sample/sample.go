@@ -21,8 +21,8 @@ type Sample struct {
 	Things []Thing
 	// Nets are counters by network namespace.
 	Nets map[uint64]Net
-	// Unread counts what could not be read for want of privilege.
-	Unread int
+	// Limited is true when root would see more.
+	Limited bool
 	// Inner is true when the reader is inside of a container and sees only that.
 	Inner bool
 }

@@ -1,14 +1,11 @@
 package watch
 
 import (
-	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
-	"carob/internal/look"
-	"carob/internal/look/group"
 	"carob/internal/look/ink"
-	"carob/internal/look/sample"
 )
 
 // column is one column of the table.
@@ -16,7 +13,8 @@ type column struct {
 	head  string
 	width int
 	right bool
-	// rank says in which order columns find room: the lowest first.
+	// rank says in which order columns find room, the lowest first; those of one rank
+	// come together or not at all.
 	rank int
 	// sort is the order that the column stands for, "" for none.
 	sort Order
@@ -34,236 +32,66 @@ const (
 func columns() []column {
 	return []column{
 		{head: headName, width: 16, rank: 0, sort: ByName},
-		{head: "ENGINE", width: 10, rank: 11, cell: one(func(r *Row) Span { return plain(ink.Plain, orDash(ink.Safe(r.Engine))) })},
-		{head: "PID", width: 7, right: true, rank: 13, cell: one(func(r *Row) Span { return plain(ink.Plain, strconv.Itoa(r.PID)) })},
-		{head: "STATE", width: 7, rank: 5, cell: one(stateCell)},
+		{head: "ENGINE", width: 10, rank: 10, cell: one(func(r *Row) Span { return plain(ink.Plain, orDash(ink.Safe(r.Engine))) })},
+		{head: "PID", width: 7, right: true, rank: 11, cell: one(func(r *Row) Span { return plain(ink.Plain, strconv.Itoa(r.PID)) })},
+		{head: "STATE", width: 7, rank: 9, cell: one(stateCell)},
 		{head: "CPU%", width: 6, right: true, rank: 1, sort: ByCPU, cell: cpuCell},
-		{head: headTrend, width: 10, rank: 16, cell: trendCell},
-		{head: "THR%", width: 5, right: true, rank: 14, sort: ByThrottled, cell: one(throttledCell)},
+		{head: headTrend, width: 10, rank: 14, cell: trendCell},
+		{head: "THR%", width: 5, right: true, rank: 12, sort: ByThrottled, cell: one(throttledCell)},
 		{head: "MEMORY", width: 11, right: true, rank: 2, sort: ByMemory, cell: one(memoryCell)},
-		{head: headBar, width: 8, rank: 6, cell: barCell},
+		{head: headBar, width: 8, rank: 4, cell: barCell},
 		{head: "READ/s", width: 6, right: true, rank: 8, sort: ByIO, cell: one(func(r *Row) Span { return rate(r.Read) })},
-		{head: "WRIT/s", width: 6, right: true, rank: 9, sort: ByIO, cell: one(func(r *Row) Span { return rate(r.Written) })},
+		{head: "WRIT/s", width: 6, right: true, rank: 8, sort: ByIO, cell: one(func(r *Row) Span { return rate(r.Written) })},
 		{head: "RX/s", width: 6, right: true, rank: 3, sort: ByNet, cell: one(func(r *Row) Span { return netCell(r, r.Received) })},
-		{head: "TX/s", width: 6, right: true, rank: 4, sort: ByNet, cell: one(func(r *Row) Span { return netCell(r, r.Sent) })},
-		{head: "PIDS", width: 5, right: true, rank: 7, sort: ByPids, cell: one(pidsCell)},
-		{head: "PSI c/m/i", width: 11, right: true, rank: 15, sort: ByPressure, cell: one(pressureCell)},
-		{head: "SHARED", width: len(letters), rank: 10, cell: sharedCell},
-		{head: "HOST'S", width: len(letters), rank: 12, cell: hostsCell},
+		{head: "TX/s", width: 6, right: true, rank: 3, sort: ByNet, cell: one(func(r *Row) Span { return netCell(r, r.Sent) })},
+		{head: "PIDS", width: 5, right: true, rank: 6, sort: ByPids, cell: one(pidsCell)},
+		{head: "PSI c/m/i", width: 11, right: true, rank: 13, sort: ByPressure, cell: one(pressureCell)},
+		{head: "SHARED", width: len(letters), rank: 5, cell: sharedCell},
+		{head: "HOST'S", width: len(letters), rank: 7, cell: hostsCell},
 	}
 }
 
-// one makes a cell of one span that needs to know nothing but the row.
-func one(f func(*Row) Span) func(*list, *Row, int) Line {
-	return func(_ *list, r *Row, _ int) Line { return Line{f(r)} }
-}
-
-func orDash(s string) string {
-	if s == "" {
-		return unknown
-	}
-	return s
-}
-
-func stateCell(r *Row) Span {
-	switch r.State {
-	case sample.Running:
-		return plain(ink.Green, r.State)
-	case sample.Empty:
-		return plain(ink.Dim, r.State)
-	case sample.Zombie:
-		return plain(ink.Red, r.State)
-	}
-	return plain(ink.Yellow, r.State)
-}
-
-// cpuCell is coloured by how much of what it may have it takes.
-func cpuCell(l *list, r *Row, _ int) Line {
-	if r.CPU == nil {
-		return Line{plain(ink.Dim, unknown)}
-	}
-	may := float64(max(l.table.Machine.CPUs, 1))
-	if r.Quota != nil {
-		may = *r.Quota
-	}
-	st := ink.Plain
-	switch share := *r.CPU / 100 / may; {
-	case *r.CPU < 0.05:
-		st = ink.Dim
-	case share >= 0.7:
-		st = heat(share)
-	}
-	return Line{plain(st, percent(*r.CPU))}
-}
-
-func trendCell(l *list, r *Row, width int) Line {
-	return Line{plain(ink.Hue, trend(l.history[r.Key].cpu, 1, width))}
-}
-
-func throttledCell(r *Row) Span {
-	switch {
-	case r.Throttled == nil:
-		return plain(ink.Dim, unknown)
-	case *r.Throttled < 0.05:
-		return plain(ink.Dim, "0")
-	}
-	return plain(heat(0.7+*r.Throttled/250), percent(*r.Throttled)) // any is worth a colour, half is red
-}
-
-func memoryCell(r *Row) Span {
-	if r.Memory == nil {
-		return plain(ink.Dim, unknown)
-	}
-	s := short(float64(*r.Memory))
-	if r.Limit != nil {
-		s += "/" + short(float64(*r.Limit))
-	}
-	return plain(ink.Plain, s)
-}
-
-func barCell(l *list, r *Row, width int) Line {
-	switch {
-	case r.Memory == nil || r.Kind == look.ClassSandbox:
-		return nil
-	case r.Limit == nil:
-		return Line{plain(ink.Dim, "no limit")}
-	}
-	b := bar(float64(*r.Memory)/max(float64(*r.Limit), 1), width)
-	if r.PodLimit {
-		b[0].Ink = ink.Dim // the limit is the pod's, and its bar has the colour
-	}
-	return b
-}
-
-// netCell has numbers where the row has the network, and else says who has them.
-func netCell(r *Row, v *float64) Span {
-	switch r.Network {
-	case NetOwn:
-		return rate(v)
-	case NetPod, NetHost:
-		return plain(ink.Dim, r.Network)
-	case "":
-		return plain(ink.Dim, unknown)
-	}
-	return plain(ink.Dim, ink.Cut("="+ink.Safe(r.Network), 6))
-}
-
-func pidsCell(r *Row) Span {
-	s := count(r.Pids)
-	if r.Pids != nil && r.PidsLimit != nil && *r.PidsLimit > 0 {
-		if share := float64(*r.Pids) / float64(*r.PidsLimit); share >= 0.7 {
-			s.Ink = heat(share)
-		}
-	}
-	return s
-}
-
-// pressureCell is the share of ten seconds in which something waited for a CPU, memory
-// or a disk.
-func pressureCell(r *Row) Span {
-	if r.Pressure == nil {
-		return plain(ink.Dim, unknown)
-	}
-	some := some10(r.Pressure)
-	st := ink.Plain
-	switch top := max(some[0], some[1], some[2]); {
-	case top < 0.5:
-		st = ink.Dim
-	case top >= 10:
-		st = heat(0.7 + top/250)
-	}
-	return plain(st, fmt.Sprintf("%.0f/%.0f/%.0f", some[0], some[1], some[2]))
-}
-
-// some10 are the shares of ten seconds by cpu, memory and io.
-func some10(p *group.Pressure) (some [3]float64) {
-	if p == nil {
-		return some
-	}
-	for i, s := range []*group.Stall{p.CPU, p.Memory, p.IO} {
-		if s != nil {
-			some[i] = s.Some10
-		}
-	}
-	return some
-}
-
-// sharedCell has a letter for each kind that the row shares with containers of its pod
-// or, in another colour, with others.
-func sharedCell(_ *list, r *Row, _ int) Line {
-	return letterLine(r, func(w With) (ink.Style, bool) {
-		if w == WithOthers {
-			return ink.Yellow, true
-		}
-		return ink.HueOf(0), w == WithPod
-	})
-}
-
-// hostsCell has a letter for each kind in which the row is not isolated from the host.
-func hostsCell(_ *list, r *Row, _ int) Line {
-	return letterLine(r, func(w With) (ink.Style, bool) { return ink.Red, w == WithHost })
-}
-
-func letterLine(r *Row, show func(With) (ink.Style, bool)) Line {
-	var l Line
-	for k, w := range r.Shares {
-		st, ok := show(w)
-		switch {
-		case !ok:
-			l = append(l, plain(ink.Dim, "·"))
-			continue
-		case w == WithHost:
-			st = weight(look.Kind(k))
-		}
-		l = append(l, plain(st, letters[k:k+1]))
-	}
-	return l
-}
-
-// weight is how much it says that a kind is the host's: no engine isolates time, and
-// only some users and names.
-func weight(k look.Kind) ink.Style {
-	switch k {
-	case look.Time, look.Cgroup:
-		return ink.Dim
-	case look.User, look.UTS:
-		return ink.Yellow
-	}
-	return ink.Red
-}
+// The room between columns, and at the left edge for the mark of the selected row.
+const gap, gutter = 2, 2
 
 // layout chooses the columns that find room and gives out what is left.
-func layout(width int, name int, pressure bool) []column {
-	const gap, gutter = 2, 2
-	left := width - gutter
+func layout(width, name int, pressure bool) []column {
 	all := columns()
-	keep := make([]bool, len(all))
-	for rank := range all {
-		for i, c := range all {
-			if c.rank == rank && (c.sort != ByPressure || pressure) && left >= c.width+gap*min(rank, 1) {
-				keep[i], left = true, left-c.width-gap*min(rank, 1)
+	if !pressure {
+		all = slices.DeleteFunc(all, func(c column) bool { return c.sort == ByPressure })
+	}
+	left := width - gutter + gap // no gap stands before the first
+	taken := map[int]bool{}
+	for rank := range len(columns()) {
+		need := 0
+		for _, c := range all {
+			if c.rank == rank {
+				need += c.width + gap
 			}
 		}
-	}
-	var out []column
-	for i, c := range all {
-		if keep[i] {
-			out = append(out, c)
+		if need <= left {
+			taken[rank], left = true, left-need
 		}
 	}
-	grow := func(head string, most int) {
-		for i := range out {
-			if out[i].head == head && out[i].width < most {
-				n := min(most-out[i].width, left)
-				out[i].width, left = out[i].width+n, left-n
-			}
-		}
+	out := slices.DeleteFunc(all, func(c column) bool { return !taken[c.rank] })
+	for _, g := range []struct {
+		head string
+		most int
+	}{{headName, min(name, 32)}, {headBar, 14}, {headTrend, 20}, {headName, min(name, 60)}} {
+		left -= grow(out, g.head, g.most, left)
 	}
-	grow(headName, min(name, 32))
-	grow(headBar, 14)
-	grow(headTrend, 20)
-	grow(headName, min(name, 60))
 	return out
+}
+
+// grow gives a column more room, as far as there is any, and returns how much.
+func grow(cols []column, head string, most, left int) int {
+	i := slices.IndexFunc(cols, func(c column) bool { return c.head == head })
+	if i < 0 || cols[i].width >= most {
+		return 0
+	}
+	n := min(most-cols[i].width, max(left, 0))
+	cols[i].width += n
+	return n
 }
 
 // place puts a cell into its column.

@@ -61,21 +61,34 @@ func (m *Model) keys(rows, shown int) Line {
 	if m.view.Filter != "" {
 		l = append(l, Span{Text: "filter " + ink.Safe(m.view.Filter) + "  ", Ink: ink.Yellow})
 	}
-	for _, k := range [][2]string{
-		{"↑↓", "select"}, {"enter", "details"}, {"f", "fold"}, {"/", "filter"}, {"s", "sort: " + string(m.view.Order)}, {"p", "pause"},
-		{"+-", "interval"}, {"a", m.allWord()}, {"?", "help"}, {"q", "quit"},
-	} {
-		l = append(l, strong(k[0]), plain(ink.Dim, " "+k[1]+"  "))
-	}
-	where := Line{}
+	var where Line
 	if rows > shown {
 		where = Line{plain(ink.Dim, fmt.Sprintf("%d–%d of %d", m.top+1, min(rows, m.top+shown), rows))}
 	}
-	return sides(l, where, m.width)
+	last := hints([2]string{"?", "help"}, [2]string{"q", "quit"})
+	for _, k := range [][2]string{
+		{"↑↓", "select"}, {"enter", "details"}, {"/", "filter"}, {"s", "sort: " + string(m.view.Order)}, {"f", "fold"}, {"p", "pause"},
+		{"a", m.allWord()}, {"+-", "interval"},
+	} {
+		if h := hints(k); l.width()+h.width()+last.width()+where.width()+2 <= m.width {
+			l = append(l, h...)
+		}
+	}
+	return sides(append(l, last...), where, m.width)
 }
 
-func (m *Model) allWord() string {
-	if m.view.All {
+// hints say what keys do.
+func hints(keys ...[2]string) Line {
+	var l Line
+	for _, k := range keys {
+		l = append(l, strong(k[0]), plain(ink.Dim, " "+k[1]+"  "))
+	}
+	return l
+}
+
+// allWord is what the key for all does.
+func (l *list) allWord() string {
+	if l.view.All {
 		return "fewer"
 	}
 	return "all"

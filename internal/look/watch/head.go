@@ -37,10 +37,13 @@ func (m *Model) title() Line {
 		}
 		containers += t.Rows[i].containers()
 	}
-	right := fmt.Sprintf("%s · %s · every %s · %s", ink.Count(pods, "pod", "pods"),
-		ink.Count(containers, "container", "containers"), m.interval, t.At.Format("15:04:05"))
 	if m.last == nil {
-		right = ""
+		return left.fit(m.width, false)
+	}
+	right := fmt.Sprintf("every %s · %s", m.interval, t.At.Format("15:04:05"))
+	all := ink.Count(pods, "pod", "pods") + " · " + ink.Count(containers, "container", "containers") + " · "
+	if left.width()+ink.Width(all+right)+2 <= m.width {
+		right = all + right
 	}
 	return sides(left, Line{plain(ink.Dim, right)}, m.width)
 }
@@ -92,7 +95,7 @@ func (t *Table) waiting(width int) Line {
 	switch {
 	case t.Inner:
 		note = "inside of a container: only what is in here is seen"
-	case t.Unread > 0:
+	case t.Limited:
 		note = "as root more can be seen"
 	}
 	if l == nil && note == "" {

@@ -17,8 +17,9 @@ type Table struct {
 	Seconds float64 `json:"seconds"`
 	Machine Machine `json:"machine"`
 	Rows    []Row   `json:"rows"`
-	Unread  int     `json:"unread,omitempty"`
-	Inner   bool    `json:"inner,omitempty"`
+	// Limited is true when a reader with more rights would see more.
+	Limited bool `json:"limited,omitempty"`
+	Inner   bool `json:"inner,omitempty"`
 }
 
 // Machine is what all together use.
@@ -78,7 +79,7 @@ type Row struct {
 // Rates works out a table. Before is nil for the first sample.
 func Rates(before, now *sample.Sample) Table {
 	b := builder{now: now, old: map[string]*sample.Thing{}, shown: map[uint64]string{}}
-	t := Table{At: now.At, Rows: []Row{}, Unread: now.Unread, Inner: now.Inner}
+	t := Table{At: now.At, Rows: []Row{}, Limited: now.Limited, Inner: now.Inner}
 	if before != nil {
 		b.nets = before.Nets
 		b.seconds = now.At.Sub(before.At).Seconds()

@@ -21,7 +21,8 @@ func (t Table) Text(w io.Writer, v View, pen ink.Pen) error {
 		s = append(s, l.line(cols, v))
 	}
 	if len(s) == 1 {
-		s = Screen{{plain(ink.Plain, "  No container runs that could be seen here.")}}
+		_, err := fmt.Fprintln(w, "No container runs that could be seen here.")
+		return err
 	}
 	for _, line := range s {
 		if _, err := fmt.Fprintln(w, line[1:].written(pen)); err != nil {
