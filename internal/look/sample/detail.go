@@ -83,7 +83,9 @@ func (r *Reader) Details(key string) *Details {
 	for _, says := range m.Says {
 		d.Says = append(d.Says, says.Text)
 	}
-	d.Processes = lines(forest.Grow(r.host, forest.Options{Things: []look.Thing{t}}))
+	f := forest.Grow(r.host, forest.Options{Things: []look.Thing{t}})
+	f.Unread = nil // is of the whole host
+	d.Processes = lines(f)
 	return d
 }
 

@@ -79,7 +79,7 @@ func memoryCell(r *Row) Span {
 
 func barCell(l *list, r *Row, width int) Line {
 	switch {
-	case r.Memory == nil || r.Kind == look.ClassSandbox:
+	case r.Limit == nil && r.Cgroup == "" || r.Memory == nil: // no group: nobody knows
 		return nil
 	case r.Limit == nil:
 		return Line{plain(ink.Dim, "no limit")}

@@ -21,9 +21,10 @@ type column struct {
 	cell func(l *list, r *Row, width int) Line
 }
 
-// The columns that grow when there is room.
+// The columns that are looked for.
 const (
 	headName  = "NAME"
+	headState = "STATE"
 	headBar   = ""
 	headTrend = "TREND"
 )
@@ -34,7 +35,7 @@ func columns() []column {
 		{head: headName, width: 16, rank: 0, sort: ByName},
 		{head: "ENGINE", width: 10, rank: 10, cell: one(func(r *Row) Span { return plain(ink.Plain, orDash(ink.Safe(r.Engine))) })},
 		{head: "PID", width: 7, right: true, rank: 11, cell: one(func(r *Row) Span { return plain(ink.Plain, strconv.Itoa(r.PID)) })},
-		{head: "STATE", width: 7, rank: 9, cell: one(stateCell)},
+		{head: headState, width: 7, rank: 9, cell: one(stateCell)},
 		{head: "CPU%", width: 6, right: true, rank: 1, sort: ByCPU, cell: cpuCell},
 		{head: headTrend, width: 10, rank: 14, cell: trendCell},
 		{head: "THR%", width: 5, right: true, rank: 12, sort: ByThrottled, cell: one(throttledCell)},

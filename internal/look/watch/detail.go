@@ -3,6 +3,7 @@ package watch
 import (
 	"fmt"
 
+	"carob/internal/look"
 	"carob/internal/look/ink"
 	"carob/internal/look/risk"
 	"carob/internal/look/sample"
@@ -126,6 +127,9 @@ func tasks(r *Row) Line {
 
 func (c closer) namespaces() Screen {
 	s := Screen{heading("NAMESPACES")}
+	if c.d.Is == look.ThingPod {
+		s[0] = append(s[0], plain(ink.Dim, fmt.Sprintf("  of process %d, which holds them for the pod", c.d.PID)))
+	}
 	for _, n := range c.d.Namespaces {
 		head := fmt.Sprintf("  %-6s %-11d ", n.Kind, n.Inode)
 		switch {

@@ -83,7 +83,7 @@ func (l *list) line(cols []column, v visible) Line {
 		if i > 0 {
 			out = append(out, plain(ink.Plain, "  "))
 		}
-		cell := nameCell(v)
+		cell := nameCell(v, !slices.ContainsFunc(cols, func(c column) bool { return c.head == headState }))
 		if c.cell != nil {
 			cell = c.cell(l, v.row, c.width)
 		}
@@ -92,8 +92,9 @@ func (l *list) line(cols []column, v visible) Line {
 	return out
 }
 
-// nameCell is a name behind the branch of the tree.
-func nameCell(v visible) Line {
+// nameCell is a name behind the branch of the tree, and what is wrong with the row if
+// no other column tells.
+func nameCell(v visible, tell bool) Line {
 	name := plain(ink.Plain, ink.Safe(v.row.Name))
 	switch v.row.Kind {
 	case sample.ThingPod:
@@ -101,5 +102,10 @@ func nameCell(v visible) Line {
 	case look.ClassSandbox, look.ClassGroup:
 		name.Ink = ink.Dim
 	}
-	return Line{plain(ink.Dim, v.branch), name}
+	out := Line{plain(ink.Dim, v.branch), name}
+	if st := stateCell(v.row); tell && st.Ink != ink.Green {
+		st.Text = " " + st.Text
+		out = append(out, st)
+	}
+	return out
 }
