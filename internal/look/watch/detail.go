@@ -67,7 +67,7 @@ func (c closer) numbers() Screen {
 	if r == nil {
 		return nil
 	}
-	width := min(max(c.width-50, 20), remembered)
+	width := min(max(c.width-66, 10), remembered)
 	h := c.past
 	s := Screen{heading("USE")}
 	line := func(name string, l Line) { s = append(s, append(Line{plain(ink.Plain, "  "+ink.Pad(name, 9))}, l...)) }

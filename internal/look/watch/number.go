@@ -6,11 +6,11 @@ import (
 	"carob/internal/look/ink"
 )
 
-// short writes a number in at most five columns: 0, 999, 1.50K, 12.3M, 384M.
+// short writes a number in at most five columns: 0, 999, 1.5K, 12.3M, 1023M.
 func short(n float64) string {
 	const units = " KMGTPE"
 	i := 0
-	for n >= 999.5 && i < len(units)-1 {
+	for n >= 1023.5 && i < len(units)-1 {
 		n /= 1024
 		i++
 	}
