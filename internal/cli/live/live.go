@@ -71,19 +71,29 @@ func Once(ctx context.Context, o Options) (watch.Table, error) {
 
 // Run shows the view in the terminal of the process until its user or a signal ends it.
 func Run(ctx context.Context, o Options) error {
+	ctx, stop := signal.NotifyContext(ctx, session.Quit()...)
+	defer stop()
+	tty, err := tcell.NewStdIoTty()
+	if err != nil {
+		return fault.Wrap(fault.Unavailable, "terminal", err)
+	}
+	return run(ctx, tty, o)
+}
+
+func run(ctx context.Context, tty tcell.Tty, o Options) error {
 	r, err := sample.New(o.Root, o.RunDirs)
 	if err != nil {
 		return err
 	}
-	screen, err := open(o.Colour)
+	screen, err := open(tty)
 	if err != nil {
 		return fault.Wrap(fault.Unavailable, "terminal", err)
 	}
 	defer screen.Fini()
-	ctx, stop := signal.NotifyContext(ctx, session.Quit()...)
+	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	l := loop{
-		model: watch.NewModel(o.Interval, o.View()), screen: screen,
+		model: watch.NewModel(o.Interval, o.View()), screen: screen, colour: o.Colour,
 		asks: make(chan ask, 1), answers: make(chan answer, 1), timer: time.NewTimer(0),
 	}
 	done := make(chan struct{})
@@ -129,6 +139,7 @@ func read(ctx context.Context, r *sample.Reader, asks <-chan ask, answers chan<-
 type loop struct {
 	model   *watch.Model
 	screen  tcell.Screen
+	colour  bool
 	asks    chan ask
 	answers chan answer
 	asked   bool // and not yet answered
@@ -139,7 +150,7 @@ type loop struct {
 func (l *loop) run(ctx context.Context) error {
 	l.model.Resize(l.screen.Size())
 	for {
-		show(l.screen, l.model.Draw())
+		show(l.screen, l.model.Draw(), l.colour)
 		select {
 		case <-ctx.Done():
 			return nil

@@ -7,19 +7,11 @@ import (
 	"carob/internal/look/watch"
 )
 
-// open takes the terminal of the process.
-func open(colour bool) (tcell.Screen, error) {
-	tty, err := tcell.NewStdIoTty()
-	if err != nil {
-		return nil, err
-	}
+// open takes a terminal.
+func open(tty tcell.Tty) (tcell.Screen, error) {
 	// Nothing of what a terminal could answer is needed, and an answer that comes after
 	// the end would be typed into the shell.
-	options := []tcell.TerminfoScreenOption{tcell.OptNegotiation(false), tcell.OptSanitizeContent(true)}
-	if !colour {
-		options = append(options, tcell.OptColors(0))
-	}
-	s, err := tcell.NewTerminfoScreenFromTty(tty, options...)
+	s, err := tcell.NewTerminfoScreenFromTty(tty, tcell.OptNegotiation(false), tcell.OptSanitizeContent(true))
 	if err != nil {
 		return nil, err
 	}
@@ -44,12 +36,12 @@ func fallbacks() [][2]string {
 }
 
 // show puts a screen on the terminal; only what has changed is written.
-func show(s tcell.Screen, lines watch.Screen) {
+func show(s tcell.Screen, lines watch.Screen, colour bool) {
 	s.Clear()
 	for y, line := range lines {
 		x := 0
 		for _, span := range line {
-			s.PutStrStyled(x, y, span.Text, style(span))
+			s.PutStrStyled(x, y, span.Text, style(span, colour))
 			x += ink.Width(span.Text)
 		}
 	}
@@ -57,14 +49,19 @@ func show(s tcell.Screen, lines watch.Screen) {
 }
 
 // style is a span's style. Colours are from the first sixteen, which people set to be
-// readable on their background.
-func style(s watch.Span) tcell.Style {
+// readable on their background. Without colours alarm is bold: left to the library a
+// coloured word would be reversed, as the selected row is.
+func style(s watch.Span, colour bool) tcell.Style {
 	st := tcell.StyleDefault.Bold(s.Bold || s.Ink == ink.Bold).Reverse(s.Reverse)
-	switch s.Ink {
-	case ink.Plain, ink.Bold:
-		return st
-	case ink.Dim:
+	switch {
+	case s.Ink == ink.Dim:
 		return st.Dim(true)
+	case !colour && (s.Ink == ink.Red || s.Ink == ink.Yellow):
+		return st.Bold(true)
+	case !colour || s.Ink == ink.Plain || s.Ink == ink.Bold:
+		return st
+	}
+	switch s.Ink {
 	case ink.Red:
 		return st.Foreground(tcell.PaletteColor(1))
 	case ink.Green:
