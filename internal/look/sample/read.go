@@ -20,8 +20,13 @@ type Reader struct {
 	o      look.Options
 	groups *group.Host // nil where no cgroups are mounted
 	host   *look.Host  // as it was at the last sample
+	reads  int
 	buf    bytes.Buffer
 }
+
+// whole is how often everything is read: what of a process seldom changes is known again
+// from the sample before in between.
+const whole = 5
 
 // New returns a reader below a root; runDirs are carob's, to learn names from.
 func New(root string, runDirs []string) (*Reader, error) {
@@ -34,11 +39,16 @@ func New(root string, runDirs []string) (*Reader, error) {
 
 // Read reads a sample. It ends early with the error of ctx.
 func (r *Reader) Read(ctx context.Context) (*Sample, error) {
-	h, err := look.Read(ctx, r.o)
+	o := r.o
+	if r.reads%whole != 0 {
+		o.Before = r.host
+	}
+	h, err := look.Read(ctx, o)
 	if err != nil {
 		return nil, err
 	}
 	r.host = h
+	r.reads++
 	s := &Sample{At: time.Now(), Nets: map[uint64]Net{}, Inner: h.Inner, Limited: len(h.Unread) > 0 && os.Geteuid() != 0}
 	inPod := make([]bool, len(h.Containers))
 	for i := range h.Pods {
