@@ -186,16 +186,21 @@ type reader struct {
 
 // process reads one process; false when it is gone.
 func (r *reader) process(pid int) (Process, bool) {
-	p := Process{PID: pid}
 	dir, err := r.proc.Dir(strconv.Itoa(pid))
 	if err != nil {
 		r.missed.add("processes", err)
-		return p, false
+		return Process{}, false
 	}
 	defer dir.Close()
 	if same, ok := r.again(dir, pid); ok {
 		return same, true
 	}
+	return r.whole(dir, pid)
+}
+
+// whole reads all there is of a process.
+func (r *reader) whole(dir procfs.Dir, pid int) (Process, bool) {
+	p := Process{PID: pid}
 	if dir.ReadShort("status", &r.buf) != nil || ParseStatus(&r.buf, &p) != nil {
 		return p, false
 	}
@@ -203,6 +208,7 @@ func (r *reader) process(pid int) (Process, bool) {
 	r.parse(dir, "cmdline", "command lines", func() (err error) { p.Args, err = ParseArgs(&r.buf); return err })
 	r.parse(dir, "cgroup", "cgroups", func() (err error) { p.Cgroups, err = ParsePlaces(&r.buf); return err })
 	p.Kernel = len(p.Args) == 0 && (p.PPID == 2 || pid == 2) && p.RSS == 0 && p.State != "Z"
+	var err error
 	if !p.Kernel {
 		p.NS, err = namespaces(dir)
 		r.missed.add("namespaces", err)
