@@ -24,7 +24,7 @@ func orDash(s string) string {
 func stateCell(r *Row) Span {
 	switch r.State {
 	case sample.Running:
-		return plain(ink.Green, r.State)
+		return plain(ink.Plain, r.State)
 	case sample.Empty:
 		return plain(ink.Dim, r.State)
 	case sample.Zombie:
@@ -53,7 +53,11 @@ func cpuCell(l *list, r *Row, _ int) Line {
 }
 
 func trendCell(l *list, r *Row, width int) Line {
-	return Line{plain(ink.Hue, trend(l.history[r.Key].cpu, 1, width))}
+	st := ink.Hue
+	if r.CPU == nil || *r.CPU < 0.05 {
+		st = ink.Dim
+	}
+	return Line{plain(st, trend(l.history[r.Key].cpu, 1, width))}
 }
 
 func throttledCell(r *Row) Span {

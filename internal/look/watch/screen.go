@@ -65,10 +65,11 @@ func (l Line) fit(width int, filled bool) Line {
 	return out
 }
 
-// reversed shows a line as the one that is selected.
+// reversed shows a line as the one that is selected: in one piece, not in patches of
+// colours. What alarms is bold there.
 func (l Line) reversed() Line {
-	for i := range l {
-		l[i].Reverse = true
+	for i, s := range l {
+		l[i] = Span{Text: s.Text, Reverse: true, Bold: s.Bold || s.Ink == ink.Red || s.Ink == ink.Yellow}
 	}
 	return l
 }

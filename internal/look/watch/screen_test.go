@@ -1,6 +1,10 @@
 package watch
 
-import "testing"
+import (
+	"testing"
+
+	"carob/internal/look/ink"
+)
 
 func TestShort(t *testing.T) {
 	for v, want := range map[float64]string{
@@ -38,6 +42,15 @@ func TestTrend(t *testing.T) {
 	} {
 		if got := trend(c.values, 2, 5); got != c.want {
 			t.Errorf("%v: %q, want %q", c.values, got, c.want)
+		}
+	}
+}
+
+// TestReversed shows what is selected in one piece.
+func TestReversed(t *testing.T) {
+	for _, s := range (Line{plain(ink.Red, "a"), plain(ink.Dim, "b"), plain(ink.Hue, "c")}).reversed() {
+		if !s.Reverse || s.Ink != ink.Plain || s.Bold != (s.Text == "a") {
+			t.Errorf("%+v", s)
 		}
 	}
 }

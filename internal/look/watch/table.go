@@ -103,7 +103,7 @@ func nameCell(v visible, tell bool) Line {
 		name.Ink = ink.Dim
 	}
 	out := Line{plain(ink.Dim, v.branch), name}
-	if st := stateCell(v.row); tell && st.Ink != ink.Green {
+	if st := stateCell(v.row); tell && v.row.State != sample.Running {
 		st.Text = " " + st.Text
 		out = append(out, st)
 	}
