@@ -164,7 +164,12 @@ func hostsCell(_ *list, r *Row, _ int) Line {
 	return letterLine(r, func(w With) (ink.Style, bool) { return ink.Red, w == WithHost })
 }
 
+// letterLine has a letter for each kind that show wants in a style, "?" when nothing is
+// known: a dot says that it is not so.
 func letterLine(r *Row, show func(With) (ink.Style, bool)) Line {
+	if r.Shares == (Shares{}) {
+		return Line{plain(ink.Dim, "?")}
+	}
 	var l Line
 	for k, w := range r.Shares {
 		st, ok := show(w)

@@ -36,7 +36,7 @@ func helpLines(width int) Screen {
 		{"PSI", "share of the last 10 s in which something waited for a CPU, memory, a disk (cgroup v2)"},
 		{"SHARED", "namespaces shared with the pod, or (yellow) with others: " + kindWords()},
 		{"HOST'S", "namespaces that are the host's: no isolation"},
-		{unknown, "nobody counts it, or it may not be seen"},
+		{unknown + " ?", "nobody counts it; it may not be seen"},
 	} {
 		s = append(s, paragraph(ink.Plain, "  "+ink.Pad(k[0], 10), k[1], width)...)
 	}

@@ -168,3 +168,21 @@ func TestPodWithoutGroup(t *testing.T) {
 		t.Error("the pod's number is the container's own")
 	}
 }
+
+// TestSharesUnseen: what may not be seen is not called isolated.
+func TestSharesUnseen(t *testing.T) {
+	s := at(1)
+	for i := range s.Things {
+		s.Things[i].NS = look.NS{}
+	}
+	r := find(Rates(nil, s).Rows, "container:a")
+	for _, cell := range []Line{sharedCell(nil, r, 8), hostsCell(nil, r, 8)} {
+		if cell.text() != "?" {
+			t.Errorf("%q", cell.text())
+		}
+	}
+	r = find(Rates(nil, at(1)).Rows, "container:a")
+	if got := sharedCell(nil, r, 8).text() + hostsCell(nil, r, 8).text(); got != "·ui·nU········"+"ct" {
+		t.Errorf("%q", got)
+	}
+}
