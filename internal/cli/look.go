@@ -15,6 +15,9 @@ func (a *app) sight() sight.Env {
 	return sight.Env{
 		Stdout: a.Stdout, Stderr: a.Stderr, RunDirs: a.RunDirs,
 		Colour: plain == "" && kind != "dumb" && term.IsTerminal(int(a.Stdout.Fd())),
+		Terminal: func() bool {
+			return kind != "dumb" && term.IsTerminal(int(a.Stdin.Fd())) && term.IsTerminal(int(a.Stdout.Fd()))
+		},
 	}
 }
 

@@ -30,6 +30,11 @@ type Options struct {
 	Kept bool
 	// Lineage asks for parents and owners of the namespaces seen.
 	Lineage bool
+	// Before is a look at the same host a moment ago, nil without. Of a process that is
+	// the same since only state, threads and memory are read anew, which is a third of
+	// the work: namespaces that it entered, or a cgroup that it was moved to, without
+	// execve, are seen by the next look without Before.
+	Before *Host
 }
 
 // Host is what was seen of a machine. It is not changed after Read.
@@ -104,7 +109,7 @@ func Read(ctx context.Context, o Options) (*Host, error) {
 	}
 	defer proc.Close()
 	missed := misses{}
-	if h.Processes, err = readAll(ctx, proc, pids, &missed); err != nil {
+	if h.Processes, err = readAll(ctx, reader{proc: proc, missed: &missed, before: o.Before}, pids); err != nil {
 		return nil, err
 	}
 	for i := range h.Processes {
@@ -144,10 +149,10 @@ func numbered(dir string) ([]int, error) {
 
 // readAll reads processes, several at a time, and returns those that were there in
 // order of PID.
-func readAll(ctx context.Context, proc procfs.Dir, pids []int, m *misses) ([]Process, error) {
+func readAll(ctx context.Context, like reader, pids []int) ([]Process, error) {
 	found := make([][]Process, workers())
 	several(func(w int) {
-		r := reader{proc: proc, missed: m}
+		r := reader{proc: like.proc, missed: like.missed, before: like.before}
 		for i := w; i < len(pids) && ctx.Err() == nil; i += workers() {
 			if p, ok := r.process(pids[i]); ok {
 				found[w] = append(found[w], p)
@@ -176,17 +181,26 @@ type reader struct {
 	proc   procfs.Dir
 	buf    bytes.Buffer
 	missed *misses
+	before *Host
 }
 
 // process reads one process; false when it is gone.
 func (r *reader) process(pid int) (Process, bool) {
-	p := Process{PID: pid}
 	dir, err := r.proc.Dir(strconv.Itoa(pid))
 	if err != nil {
 		r.missed.add("processes", err)
-		return p, false
+		return Process{}, false
 	}
 	defer dir.Close()
+	if same, ok := r.again(dir, pid); ok {
+		return same, true
+	}
+	return r.whole(dir, pid)
+}
+
+// whole reads all there is of a process.
+func (r *reader) whole(dir procfs.Dir, pid int) (Process, bool) {
+	p := Process{PID: pid}
 	if dir.ReadShort("status", &r.buf) != nil || ParseStatus(&r.buf, &p) != nil {
 		return p, false
 	}
@@ -194,6 +208,7 @@ func (r *reader) process(pid int) (Process, bool) {
 	r.parse(dir, "cmdline", "command lines", func() (err error) { p.Args, err = ParseArgs(&r.buf); return err })
 	r.parse(dir, "cgroup", "cgroups", func() (err error) { p.Cgroups, err = ParsePlaces(&r.buf); return err })
 	p.Kernel = len(p.Args) == 0 && (p.PPID == 2 || pid == 2) && p.RSS == 0 && p.State != "Z"
+	var err error
 	if !p.Kernel {
 		p.NS, err = namespaces(dir)
 		r.missed.add("namespaces", err)

@@ -24,6 +24,8 @@ type Env struct {
 	Stdout, Stderr io.Writer
 	// Colour is true for a terminal whose user has not asked for none.
 	Colour bool
+	// Terminal reports whether a person sits before both ends; nil is nobody.
+	Terminal func() bool
 	// Root is where proc and sys are, "" for this machine; RunDirs are carob's.
 	Root    string
 	RunDirs []string
@@ -31,7 +33,7 @@ type Env struct {
 
 // Commands are the sub-commands of look.
 func Commands(e Env) []*cobra.Command {
-	return []*cobra.Command{nsCommand(e), treeCommand(e), cgroupCommand(e), diffCommand(e), securityCommand(e)}
+	return []*cobra.Command{nsCommand(e), treeCommand(e), cgroupCommand(e), diffCommand(e), securityCommand(e), watchCommand(e)}
 }
 
 // output is -o of a command.

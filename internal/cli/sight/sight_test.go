@@ -113,6 +113,8 @@ func TestCommands(t *testing.T) {
 		{"look security", []string{"NAME", "foo/app", "More about one"}, `"needs":`},
 		{"look security foo", []string{"foo/app (carob, process 31)", "foo/sidecar (carob, process 32)", "What holds: "}, `"holds":`},
 		{"look security foo --calls", []string{"which system calls are refused: only the running kernel tells"}, `"unknown":`},
+		{"look watch --once --interval 250ms", []string{"NAME▲", "▾ foo", "└ sidecar", "384M", "·ui·nU··"}, `"rows":`},
+		{"look watch sidecar --once --all --interval 250ms --sort memory", []string{"MEMORY▼", "sidecar"}, `"cpus":`},
 		{"explain foo", []string{"foo is a pod that carob runs with 2 containers: app and sidecar.", "← /proc/31/ns/uts → uts:[16]"}, `"chapters":`},
 		{"explain foo/app --lang zh", []string{"它独自拥有"}, `"language": "zh"`},
 	} {
@@ -158,6 +160,7 @@ func TestWrongInput(t *testing.T) {
 	}{
 		{"look ns nobody", fault.NotFound}, {"look tree nobody", fault.NotFound}, {"look cgroup nobody", fault.NotFound},
 		{"look cgroup /nowhere", fault.NotFound}, {"look diff foo/app nobody", fault.NotFound}, {"look security nobody", fault.NotFound}, {"look security host", fault.Invalid},
+		{"look watch --once --sort luck", fault.Invalid}, {"look watch --interval 1ms", fault.Invalid},
 		{"explain nobody", fault.NotFound}, {"explain 1 --lang de", fault.Invalid}, {"look ns -o xml", fault.Invalid}, {"look cgroup -o wide", fault.Invalid},
 	} {
 		if out, err := run(t, e, strings.Fields(c.args)...); !fault.Is(err, c.kind) || out != "" {
@@ -189,5 +192,13 @@ func TestCompletion(t *testing.T) {
 	}
 	if got, _ := e.things(1)(c, []string{"foo"}, ""); got != nil {
 		t.Errorf("a second word for one: %q", got)
+	}
+}
+
+// TestWatchWithoutTerminal says what else there is, in one line.
+func TestWatchWithoutTerminal(t *testing.T) {
+	out, err := run(t, Env{Root: host(t)}, "look", "watch")
+	if err == nil || out != "" || strings.Contains(err.Error(), "\n") || !strings.Contains(err.Error(), "look tree") || !strings.Contains(err.Error(), "--once -o json") {
+		t.Errorf("%q, %v", out, err)
 	}
 }

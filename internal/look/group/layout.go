@@ -9,6 +9,7 @@
 package group
 
 import (
+	"bytes"
 	"fmt"
 	"os"
 	"path"
@@ -51,6 +52,7 @@ type Host struct {
 	Unread []string `json:"unread,omitempty"`
 
 	root string
+	buf  bytes.Buffer
 }
 
 // Open finds the cgroup file systems of the machine below root ("" is "/"). Without any

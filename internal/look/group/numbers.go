@@ -4,11 +4,13 @@ import (
 	"os"
 	"slices"
 	"strings"
+
+	"carob/internal/sys/procfs"
 )
 
 // fill reads a group's numbers from the hierarchies that have it.
 func (w *walk) fill(g *Group) {
-	r := reader{w.h, g}
+	r := reader{h: w.h, g: g}
 	g.Only = r.only()
 	g.Memory, g.CPU, g.Cpuset, g.Pids, g.IO = r.memory(), r.cpu(), r.cpuset(), r.pids(), r.io()
 	g.Pressure = r.pressure()
@@ -20,6 +22,15 @@ func (w *walk) fill(g *Group) {
 type reader struct {
 	h *Host
 	g *Group
+	// paths are where it is in each hierarchy; nil is at its path in all.
+	paths []string
+}
+
+func (r reader) at(tree int) string {
+	if r.paths == nil {
+		return r.g.Path
+	}
+	return r.paths[tree]
 }
 
 // text returns a file of the group in a hierarchy, "" when there is none.
@@ -27,14 +38,17 @@ func (r reader) text(tree int, file string) string {
 	if tree < 0 || !r.g.in[tree] {
 		return ""
 	}
-	return r.h.text(tree, r.g.Path, file)
+	return r.h.text(tree, r.at(tree), file)
 }
 
 func (h *Host) text(tree int, group, file string) string {
 	name := h.root + h.Hierarchies[tree].Dir + group + "/" + file
-	b, err := os.ReadFile(name)
+	err := procfs.File(name, &h.buf) // half the system calls of os.ReadFile
 	h.refused(name, err)
-	return string(b)
+	if err != nil {
+		return ""
+	}
+	return h.buf.String()
 }
 
 // has reports whether the group is in the hierarchy of a controller, and whether that is
@@ -46,7 +60,7 @@ func (r reader) has(controller, file string) (tree int, v2, ok bool) {
 	}
 	v2 = r.h.Hierarchies[tree].V2
 	if v2 {
-		_, err := os.Lstat(r.h.root + r.h.Hierarchies[tree].Dir + r.g.Path + "/" + file)
+		_, err := os.Lstat(r.h.root + r.h.Hierarchies[tree].Dir + r.at(tree) + "/" + file)
 		return tree, v2, err == nil
 	}
 	return tree, v2, true
@@ -159,7 +173,7 @@ func cpusetFiles(v2 bool) (cpus, mems string) {
 
 func (r reader) pids() *Pids {
 	tree, _, ok := r.has("pids", "pids.current")
-	if !ok || r.g.Path == "/" { // the root has no files of this controller
+	if !ok || r.at(tree) == "/" { // the root has no files of this controller
 		return nil
 	}
 	return &Pids{

@@ -50,6 +50,9 @@ func (d Dir) Read(name string, b *bytes.Buffer) error { return d.read(name, b, f
 // again for the end. Of a file made of records, as mountinfo is, it may miss some.
 func (d Dir) ReadShort(name string, b *bytes.Buffer) error { return d.read(name, b, true) }
 
+// File is ReadShort of a file by its path, for directories that are read once.
+func File(path string, b *bytes.Buffer) error { return Dir{unix.AT_FDCWD}.ReadShort(path, b) }
+
 func (d Dir) read(name string, b *bytes.Buffer, short bool) error {
 	b.Reset()
 	n, err := openat(d.fd, name, unix.O_RDONLY|unix.O_NONBLOCK)
