@@ -130,7 +130,7 @@ func (e ender) settle(c *container) {
 	if v := c.view.load(); v.gone || v.status.State != lifecycle.ContainerExited {
 		return
 	}
-	if err := starter(e).forget(ctx, c); err != nil {
+	if err := starter(e).forget(ctx, c); err != nil && ctx.Err() == nil { // else who came in between forgets it
 		e.d.Log.Warn("ended process is not forgotten", "container", c.id, "cause", err)
 	}
 	if e.scheduleRestart(c) {
