@@ -64,6 +64,8 @@ func (t Trace) step(before, seg string) Trace {
 	switch {
 	case isID(seg):
 		return t.plain(before, seg)
+	case t.holdsSupervisor(before, seg):
+		return Trace{Engine: Carob, Pod: before, Unit: t.Unit}
 	case strings.HasSuffix(seg, ".service"):
 		t.Unit = seg
 	case isScope:
@@ -82,6 +84,12 @@ func (t Trace) step(before, seg string) Trace {
 		return Trace{Pod: uid, Unit: t.Unit}
 	}
 	return t.named(before, seg)
+}
+
+// holdsSupervisor reports whether seg is the group of a carob supervisor, which on cgroup
+// v2 is beside those of the pod's containers.
+func (t Trace) holdsSupervisor(before, seg string) bool {
+	return seg == "supervisor" && isID(before) && t.ID == before && (t.Engine == Carob || t.Engine == "")
 }
 
 // plain is a segment that is nothing but an ID: what it means is said by what stands

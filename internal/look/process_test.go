@@ -126,6 +126,10 @@ func TestReadPath(t *testing.T) {
 			Trace{Engine: Containerd, ID: idA, Pod: uid, Unit: "cri-containerd-" + idA + ".scope"}},
 		{"/carob/" + idD + "/" + idA, Trace{Engine: Carob, ID: idA, Pod: idD}},
 		{"/carob/" + idA, Trace{Engine: Carob, ID: idA}},
+		{"/carob/" + idD + "/supervisor", Trace{Engine: Carob, Pod: idD}},
+		{"/apart/" + idD + "/supervisor", Trace{Engine: Carob, Pod: idD}},
+		{"/carob/supervisors", Trace{}},
+		{"/docker/" + idA + "/supervisor", Trace{Engine: Docker, ID: idA}},
 		// A container in a container: the inner one counts.
 		{"/docker/" + idA + "/docker/" + idB, Trace{Engine: Docker, ID: idB}},
 		{"/docker/" + idA + "/libpod-" + idB, Trace{Engine: Podman, ID: idB}},
