@@ -35,7 +35,7 @@ their reader's screen is.`,
   carob look draw foo -o foo.svg
   carob look draw -o host.png --theme dark
   carob look draw foo -o dot | dot -Tpdf > foo.pdf`,
-		Args: cobra.MaximumNArgs(1), ValidArgsFunction: first(observed),
+		Args: cobra.MaximumNArgs(1), ValidArgsFunction: observed(a),
 		RunE: func(cmd *cobra.Command, words []string) error {
 			return d.run(cmd.Context(), a, strings.Join(words, ""))
 		},
@@ -59,7 +59,7 @@ func (d drawing) run(ctx context.Context, a *app, thing string) error {
 	if form.Format == "png" && file == "" && term.IsTerminal(int(a.Stdout.Fd())) {
 		return fault.New(fault.Invalid, "-o png: a terminal cannot show it; name a file")
 	}
-	in, err := draw.Read(ctx, draw.Options{Thing: thing})
+	in, err := draw.Read(ctx, draw.Options{Thing: thing, RunDirs: a.RunDirs})
 	if err != nil {
 		return err
 	}
@@ -108,15 +108,14 @@ func (d drawing) form() (draw.Form, string, error) {
 // usual is the width of a text that is not for a terminal.
 const usual = 120
 
-// terminal says how wide the output is and whether colours are wanted (no-color.org).
+// terminal says how wide the output is and whether colours are wanted.
 func (d drawing) terminal(a *app) (width int, color bool) {
 	width, color = usual, d.color == "always"
 	if fd := int(a.Stdout.Fd()); term.IsTerminal(fd) {
 		if w, _, err := term.GetSize(fd); err == nil && w > 0 {
 			width = w
 		}
-		no, set := a.LookupEnv("NO_COLOR")
-		color = color || d.color == "auto" && !(set && no != "")
+		color = color || d.color == "auto" && a.wantsColour()
 	}
 	if d.width > 0 {
 		width = d.width

@@ -5,20 +5,25 @@ import (
 	"golang.org/x/term"
 
 	"carob/internal/cli/sight"
-	"carob/internal/look"
 )
 
 // sight is what the commands need that look at the machine instead of asking the daemon.
 func (a *app) sight() sight.Env {
-	plain, _ := a.LookupEnv("NO_COLOR") // no-color.org: set to anything but nothing
 	kind, _ := a.LookupEnv("TERM")
 	return sight.Env{
 		Stdout: a.Stdout, Stderr: a.Stderr, RunDirs: a.RunDirs,
-		Colour: plain == "" && kind != "dumb" && term.IsTerminal(int(a.Stdout.Fd())),
+		Colour: a.wantsColour() && kind != "dumb" && term.IsTerminal(int(a.Stdout.Fd())),
 		Terminal: func() bool {
 			return kind != "dumb" && term.IsTerminal(int(a.Stdin.Fd())) && term.IsTerminal(int(a.Stdout.Fd()))
 		},
 	}
+}
+
+// wantsColour reports whether the user has not asked for none (no-color.org: NO_COLOR is
+// set to anything but nothing).
+func (a *app) wantsColour() bool {
+	no, _ := a.LookupEnv("NO_COLOR")
+	return no == ""
 }
 
 // lookCommand is the parent of the commands that look.
@@ -37,11 +42,9 @@ without, it shows what it may and says what it could not read.`,
 	return c
 }
 
-// observed completes with the names of the pods and containers that are there.
-func observed(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
-	h, err := look.Read(cmd.Context(), look.Options{})
-	if err != nil {
-		return nil, noFiles
+// observed completes with the name of a pod or container that is there.
+func observed(a *app) cobra.CompletionFunc {
+	return func(cmd *cobra.Command, words []string, begun string) ([]string, cobra.ShellCompDirective) {
+		return a.sight().Things(1)(cmd, words, begun)
 	}
-	return sight.Names(h), noFiles
 }

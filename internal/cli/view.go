@@ -21,7 +21,7 @@ func viewCommand(a *app) *cobra.Command {
 interrupted. Only this machine can open it, and only who knows the address that is
 printed. No daemon is needed.`,
 		Example: "  carob view\n  carob view foo --port 8001",
-		Args:    cobra.MaximumNArgs(1), ValidArgsFunction: first(observed),
+		Args:    cobra.MaximumNArgs(1), ValidArgsFunction: observed(a),
 		RunE: func(cmd *cobra.Command, words []string) error {
 			return serveView(cmd.Context(), a, strings.Join(words, ""), port)
 		},
@@ -34,7 +34,7 @@ printed. No daemon is needed.`,
 func serveView(ctx context.Context, a *app, thing string, port int) error {
 	ctx, stop := signal.NotifyContext(ctx, session.Quit()...)
 	defer stop()
-	o := draw.Options{Thing: thing}
+	o := draw.Options{Thing: thing, RunDirs: a.RunDirs}
 	if _, err := draw.Read(ctx, o); err != nil { // said here rather than on the page
 		return err
 	}

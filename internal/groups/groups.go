@@ -25,11 +25,8 @@ func New(layout *cgroup.Layout) *Groups { return &Groups{layout} }
 // CreateGroup makes a cgroup with these limits, or gives them to one that is there.
 func (g *Groups) CreateGroup(ctx context.Context, path string, limits *specs.LinuxResources) error {
 	_, err := g.layout.Create(path, limits)
-	if fault.Is(err, fault.Exists) && limits != nil {
-		return g.UpdateGroup(ctx, path, limits)
-	}
 	if fault.Is(err, fault.Exists) {
-		return nil
+		return g.UpdateGroup(ctx, path, limits)
 	}
 	return err
 }

@@ -83,7 +83,8 @@ type RemoveOptions struct {
 }
 
 // RemoveContainer removes a container that does not run, and its anonymous volumes; a
-// solo pod goes with its container. Repeating it goes on where it failed. An ID of nobody is success.
+// solo pod goes with its container. Repeating it goes on where it failed. An ID of
+// nobody is success.
 func (e *Engine) RemoveContainer(ctx context.Context, ref string, o RemoveOptions) error {
 	c, err := registry{e}.findContainer(ref)
 	if err != nil {

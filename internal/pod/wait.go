@@ -41,11 +41,9 @@ func (e *Engine) WaitContainer(ctx context.Context, ref string, cond WaitConditi
 func (e *Engine) Waiter(ref string, cond WaitCondition) (wait func(context.Context) (status.Exit, error), err error) {
 	c, err := registry{e}.findContainer(ref)
 	if fault.Is(err, fault.NotFound) {
-		if c = e.leavers.find(ref); c != nil {
-			err = nil
-		}
+		c = e.leavers.find(ref)
 	}
-	if err != nil {
+	if c == nil {
 		return nil, err
 	}
 	var until func(*containerView) bool

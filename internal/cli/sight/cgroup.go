@@ -34,7 +34,7 @@ limit holds, the tightest on the way up to the root, and which group sets it. A 
 /docker, is a group itself.`,
 		Example:           "  carob look cgroup\n  carob look cgroup foo/app\n  carob look cgroup /carob --all -o json",
 		Args:              cobra.MaximumNArgs(1),
-		ValidArgsFunction: e.things(1),
+		ValidArgsFunction: e.Things(1),
 		RunE: func(cmd *cobra.Command, words []string) error {
 			g, err := e.groups(cmd, strings.Join(words, ""))
 			if err != nil {

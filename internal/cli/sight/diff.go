@@ -22,7 +22,7 @@ capabilities, seccomp, limits, mounts, devices. A and B are pods, containers, PI
 the word "host".`,
 		Example:           "  carob look diff web foo\n  carob look diff foo/app foo/sidecar\n  carob look diff web host --all",
 		Args:              cobra.ExactArgs(2),
-		ValidArgsFunction: e.things(2),
+		ValidArgsFunction: e.Things(2),
 		RunE: func(cmd *cobra.Command, words []string) error {
 			h, err := e.read(cmd.Context(), look.Options{})
 			if err != nil {

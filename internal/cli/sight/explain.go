@@ -20,7 +20,7 @@ namespaces it shares with whom and what follows from that, its files, limits and
 Behind each sentence stands the file that says so. It works on any process of the machine.`,
 		Example:           "  carob explain foo\n  carob explain web\n  carob explain foo --lang zh",
 		Args:              cobra.ExactArgs(1),
-		ValidArgsFunction: e.things(1),
+		ValidArgsFunction: e.Things(1),
 		RunE: func(cmd *cobra.Command, words []string) error {
 			l, err := tell.ParseLanguage(lang)
 			if err != nil {

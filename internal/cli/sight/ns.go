@@ -19,7 +19,7 @@ in a column are the same namespace; "own" is one that nobody else is in; "host" 
 isolation. Sharing is found out by the numbers in /proc/PID/ns over all processes of the
 host, whoever started them.`,
 		Example:           "  carob look ns\n  carob look ns foo\n  carob look ns web $$\n  carob look ns --all -o json",
-		ValidArgsFunction: e.things(0),
+		ValidArgsFunction: e.Things(0),
 		RunE: func(cmd *cobra.Command, words []string) error {
 			h, err := e.read(cmd.Context(), look.Options{Kept: all && len(words) == 0, Lineage: true})
 			if err != nil {

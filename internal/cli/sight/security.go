@@ -27,7 +27,7 @@ container has one line. That nothing is found does not prove that there is nothi
 With --calls it says which system calls the seccomp filters refuse. No file shows them:
 the first process of the container is stopped for a moment and asked (root only).`,
 		Example:           "  carob look security\n  carob look security web\n  carob look security web --calls\n  carob look security foo -o json",
-		ValidArgsFunction: e.things(0),
+		ValidArgsFunction: e.Things(0),
 		RunE: func(cmd *cobra.Command, words []string) error {
 			h, err := e.read(cmd.Context(), look.Options{})
 			if err != nil {

@@ -112,8 +112,8 @@ func fixed(words ...string) cobra.CompletionFunc {
 	}
 }
 
-// things completes the names of pods and containers, up to so many words.
-func (e Env) things(most int) cobra.CompletionFunc {
+// Things completes the names of pods and containers, up to so many words.
+func (e Env) Things(most int) cobra.CompletionFunc {
 	return func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 		if most > 0 && len(args) >= most {
 			return nil, cobra.ShellCompDirectiveNoFileComp
@@ -122,12 +122,12 @@ func (e Env) things(most int) cobra.CompletionFunc {
 		if err != nil {
 			return nil, cobra.ShellCompDirectiveError
 		}
-		return Names(h), cobra.ShellCompDirectiveNoFileComp
+		return names(h), cobra.ShellCompDirectiveNoFileComp
 	}
 }
 
-// Names are the words that mean a pod or container of a host.
-func Names(h *look.Host) []string {
+// names are the words that mean a pod or container of a host.
+func names(h *look.Host) []string {
 	var out []string
 	for i := range h.Pods {
 		if p := &h.Pods[i]; !p.Solo {

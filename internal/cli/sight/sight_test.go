@@ -186,11 +186,11 @@ func TestCompletion(t *testing.T) {
 	e := Env{Root: host(t), RunDirs: []string{"/run/carob"}}
 	c := nsCommand(e)
 	c.SetContext(t.Context())
-	got, _ := e.things(0)(c, nil, "")
+	got, _ := e.Things(0)(c, nil, "")
 	if !slices.Equal(got, []string{"foo", "foo/app", "foo/sidecar"}) {
 		t.Errorf("%q", got)
 	}
-	if got, _ := e.things(1)(c, []string{"foo"}, ""); got != nil {
+	if got, _ := e.Things(1)(c, []string{"foo"}, ""); got != nil {
 		t.Errorf("a second word for one: %q", got)
 	}
 }

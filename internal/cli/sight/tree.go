@@ -17,7 +17,7 @@ func treeCommand(e Env) *cobra.Command {
 		Long: `Shows processes as ps auxf does, grouped by pod and container. The runtimes' own
 processes are marked with what they are. INSIDE is a process's number in its container.`,
 		Example:           "  carob look tree\n  carob look tree foo\n  carob look tree --all --no-trunc",
-		ValidArgsFunction: e.things(0),
+		ValidArgsFunction: e.Things(0),
 		RunE: func(cmd *cobra.Command, words []string) error {
 			h, err := e.read(cmd.Context(), look.Options{})
 			if err != nil {

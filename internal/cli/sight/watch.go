@@ -27,7 +27,7 @@ enter shows details, f folds a pod, / filters, s sorts, p pauses, ? explains, q 
 
 With --once it takes two samples, an interval apart, and prints the rates between them.`,
 		Example:           "  carob look watch\n  carob look watch foo --sort cpu\n  carob look watch --once -o json",
-		ValidArgsFunction: e.things(0),
+		ValidArgsFunction: e.Things(0),
 		RunE: func(cmd *cobra.Command, words []string) error {
 			l.Filter = strings.Join(words, " ")
 			if err := l.Check(); err != nil {

@@ -352,7 +352,7 @@ func (g *Group) OOMFile() (*os.File, error) {
 // Sub makes a child that only tracks processes, for an exec with a deadline: all
 // limits and numbers stay the parent's. On v2 it is a child directory without
 // controllers, on v1 a child in one tree (freezer, else systemd's), and its
-// Entry hold that child's file beside the parent's others. A v2 parent
+// Entry holds that child's file beside the parent's others. A v2 parent
 // may have no controllers enabled for its children.
 func (g *Group) Sub(name string) (*Group, error) {
 	sub := &Group{l: g.l, rel: g.rel, sub: g.sub + "/" + name}
