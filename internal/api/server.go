@@ -30,11 +30,15 @@ const (
 func Serve(ctx context.Context, l net.Listener, s Services) error {
 	ctx, cancel := context.WithCancel(ctx)
 	srv := &server{routes: routes(s), s: s}
-	stop := context.AfterFunc(ctx, func() { _ = l.Close() }) // ends Accept
+	closed := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() { _ = l.Close(); close(closed) }) // ends Accept
 	defer func() {
+		if stop() {
+			_ = l.Close() // may be closed already
+		} else {
+			<-closed // a second Close would return before the first has closed
+		}
 		cancel()
-		stop()
-		_ = l.Close() // may be closed already
 		srv.calls.Wait()
 	}()
 	for {
