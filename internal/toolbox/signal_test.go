@@ -19,6 +19,31 @@ import (
 	"carob/internal/testenv"
 )
 
+// TestSignalWhileLastCommandStarts interrupts the first process at the moment when its
+// last command begins: the shell must be there to hear it.
+func TestSignalWhileLastCommandStarts(t *testing.T) {
+	for range 40 {
+		cmd := firstProcess(t, "sh", "-c", "echo up; sleep 3650d")
+		out, err := cmd.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.ReadFull(out, make([]byte, 3)); err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Process.Signal(syscall.SIGINT); err != nil {
+			t.Fatal(err)
+		}
+		_ = within(t, 20*time.Second, cmd)
+		if code := cmd.ProcessState.ExitCode(); code != 130 {
+			t.Fatalf("exit code %d, want 130", code)
+		}
+	}
+}
+
 // TestSignals sends a signal to a tool, as the first process of its room, where the kernel
 // gives no default action, and as a child, where the parent must see the death.
 func TestSignals(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -26,6 +27,8 @@ type hooks struct {
 	// of the interpreter stands in for (subshell, pipeline, background). last is a
 	// script's last command, which may too.
 	execs, last map[syntax.Pos]bool
+	// began says that a command has run.
+	began atomic.Bool
 	// apart are the calls in a subshell, a substitution, a pipe or the background: traps
 	// are the shell's itself and do not run there.
 	apart map[syntax.Pos]bool
@@ -132,6 +135,7 @@ func (h *hooks) beforeCall(ctx context.Context, args []string) ([]string, error)
 		}
 	}
 	h.tryToBecome(hc, args)
+	h.began.Store(true)
 	return h.ownBuiltin(hc, args)
 }
 
@@ -161,13 +165,16 @@ func (h *hooks) ownBuiltin(hc interp.HandlerContext, args []string) ([]string, e
 	return args, nil
 }
 
-// tryToBecome replaces the shell by a command where that is the same to everybody.
+// tryToBecome replaces the shell by a command where that is the same to everybody. The
+// first process of a PID namespace does not when it has run something already: a signal
+// that comes while the new program starts would end it with a code of Go's (see package
+// early), and somebody who has just answered "read" is there to type Ctrl-C.
 func (h *hooks) tryToBecome(hc interp.HandlerContext, args []string) {
 	switch {
 	case h.runner.Funcs[args[0]] != nil:
 	case h.execs[hc.Pos] && args[0] == "exec" && len(args) > 1:
 		become(hc, args[1:])
-	case h.last[hc.Pos] && !interp.IsBuiltin(args[0]) && !slices.Contains([]string{"umask", "ulimit", "kill"}, args[0]):
+	case h.last[hc.Pos] && (os.Getpid() != 1 || !h.began.Load()) && !interp.IsBuiltin(args[0]) && !slices.Contains([]string{"umask", "ulimit", "kill"}, args[0]):
 		become(hc, args)
 	}
 }
