@@ -21,7 +21,8 @@ func (v *Supervisor) sweep(fd int) {
 			v.reap(p)
 			continue
 		}
-		_, _, _ = loop.Reap(pid) // its status interests nobody
+		status, _, _ := loop.Reap(pid)
+		v.orphans.note(pid, status, v.expecting()) // else its status interests nobody
 	}
 	// Only now: that it was a middle process may have been reported just before.
 	if v.slots[fd].role == middle {
@@ -43,6 +44,10 @@ func (v *Supervisor) reap(p *process) {
 	v.close(&p.pidfd)
 	if p.state == failed {
 		v.recycle(p)
+		return
+	}
+	if p.flags&wire.Helper != 0 {
+		v.helped(p, status)
 		return
 	}
 	p.status, p.endedAt = status, loop.Nanotime()

@@ -24,7 +24,7 @@ func (v *Supervisor) request(q *wire.Packet, files []int) loop.Errno {
 		return v.list(q)
 	case wire.Quit:
 		return v.leave(q)
-	case wire.Signal, wire.Attach, wire.Resize, wire.Reopen, wire.Forget:
+	case wire.Signal, wire.Attach, wire.Resize, wire.Reopen, wire.Forget, wire.Adopt, wire.End:
 		p := v.find(q.Handle)
 		if p == nil {
 			return loop.ENOENT
@@ -49,7 +49,14 @@ func (v *Supervisor) requestOf(p *process, q *wire.Packet, files []int) loop.Err
 	}
 	switch q.Op {
 	case wire.Signal:
+		if p.pidfd < 0 { // made, and nobody's child yet
+			return loop.ESRCH
+		}
 		return loop.Kill(p.pidfd, int(q.A))
+	case wire.Adopt:
+		return v.adopt(p, q, files)
+	case wire.End:
+		return v.end(p, q)
 	case wire.Attach:
 		return v.attach(p, q.A, files)
 	case wire.Resize:

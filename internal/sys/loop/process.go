@@ -45,6 +45,13 @@ func Dead() int {
 	return int(info[4])
 }
 
+// Mine reports whether pid is a child of this process, alive or not reaped.
+func Mine(pid int) bool {
+	const flags = syscall.WEXITED | syscall.WNOHANG | syscall.WNOWAIT | syscall.WALL
+	_, _, e := syscall.RawSyscall6(syscall.SYS_WAITID, unix.P_PID, uintptr(pid), 0, flags, 0, 0)
+	return e == 0
+}
+
 // CloseFrom closes every descriptor from fd on.
 func CloseFrom(fd int) Errno {
 	_, _, e := syscall.RawSyscall(unix.SYS_CLOSE_RANGE, uintptr(fd), uintptr(^uint32(0)), 0)

@@ -1,0 +1,143 @@
+package podproc
+
+import (
+	"carob/internal/podproc/wire"
+	"carob/internal/sys/loop"
+)
+
+// orphans are children that have ended before anybody said what they are: a process
+// that a helper made may be gone before its Adopt comes.
+type orphans [32]orphan
+
+type orphan struct {
+	pid    int
+	status uint32
+	at     int64 // nanoseconds since 1970
+}
+
+// note keeps the status of a reaped child while processes are expected, the last few.
+func (o *orphans) note(pid int, status uint32, expected bool) {
+	if !expected {
+		*o = orphans{}
+		return
+	}
+	copy(o[1:], o[:len(o)-1])
+	o[0] = orphan{pid, status, loop.Nanotime()}
+}
+
+// take returns the youngest with this pid, once.
+func (o *orphans) take(pid int) (orphan, bool) {
+	for i := range o {
+		if o[i].pid == pid {
+			found := o[i]
+			o[i] = orphan{}
+			return found, true
+		}
+	}
+	return orphan{}, false
+}
+
+// expecting reports whether some helper is at work, or has made a process that
+// nobody has named yet.
+func (v *Supervisor) expecting() bool {
+	for p := v.procs; p != nil; p = p.next {
+		if p.flags&wire.Helper != 0 && p.state < failed {
+			return true
+		}
+	}
+	return false
+}
+
+// helped notes the end of a process's helper.
+func (v *Supervisor) helped(p *process, status uint32) {
+	p.pid = 0
+	if status == 0 {
+		p.state = made
+		p.flags = p.flags&^wire.Starting | wire.Made
+		v.answer(p)
+		return
+	}
+	if p.turn != v.conn.turn || v.conn.fd < 0 { // for the next daemon to find
+		p.flags &^= wire.Starting | wire.Helper
+		p.status, p.endedAt = status, loop.Nanotime()
+		v.finish(p)
+		return
+	}
+	v.conn.send(&wire.Packet{Op: wire.Spawn, Seq: p.seq, Handle: p.handle, Err: uint16(loop.ECHILD), A: uint64(status)})
+	p.handle = 0
+	p.state = ended
+	v.release(p)
+	v.recycle(p)
+}
+
+// adopt makes a child the process that a helper has made.
+func (v *Supervisor) adopt(p *process, q *wire.Packet, files []int) loop.Errno {
+	const known = wire.HasTerminal | wire.HasStdin | wire.HasStdout | wire.HasStderr
+	if p.state != made {
+		return loop.EBUSY
+	}
+	if q.A&^known != 0 || len(files) != wire.Files(q.A) || q.B == 0 {
+		return loop.EINVAL
+	}
+	pid := int(q.B)
+	late, gone := orphan{}, false
+	if v.child(pid) != nil || !loop.Mine(pid) {
+		if late, gone = v.orphans.take(pid); !gone {
+			return loop.ECHILD
+		}
+	}
+	if e := v.adoptStreams(p, q.A, files); e != 0 {
+		return e
+	}
+	if !gone {
+		fd, e := loop.Open(pid)
+		if e != 0 {
+			return e
+		}
+		p.pidfd = fd
+		if e := v.watchExit(p); e != 0 {
+			v.close(&p.pidfd)
+			return e
+		}
+	}
+	p.pid, p.state = pid, running
+	p.flags &^= wire.Helper | wire.Made
+	v.conn.send(&wire.Packet{Op: wire.Adopt, Seq: q.Seq, Handle: p.handle, A: uint64(pid)})
+	if gone {
+		p.status, p.endedAt = late.status, late.at
+		v.finish(p)
+	}
+	return answered
+}
+
+// adoptStreams gives the process its terminal, in place of the pipes that its helper
+// had, and clients.
+func (v *Supervisor) adoptStreams(p *process, flags uint64, files []int) loop.Errno {
+	if flags&wire.HasTerminal != 0 {
+		if p.terminal() {
+			return loop.EINVAL
+		}
+		v.closeInput(p)
+		v.endStream(&p.out)
+		v.endStream(&p.err)
+		p.flags |= wire.HasTerminal
+		p.out.fd = own(files, 0)
+		p.in.fd = p.out.fd
+		files = files[1:]
+		if e := v.watchOutput(&p.out, output); e != 0 {
+			return e
+		}
+	}
+	return v.attach(p, flags&^wire.HasTerminal, files)
+}
+
+// end records the end of a made process that is nobody's child.
+func (v *Supervisor) end(p *process, q *wire.Packet) loop.Errno {
+	if p.state != made {
+		return loop.EBUSY
+	}
+	p.flags &^= wire.Helper | wire.Made
+	p.status, p.endedAt = uint32(q.A), loop.Nanotime()
+	v.finish(p)
+	return 0
+}
