@@ -13,6 +13,7 @@ import (
 	"carob/internal/fault"
 	"carob/internal/plan/oci"
 	"carob/internal/pod"
+	"carob/internal/runtime/supervisor"
 	"carob/internal/sys/fd"
 	"carob/internal/sys/initstage"
 	"carob/internal/sys/mount"
@@ -23,10 +24,10 @@ import (
 // them is. It owns every file in it until Close. That of a container is a pod.Launch.
 type world struct {
 	n      *Native
-	sb     *sandbox
+	sb     *supervisor.Sandbox
 	p      pod.Process
 	spec   *specs.Spec // p.Spec with mounts in the init stage's terms
-	target uint64
+	target string      // the process that is the program's target
 
 	passed   fileList
 	files    initstage.Files
@@ -97,7 +98,7 @@ func (w *world) joins() error {
 		if !ok {
 			continue
 		}
-		if kind == "pid" && pid == w.sb.reaper {
+		if kind == "pid" && pid == w.sb.Reaper() {
 			w.joinReaper = true
 			continue
 		}
@@ -327,7 +328,7 @@ func (w *world) cgroup(container bool) error {
 		return err
 	}
 	if !container && !w.p.Deadline.IsZero() {
-		w.sub = execGroup(w.p.ID)
+		w.sub = supervisor.ExecGroup(w.p.ID)
 		if g, err = g.Sub(w.sub); err != nil {
 			return err
 		}
@@ -353,9 +354,6 @@ func (w *world) cgroup(container bool) error {
 	}
 	return err
 }
-
-// execGroup names the group of an exec with a deadline, inside its container's.
-func execGroup(id string) string { return "exec-" + short(id) }
 
 // cgroupDirs prepares /sys/fs/cgroup: the container's own group and nothing above
 // it, read-only unless the container is privileged (CVE-2023-25809).
