@@ -163,8 +163,10 @@ type Store interface {
 
 // Sandbox is what a handler must know to run a pod's sandbox.
 type Sandbox struct {
-	PodID    string
-	Hostname string
+	PodID, Hostname string
+	// Handler runs the sandbox; Solo says that it is for a single container.
+	Handler string
+	Solo    bool
 	// Namespaces has no zero modes and no names any more: a kind taken from another
 	// container is in Join, and its mode here says nothing.
 	Namespaces spec.Namespaces

@@ -76,10 +76,13 @@ func (v *Supervisor) adopt(p *process, q *wire.Packet, files []int) loop.Errno {
 	if p.state != made {
 		return loop.EBUSY
 	}
-	if q.A&^known != 0 || len(files) != wire.Files(q.A) || q.B == 0 {
+	if q.A&^known != 0 || len(files) != wire.Files(q.A) {
 		return loop.EINVAL
 	}
 	pid := int(q.B)
+	if pid == 0 { // nobody's child: its streams are all there is to adopt
+		return v.adoptStreams(p, q.A, files)
+	}
 	late, gone := orphan{}, false
 	if v.child(pid) != nil || !loop.Mine(pid) {
 		if late, gone = v.orphans.take(pid); !gone {

@@ -129,7 +129,7 @@ func (w *world) mount(i int, users *os.File) error {
 		}
 		w.files.Mounts[i] = w.passed.add(f)
 	case m.Type == "bind":
-		f, dir, err := w.bind(*m, users)
+		f, dir, err := OpenBind(*m, users, strings.HasPrefix(m.Source, w.n.runDir+"/"))
 		if err != nil {
 			return err
 		}
@@ -214,8 +214,10 @@ func splitOptions(options []string) (flags mount.Flags, propagation string, rest
 	return flags, propagation, rest
 }
 
-// bind clones a mount of the host and gives it the mount's attributes.
-func (w *world) bind(m specs.Mount, users *os.File) (f *os.File, dir bool, err error) {
+// OpenBind clones what a bind mount names and gives it the mount's attributes, and the
+// mapping of users unless that is nil. own says that it is a file of carob's. dir tells
+// whether it is a directory. The file is the caller's to close.
+func OpenBind(m specs.Mount, users *os.File, own bool) (f *os.File, dir bool, err error) {
 	flags, propagation, rest := splitOptions(m.Options)
 	recursive := !slices.Contains(m.Options, "bind")
 	source, err := openSource(m.Source, rest)
@@ -231,7 +233,6 @@ func (w *world) bind(m specs.Mount, users *os.File) (f *os.File, dir bool, err e
 	if err != nil {
 		return nil, false, err
 	}
-	own := strings.HasPrefix(m.Source, w.n.runDir+"/")
 	if err := attributes(f, mount.Attributes{Set: flags, Propagation: propagation, Recursive: recursive}, users, own); err != nil {
 		f.Close()
 		return nil, false, fmt.Errorf("source %s: %w", m.Source, err)

@@ -42,10 +42,10 @@
 //     answered when that has ended: with status 0 the process is *made*, else with
 //     ECHILD and the wait status in A. What a made process is, comes next. Adopt names
 //     it: a child by then, because the supervisor is the nearest subreaper
-//     (PR_SET_CHILD_SUBREAPER) and whoever made it has gone, also one that has ended
-//     already; a terminal comes with it, and the clients of that. End says, for a
-//     process that is nobody's child, that it has ended. ECHILD: no such child; EBUSY:
-//     the process is not a made one.
+//     (PR_SET_CHILD_SUBREAPER) and whoever made it has gone; it may have ended already.
+//     A terminal comes with it, and the clients of that; with pid 0 only those. End
+//     says of a process that is nobody's child that it has ended. ECHILD: no such
+//     child; EBUSY: the process is not a made one.
 //   - Attach takes pipes or sockets that are the client's own: they are made
 //     non-blocking, for whoever shares the open file (never pass a person's
 //     terminal), and what the client does not read makes the process wait. Each

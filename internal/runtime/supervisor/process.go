@@ -95,12 +95,21 @@ func (x *Spawn) give(image, log *os.File) (files []*os.File, flags uint64) {
 	return append(files, x.Files...), flags
 }
 
-// Adopt names the child that a helper has made: processID goes on as that. A
-// terminal's master, and clients for it, may come with it.
-func (s *Sandbox) Adopt(ctx context.Context, processID string, pid int, terminal *os.File, io pod.Streams) error {
-	p := wire.Packet{Op: wire.Adopt, Handle: handle(processID), B: uint64(pid)}
+// Child is what a made process is adopted as.
+type Child struct {
+	// Pid is 0 for a process that is nobody's child: only its terminal is adopted.
+	Pid int
+	// Terminal is the master of a terminal that takes the place of its streams, Streams
+	// are clients for it. The files stay the caller's.
+	Terminal *os.File
+	Streams  pod.Streams
+}
+
+// Adopt says what a helper has made: processID goes on as that.
+func (s *Sandbox) Adopt(ctx context.Context, processID string, c Child) error {
+	p := wire.Packet{Op: wire.Adopt, Handle: handle(processID), B: uint64(c.Pid)}
 	var files []*os.File
-	for i, f := range []*os.File{terminal, io.Stdin, io.Stdout, io.Stderr} {
+	for i, f := range []*os.File{c.Terminal, c.Streams.Stdin, c.Streams.Stdout, c.Streams.Stderr} {
 		if f != nil {
 			files, p.A = append(files, f), p.A|wire.HasTerminal<<i
 		}
@@ -134,6 +143,9 @@ func (s *Sandbox) spawn(ctx context.Context, p wire.Packet, files []*os.File, st
 		kill := wire.Packet{Op: wire.Signal, Handle: p.Handle, A: uint64(fd.SIGKILL)}
 		_, _ = s.conn.call(context.WithoutCancel(ctx), kill) // gone already is as good
 		if r, ok = <-ch; ok && r.Err == 0 {
+			if p.A&wire.Helper != 0 {
+				_, _ = s.conn.call(context.WithoutCancel(ctx), wire.Packet{Op: wire.End, Handle: p.Handle})
+			}
 			_, _ = s.conn.call(context.WithoutCancel(ctx), wire.Packet{Op: wire.Forget, Handle: p.Handle}) // its exit is nobody's
 		}
 		return 0, fault.Wrap(fault.Unavailable, "start", ctx.Err())

@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"time"
 
@@ -347,25 +348,35 @@ func (n *Pool) startReaper(ctx context.Context, sb *Sandbox) error {
 
 // AdoptSandbox connects to a supervisor that is already there.
 func (n *Pool) AdoptSandbox(ctx context.Context, s pod.Sandbox) (st pod.SandboxState, err error) {
-	sb, err := n.connect(ctx, s, 0)
+	sb, all, err := n.Reconnect(ctx, s)
 	if err != nil {
 		return st, err
+	}
+	st = sb.State()
+	for _, p := range all {
+		st.Processes = append(st.Processes, p.ProcessState)
+	}
+	return st, nil
+}
+
+// Reconnect connects to a supervisor that is already there, and lists the processes
+// that it remembers.
+func (n *Pool) Reconnect(ctx context.Context, s pod.Sandbox) (*Sandbox, []Known, error) {
+	sb, err := n.connect(ctx, s, 0)
+	if err != nil {
+		return nil, nil, err
 	}
 	all, err := sb.Processes(ctx)
 	if err != nil {
 		n.sandboxes.take(s.PodID)
 		sb.conn.close()
-		return st, err
+		return nil, nil, err
 	}
-	for _, p := range all {
-		if p.ID == ReaperID {
-			sb.reaper = p.Pid
-			continue
-		}
-		st.Processes = append(st.Processes, p.ProcessState)
+	if i := slices.IndexFunc(all, func(k Known) bool { return k.ID == ReaperID }); i >= 0 {
+		sb.reaper = all[i].Pid
+		all = slices.Delete(all, i, i+1)
 	}
-	st.Pid, st.ReaperPid = sb.pid, sb.reaper
-	return st, nil
+	return sb, all, nil
 }
 
 // Known is a process that a supervisor remembers.

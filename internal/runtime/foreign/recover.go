@@ -1,0 +1,123 @@
+package foreign
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"carob/internal/plan/bundle"
+	"carob/internal/pod"
+	"carob/internal/runtime/supervisor"
+	"carob/internal/status"
+)
+
+// patience bounds what is done on nobody's behalf.
+const patience = 10 * time.Second
+
+// recover goes on with what the supervisor remembers, and finishes or ends what an
+// earlier daemon did not live to.
+func (h *Handler) recover(ctx context.Context, b *box, all []supervisor.Known, f bundle.Features) []pod.ProcessState {
+	r := recovery{h: h, b: b, sentry: f.Sentry, waiters: map[string]supervisor.Known{}}
+	if f.Sentry {
+		all = r.listen(ctx, all)
+	}
+	var out []pod.ProcessState
+	for _, k := range all {
+		if !strings.HasPrefix(k.ID, waiting) {
+			out = append(out, r.process(ctx, k))
+		}
+	}
+	return out
+}
+
+type recovery struct {
+	h       *Handler
+	b       *box
+	sentry  bool
+	waiters map[string]supervisor.Known // by whom they wait for
+}
+
+// listen takes over those who wait in a gVisor sandbox. They are listed again after
+// that, so that no end falls in between.
+func (r *recovery) listen(ctx context.Context, all []supervisor.Known) []supervisor.Known {
+	for _, name := range r.b.containers() {
+		if name == short(r.b.PodID) || r.b.Solo {
+			r.b.sandbox = name
+		}
+	}
+	for _, k := range all {
+		if id, ok := strings.CutPrefix(k.ID, waiting); ok {
+			r.b.sb.Watch(k.ID, r.h.onEnd(r.b, r.container(id), id))
+		}
+	}
+	if again, err := r.b.sb.Processes(ctx); err == nil { // else its connection has ended, which is told elsewhere
+		all = again
+	}
+	for _, k := range all {
+		if id, ok := strings.CutPrefix(k.ID, waiting); ok {
+			r.waiters[id] = k
+		}
+	}
+	return all
+}
+
+// container is the name of the container that a process is in.
+func (r *recovery) container(id string) string {
+	if _, err := os.Stat(r.b.bundle(id)); err == nil {
+		return short(id)
+	}
+	name, _, _ := r.b.inside(id) // unknown: its end cannot be read, and is told as lost
+	return name
+}
+
+func (r *recovery) process(ctx context.Context, k supervisor.Known) pod.ProcessState {
+	switch {
+	case k.Helped: // whoever would say what it has made is gone
+		_ = r.h.Pool.Signal(ctx, r.b.PodID, k.ID, sigKill) // it may have ended just now
+	case k.Made && r.sentry:
+		k.Pid, _ = readPid(r.pidFile(k.ID)) // 0 is shown when nobody knows
+		switch w, there := r.waiters[k.ID]; {
+		case there && w.Exit == nil:
+		case there:
+			r.h.ended(r.b, r.container(k.ID), k.ID)
+		case r.h.await(ctx, r.b, k.ID) != nil:
+			k.Exit = r.give(ctx, k.ID)
+		}
+	case k.Made:
+		pid, err := readPid(r.pidFile(k.ID))
+		if err == nil {
+			err = r.b.sb.Adopt(ctx, k.ID, supervisor.Child{Pid: pid})
+		}
+		if k.Pid = pid; err != nil {
+			k.Exit = r.give(ctx, k.ID)
+		}
+	}
+	return k.ProcessState
+}
+
+// give gives a made process up.
+func (r *recovery) give(ctx context.Context, id string) *status.Exit {
+	_ = r.b.sb.End(ctx, id, lost<<8) // else it has ended by itself
+	return &status.Exit{Code: lost, At: time.Now()}
+}
+
+// lost is the exit code of a process whose own is not known.
+const lost = 255
+
+func (r *recovery) pidFile(id string) string {
+	if dir := r.b.bundle(id); exists(dir) {
+		return filepath.Join(dir, pidFile)
+	}
+	found, _ := filepath.Glob(filepath.Join(r.b.dir, "*", short(id)+".pid")) // the pattern is ours
+	if len(found) == 0 {
+		return ""
+	}
+	return found[0]
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}

@@ -1,0 +1,175 @@
+package foreign
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+
+	"carob/internal/fault"
+	"carob/internal/plan/bundle"
+	"carob/internal/pod"
+	"carob/internal/runtime/supervisor"
+	"carob/internal/status"
+)
+
+const (
+	// sandboxGroup is the cgroup of a gVisor sandbox, below the pod's.
+	sandboxGroup = "/sandbox"
+	// insidePid ends the name of the file with an exec's pid inside of the sandbox.
+	insidePid = ".inside"
+	// waiting begins the ID of the process that waits for another.
+	waiting = "wait-"
+)
+
+// begin sees to it that a gVisor sandbox is there, and returns what tells the runtime
+// which container goes into it. Other runtimes have none.
+func (h *Handler) begin(ctx context.Context, l *launch, p pod.Process) (map[string]string, error) {
+	if !l.features.Sentry {
+		return nil, nil
+	}
+	b := l.b
+	b.mu.Lock() // held while the sandbox begins: other containers wait for it
+	defer b.mu.Unlock()
+	switch {
+	case b.sandbox == short(p.ID): // the container's next run
+		return nil, nil
+	case b.sandbox == "" && b.Solo:
+		b.sandbox = short(p.ID)
+		return nil, nil
+	case b.sandbox == "":
+		if err := h.pause(ctx, b); err != nil {
+			return nil, fmt.Errorf("sandbox: %w", err)
+		}
+		b.sandbox = short(b.PodID)
+	}
+	return bundle.ContainerAnnotations(b.sandbox), nil
+}
+
+// pause starts the sandbox with a container that does nothing.
+func (h *Handler) pause(ctx context.Context, b *box) error {
+	dir := b.bundle(b.PodID)
+	if err := os.MkdirAll(filepath.Join(dir, "rootfs"), 0o755); err != nil {
+		return err
+	}
+	group := b.Cgroup + sandboxGroup
+	if _, err := h.Layout.Create(group, nil); err != nil && !fault.Is(err, fault.Exists) {
+		return err
+	}
+	s := bundle.Sandbox(h.Pause, map[string]string{
+		"net": bundle.NamespacePath(b.sb.Pid(), "net"), "ipc": bundle.NamespacePath(b.sb.Pid(), "ipc"),
+		"uts": bundle.NamespacePath(b.sb.Pid(), "uts"),
+	}, group)
+	s.Annotations = bundle.SandboxAnnotations()
+	if err := writeJSON(filepath.Join(dir, "config.json"), s); err != nil {
+		return err
+	}
+	return h.run(ctx, b, command{name: "run", dir: dir, args: []string{"run", "--detach", "--bundle", dir, short(b.PodID)}})
+}
+
+// inside is the pid of an exec inside of its sandbox, and the container it is in.
+func (b *box) inside(execID string) (container string, pid int, err error) {
+	for _, name := range b.containers() {
+		pid, err := readPid(filepath.Join(b.dir, name, short(execID)+insidePid))
+		if err == nil {
+			return name, pid, nil
+		}
+	}
+	return "", 0, fault.New(fault.NotFound, "process "+short(execID)+": is none of the pod's")
+}
+
+// await starts the process that waits for a container's or an exec's end and writes it
+// to a file, so that it is known when the daemon is not there.
+func (h *Handler) await(ctx context.Context, b *box, id string) error {
+	name, args := short(id), []string{"wait"}
+	if _, err := os.Stat(b.bundle(id)); err != nil {
+		container, pid, err := b.inside(id)
+		if err != nil {
+			return err
+		}
+		name, args = container, append(args, "--pid", strconv.Itoa(pid))
+	}
+	dir := filepath.Join(b.dir, name)
+	f, err := os.OpenFile(b.result(name, id), os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	c := command{name: "wait", dir: dir, args: append(args, name)}
+	helper, _ := h.program(b, c)
+	_, err = b.sb.Spawn(ctx, supervisor.Spawn{
+		Process: pod.Process{PodID: b.PodID, ID: waiting + id, Streams: pod.Streams{Stdout: f}},
+		Program: helper.Program(),
+		Ended:   h.onEnd(b, name, id),
+	})
+	return err
+}
+
+func (b *box) result(container, id string) string {
+	return filepath.Join(b.dir, container, short(id)+".end")
+}
+
+// onEnd is what happens when the process that waits for id has ended.
+func (h *Handler) onEnd(b *box, container, id string) func(status.Exit) {
+	return func(status.Exit) { h.waits.Go(func() { h.ended(b, container, id) }) }
+}
+
+// ended passes on how a process has ended; 255 when nobody knows, because its sandbox
+// has gone.
+func (h *Handler) ended(b *box, container, id string) {
+	var result struct{ ExitStatus *int }
+	code := lost
+	raw, err := os.ReadFile(b.result(container, id))
+	if err == nil && json.Unmarshal(raw, &result) == nil && result.ExitStatus != nil {
+		code = *result.ExitStatus & 0xff
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	// A supervisor that does not answer has ended, or is asked again by the next daemon.
+	_ = b.sb.End(ctx, id, uint32(code)<<8)
+	_ = h.Pool.Forget(ctx, b.PodID, waiting+id)
+}
+
+// withWaiters adds the processes that wait for the known ones.
+func withWaiters(known []pod.KnownProcess) []pod.KnownProcess {
+	all := known
+	for _, k := range known {
+		all = append(all, pod.KnownProcess{ID: waiting + k.ID})
+	}
+	return all
+}
+
+// Signal sends a signal to a process.
+func (h *Handler) Signal(ctx context.Context, podID, processID string, signal int) error {
+	f, err := h.Features()
+	if err != nil {
+		return err
+	}
+	if !f.Sentry {
+		return h.Pool.Signal(ctx, podID, processID, signal)
+	}
+	b, err := h.find(podID)
+	if err != nil {
+		return err
+	}
+	name, args := short(processID), []string{"kill"}
+	if _, err := os.Stat(b.bundle(processID)); err != nil {
+		container, pid, err := b.inside(processID)
+		if err != nil {
+			return err
+		}
+		name, args = container, append(args, "--pid", strconv.Itoa(pid))
+	}
+	return h.run(ctx, b, command{name: "kill", dir: b.dir, args: append(args, name, strconv.Itoa(signal))})
+}
+
+// KillExec kills an exec and, where it has a group of its own, all it started.
+func (h *Handler) KillExec(ctx context.Context, podID, execID string) error {
+	err := h.Signal(ctx, podID, execID, sigKill)
+	if err != nil && !fault.Is(err, fault.NotFound) {
+		return err
+	}
+	return h.Pool.KillExec(ctx, podID, execID)
+}
