@@ -1,9 +1,12 @@
 package podproc
 
+import "carob/internal/podproc/wire"
+
 // family is the processes there are, the youngest first.
 type family struct {
-	procs *process
-	free  *process // records for the next ones
+	procs     *process
+	free      *process // records for the next ones
+	strangers strangers
 }
 
 // find returns the process with this handle, nil if there is none.
@@ -23,6 +26,17 @@ func (f *family) count() (n uint64) {
 		}
 	}
 	return n
+}
+
+// expecting reports whether a child may have ended that has not been reported yet, or
+// that a helper has made and nobody has named.
+func (f *family) expecting() bool {
+	for p := f.procs; p != nil; p = p.next {
+		if p.state == starting || p.flags&wire.Helper != 0 && p.state < failed {
+			return true
+		}
+	}
+	return false
 }
 
 // newProcess returns a record, which is among the processes from now on.

@@ -5,49 +5,6 @@ import (
 	"carob/internal/sys/loop"
 )
 
-// orphans are children that have ended before anybody said what they are: a process
-// that a helper made may be gone before its Adopt comes.
-type orphans [32]orphan
-
-type orphan struct {
-	pid    int
-	status uint32
-	at     int64 // nanoseconds since 1970
-}
-
-// note keeps the status of a reaped child while processes are expected, the last few.
-func (o *orphans) note(pid int, status uint32, expected bool) {
-	if !expected {
-		*o = orphans{}
-		return
-	}
-	copy(o[1:], o[:len(o)-1])
-	o[0] = orphan{pid, status, loop.Nanotime()}
-}
-
-// take returns the youngest with this pid, once.
-func (o *orphans) take(pid int) (orphan, bool) {
-	for i := range o {
-		if o[i].pid == pid {
-			found := o[i]
-			o[i] = orphan{}
-			return found, true
-		}
-	}
-	return orphan{}, false
-}
-
-// expecting reports whether some helper is at work, or has made a process that
-// nobody has named yet.
-func (v *Supervisor) expecting() bool {
-	for p := v.procs; p != nil; p = p.next {
-		if p.flags&wire.Helper != 0 && p.state < failed {
-			return true
-		}
-	}
-	return false
-}
-
 // helped notes the end of a process's helper.
 func (v *Supervisor) helped(p *process, status uint32) {
 	p.pid = 0
@@ -83,9 +40,9 @@ func (v *Supervisor) adopt(p *process, q *wire.Packet, files []int) loop.Errno {
 	if pid == 0 { // nobody's child: its streams are all there is to adopt
 		return v.adoptStreams(p, q.A, files)
 	}
-	late, gone := orphan{}, false
+	status, gone := uint32(0), false
 	if v.child(pid) != nil || !loop.Mine(pid) {
-		if late, gone = v.orphans.take(pid); !gone {
+		if status, gone = v.strangers.take(pid); !gone {
 			return loop.ECHILD
 		}
 	}
@@ -107,7 +64,7 @@ func (v *Supervisor) adopt(p *process, q *wire.Packet, files []int) loop.Errno {
 	p.flags &^= wire.Helper | wire.Made
 	v.conn.send(&wire.Packet{Op: wire.Adopt, Seq: q.Seq, Handle: p.handle, A: uint64(pid)})
 	if gone {
-		p.status, p.endedAt = late.status, late.at
+		p.status, p.endedAt = status, loop.Nanotime()
 		v.finish(p)
 	}
 	return answered

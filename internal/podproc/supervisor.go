@@ -11,13 +11,12 @@ const idle = 1000
 // Supervisor is the state of the loop.
 type Supervisor struct {
 	plumbing
-	conn    conn
-	quit    bool
-	orphans orphans
-	events  [16]loop.Event
-	inbox   loop.Inbox
-	table   fileTable
-	prog    spawn.Program
+	conn   conn
+	quit   bool
+	events [16]loop.Event
+	inbox  loop.Inbox
+	table  fileTable
+	prog   spawn.Program
 }
 
 // New makes a supervisor that serves the listening socket, which it takes over.
