@@ -19,40 +19,50 @@ import (
 // version is set by the linker.
 var version = "dev"
 
-// Where things live when nothing else is said.
-const (
-	defaultRoot = "/var/lib/carob"
-	defaultRun  = "/run/carob"
-)
+// defaultRun is where the daemon is found when nothing else is said.
+const defaultRun = "/run/carob"
 
 func main() {
-	run, root := setting("CAROB_RUN", defaultRun), setting("CAROB_ROOT", defaultRoot)
+	run := setting("CAROB_RUN", defaultRun)
 	socket := setting("CAROB_SOCKET", filepath.Join(run, launch.SocketName))
-	start := launch.Starter{Socket: socket, RunDir: run, Note: os.Stderr, Env: []string{"PATH=" + os.Getenv("PATH")}}
+	start := launch.Starter{Socket: socket, RunDir: run, Note: os.Stderr, Env: daemonEnv()}
 	if exe, err := os.Executable(); err == nil {
-		start.Command = []string{exe, "serve", "--root=" + root, "--run=" + run, "--socket=" + socket}
+		// Not the root, which the configuration file may name: the daemon knows CAROB_ROOT.
+		start.Command = []string{exe, "serve", "--run=" + run, "--socket=" + socket}
 	}
 	os.Exit(cli.Main(context.Background(), cli.Env{
 		Args: os.Args[1:], Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, LookupEnv: os.LookupEnv,
 		Dial: start.Dial, About: launch.About(version), RunDirs: []string{run},
-		Extra: []*cobra.Command{serveCommand()},
+		Extra: []*cobra.Command{
+			daemonCommand("serve [FLAGS]", "Run the daemon in the foreground"),
+			daemonCommand("config COMMAND", "The daemon's configuration file"),
+		},
 	}))
 }
 
-// serveCommand turns this process into the daemon, which keeps the pid, the words of
+// daemonCommand turns this process into the daemon, which keeps the pid, the words of
 // the command line and the environment.
-func serveCommand() *cobra.Command {
+func daemonCommand(use, short string) *cobra.Command {
 	return &cobra.Command{
-		Use: "serve [FLAGS]", Short: "Run the daemon in the foreground",
+		Use: use, Short: short,
 		DisableFlagParsing: true, // the daemon's words
-		RunE: func(*cobra.Command, []string) error {
+		RunE: func(cmd *cobra.Command, _ []string) error {
 			path, err := launch.Beside("carobd")
 			if err != nil {
-				return fmt.Errorf("serve: %w", err)
+				return fmt.Errorf("%s: %w", cmd.Name(), err)
 			}
-			return fmt.Errorf("serve: %w", session.Become(path, os.Args))
+			return fmt.Errorf("%s: %w", cmd.Name(), session.Become(path, os.Args))
 		},
 	}
+}
+
+// daemonEnv is the environment of a daemon that the command line starts.
+func daemonEnv() []string {
+	env := []string{"PATH=" + os.Getenv("PATH")}
+	if root, ok := os.LookupEnv("CAROB_ROOT"); ok {
+		env = append(env, "CAROB_ROOT="+root)
+	}
+	return env
 }
 
 func setting(name, otherwise string) string {

@@ -98,5 +98,7 @@ type Services struct {
 	Manifests Manifests
 	// Host describes the daemon; the counts are filled in per call.
 	Host Host
-	Log  *slog.Logger
+	// Handlers lists what runs pods; it may ask their binaries.
+	Handlers func() []Handler
+	Log      *slog.Logger
 }

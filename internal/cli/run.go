@@ -63,7 +63,7 @@ func completeRun(a *app, c *cobra.Command) {
 	for flag, f := range map[string]cobra.CompletionFunc{
 		"pod": words{a}.pods, "network": words{a}.modes("private", "host", "none"), "ipc": words{a}.modes("private", "shareable", "host", "none"),
 		"pid": words{a}.modes("private", "host"), "uts": words{a}.modes("private", "host"), "userns": words{a}.modes("private", "host"),
-		"cgroupns": fixed("private", "host"), "restart": fixed("no", "on-failure", "always", "unless-stopped"),
+		"runtime": words{a}.handlers, "cgroupns": fixed("private", "host"), "restart": fixed("no", "on-failure", "always", "unless-stopped"),
 	} {
 		_ = c.RegisterFlagCompletionFunc(flag, f) // the flags exist: they were bound before
 	}

@@ -31,7 +31,7 @@ func (e *Engine) RunPod(ctx context.Context, s spec.Pod) (status.Pod, error) {
 	if s.Solo {
 		return status.Pod{}, fault.New(fault.Invalid, "pod "+s.Name+": a solo pod is made with its container")
 	}
-	if err := check.Pod(&s); err != nil {
+	if err := cmp.Or(check.Pod(&s), e.d.Sandboxes.Admit(&s)); err != nil {
 		return status.Pod{}, err
 	}
 	r, err := attempts{e}.attempt(ctx, request{
@@ -321,7 +321,7 @@ func (e starter) box(p *pod, rec podRecord) Sandbox {
 	return Sandbox{
 		PodID: p.id, Hostname: p.hostname(), Namespaces: rec.Namespaces, IDs: rec.Status.UserMapping,
 		Sysctls: p.spec.Sysctls, ShmSize: cmp.Or(p.spec.ShmSize, defaultShm), Dir: p.dir,
-		Cgroup: rec.Status.Cgroup,
+		Cgroup: rec.Status.Cgroup, Handler: p.spec.Handler, Solo: p.spec.Solo,
 	}
 }
 

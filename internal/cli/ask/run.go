@@ -15,7 +15,7 @@ import (
 type Run struct {
 	Limits
 
-	name, pod                                      string
+	name, pod, runtime                             string
 	Remove, Detach, Stdin, TTY                     bool
 	DetachKeys                                     string
 	SigProxy                                       bool
@@ -82,6 +82,7 @@ func (r *Run) bindProcess(fs *pflag.FlagSet) {
 
 func (r *Run) bindWorld(fs *pflag.FlagSet) {
 	fs.StringVar(&r.pod, "pod", "", "run in this existing pod")
+	fs.StringVar(&r.runtime, "runtime", "", "`NAME` of the handler that runs it: native, or an OCI runtime that carob info lists")
 	fs.StringVar(&r.net, "network", "", "network namespace: private, host, none, container:`NAME`")
 	fs.StringVar(&r.net, "net", "", "")
 	_ = fs.MarkHidden("net") // it was registered in the line above
@@ -137,7 +138,7 @@ func (r *Run) Translate(words []string, h Host) (Request, error) {
 	if err := r.command(&q.Container, words[1:]); err != nil {
 		return q, err
 	}
-	q.Pod.Owner, q.Pod.Solo, q.Pod.Name = "cli", true, r.name
+	q.Pod.Owner, q.Pod.Solo, q.Pod.Name, q.Pod.Handler = "cli", true, r.name, r.runtime
 	return q, nil
 }
 

@@ -52,9 +52,6 @@ func Pod(s *spec.Pod) error {
 	if len(s.UID) > 253 || strings.ContainsAny(s.UID, "/\x00\n") {
 		return fault.New(fault.Invalid, fmt.Sprintf("%s: uid %.80q: too long, or with a slash, NUL or new line", subject, s.UID))
 	}
-	if s.Handler != "" && s.Handler != "native" {
-		return fault.New(fault.Unsupported, fmt.Sprintf("%s: handler %.80q: unknown (native)", subject, s.Handler))
-	}
 	if s.ShmSize < 0 {
 		return fault.New(fault.Invalid, subject+": shm size is negative")
 	}

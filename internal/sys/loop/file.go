@@ -129,3 +129,9 @@ func SmallPages[T any](p *T) {
 	at := uintptr(unsafe.Pointer(p)) &^ (span - 1)
 	_, _, _ = syscall.RawSyscall(syscall.SYS_MADVISE, at, span, syscall.MADV_NOHUGEPAGE)
 }
+
+// IsOpen reports whether there is such a descriptor.
+func IsOpen(fd int) bool {
+	_, _, e := syscall.RawSyscall(syscall.SYS_FCNTL, uintptr(fd), syscall.F_GETFD, 0)
+	return e == 0
+}

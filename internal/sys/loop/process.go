@@ -111,6 +111,13 @@ func act(s syscall.Signal, handler uintptr) {
 	_, _, _ = syscall.RawSyscall6(syscall.SYS_RT_SIGACTION, uintptr(s), uintptr(unsafe.Pointer(&a)), 0, 8, 0, 0) // all are signals
 }
 
+// Sleep never returns; what has no signal handler ends it.
+func Sleep() {
+	for {
+		_, _, _ = syscall.Syscall6(syscall.SYS_PPOLL, 0, 0, 0, 0, 0, 0) // as pause(2), which arm64 has not
+	}
+}
+
 // Self returns the process's own pid.
 func Self() int { return syscall.Getpid() }
 
