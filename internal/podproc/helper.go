@@ -1,6 +1,8 @@
 package podproc
 
 import (
+	"bytes"
+
 	"carob/internal/podproc/wire"
 	"carob/internal/sys/loop"
 )
@@ -8,6 +10,7 @@ import (
 // helped notes the end of a process's helper.
 func (v *Supervisor) helped(p *process, status uint32) {
 	p.pid = 0
+	v.watchOrphans()
 	if status == 0 {
 		p.state = made
 		p.flags = p.flags&^wire.Starting | wire.Made
@@ -25,6 +28,50 @@ func (v *Supervisor) helped(p *process, status uint32) {
 	p.state = ended
 	v.release(p)
 	v.recycle(p)
+}
+
+// watchOrphans watches the children that a helper has left and nobody knows, so that they
+// are reaped as soon as they end: gVisor's gofers, for whose end `runsc delete` waits. A
+// kernel without CONFIG_PROC_CHILDREN has no such list; there they are reaped with the next
+// process that ends.
+func (v *Supervisor) watchOrphans() {
+	list, e := v.buf.file("/proc/thread-self/children")
+	if e != 0 {
+		return
+	}
+	for len(list) > 0 {
+		var word []byte
+		word, list, _ = bytes.Cut(list, []byte(" "))
+		if pid := number(word); pid > 0 && v.child(pid) == nil {
+			v.watchOrphan(pid)
+		}
+	}
+}
+
+func (v *Supervisor) watchOrphan(pid int) {
+	for _, w := range v.slots {
+		if w.role == middle && w.pid == pid {
+			return
+		}
+	}
+	fd, e := loop.Open(pid)
+	if e != 0 {
+		return
+	}
+	if v.watch(fd, watch{role: middle, events: loop.Readable | loop.Edge, pid: pid}) != 0 {
+		loop.Close(fd)
+	}
+}
+
+// number reads a decimal number, 0 for what is none.
+func number(digits []byte) (n int) {
+	for _, c := range digits {
+		if c < '0' || c > '9' || n > 1<<30 {
+			return 0
+		}
+		n = 10*n + int(c-'0')
+	}
+	return n
 }
 
 // adopt makes a child the process that a helper has made.

@@ -74,7 +74,7 @@ func Diagnose(message string) Trouble {
 	case has("executable file") && has("not found"),
 		has("finding executable"), has("exec", "no such file or directory") && !has("mount") && !has("nsexec"):
 		return NoCommand
-	case has("exec", "permission denied") && !has("mount"), has("exec format error"), has("open executable", "is a directory"):
+	case has("exec", "permission denied") && !has("mount"), has("exec format error"), has("open executable"), has("failed to load", "permission denied"):
 		return NotExecutable
 	case has("does not exist"), has("not running"), has("already finished"), has("no such process"), has("is stopped"), has("cannot find container"):
 		return NoContainer

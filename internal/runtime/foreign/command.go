@@ -19,7 +19,6 @@ import (
 	"carob/internal/plan/bundle"
 	"carob/internal/pod"
 	"carob/internal/runtime/supervisor"
-	"carob/internal/spec"
 	"carob/internal/status"
 	"carob/internal/sys/fd"
 	"carob/internal/sys/initstage"
@@ -64,7 +63,7 @@ func (h *Handler) program(b *box, c command) (p initstage.Helper, log string) {
 	log = filepath.Join(c.dir, c.name+"-"+newID()[:shortID]+".log")
 	args := []string{h.Path, "--root", filepath.Join(b.dir, "state"), "--log", log, "--log-format", "json"}
 	if f, _ := h.Features(); f.Sentry {
-		args = append(args, sentryFlags(b)...)
+		args = append(args, "--network="+b.network())
 	}
 	for _, o := range h.Options {
 		args = append(args, "--"+o)
@@ -74,14 +73,6 @@ func (h *Handler) program(b *box, c command) (p initstage.Helper, log string) {
 
 func (h *Handler) environment() []string {
 	return []string{"PATH=" + h.SearchPath, "XDG_RUNTIME_DIR=" + h.RunDir}
-}
-
-func sentryFlags(b *box) []string {
-	network := "sandbox"
-	if b.Namespaces.Net == spec.Host {
-		network = "host"
-	}
-	return []string{"--network=" + network}
 }
 
 // run runs a command to its end. An error is the runtime's own word.

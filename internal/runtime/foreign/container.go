@@ -103,7 +103,9 @@ func (l *launch) Start(ctx context.Context, p pod.Process) (pid int, err error) 
 	if err := writeJSON(filepath.Join(dir, "config.json"), config); err != nil {
 		return 0, err
 	}
-	return l.h.start(ctx, l.b, &u, made{p: p, group: group, name: short(p.ID), features: l.features})
+	return l.h.start(ctx, l.b, &u, made{
+		p: p, group: group, name: short(p.ID), features: l.features, child: l.b.isChild(p.ID, l.features),
+	})
 }
 
 func (b *box) bundle(id string) string { return filepath.Join(b.dir, short(id)) }
@@ -169,9 +171,10 @@ type made struct {
 	p        pod.Process
 	group    *cgroup.Group
 	name     string // of the container, to the runtime
-	exec     bool
 	sub      string
 	features bundle.Features
+	// child says that it will be a process of the host's.
+	child bool
 }
 
 // start runs a container's bundle.
@@ -262,7 +265,7 @@ func (h *Handler) adopt(ctx context.Context, b *box, m made, a adoption) (int, e
 		return 0, err
 	}
 	child := pid
-	if m.features.Sentry {
+	if !m.child {
 		child = 0
 	}
 	if child != 0 || a.terminal != nil {
@@ -270,7 +273,7 @@ func (h *Handler) adopt(ctx context.Context, b *box, m made, a adoption) (int, e
 			return 0, err
 		}
 	}
-	if m.features.Sentry {
+	if !m.child {
 		return pid, h.await(ctx, b, m.p.ID)
 	}
 	return pid, nil
@@ -303,7 +306,7 @@ func (h *Handler) Exec(ctx context.Context, p pod.Process) (pid int, err error) 
 	defer os.Remove(file(".json"))
 	c := command{name: "exec", dir: dir, user: p.Spec.Process.User,
 		args: []string{"exec", "--detach", "--process", file(".json"), "--pid-file", file(".pid")}}
-	m := made{p: p, name: short(p.Target), exec: true, features: f}
+	m := made{p: p, name: short(p.Target), features: f, child: !f.Sentry}
 	if f.Sentry {
 		c.args = append(c.args, "--internal-pid-file", file(insidePid))
 	}

@@ -19,13 +19,17 @@ const patience = 10 * time.Second
 // recover goes on with what the supervisor remembers, and finishes or ends what an
 // earlier daemon did not live to.
 func (h *Handler) recover(ctx context.Context, b *box, all []supervisor.Known, f bundle.Features) []pod.ProcessState {
-	r := recovery{h: h, b: b, sentry: f.Sentry, waiters: map[string]supervisor.Known{}}
+	r := recovery{h: h, b: b, features: f, waiters: map[string]supervisor.Known{}}
 	if f.Sentry {
 		all = r.listen(ctx, all)
 	}
 	var out []pod.ProcessState
 	for _, k := range all {
-		if !strings.HasPrefix(k.ID, waiting) {
+		switch {
+		case strings.HasPrefix(k.ID, waiting):
+		case k.ID == sandboxID:
+			r.sandbox(ctx, k)
+		default:
 			out = append(out, r.process(ctx, k))
 		}
 	}
@@ -33,10 +37,10 @@ func (h *Handler) recover(ctx context.Context, b *box, all []supervisor.Known, f
 }
 
 type recovery struct {
-	h       *Handler
-	b       *box
-	sentry  bool
-	waiters map[string]supervisor.Known // by whom they wait for
+	h        *Handler
+	b        *box
+	features bundle.Features
+	waiters  map[string]supervisor.Known // by whom they wait for
 }
 
 // listen takes over those who wait in a gVisor sandbox. They are listed again after
@@ -47,6 +51,7 @@ func (r *recovery) listen(ctx context.Context, all []supervisor.Known) []supervi
 			r.b.sandbox = name
 		}
 	}
+	r.b.sb.Watch(sandboxID, nobody)
 	for _, k := range all {
 		if id, ok := strings.CutPrefix(k.ID, waiting); ok {
 			r.b.sb.Watch(k.ID, r.h.onEnd(r.b, r.container(id), id))
@@ -72,11 +77,23 @@ func (r *recovery) container(id string) string {
 	return name
 }
 
+// sandbox goes on with a pod's gVisor sandbox.
+func (r *recovery) sandbox(ctx context.Context, k supervisor.Known) {
+	switch {
+	case k.Helped:
+		_ = r.h.Pool.Signal(ctx, r.b.PodID, k.ID, sigKill) // see process
+	case k.Made:
+		if pid, err := readPid(filepath.Join(r.b.bundle(r.b.PodID), pidFile)); err == nil {
+			_ = r.b.sb.Adopt(ctx, k.ID, supervisor.Child{Pid: pid}) // else it has ended
+		}
+	}
+}
+
 func (r *recovery) process(ctx context.Context, k supervisor.Known) pod.ProcessState {
 	switch {
 	case k.Helped: // whoever would say what it has made is gone
 		_ = r.h.Pool.Signal(ctx, r.b.PodID, k.ID, sigKill) // it may have ended just now
-	case k.Made && r.sentry:
+	case k.Made && !r.b.isChild(k.ID, r.features):
 		k.Pid, _ = readPid(r.pidFile(k.ID)) // 0 is shown when nobody knows
 		switch w, there := r.waiters[k.ID]; {
 		case there && w.Exit == nil:

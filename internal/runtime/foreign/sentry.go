@@ -6,12 +6,15 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
+	"strings"
 
 	"carob/internal/fault"
 	"carob/internal/plan/bundle"
 	"carob/internal/pod"
 	"carob/internal/runtime/supervisor"
+	"carob/internal/spec"
 	"carob/internal/status"
 )
 
@@ -20,6 +23,8 @@ const (
 	sandboxGroup = "/sandbox"
 	// insidePid ends the name of the file with an exec's pid inside of the sandbox.
 	insidePid = ".inside"
+	// sandboxID is the ID of a sandbox among the supervisor's processes.
+	sandboxID = "sandbox"
 	// waiting begins the ID of the process that waits for another.
 	waiting = "wait-"
 )
@@ -66,7 +71,45 @@ func (h *Handler) pause(ctx context.Context, b *box) error {
 	if err := writeJSON(filepath.Join(dir, "config.json"), s); err != nil {
 		return err
 	}
-	return h.run(ctx, b, command{name: "run", dir: dir, args: []string{"run", "--detach", "--bundle", dir, short(b.PodID)}})
+	c := command{name: "run", dir: dir, args: []string{"run", "--detach", "--bundle", dir, "--pid-file", filepath.Join(dir, pidFile), short(b.PodID)}}
+	helper, log := h.program(b, c)
+	defer os.Remove(log)
+	_, err := b.sb.Spawn(ctx, supervisor.Spawn{
+		Process: pod.Process{PodID: b.PodID, ID: sandboxID}, Program: helper.Program(), Helper: true, Ended: nobody,
+	})
+	if err != nil {
+		return h.refused(c, log, err)
+	}
+	pid, err := readPid(filepath.Join(dir, pidFile))
+	if err == nil {
+		err = b.sb.Adopt(ctx, sandboxID, supervisor.Child{Pid: pid})
+	}
+	return err
+}
+
+// nobody is told of the end of a sandbox: those who wait for its containers are.
+func nobody(status.Exit) {}
+
+// isChild reports whether a container's first process is one of the host's. Of a gVisor
+// sandbox's that is the sandbox itself, which ends as the container does that it has
+// begun with.
+func (b *box) isChild(id string, f bundle.Features) bool {
+	return !f.Sentry || b.Solo && b.sandbox == short(id)
+}
+
+// network is where a gVisor sandbox has its network from: the host; a network stack of its
+// own that takes over what it finds in the pod's namespace; or, where there is
+// nothing but loopback, just that.
+func (b *box) network() string {
+	if b.Namespaces.Net == spec.Host {
+		return "host"
+	}
+	devices, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(b.sb.Pid()), "net/dev"))
+	const heading, loopback = 2, 1 // lines
+	if err == nil && strings.Count(string(devices), "\n") <= heading+loopback {
+		return "none"
+	}
+	return "sandbox"
 }
 
 // inside is the pid of an exec inside of its sandbox, and the container it is in.
@@ -134,7 +177,7 @@ func (h *Handler) ended(b *box, container, id string) {
 
 // withWaiters adds the processes that wait for the known ones.
 func withWaiters(known []pod.KnownProcess) []pod.KnownProcess {
-	all := known
+	all := append(slices.Clone(known), pod.KnownProcess{ID: sandboxID})
 	for _, k := range known {
 		all = append(all, pod.KnownProcess{ID: waiting + k.ID})
 	}
