@@ -27,6 +27,7 @@ func (v *Supervisor) sweep(fd int) {
 			v.strangers.add(pid, status)
 		}
 	}
+	v.resolveDue()
 	// Only now: that it was a middle process may have been reported just before.
 	if v.slots[fd].role == middle {
 		v.close(&fd)

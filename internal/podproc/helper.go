@@ -48,19 +48,22 @@ func (v *Supervisor) watchOrphans() {
 	}
 }
 
-func (v *Supervisor) watchOrphan(pid int) {
+// watchOrphan reports whether the end of a child will be seen.
+func (v *Supervisor) watchOrphan(pid int) bool {
 	for _, w := range v.slots {
 		if w.role == middle && w.pid == pid {
-			return
+			return true
 		}
 	}
 	fd, e := loop.Open(pid)
 	if e != 0 {
-		return
+		return false
 	}
 	if v.watch(fd, watch{role: middle, events: loop.Readable | loop.Edge, pid: pid}) != 0 {
 		loop.Close(fd)
+		return false
 	}
+	return true
 }
 
 // number reads a decimal number, 0 for what is none.
@@ -74,28 +77,94 @@ func number(digits []byte) (n int) {
 	return n
 }
 
-// adopt makes a child the process that a helper has made.
+// adoption is what an Adopt asks for.
+type adoption struct {
+	pid       int
+	flags     uint64
+	files     [4]int // -1: none
+	seq, turn uint32
+}
+
+// adopt answers an Adopt, now or, when the child's maker is still there, as soon as that
+// has ended: crun's helper ends before the process that it has forked for its work.
 func (v *Supervisor) adopt(p *process, q *wire.Packet, files []int) loop.Errno {
 	const known = wire.HasTerminal | wire.HasStdin | wire.HasStdout | wire.HasStderr
-	if p.state != made {
+	switch {
+	case p.state != made && (p.state != running || q.B != 0) || p.due.pid != 0:
 		return loop.EBUSY
-	}
-	if q.A&^known != 0 || len(files) != wire.Files(q.A) {
+	case q.A&^known != 0 || len(files) != wire.Files(q.A):
 		return loop.EINVAL
-	}
-	pid := int(q.B)
-	if pid == 0 { // nobody's child: its streams are all there is to adopt
+	case q.B == 0: // nobody's child: its streams are all there is to adopt
 		return v.adoptStreams(p, q.A, files)
 	}
+	a := adoption{pid: int(q.B), flags: q.A, files: [4]int{-1, -1, -1, -1}, seq: q.Seq, turn: v.conn.turn}
+	for i := range files {
+		a.files[i] = own(files, i)
+	}
+	if e := v.resolve(p, a); e != 0 {
+		v.answerAdopt(p, a, e)
+	}
+	return answered
+}
+
+// resolve adopts a child, or waits for the end of its maker.
+func (v *Supervisor) resolve(p *process, a adoption) loop.Errno {
+	if v.child(a.pid) != nil {
+		return loop.ECHILD
+	}
 	status, gone := uint32(0), false
-	if v.child(pid) != nil || !loop.Mine(pid) {
-		if status, gone = v.strangers.take(pid); !gone {
+	if !loop.Mine(a.pid) {
+		status, gone = v.strangers.take(a.pid)
+		maker := loop.Parent(a.pid)
+		switch {
+		case gone || maker == loop.Self(): // which it has just become
+		case maker != 0 && loop.Mine(maker) && v.watchOrphan(maker):
+			p.due = a
+			return 0
+		default:
 			return loop.ECHILD
 		}
 	}
-	if e := v.adoptStreams(p, q.A, files); e != 0 {
+	if e := v.adoptStreams(p, a.flags, a.files[:wire.Files(a.flags)]); e != 0 {
 		return e
 	}
+	if e := v.keep(p, a.pid, gone); e != 0 {
+		return e
+	}
+	v.answerAdopt(p, a, 0)
+	if gone {
+		p.status, p.endedAt = status, loop.Nanotime()
+		v.finish(p)
+	}
+	return 0
+}
+
+// resolveDue goes on with what waits for the end of a maker, now that something has ended.
+func (v *Supervisor) resolveDue() {
+	for p := v.procs; p != nil; {
+		next := p.next
+		if a := p.due; a.pid != 0 {
+			p.due = adoption{}
+			if e := v.resolve(p, a); e != 0 {
+				v.answerAdopt(p, a, e)
+			}
+		}
+		p = next
+	}
+}
+
+// answerAdopt answers, and closes the files of what was refused.
+func (v *Supervisor) answerAdopt(p *process, a adoption, e loop.Errno) {
+	if e != 0 {
+		closeAll(a.files[:])
+	}
+	if a.turn == v.conn.turn {
+		v.conn.send(&wire.Packet{Op: wire.Adopt, Seq: a.seq, Handle: p.handle, Err: uint16(e), A: uint64(a.pid)})
+	}
+}
+
+// keep makes a child the process.
+func (v *Supervisor) keep(p *process, pid int, gone bool) loop.Errno {
 	if !gone {
 		fd, e := loop.Open(pid)
 		if e != 0 {
@@ -109,12 +178,7 @@ func (v *Supervisor) adopt(p *process, q *wire.Packet, files []int) loop.Errno {
 	}
 	p.pid, p.state = pid, running
 	p.flags &^= wire.Helper | wire.Made
-	v.conn.send(&wire.Packet{Op: wire.Adopt, Seq: q.Seq, Handle: p.handle, A: uint64(pid)})
-	if gone {
-		p.status, p.endedAt = status, loop.Nanotime()
-		v.finish(p)
-	}
-	return answered
+	return 0
 }
 
 // adoptStreams gives the process its terminal, in place of the pipes that its helper
@@ -142,6 +206,10 @@ func (v *Supervisor) adoptStreams(p *process, flags uint64, files []int) loop.Er
 func (v *Supervisor) end(p *process, q *wire.Packet) loop.Errno {
 	if p.state != made {
 		return loop.EBUSY
+	}
+	if p.due.pid != 0 {
+		v.answerAdopt(p, p.due, loop.ESRCH)
+		p.due = adoption{}
 	}
 	p.flags &^= wire.Helper | wire.Made
 	p.status, p.endedAt = uint32(q.A), loop.Nanotime()

@@ -31,6 +31,8 @@ type process struct {
 	in         stdin
 	log        logFile
 
+	due adoption // pid 0: none waits
+
 	oom                int // file that counts OOM kills
 	killsBefore, kills uint64
 	status             uint32

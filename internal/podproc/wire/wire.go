@@ -43,9 +43,9 @@
 //     ECHILD and the wait status in A. What a made process is, comes next. Adopt names
 //     it: a child by then, because the supervisor is the nearest subreaper
 //     (PR_SET_CHILD_SUBREAPER) and whoever made it has gone; it may have ended already.
-//     A terminal comes with it, and the clients of that; with pid 0 only those. End
-//     says of a process that is nobody's child that it has ended. ECHILD: no such
-//     child; EBUSY: the process is not a made one.
+//     A terminal comes with it, and the clients of that; with pid 0 only those, which a
+//     running process can be given too. End says of a process that is nobody's child
+//     that it has ended. ECHILD: no such child; EBUSY: the process is not a made one.
 //   - Attach takes pipes or sockets that are the client's own: they are made
 //     non-blocking, for whoever shares the open file (never pass a person's
 //     terminal), and what the client does not read makes the process wait. Each

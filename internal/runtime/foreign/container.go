@@ -3,6 +3,7 @@ package foreign
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -288,61 +289,6 @@ func (h *Handler) delete(ctx context.Context, b *box, name string) error {
 	return err
 }
 
-// Exec lets the runtime run one more process in a container.
-func (h *Handler) Exec(ctx context.Context, p pod.Process) (pid int, err error) {
-	b, err := h.find(p.PodID)
-	if err != nil {
-		return 0, err
-	}
-	f, err := h.Features()
-	if err != nil {
-		return 0, err
-	}
-	dir, x := b.bundle(p.Target), short(p.ID)
-	file := func(suffix string) string { return filepath.Join(dir, x+suffix) }
-	if err := writeJSON(file(".json"), p.Spec.Process); err != nil {
-		return 0, err
-	}
-	defer os.Remove(file(".json"))
-	c := command{name: "exec", dir: dir, user: p.Spec.Process.User,
-		args: []string{"exec", "--detach", "--process", file(".json"), "--pid-file", file(".pid")}}
-	m := made{p: p, name: short(p.Target), features: f, child: !f.Sentry}
-	if f.Sentry {
-		c.args = append(c.args, "--internal-pid-file", file(insidePid))
-	}
-	if !p.Deadline.IsZero() {
-		arg, err := h.subgroup(&m)
-		if err != nil {
-			return 0, err
-		}
-		c.args = append(c.args, arg...)
-	}
-	return h.make(ctx, b, m, making{command: c, pidFile: file(".pid")})
-}
-
-// subgroup makes the group in which all that an exec with a deadline starts is found
-// again, where the runtime can be told to use it. Elsewhere KillExec ends no more than
-// the exec's first process.
-func (h *Handler) subgroup(m *made) ([]string, error) {
-	controller := h.Layout.Tracking()
-	if m.features.Sentry || controller != "" && m.features.Runtime == "crun" { // it knows a path in every hierarchy only
-		return nil, nil
-	}
-	g, err := h.Layout.Open(m.p.Cgroup)
-	if err != nil {
-		return nil, err
-	}
-	sub := supervisor.ExecGroup(m.p.ID)
-	if _, err := g.Sub(sub); err != nil {
-		return nil, err
-	}
-	m.sub = sub
-	if controller != "" {
-		sub = controller + ":" + sub
-	}
-	return []string{"--cgroup", sub}, nil
-}
-
 // Forget drops the record of an ended process, and of a container what the runtime keeps.
 func (h *Handler) Forget(ctx context.Context, podID, processID string) error {
 	b, err := h.find(podID)
@@ -354,8 +300,8 @@ func (h *Handler) Forget(ctx context.Context, podID, processID string) error {
 	}
 	err = h.Pool.Forget(ctx, podID, processID)
 	dir := b.bundle(processID)
-	if _, missing := os.Stat(filepath.Join(dir, "config.json")); err != nil || missing != nil {
-		return err // of an exec
+	if err != nil || !exists(filepath.Join(dir, "config.json")) {
+		return errors.Join(err, b.forgetExec(processID))
 	}
 	if err := h.delete(ctx, b, short(processID)); err != nil {
 		return err
@@ -372,6 +318,15 @@ func (h *Handler) Forget(ctx context.Context, podID, processID string) error {
 		return err
 	}
 	return os.RemoveAll(dir)
+}
+
+// forgetExec removes the files of an exec.
+func (b *box) forgetExec(id string) error {
+	found, err := filepath.Glob(filepath.Join(b.dir, "*", short(id)+".*")) // the pattern is ours
+	for _, f := range found {
+		err = errors.Join(err, os.Remove(f))
+	}
+	return err
 }
 
 // console is the socket on which a runtime hands over a terminal's master.

@@ -54,7 +54,7 @@ func (r *recovery) listen(ctx context.Context, all []supervisor.Known) []supervi
 	r.b.sb.Watch(sandboxID, nobody)
 	for _, k := range all {
 		if id, ok := strings.CutPrefix(k.ID, waiting); ok {
-			r.b.sb.Watch(k.ID, r.h.onEnd(r.b, r.container(id), id))
+			r.b.sb.Watch(k.ID, r.h.onEnd(r.b, id))
 		}
 	}
 	if again, err := r.b.sb.Processes(ctx); err == nil { // else its connection has ended, which is told elsewhere
@@ -66,15 +66,6 @@ func (r *recovery) listen(ctx context.Context, all []supervisor.Known) []supervi
 		}
 	}
 	return all
-}
-
-// container is the name of the container that a process is in.
-func (r *recovery) container(id string) string {
-	if _, err := os.Stat(r.b.bundle(id)); err == nil {
-		return short(id)
-	}
-	name, _, _ := r.b.inside(id) // unknown: its end cannot be read, and is told as lost
-	return name
 }
 
 // sandbox goes on with a pod's gVisor sandbox.
@@ -98,7 +89,7 @@ func (r *recovery) process(ctx context.Context, k supervisor.Known) pod.ProcessS
 		switch w, there := r.waiters[k.ID]; {
 		case there && w.Exit == nil:
 		case there:
-			r.h.ended(r.b, r.container(k.ID), k.ID)
+			r.h.ended(r.b, k.ID)
 		case r.h.await(ctx, r.b, k.ID) != nil:
 			k.Exit = r.give(ctx, k.ID)
 		}

@@ -123,48 +123,37 @@ func (b *box) inside(execID string) (container string, pid int, err error) {
 	return "", 0, fault.New(fault.NotFound, "process "+short(execID)+": is none of the pod's")
 }
 
-// await starts the process that waits for a container's or an exec's end and writes it
-// to a file, so that it is known when the daemon is not there.
+// await starts the process that waits for a container's end and writes it to a file, so
+// that it is known when the daemon is not there.
 func (h *Handler) await(ctx context.Context, b *box, id string) error {
-	name, args := short(id), []string{"wait"}
-	if _, err := os.Stat(b.bundle(id)); err != nil {
-		container, pid, err := b.inside(id)
-		if err != nil {
-			return err
-		}
-		name, args = container, append(args, "--pid", strconv.Itoa(pid))
-	}
-	dir := filepath.Join(b.dir, name)
-	f, err := os.OpenFile(b.result(name, id), os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	f, err := os.OpenFile(b.result(id), os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	c := command{name: "wait", dir: dir, args: append(args, name)}
-	helper, _ := h.program(b, c)
+	helper, _ := h.program(b, command{name: "wait", dir: b.bundle(id), args: []string{"wait", short(id)}})
 	_, err = b.sb.Spawn(ctx, supervisor.Spawn{
 		Process: pod.Process{PodID: b.PodID, ID: waiting + id, Streams: pod.Streams{Stdout: f}},
 		Program: helper.Program(),
-		Ended:   h.onEnd(b, name, id),
+		Ended:   h.onEnd(b, id),
 	})
 	return err
 }
 
-func (b *box) result(container, id string) string {
-	return filepath.Join(b.dir, container, short(id)+".end")
-}
+// result is the file with how a container has ended.
+func (b *box) result(id string) string { return filepath.Join(b.bundle(id), "end") }
 
 // onEnd is what happens when the process that waits for id has ended.
-func (h *Handler) onEnd(b *box, container, id string) func(status.Exit) {
-	return func(status.Exit) { h.waits.Go(func() { h.ended(b, container, id) }) }
+func (h *Handler) onEnd(b *box, id string) func(status.Exit) {
+	return func(status.Exit) { h.waits.Go(func() { h.ended(b, id) }) }
 }
 
 // ended passes on how a process has ended; 255 when nobody knows, because its sandbox
 // has gone.
-func (h *Handler) ended(b *box, container, id string) {
+func (h *Handler) ended(b *box, id string) {
 	var result struct{ ExitStatus *int }
 	code := lost
-	raw, err := os.ReadFile(b.result(container, id))
+	raw, err := os.ReadFile(b.result(id))
 	if err == nil && json.Unmarshal(raw, &result) == nil && result.ExitStatus != nil {
 		code = *result.ExitStatus & 0xff
 	}

@@ -298,6 +298,11 @@ func (n *Pool) ended(sb *Sandbox, p wire.Packet) {
 	n.exits.deliver(pod.ProcessExit{PodID: sb.podID, ProcessID: proc.id, Exit: exit})
 }
 
+// Deliver tells the engine of the end of a process that a Spawn's Ended was told of.
+func (n *Pool) Deliver(podID, processID string, x status.Exit) {
+	n.exits.deliver(pod.ProcessExit{PodID: podID, ProcessID: processID, Exit: x})
+}
+
 // exitOf reads a wait status as Docker does: 128+N for a signal.
 func exitOf(waitStatus, flags, at uint64) status.Exit {
 	e := status.Exit{At: time.Unix(0, int64(at)), OOMKilled: flags&wire.OOMKilled != 0}

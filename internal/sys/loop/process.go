@@ -1,6 +1,8 @@
 package loop
 
 import (
+	"bytes"
+	"strconv"
 	"syscall"
 	"unsafe"
 
@@ -50,6 +52,25 @@ func Mine(pid int) bool {
 	const flags = syscall.WEXITED | syscall.WNOHANG | syscall.WNOWAIT | syscall.WALL
 	_, _, e := syscall.RawSyscall6(syscall.SYS_WAITID, unix.P_PID, uintptr(pid), 0, flags, 0, 0)
 	return e == 0
+}
+
+// Parent returns the pid of a process's parent as /proc tells it, 0 when it is gone.
+func Parent(pid int) int {
+	fd, e := OpenFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	if e != 0 {
+		return 0
+	}
+	defer Close(fd)
+	var b [512]byte
+	n, _ := Read(fd, b[:])
+	// PID (NAME) STATE PPID …, where NAME may hold anything.
+	rest := b[:n]
+	if i := bytes.LastIndexByte(rest, ')'); i >= 0 && len(rest) > i+4 {
+		word, _, _ := bytes.Cut(rest[i+4:], []byte(" "))
+		parent, _ := strconv.Atoi(string(word))
+		return parent
+	}
+	return 0
 }
 
 // CloseFrom closes every descriptor from fd on.
