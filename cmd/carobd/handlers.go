@@ -21,6 +21,7 @@ import (
 type handlers struct {
 	native *runtime.Native
 	others map[string]*foreign.Handler
+	router *route.Router // what the engine asks
 }
 
 // wellKnown are runtimes that need no configuration when they are in PATH.
@@ -47,6 +48,11 @@ func openHandlers(s settings, layout *cgroup.Layout, users *roots.Users) (*handl
 			SearchPath: os.Getenv("PATH"),
 		})
 	}
+	all := map[string]route.Handler{route.Native: native}
+	for name, f := range h.others {
+		all[name] = f
+	}
+	h.router = route.New(all, native)
 	return h, nil
 }
 
@@ -61,15 +67,6 @@ func withWellKnown(configured map[string]config.Handler) map[string]config.Handl
 		}
 	}
 	return all
-}
-
-// router returns what the engine asks.
-func (h *handlers) router() *route.Router {
-	all := map[string]route.Handler{route.Native: h.native}
-	for name, f := range h.others {
-		all[name] = f
-	}
-	return route.New(all, h.native)
 }
 
 // Close lets go of the supervisors and waits for the handlers.

@@ -92,9 +92,8 @@ func serve(ctx context.Context, c settings) (err error) {
 	if err != nil {
 		return err
 	}
-	router := handlers.router()
 	engine := pod.New(pod.Deps{
-		Sandboxes: router, Processes: router, Groups: groups.New(layout), Roots: rootfs, Observer: groups.New(layout),
+		Sandboxes: handlers.router, Processes: handlers.router, Groups: groups.New(layout), Roots: rootfs, Observer: groups.New(layout),
 		Images: images, Network: network.Loopback{}, Store: records,
 		Facts: facts, Log: log, RunDir: c.run, LibDir: c.root, Ranges: ranges,
 	})

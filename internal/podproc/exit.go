@@ -27,7 +27,7 @@ func (v *Supervisor) sweep(fd int) {
 			v.strangers.add(pid, status)
 		}
 	}
-	v.resolveDue()
+	adopter{v}.resolveDue()
 	// Only now: that it was a middle process may have been reported just before.
 	if v.slots[fd].role == middle {
 		v.close(&fd)
@@ -51,7 +51,7 @@ func (v *Supervisor) reap(p *process) {
 		return
 	}
 	if p.flags&wire.Helper != 0 {
-		v.helped(p, status)
+		adopter{v}.helped(p, status)
 		return
 	}
 	p.status, p.endedAt = status, loop.Nanotime()

@@ -7,14 +7,25 @@ import (
 	"carob/internal/sys/loop"
 )
 
+// adopter is the supervisor at what has to do with helpers.
+type adopter struct{ *Supervisor }
+
+// request carries out an Adopt or an End.
+func (v adopter) request(p *process, q *wire.Packet, files []int) loop.Errno {
+	if q.Op == wire.End {
+		return v.end(p, q)
+	}
+	return v.adopt(p, q, files)
+}
+
 // helped notes the end of a process's helper.
-func (v *Supervisor) helped(p *process, status uint32) {
+func (v adopter) helped(p *process, status uint32) {
 	p.pid = 0
 	v.watchOrphans()
 	if status == 0 {
 		p.state = made
 		p.flags = p.flags&^wire.Starting | wire.Made
-		v.answer(p)
+		v.conn.began(p)
 		return
 	}
 	if p.turn != v.conn.turn || v.conn.fd < 0 { // for the next daemon to find
@@ -34,7 +45,7 @@ func (v *Supervisor) helped(p *process, status uint32) {
 // are reaped as soon as they end: gVisor's gofers, for whose end `runsc delete` waits. A
 // kernel without CONFIG_PROC_CHILDREN has no such list; there they are reaped with the next
 // process that ends.
-func (v *Supervisor) watchOrphans() {
+func (v adopter) watchOrphans() {
 	list, e := v.buf.file("/proc/thread-self/children")
 	if e != 0 {
 		return
@@ -49,7 +60,7 @@ func (v *Supervisor) watchOrphans() {
 }
 
 // watchOrphan reports whether the end of a child will be seen.
-func (v *Supervisor) watchOrphan(pid int) bool {
+func (v adopter) watchOrphan(pid int) bool {
 	for _, w := range v.slots {
 		if w.role == middle && w.pid == pid {
 			return true
@@ -87,7 +98,7 @@ type adoption struct {
 
 // adopt answers an Adopt, now or, when the child's maker is still there, as soon as that
 // has ended: crun's helper ends before the process that it has forked for its work.
-func (v *Supervisor) adopt(p *process, q *wire.Packet, files []int) loop.Errno {
+func (v adopter) adopt(p *process, q *wire.Packet, files []int) loop.Errno {
 	const known = wire.HasTerminal | wire.HasStdin | wire.HasStdout | wire.HasStderr
 	switch {
 	case p.state != made && (p.state != running || q.B != 0) || p.due.pid != 0:
@@ -108,7 +119,7 @@ func (v *Supervisor) adopt(p *process, q *wire.Packet, files []int) loop.Errno {
 }
 
 // resolve adopts a child, or waits for the end of its maker.
-func (v *Supervisor) resolve(p *process, a adoption) loop.Errno {
+func (v adopter) resolve(p *process, a adoption) loop.Errno {
 	if v.child(a.pid) != nil {
 		return loop.ECHILD
 	}
@@ -140,7 +151,7 @@ func (v *Supervisor) resolve(p *process, a adoption) loop.Errno {
 }
 
 // resolveDue goes on with what waits for the end of a maker, now that something has ended.
-func (v *Supervisor) resolveDue() {
+func (v adopter) resolveDue() {
 	for p := v.procs; p != nil; {
 		next := p.next
 		if a := p.due; a.pid != 0 {
@@ -154,7 +165,7 @@ func (v *Supervisor) resolveDue() {
 }
 
 // answerAdopt answers, and closes the files of what was refused.
-func (v *Supervisor) answerAdopt(p *process, a adoption, e loop.Errno) {
+func (v adopter) answerAdopt(p *process, a adoption, e loop.Errno) {
 	if e != 0 {
 		closeAll(a.files[:])
 	}
@@ -164,7 +175,7 @@ func (v *Supervisor) answerAdopt(p *process, a adoption, e loop.Errno) {
 }
 
 // keep makes a child the process.
-func (v *Supervisor) keep(p *process, pid int, gone bool) loop.Errno {
+func (v adopter) keep(p *process, pid int, gone bool) loop.Errno {
 	if !gone {
 		fd, e := loop.Open(pid)
 		if e != 0 {
@@ -183,7 +194,7 @@ func (v *Supervisor) keep(p *process, pid int, gone bool) loop.Errno {
 
 // adoptStreams gives the process its terminal, in place of the pipes that its helper
 // had, and clients.
-func (v *Supervisor) adoptStreams(p *process, flags uint64, files []int) loop.Errno {
+func (v adopter) adoptStreams(p *process, flags uint64, files []int) loop.Errno {
 	if flags&wire.HasTerminal != 0 {
 		if p.terminal() {
 			return loop.EINVAL
@@ -203,7 +214,7 @@ func (v *Supervisor) adoptStreams(p *process, flags uint64, files []int) loop.Er
 }
 
 // end records the end of a made process that is nobody's child.
-func (v *Supervisor) end(p *process, q *wire.Packet) loop.Errno {
+func (v adopter) end(p *process, q *wire.Packet) loop.Errno {
 	if p.state != made {
 		return loop.EBUSY
 	}

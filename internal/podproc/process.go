@@ -200,17 +200,10 @@ func (v *Supervisor) begin(p *process) {
 		return
 	}
 	p.flags &^= wire.Starting
-	v.answer(p)
+	v.conn.began(p)
 	if p.buried {
 		p.endedAt = loop.Nanotime()
 		v.finish(p)
-	}
-}
-
-// answer answers a process's Spawn, if whoever asked is still there.
-func (v *Supervisor) answer(p *process) {
-	if p.turn == v.conn.turn {
-		v.conn.send(&wire.Packet{Op: wire.Spawn, Seq: p.seq, Handle: p.handle, A: uint64(p.pid)})
 	}
 }
 

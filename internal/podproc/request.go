@@ -29,6 +29,9 @@ func (v *Supervisor) request(q *wire.Packet, files []int) loop.Errno {
 		if p == nil {
 			return loop.ENOENT
 		}
+		if q.Op == wire.Adopt || q.Op == wire.End {
+			return adopter{v}.request(p, q, files)
+		}
 		return v.requestOf(p, q, files)
 	}
 	return loop.ENOSYS
@@ -53,10 +56,6 @@ func (v *Supervisor) requestOf(p *process, q *wire.Packet, files []int) loop.Err
 			return loop.ESRCH
 		}
 		return loop.Kill(p.pidfd, int(q.A))
-	case wire.Adopt:
-		return v.adopt(p, q, files)
-	case wire.End:
-		return v.end(p, q)
 	case wire.Attach:
 		return v.attach(p, q.A, files)
 	case wire.Resize:

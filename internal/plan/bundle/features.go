@@ -51,14 +51,12 @@ func (f *Features) Read(document []byte) error {
 
 // refuse names what the runtime would not honour.
 func (f Features) refuse(s *specs.Spec) error {
-	p := s.Process
 	switch {
 	case len(s.Linux.UIDMappings) > 0:
 		return unsupported("user namespace", f.Runtime+" runs in the host's only")
-	case p == nil:
-	case p.ApparmorProfile != "" && (f.Sentry || f.NoAppArmor):
+	case s.Process.ApparmorProfile != "" && (f.Sentry || f.NoAppArmor):
 		return unsupported("AppArmor profile", f.Runtime+" does not confine by it")
-	case p.SelinuxLabel != "" && (f.Sentry || f.NoSELinux):
+	case s.Process.SelinuxLabel != "" && (f.Sentry || f.NoSELinux):
 		return unsupported("SELinux label", f.Runtime+" does not set it")
 	case s.Linux.Seccomp != nil && f.NoSeccomp:
 		return unsupported("seccomp", f.Runtime+" was built without it (seccomp: unconfined)")

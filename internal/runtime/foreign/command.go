@@ -59,25 +59,25 @@ func probe(path string) (bundle.Features, error) {
 }
 
 // program is the helper that runs a command, with the log it writes its errors to.
-func (h *Handler) program(b *box, c command) (p initstage.Helper, log string) {
+func (b *box) program(c command) (p initstage.Helper, log string) {
 	log = filepath.Join(c.dir, c.name+"-"+newID()[:shortID]+".log")
-	args := []string{h.Path, "--root", filepath.Join(b.dir, "state"), "--log", log, "--log-format", "json"}
-	if f, _ := h.Features(); f.Sentry {
+	args := []string{b.h.Path, "--root", filepath.Join(b.dir, "state"), "--log", log, "--log-format", "json"}
+	if f, _ := b.h.Features(); f.Sentry {
 		args = append(args, "--network="+b.network())
 	}
-	for _, o := range h.Options {
+	for _, o := range b.h.Options {
 		args = append(args, "--"+o)
 	}
-	return initstage.Helper{Args: append(args, c.args...), Env: h.environment(), Dir: c.dir, User: c.user}, log
+	return initstage.Helper{Args: append(args, c.args...), Env: b.environment(), Dir: c.dir, User: c.user}, log
 }
 
-func (h *Handler) environment() []string {
-	return []string{"PATH=" + h.SearchPath, "XDG_RUNTIME_DIR=" + h.RunDir}
+func (b *box) environment() []string {
+	return []string{"PATH=" + b.h.SearchPath, "XDG_RUNTIME_DIR=" + b.h.RunDir}
 }
 
 // run runs a command to its end. An error is the runtime's own word.
-func (h *Handler) run(ctx context.Context, b *box, c command) error {
-	helper, log := h.program(b, c)
+func (b *box) run(ctx context.Context, c command) error {
+	helper, log := b.program(c)
 	defer os.Remove(log)
 	ended := make(chan status.Exit, 1)
 	id := newID()
@@ -86,30 +86,30 @@ func (h *Handler) run(ctx context.Context, b *box, c command) error {
 		Ended: func(x status.Exit) { ended <- x },
 	})
 	if err != nil {
-		return fmt.Errorf("%s: %w", h.Name, err)
+		return fmt.Errorf("%s: %w", b.h.Name, err)
 	}
 	var exit status.Exit
 	select {
 	case exit = <-ended:
 	case <-ctx.Done():
-		_ = h.Pool.Signal(context.WithoutCancel(ctx), b.PodID, id, sigKill) // it may have ended just now
-		return fault.Wrap(fault.Unavailable, h.Name+" "+c.name, context.Cause(ctx))
+		_ = b.h.Pool.Signal(context.WithoutCancel(ctx), b.PodID, id, sigKill) // it may have ended just now
+		return fault.Wrap(fault.Unavailable, b.h.Name+" "+c.name, context.Cause(ctx))
 	}
-	forget := h.Pool.Forget(ctx, b.PodID, id)
+	forget := b.h.Pool.Forget(ctx, b.PodID, id)
 	if exit.Code != 0 {
-		return h.refused(c, log, &supervisor.HelperError{Exit: exit})
+		return b.refused(c, log, &supervisor.HelperError{Exit: exit})
 	}
 	return forget
 }
 
 // refused is a command that has failed, in the runtime's words where it has any.
-func (h *Handler) refused(c command, log string, cause error) error {
+func (b *box) refused(c command, log string, cause error) error {
 	var failed *supervisor.HelperError
 	if !errors.As(cause, &failed) {
-		return fmt.Errorf("%s %s: %w", h.Name, c.name, cause)
+		return fmt.Errorf("%s %s: %w", b.h.Name, c.name, cause)
 	}
 	message := bundle.LastError(readEnd(log))
-	text := h.Name + " " + c.name
+	text := b.h.Name + " " + c.name
 	if message != "" {
 		text += ": " + message
 	}

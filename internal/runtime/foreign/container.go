@@ -74,7 +74,7 @@ func (l *launch) Close() {
 func (l *launch) Start(ctx context.Context, p pod.Process) (pid int, err error) {
 	var u undo.Stack
 	defer u.OnError(ctx, &err)
-	annotations, err := l.h.begin(ctx, l, p)
+	annotations, err := sentry{l.b}.begin(ctx, l.features, p)
 	if err != nil {
 		return 0, err
 	}
@@ -104,7 +104,7 @@ func (l *launch) Start(ctx context.Context, p pod.Process) (pid int, err error) 
 	if err := writeJSON(filepath.Join(dir, "config.json"), config); err != nil {
 		return 0, err
 	}
-	return l.h.start(ctx, l.b, &u, made{
+	return l.b.start(ctx, &u, made{
 		p: p, group: group, name: short(p.ID), features: l.features, child: l.b.isChild(p.ID, l.features),
 	})
 }
@@ -179,7 +179,7 @@ type made struct {
 }
 
 // start runs a container's bundle.
-func (h *Handler) start(ctx context.Context, b *box, u *undo.Stack, m made) (pid int, err error) {
+func (b *box) start(ctx context.Context, u *undo.Stack, m made) (pid int, err error) {
 	oom, err := m.group.OOMFile()
 	if err != nil && !fault.Is(err, fault.Unsupported) { // a host without memory cgroups has no OOM kills in them
 		return 0, err
@@ -187,11 +187,11 @@ func (h *Handler) start(ctx context.Context, b *box, u *undo.Stack, m made) (pid
 	if oom != nil {
 		defer oom.Close()
 	}
-	u.Push("container", func(ctx context.Context) error { return h.delete(ctx, b, m.name) })
+	u.Push("container", func(ctx context.Context) error { return b.delete(ctx, m.name) })
 	dir := b.bundle(m.p.ID)
 	c := command{name: "run", dir: dir, user: m.p.Spec.Process.User,
 		args: []string{"run", "--detach", "--bundle", dir, "--pid-file", filepath.Join(dir, pidFile)}}
-	return h.make(ctx, b, m, making{command: c, oom: oom, pidFile: filepath.Join(dir, pidFile)})
+	return b.make(ctx, m, making{command: c, oom: oom, pidFile: filepath.Join(dir, pidFile)})
 }
 
 // pidFile has the pid of the container's first process.
@@ -205,7 +205,7 @@ type making struct {
 }
 
 // make lets a helper make a process, and adopts it.
-func (h *Handler) make(ctx context.Context, b *box, m made, c making) (int, error) {
+func (b *box) make(ctx context.Context, m made, c making) (int, error) {
 	streams := m.p.Streams
 	var door *console
 	if m.p.Spec.Process.Terminal {
@@ -219,37 +219,37 @@ func (h *Handler) make(ctx context.Context, b *box, m made, c making) (int, erro
 		m.p.Stdin, m.p.StdinOnce = false, false
 	}
 	c.args = append(c.args, m.name)
-	helper, log := h.program(b, c.command)
+	helper, log := b.program(c.command)
 	defer os.Remove(log)
 	_, err := b.sb.Spawn(ctx, supervisor.Spawn{
 		Process: m.p, Program: helper.Program(), OOM: c.oom, Helper: true, Sub: m.sub,
 	})
 	if err != nil {
-		return 0, h.refused(c.command, log, err)
+		return 0, b.refused(c.command, log, err)
 	}
 	terminal, err := door.receive(ctx)
 	if err != nil {
-		return 0, h.lost(ctx, b, m, err)
+		return 0, b.lost(ctx, m, err)
 	}
 	if terminal != nil {
 		defer terminal.Close()
 	} else {
 		streams = pod.Streams{}
 	}
-	pid, err := h.adopt(ctx, b, m, adoption{c.pidFile, terminal, streams})
+	pid, err := b.adopt(ctx, m, adoption{c.pidFile, terminal, streams})
 	if err != nil {
-		return 0, h.lost(ctx, b, m, err)
+		return 0, b.lost(ctx, m, err)
 	}
 	return pid, nil
 }
 
 // lost takes back a process that was made and could not be adopted.
-func (h *Handler) lost(ctx context.Context, b *box, m made, err error) error {
+func (b *box) lost(ctx context.Context, m made, err error) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undo.Timeout)
 	defer cancel()
 	const killed = uint32(sigKill)
 	_ = b.sb.End(ctx, m.p.ID, killed) // one that has been adopted ends with its container
-	_ = h.Pool.Forget(ctx, b.PodID, m.p.ID)
+	_ = b.h.Pool.Forget(ctx, b.PodID, m.p.ID)
 	return err
 }
 
@@ -260,7 +260,7 @@ type adoption struct {
 	streams  pod.Streams
 }
 
-func (h *Handler) adopt(ctx context.Context, b *box, m made, a adoption) (int, error) {
+func (b *box) adopt(ctx context.Context, m made, a adoption) (int, error) {
 	pid, err := readPid(a.pidFile)
 	if err != nil {
 		return 0, err
@@ -275,14 +275,14 @@ func (h *Handler) adopt(ctx context.Context, b *box, m made, a adoption) (int, e
 		}
 	}
 	if !m.child {
-		return pid, h.await(ctx, b, m.p.ID)
+		return pid, sentry{b}.await(ctx, m.p.ID)
 	}
 	return pid, nil
 }
 
 // delete lets the runtime take a container away, whatever its state.
-func (h *Handler) delete(ctx context.Context, b *box, name string) error {
-	err := h.run(ctx, b, command{name: "delete", args: []string{"delete", "--force", name}, dir: b.dir})
+func (b *box) delete(ctx context.Context, name string) error {
+	err := b.run(ctx, command{name: "delete", args: []string{"delete", "--force", name}, dir: b.dir})
 	if fault.Is(err, fault.NotFound) {
 		return nil
 	}
@@ -303,7 +303,7 @@ func (h *Handler) Forget(ctx context.Context, podID, processID string) error {
 	if err != nil || !exists(filepath.Join(dir, "config.json")) {
 		return errors.Join(err, b.forgetExec(processID))
 	}
-	if err := h.delete(ctx, b, short(processID)); err != nil {
+	if err := b.delete(ctx, short(processID)); err != nil {
 		return err
 	}
 	paths := []string{filepath.Join(dir, "rootfs")}

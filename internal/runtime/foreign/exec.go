@@ -10,6 +10,7 @@ import (
 	"carob/internal/pod"
 	"carob/internal/runtime/supervisor"
 	"carob/internal/status"
+	"carob/internal/sys/cgroup"
 	"carob/internal/sys/fd"
 )
 
@@ -31,7 +32,7 @@ func (h *Handler) Exec(ctx context.Context, p pod.Process) (pid int, err error) 
 	defer os.Remove(file(".json"))
 	c := command{name: "exec", dir: dir, user: p.Spec.Process.User, args: []string{"exec", "--process", file(".json")}}
 	if f.Sentry {
-		return h.execInside(ctx, b, p, c)
+		return sentry{b}.exec(ctx, p, c)
 	}
 	c.args = append(c.args, "--detach", "--pid-file", file(".pid"))
 	m := made{p: p, name: short(p.Target), features: f, child: true}
@@ -42,14 +43,14 @@ func (h *Handler) Exec(ctx context.Context, p pod.Process) (pid int, err error) 
 		}
 		c.args = append(c.args, arg...)
 	}
-	return h.make(ctx, b, m, making{command: c, pidFile: file(".pid")})
+	return b.make(ctx, m, making{command: c, pidFile: file(".pid")})
 }
 
 // subgroup makes the group in which all that an exec with a deadline starts is found
 // again, where the runtime can be told to use it. Elsewhere KillExec ends no more than
 // the exec's first process.
 func (h *Handler) subgroup(m *made) ([]string, error) {
-	controller := h.Layout.Tracking()
+	controller := cgroup.Tracking(h.Layout)
 	if controller != "" && m.features.Runtime == "crun" { // it knows a path in every hierarchy only
 		return nil, nil
 	}
@@ -68,10 +69,10 @@ func (h *Handler) subgroup(m *made) ([]string, error) {
 	return []string{"--cgroup", sub}, nil
 }
 
-// execInside runs a process in a gVisor sandbox. Who stands for it among the host's is
+// exec runs a process in a gVisor sandbox. Who stands for it among the host's is
 // `runsc exec`, which stays, has its streams and ends as it does: one that was detached
 // could not be waited for any more once it has ended.
-func (h *Handler) execInside(ctx context.Context, b *box, p pod.Process, c command) (pid int, err error) {
+func (b sentry) exec(ctx context.Context, p pod.Process, c command) (pid int, err error) {
 	inside := filepath.Join(c.dir, short(p.ID)+insidePid)
 	began, err := await(inside)
 	if err != nil {
@@ -90,16 +91,16 @@ func (h *Handler) execInside(ctx context.Context, b *box, p pod.Process, c comma
 		spawned.Streams, spawned.Stdin, spawned.StdinOnce = pod.Streams{}, false, false
 	}
 	c.args = append(c.args, short(p.Target))
-	helper, log := h.program(b, c)
+	helper, log := b.program(c)
 	defer os.Remove(log)
-	g := &gate{ended: make(chan struct{}), deliver: func(x status.Exit) { h.Pool.Deliver(b.PodID, p.ID, x) }}
+	g := &gate{ended: make(chan struct{}), deliver: func(x status.Exit) { b.h.Pool.Deliver(b.PodID, p.ID, x) }}
 	if _, err := b.sb.Spawn(ctx, supervisor.Spawn{Process: spawned, Program: helper.Program(), Ended: g.end}); err != nil {
-		return 0, h.refused(c, log, err)
+		return 0, b.refused(c, log, err)
 	}
 	if err := g.pass(ctx, began, inside); err != nil {
-		_ = h.Pool.Signal(context.WithoutCancel(ctx), b.PodID, p.ID, sigKill) // it may have ended
-		_ = h.Pool.Forget(context.WithoutCancel(ctx), b.PodID, p.ID)          // else the sandbox's end forgets it
-		return 0, h.refused(c, log, err)
+		_ = b.h.Pool.Signal(context.WithoutCancel(ctx), b.PodID, p.ID, sigKill) // it may have ended
+		_ = b.h.Pool.Forget(context.WithoutCancel(ctx), b.PodID, p.ID)          // else the sandbox's end forgets it
+		return 0, b.refused(c, log, err)
 	}
 	defer g.open()
 	if terminal, err := door.receive(ctx); err == nil && terminal != nil {

@@ -55,6 +55,7 @@ type Handler struct {
 // box is a pod's sandbox.
 type box struct {
 	pod.Sandbox
+	h   *Handler
 	sb  *supervisor.Sandbox // nil: it has died, or was not found
 	dir string
 
@@ -105,7 +106,7 @@ func (h *Handler) find(podID string) (*box, error) {
 }
 
 func (h *Handler) enter(s pod.Sandbox, sb *supervisor.Sandbox) *box {
-	b := &box{Sandbox: s, sb: sb, dir: filepath.Join(s.Dir, "oci")}
+	b := &box{Sandbox: s, h: h, sb: sb, dir: filepath.Join(s.Dir, "oci")}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.boxes[s.PodID] = b
@@ -176,7 +177,7 @@ func (h *Handler) AdoptSandbox(ctx context.Context, s pod.Sandbox) (st pod.Sandb
 	b := h.enter(s, sb)
 	if err != nil {
 		if fault.Is(err, fault.NotFound) { // what it left must not outlive it
-			err = errors.Join(err, h.sweep(ctx, b))
+			err = errors.Join(err, b.sweep(ctx))
 		}
 		return st, err
 	}
@@ -196,13 +197,13 @@ func (h *Handler) StopSandbox(ctx context.Context, podID string) error {
 		return nil
 	}
 	if b.sb != nil {
-		h.endAll(ctx, b)
+		b.endAll(ctx)
 	}
-	return errors.Join(h.Pool.StopSandbox(ctx, podID), h.sweep(ctx, b))
+	return errors.Join(h.Pool.StopSandbox(ctx, podID), b.sweep(ctx))
 }
 
 // endAll deletes the containers of a pod; the sandbox's own last.
-func (h *Handler) endAll(ctx context.Context, b *box) {
+func (b *box) endAll(ctx context.Context) {
 	names := b.containers()
 	for i, name := range names {
 		if name == b.sandbox {
@@ -211,17 +212,17 @@ func (h *Handler) endAll(ctx context.Context, b *box) {
 		}
 	}
 	for _, name := range names {
-		_ = h.run(ctx, b, command{name: "delete", args: []string{"delete", "--force", name}, dir: b.dir}) // see StopSandbox
+		_ = b.run(ctx, command{name: "delete", args: []string{"delete", "--force", name}, dir: b.dir}) // see StopSandbox
 	}
 }
 
 // sweep removes what a sandbox leaves: its files, and what still runs of gVisor's.
-func (h *Handler) sweep(ctx context.Context, b *box) error {
+func (b *box) sweep(ctx context.Context) error {
 	err := os.RemoveAll(b.dir)
 	if b.Cgroup == "" {
 		return err
 	}
-	g, openErr := h.Layout.Open(b.Cgroup + sandboxGroup)
+	g, openErr := b.h.Layout.Open(b.Cgroup + sandboxGroup)
 	if fault.Is(openErr, fault.NotFound) {
 		return err
 	}

@@ -54,7 +54,7 @@ func (r *recovery) listen(ctx context.Context, all []supervisor.Known) []supervi
 	r.b.sb.Watch(sandboxID, nobody)
 	for _, k := range all {
 		if id, ok := strings.CutPrefix(k.ID, waiting); ok {
-			r.b.sb.Watch(k.ID, r.h.onEnd(r.b, id))
+			r.b.sb.Watch(k.ID, sentry{r.b}.onEnd(id))
 		}
 	}
 	if again, err := r.b.sb.Processes(ctx); err == nil { // else its connection has ended, which is told elsewhere
@@ -89,8 +89,8 @@ func (r *recovery) process(ctx context.Context, k supervisor.Known) pod.ProcessS
 		switch w, there := r.waiters[k.ID]; {
 		case there && w.Exit == nil:
 		case there:
-			r.h.ended(r.b, k.ID)
-		case r.h.await(ctx, r.b, k.ID) != nil:
+			sentry{r.b}.ended(k.ID)
+		case sentry{r.b}.await(ctx, k.ID) != nil:
 			k.Exit = r.give(ctx, k.ID)
 		}
 	case k.Made:

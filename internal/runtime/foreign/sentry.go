@@ -29,13 +29,15 @@ const (
 	waiting = "wait-"
 )
 
+// sentry is a pod whose runtime is gVisor's.
+type sentry struct{ *box }
+
 // begin sees to it that a gVisor sandbox is there, and returns what tells the runtime
 // which container goes into it. Other runtimes have none.
-func (h *Handler) begin(ctx context.Context, l *launch, p pod.Process) (map[string]string, error) {
-	if !l.features.Sentry {
+func (b sentry) begin(ctx context.Context, f bundle.Features, p pod.Process) (map[string]string, error) {
+	if !f.Sentry {
 		return nil, nil
 	}
-	b := l.b
 	b.mu.Lock() // held while the sandbox begins: other containers wait for it
 	defer b.mu.Unlock()
 	switch {
@@ -45,7 +47,7 @@ func (h *Handler) begin(ctx context.Context, l *launch, p pod.Process) (map[stri
 		b.sandbox = short(p.ID)
 		return nil, nil
 	case b.sandbox == "":
-		if err := h.pause(ctx, b); err != nil {
+		if err := b.pause(ctx); err != nil {
 			return nil, fmt.Errorf("sandbox: %w", err)
 		}
 		b.sandbox = short(b.PodID)
@@ -54,16 +56,16 @@ func (h *Handler) begin(ctx context.Context, l *launch, p pod.Process) (map[stri
 }
 
 // pause starts the sandbox with a container that does nothing.
-func (h *Handler) pause(ctx context.Context, b *box) error {
+func (b sentry) pause(ctx context.Context) error {
 	dir := b.bundle(b.PodID)
 	if err := os.MkdirAll(filepath.Join(dir, "rootfs"), 0o755); err != nil {
 		return err
 	}
 	group := b.Cgroup + sandboxGroup
-	if _, err := h.Layout.Create(group, nil); err != nil && !fault.Is(err, fault.Exists) {
+	if _, err := b.h.Layout.Create(group, nil); err != nil && !fault.Is(err, fault.Exists) {
 		return err
 	}
-	s := bundle.Sandbox(h.Pause, map[string]string{
+	s := bundle.Sandbox(b.h.Pause, map[string]string{
 		"net": bundle.NamespacePath(b.sb.Pid(), "net"), "ipc": bundle.NamespacePath(b.sb.Pid(), "ipc"),
 		"uts": bundle.NamespacePath(b.sb.Pid(), "uts"),
 	}, group)
@@ -72,13 +74,13 @@ func (h *Handler) pause(ctx context.Context, b *box) error {
 		return err
 	}
 	c := command{name: "run", dir: dir, args: []string{"run", "--detach", "--bundle", dir, "--pid-file", filepath.Join(dir, pidFile), short(b.PodID)}}
-	helper, log := h.program(b, c)
+	helper, log := b.program(c)
 	defer os.Remove(log)
 	_, err := b.sb.Spawn(ctx, supervisor.Spawn{
 		Process: pod.Process{PodID: b.PodID, ID: sandboxID}, Program: helper.Program(), Helper: true, Ended: nobody,
 	})
 	if err != nil {
-		return h.refused(c, log, err)
+		return b.refused(c, log, err)
 	}
 	pid, err := readPid(filepath.Join(dir, pidFile))
 	if err == nil {
@@ -125,17 +127,17 @@ func (b *box) inside(execID string) (container string, pid int, err error) {
 
 // await starts the process that waits for a container's end and writes it to a file, so
 // that it is known when the daemon is not there.
-func (h *Handler) await(ctx context.Context, b *box, id string) error {
+func (b sentry) await(ctx context.Context, id string) error {
 	f, err := os.OpenFile(b.result(id), os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	helper, _ := h.program(b, command{name: "wait", dir: b.bundle(id), args: []string{"wait", short(id)}})
+	helper, _ := b.program(command{name: "wait", dir: b.bundle(id), args: []string{"wait", short(id)}})
 	_, err = b.sb.Spawn(ctx, supervisor.Spawn{
 		Process: pod.Process{PodID: b.PodID, ID: waiting + id, Streams: pod.Streams{Stdout: f}},
 		Program: helper.Program(),
-		Ended:   h.onEnd(b, id),
+		Ended:   b.onEnd(id),
 	})
 	return err
 }
@@ -144,13 +146,13 @@ func (h *Handler) await(ctx context.Context, b *box, id string) error {
 func (b *box) result(id string) string { return filepath.Join(b.bundle(id), "end") }
 
 // onEnd is what happens when the process that waits for id has ended.
-func (h *Handler) onEnd(b *box, id string) func(status.Exit) {
-	return func(status.Exit) { h.waits.Go(func() { h.ended(b, id) }) }
+func (b sentry) onEnd(id string) func(status.Exit) {
+	return func(status.Exit) { b.h.waits.Go(func() { b.ended(id) }) }
 }
 
 // ended passes on how a process has ended; 255 when nobody knows, because its sandbox
 // has gone.
-func (h *Handler) ended(b *box, id string) {
+func (b sentry) ended(id string) {
 	var result struct{ ExitStatus *int }
 	code := lost
 	raw, err := os.ReadFile(b.result(id))
@@ -161,7 +163,7 @@ func (h *Handler) ended(b *box, id string) {
 	defer cancel()
 	// A supervisor that does not answer has ended, or is asked again by the next daemon.
 	_ = b.sb.End(ctx, id, uint32(code)<<8)
-	_ = h.Pool.Forget(ctx, b.PodID, waiting+id)
+	_ = b.h.Pool.Forget(ctx, b.PodID, waiting+id)
 }
 
 // withWaiters adds the processes that wait for the known ones.
@@ -194,7 +196,7 @@ func (h *Handler) Signal(ctx context.Context, podID, processID string, signal in
 		}
 		name, args = container, append(args, "--pid", strconv.Itoa(pid))
 	}
-	return h.run(ctx, b, command{name: "kill", dir: b.dir, args: append(args, name, strconv.Itoa(signal))})
+	return b.run(ctx, command{name: "kill", dir: b.dir, args: append(args, name, strconv.Itoa(signal))})
 }
 
 // KillExec kills an exec and, where it has a group of its own, all it started.

@@ -224,7 +224,7 @@ func (l *Layout) chooseTracking() int {
 
 // Tracking names the v1 hierarchy in which a Sub is a group of its own, as in
 // /proc/PID/cgroup: "freezer", "name=systemd". It is "" where that is cgroup v2.
-func (l *Layout) Tracking() string {
+func Tracking(l *Layout) string {
 	t := l.trees[l.trackTree]
 	switch {
 	case t.v2:
