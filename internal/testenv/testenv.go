@@ -31,6 +31,10 @@ const (
 	Binaries Need = "binaries"
 	// Chromium is a browser that can be driven.
 	Chromium Need = "chromium"
+	// Runc, Crun and Runsc are OCI runtimes.
+	Runc  Need = "runc"
+	Crun  Need = "crun"
+	Runsc Need = "runsc"
 )
 
 // Variable is the environment variable that lists, comma separated, the needs
@@ -71,6 +75,9 @@ func missing(n Need) string {
 			_, err := ChromiumPath()
 			return text(err)
 		},
+		Runc:  func() string { return program("runc") },
+		Crun:  func() string { return program("crun") },
+		Runsc: func() string { return program("runsc") },
 	}[n]
 	if !known {
 		return "unknown need"
