@@ -18,9 +18,22 @@ func (v adopter) request(p *process, q *wire.Packet, files []int) loop.Errno {
 	return v.adopt(p, q, files)
 }
 
+// kill sends a signal to a process's helper and what that has started. One that is killed
+// has made nothing, even if it had just ended as it should: nobody waits for that.
+func (v adopter) kill(p *process, signal int) loop.Errno {
+	if p.pidfd < 0 { // made, and nobody's child yet
+		return loop.ESRCH
+	}
+	p.given = p.given || signal == loop.SIGKILL
+	return loop.KillGroup(p.pid, signal)
+}
+
 // helped notes the end of a process's helper.
 func (v adopter) helped(p *process, status uint32) {
 	p.pid = 0
+	if p.given && status == 0 {
+		status = uint32(loop.SIGKILL)
+	}
 	v.watchOrphans()
 	if status == 0 {
 		p.state = made

@@ -31,7 +31,8 @@ type process struct {
 	in         stdin
 	log        logFile
 
-	due adoption // pid 0: none waits
+	due   adoption // pid 0: none waits
+	given bool     // given up: its helper is being killed
 
 	oom                int // file that counts OOM kills
 	killsBefore, kills uint64

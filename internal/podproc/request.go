@@ -52,8 +52,8 @@ func (v *Supervisor) requestOf(p *process, q *wire.Packet, files []int) loop.Err
 	}
 	switch q.Op {
 	case wire.Signal:
-		if p.pidfd < 0 { // made, and nobody's child yet
-			return loop.ESRCH
+		if p.flags&wire.Helper != 0 {
+			return adopter{v}.kill(p, int(q.A))
 		}
 		return loop.Kill(p.pidfd, int(q.A))
 	case wire.Attach:
@@ -133,7 +133,11 @@ func (v *Supervisor) leave(q *wire.Packet) loop.Errno {
 		}
 	}
 	for p := v.procs; p != nil; p = p.next {
-		if p.pidfd >= 0 {
+		switch {
+		case p.pidfd < 0:
+		case p.flags&wire.Helper != 0:
+			_ = adopter{v}.kill(p, loop.SIGKILL) // as below
+		default:
 			_ = loop.Kill(p.pidfd, loop.SIGKILL) // it may have ended just now
 		}
 	}

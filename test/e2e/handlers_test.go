@@ -59,7 +59,7 @@ func TestHandlerPod(t *testing.T) {
 			t.Errorf("log %q", got)
 		}
 		state := filepath.Join(h.ok("pods", "--no-trunc", "--format", "{{.ID}}"), "oci/state")
-		known, err := exec.Command(runtime, "--root", filepath.Join(h.dir, "run/pods", state), "list", "-q").Output()
+		known, err := exec.Command(runtime, "--root", filepath.Join(h.dir, "run/pods", state), "list", "--quiet").Output()
 		want := 2
 		if sentry(runtime) {
 			want = 3 // and the sandbox
@@ -74,7 +74,7 @@ func TestHandlerPod(t *testing.T) {
 		h.code(127, "exec", name+"/app", "nosuch")
 		h.code(3, "exec", name+"/app", "sh", "-c", "kill -9 $(pidof nosuch); exit 3")
 		if !sentry(runtime) {
-			checkLimit(h, name+"/app", "256")
+			checkLimit(h, name+"/app", 256)
 		}
 		h.ok("stop", "-t", "5", name+"/sidecar")
 		if got := h.ok("inspect", "--format", "{{.State.ExitCode}}", name+"/sidecar"); got != "3" {
@@ -84,10 +84,10 @@ func TestHandlerPod(t *testing.T) {
 	})
 }
 
-func checkLimit(h *host, name, mib string) {
+func checkLimit(h *host, name string, mib int) {
 	h.Helper()
-	if got := h.ok("stats", "--no-stream", "--format", "{{.MemUsage}}", name); !strings.HasSuffix(got, "/ "+mib+"MiB") {
-		h.Errorf("memory of %s: %q, want a limit of %s MiB", name, got, mib)
+	if got := h.ok("stats", "--no-stream", "--format", "{{.Limit}}", name); got != fmt.Sprint(mib<<20) {
+		h.Errorf("memory of %s: %q, want a limit of %d MiB", name, got, mib)
 	}
 }
 
@@ -251,7 +251,7 @@ func TestHandlerSupervisorDies(t *testing.T) {
 		h.apply(twoUnder(runtime, name), name)
 		pid := h.pid(name + "/app")
 		var supervisor int
-		out := h.ok("inspect", "--type", "pod", "--format", "{{.Pid}}", name)
+		out := h.ok("inspect", "--type", "pod", "--format", "{{.pid}}", name)
 		if _, err := fmt.Sscan(out, &supervisor); err != nil {
 			t.Fatalf("%q: %v", out, err)
 		}

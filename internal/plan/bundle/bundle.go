@@ -35,6 +35,8 @@ type Request struct {
 	Shm string
 	// Features of the runtime.
 	Features Features
+	// Hostname is the pod's, for a runtime that does not take over the namespace with the name.
+	Hostname string
 	// Annotations are added.
 	Annotations map[string]string
 }
@@ -49,6 +51,9 @@ func Config(r Request) (*specs.Spec, error) {
 	out.Version = Version
 	out.Root = &specs.Root{Path: r.Rootfs, Readonly: r.Spec.Root != nil && r.Spec.Root.Readonly}
 	out.Annotations = r.Annotations
+	if r.Features.Sentry && out.Hostname == "" {
+		out.Hostname = r.Hostname
+	}
 	linux := *r.Spec.Linux
 	out.Linux = &linux
 	linux.UIDMappings, linux.GIDMappings = nil, nil

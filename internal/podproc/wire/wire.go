@@ -46,6 +46,7 @@
 //     A terminal comes with it, and the clients of that; with pid 0 only those, which a
 //     running process can be given too. End says of a process that is nobody's child
 //     that it has ended. ECHILD: no such child; EBUSY: the process is not a made one.
+//     Signal reaches a helper and what it has started; killed, it has made nothing.
 //   - Attach takes pipes or sockets that are the client's own: they are made
 //     non-blocking, for whoever shares the open file (never pass a person's
 //     terminal), and what the client does not read makes the process wait. Each

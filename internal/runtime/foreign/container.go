@@ -97,6 +97,7 @@ func (l *launch) Start(ctx context.Context, p pod.Process) (pid int, err error) 
 	config, err := bundle.Config(bundle.Request{
 		Spec: p.Spec, Rootfs: m.rootfs, Namespaces: bundle.Namespaces(p.Spec, p.Join, l.b.sb.Pid()),
 		Binds: m.sources, Shm: filepath.Join(l.b.dir, "shm"), Features: l.features, Annotations: annotations,
+		Hostname: l.b.Hostname,
 	})
 	if err != nil {
 		return 0, err

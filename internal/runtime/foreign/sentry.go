@@ -69,7 +69,7 @@ func (b sentry) pause(ctx context.Context) error {
 		"net": bundle.NamespacePath(b.sb.Pid(), "net"), "ipc": bundle.NamespacePath(b.sb.Pid(), "ipc"),
 		"uts": bundle.NamespacePath(b.sb.Pid(), "uts"),
 	}, group)
-	s.Annotations = bundle.SandboxAnnotations()
+	s.Annotations, s.Hostname = bundle.SandboxAnnotations(), b.Hostname
 	if err := writeJSON(filepath.Join(dir, "config.json"), s); err != nil {
 		return err
 	}

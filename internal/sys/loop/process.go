@@ -28,6 +28,12 @@ func KillChild(pid int) {
 	_, _, _ = syscall.RawSyscall(syscall.SYS_KILL, uintptr(pid), uintptr(syscall.SIGKILL), 0) // dead is as good
 }
 
+// KillGroup sends a signal to the process group that an unreaped child leads.
+func KillGroup(pid, signal int) Errno {
+	_, _, e := syscall.RawSyscall(syscall.SYS_KILL, uintptr(-pid), uintptr(signal), 0)
+	return e
+}
+
 // Reap takes the exit status of the child pid, if it has ended; ok is false while
 // it runs. ECHILD means that there is no such child.
 func Reap(pid int) (status uint32, ok bool, e Errno) {
