@@ -25,7 +25,8 @@ func (v adopter) kill(p *process, signal int) loop.Errno {
 		return loop.ESRCH
 	}
 	p.given = p.given || signal == loop.SIGKILL
-	return loop.KillGroup(p.pid, signal)
+	_ = loop.KillGroup(p.pid, signal) // it leads one as soon as its program has come so far
+	return loop.Kill(p.pidfd, signal)
 }
 
 // helped notes the end of a process's helper.
