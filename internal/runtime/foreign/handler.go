@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 
 	"carob/internal/fault"
 	"carob/internal/plan/bundle"
@@ -59,9 +60,15 @@ type box struct {
 	sb  *supervisor.Sandbox // nil: it has died, or was not found
 	dir string
 
-	mu sync.Mutex
-	// sandbox is the ID of the container that a gVisor sandbox has begun with.
-	sandbox string
+	mu sync.Mutex // held while a gVisor sandbox begins
+	// begun is the name of the container that it has begun with.
+	begun atomic.Value
+}
+
+// first is the name of the container that a gVisor sandbox has begun with, "" before.
+func (b *box) first() string {
+	name, _ := b.begun.Load().(string)
+	return name
 }
 
 // New returns a handler. It starts nothing; the runtime is not looked at before it is
@@ -206,7 +213,7 @@ func (h *Handler) StopSandbox(ctx context.Context, podID string) error {
 func (b *box) endAll(ctx context.Context) {
 	names := b.containers()
 	for i, name := range names {
-		if name == b.sandbox {
+		if name == b.first() {
 			names = append(append(names[:i:i], names[i+1:]...), name)
 			break
 		}

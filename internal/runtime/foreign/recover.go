@@ -48,7 +48,7 @@ type recovery struct {
 func (r *recovery) listen(ctx context.Context, all []supervisor.Known) []supervisor.Known {
 	for _, name := range r.b.containers() {
 		if name == short(r.b.PodID) || r.b.Solo {
-			r.b.sandbox = name
+			r.b.begun.Store(name)
 		}
 	}
 	r.b.sb.Watch(sandboxID, nobody)

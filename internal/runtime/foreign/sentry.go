@@ -38,21 +38,21 @@ func (b sentry) begin(ctx context.Context, f bundle.Features, p pod.Process) (ma
 	if !f.Sentry {
 		return nil, nil
 	}
-	b.mu.Lock() // held while the sandbox begins: other containers wait for it
+	b.mu.Lock() // other containers wait for the sandbox
 	defer b.mu.Unlock()
 	switch {
-	case b.sandbox == short(p.ID): // the container's next run
+	case b.first() == short(p.ID): // the container's next run
 		return nil, nil
-	case b.sandbox == "" && b.Solo:
-		b.sandbox = short(p.ID)
+	case b.first() == "" && b.Solo:
+		b.begun.Store(short(p.ID))
 		return nil, nil
-	case b.sandbox == "":
+	case b.first() == "":
 		if err := b.pause(ctx); err != nil {
 			return nil, fmt.Errorf("sandbox: %w", err)
 		}
-		b.sandbox = short(b.PodID)
+		b.begun.Store(short(b.PodID))
 	}
-	return bundle.ContainerAnnotations(b.sandbox), nil
+	return bundle.ContainerAnnotations(b.first()), nil
 }
 
 // pause starts the sandbox with a container that does nothing.
@@ -96,7 +96,7 @@ func nobody(status.Exit) {}
 // sandbox's that is the sandbox itself, which ends as the container does that it has
 // begun with.
 func (b *box) isChild(id string, f bundle.Features) bool {
-	return !f.Sentry || b.Solo && b.sandbox == short(id)
+	return !f.Sentry || b.Solo && b.first() == short(id)
 }
 
 // network is where a gVisor sandbox has its network from: the host; a network stack of its
@@ -181,13 +181,16 @@ func (h *Handler) Signal(ctx context.Context, podID, processID string, signal in
 	if err != nil {
 		return err
 	}
-	if !f.Sentry {
-		return h.Pool.Signal(ctx, podID, processID, signal)
-	}
 	b, err := h.find(podID)
 	if err != nil {
 		return err
 	}
+	// A sandbox that is being made, or hangs, hears no command.
+	if !f.Sentry || signal == sigKill && b.isChild(processID, f) {
+		return h.Pool.Signal(ctx, podID, processID, signal)
+	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
 	name, args := short(processID), []string{"kill"}
 	if _, err := os.Stat(b.bundle(processID)); err != nil {
 		container, pid, err := b.inside(processID)
