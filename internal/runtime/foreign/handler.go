@@ -23,6 +23,10 @@ import (
 // use it; crun (1.8) refuses such a host, and runc would make groups in it.
 const hybrid = "/sys/fs/cgroup/unified"
 
+// hierarchies is where cgroup v1's are mounted. runsc makes directories there for those
+// that are not.
+const hierarchies = "/sys/fs/cgroup"
+
 // Config is what a Handler needs.
 type Config struct {
 	// Name is what pods choose it by.
@@ -141,6 +145,9 @@ func (h *Handler) RunSandbox(ctx context.Context, s pod.Sandbox) (st pod.Sandbox
 	}
 	if h.Layout.Mode() != cgroup.ModeV2 {
 		w.Hide = hybrid
+		if mount.FSType(hierarchies) == "tmpfs" {
+			w.Keep = hierarchies
+		}
 	}
 	var files []*os.File
 	if f, err := foreignShm(s); err != nil {

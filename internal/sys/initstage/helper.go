@@ -21,8 +21,9 @@ type HostSandbox struct {
 	// bytes, or with 0 the file. It is not made when empty.
 	Shm     string
 	ShmSize int64
-	// Hide is a mount that the runtime shall not see, "" for none.
-	Hide string
+	// Hide is a mount that the runtime shall not see, Keep one in which it shall make
+	// nothing, what is mounted below left aside; "" is none.
+	Hide, Keep string
 }
 
 // Program returns the sandbox's program, to be run in the supervisor itself.
@@ -33,6 +34,9 @@ func (s HostSandbox) Program() *spawn.Builder {
 	if s.Hide != "" {
 		b.Call(unix.SYS_UMOUNT2, b.Str(s.Hide), spawn.Imm(unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW)).
 			Allow(uintptr(unix.EINVAL), uintptr(unix.ENOENT))
+	}
+	if s.Keep != "" {
+		setattr(b, cwd(), s.Keep, unix.MOUNT_ATTR_RDONLY)
 	}
 	b.Step("subreaper") // what a helper makes becomes the supervisor's child when the helper ends
 	b.Call(unix.SYS_PRCTL, spawn.Imm(unix.PR_SET_CHILD_SUBREAPER), spawn.Imm(1), spawn.Imm(0), spawn.Imm(0), spawn.Imm(0))
