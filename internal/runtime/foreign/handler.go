@@ -20,7 +20,7 @@ import (
 )
 
 // hybrid is where a host with cgroup v1 has its unified hierarchy as well. carob does not
-// use it; crun (1.8) refuses such a host, and runc would make groups in it.
+// use it; crun (1.8) refuses such a host, and otherwise makes groups in it, as runc does.
 const hybrid = "/sys/fs/cgroup/unified"
 
 // hierarchies is where cgroup v1's are mounted. runsc makes directories there for those

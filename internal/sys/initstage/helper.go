@@ -21,8 +21,8 @@ type HostSandbox struct {
 	// bytes, or with 0 the file. It is not made when empty.
 	Shm     string
 	ShmSize int64
-	// Hide is a mount that the runtime shall not see, Keep one in which it shall make
-	// nothing, what is mounted below left aside; "" is none.
+	// Hide is a mount in whose place the runtime finds an empty file system of the pod's,
+	// Keep one in which it can make nothing, what is mounted below left aside; "" is none.
 	Hide, Keep string
 }
 
@@ -33,7 +33,8 @@ func (s HostSandbox) Program() *spawn.Builder {
 	b.Call(unix.SYS_MOUNT, spawn.Imm(0), b.Str("/"), spawn.Imm(0), spawn.Imm(unix.MS_REC|unix.MS_SLAVE), spawn.Imm(0))
 	if s.Hide != "" {
 		b.Call(unix.SYS_UMOUNT2, b.Str(s.Hide), spawn.Imm(unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW)).
-			Allow(uintptr(unix.EINVAL), uintptr(unix.ENOENT))
+			Allow(uintptr(unix.EINVAL), uintptr(unix.ENOENT)).SkipOnErr(1)
+		b.Call(unix.SYS_MOUNT, b.Str("tmpfs"), b.Str(s.Hide), b.Str("tmpfs"), spawn.Imm(unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC), b.Str("mode=755"))
 	}
 	if s.Keep != "" {
 		setattr(b, cwd(), s.Keep, unix.MOUNT_ATTR_RDONLY)
