@@ -165,6 +165,29 @@ func TestHandlerRefusals(t *testing.T) {
 	}
 }
 
+// TestHandlerNetwork: what is in the pod's network namespace before the first container is in
+// the containers' network, also when that is a stack of the runtime's own.
+func TestHandlerNetwork(t *testing.T) {
+	underEach(t, func(h *host, runtime string) {
+		name := h.name("net")
+		h.ok("pod", "create", "--runtime", runtime, "--cgroup-parent", h.parent, name)
+		h.Cleanup(func() { h.run("delete", "pod", name) })
+		pid := h.ok("inspect", "--type", "pod", "--format", "{{.pid}}", name)
+		for _, line := range []string{
+			"link add here type veth peer name there", "addr add 10.99.7.1/24 dev here", "link set here up", "link set there up",
+		} {
+			c := exec.Command("nsenter", append([]string{"-t", pid, "-n", "ip"}, strings.Fields(line)...)...)
+			if out, err := c.CombinedOutput(); err != nil {
+				t.Fatalf("ip %s: %v\n%s", line, err, out)
+			}
+		}
+		if got := h.ok("run", "--rm", "--pod", name, image, "ip", "addr"); !strings.Contains(got, "10.99.7.1/24") {
+			h.Errorf("addresses:\n%s", got)
+		}
+		h.ok("delete", "pod", name)
+	})
+}
+
 // TestHandlerOOM: the kernel's kill is told as such.
 func TestHandlerOOM(t *testing.T) {
 	underEach(t, func(h *host, runtime string) {

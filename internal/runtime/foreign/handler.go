@@ -27,6 +27,11 @@ const hybrid = "/sys/fs/cgroup/unified"
 // that are not.
 const hierarchies = "/sys/fs/cgroup"
 
+// initialNet has files by which runsc takes the namespace of a pod's network for the
+// host's, and refuses it: rmem_default, which every network namespace has since Linux
+// 6.13 (runsc of 2022, Debian 12's).
+const initialNet = "/proc/sys/net/core"
+
 // Config is what a Handler needs.
 type Config struct {
 	// Name is what pods choose it by.
@@ -148,6 +153,9 @@ func (h *Handler) RunSandbox(ctx context.Context, s pod.Sandbox) (st pod.Sandbox
 		if mount.FSType(hierarchies) == "tmpfs" {
 			w.Keep = hierarchies
 		}
+	}
+	if f, err := h.Features(); err == nil && f.Sentry {
+		w.Cover = initialNet
 	}
 	var files []*os.File
 	if f, err := foreignShm(s); err != nil {

@@ -22,8 +22,9 @@ type HostSandbox struct {
 	Shm     string
 	ShmSize int64
 	// Hide is a mount in whose place the runtime finds an empty file system of the pod's,
-	// Keep one in which it can make nothing, what is mounted below left aside; "" is none.
-	Hide, Keep string
+	// Keep one in which it can make nothing, what is mounted below left aside, and Cover a
+	// directory that it finds empty; "" is none.
+	Hide, Keep, Cover string
 }
 
 // Program returns the sandbox's program, to be run in the supervisor itself.
@@ -34,7 +35,10 @@ func (s HostSandbox) Program() *spawn.Builder {
 	if s.Hide != "" {
 		b.Call(unix.SYS_UMOUNT2, b.Str(s.Hide), spawn.Imm(unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW)).
 			Allow(uintptr(unix.EINVAL), uintptr(unix.ENOENT)).SkipOnErr(1)
-		b.Call(unix.SYS_MOUNT, b.Str("tmpfs"), b.Str(s.Hide), b.Str("tmpfs"), spawn.Imm(unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC), b.Str("mode=755"))
+		empty(b, s.Hide)
+	}
+	if s.Cover != "" {
+		empty(b, s.Cover)
 	}
 	if s.Keep != "" {
 		setattr(b, cwd(), s.Keep, unix.MOUNT_ATTR_RDONLY)
@@ -52,6 +56,10 @@ func (s HostSandbox) Program() *spawn.Builder {
 	own := Sandbox{Hostname: s.Hostname, Loopback: s.Loopback, Sysctls: s.Sysctls}
 	own.namespaces(b)
 	return b
+}
+
+func empty(b *spawn.Builder, at string) {
+	b.Call(unix.SYS_MOUNT, b.Str("tmpfs"), b.Str(at), b.Str("tmpfs"), spawn.Imm(unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC), b.Str("mode=755"))
 }
 
 // Attach returns the program that puts Setup's files, detached mounts, at these paths
