@@ -299,6 +299,7 @@ func (h *Handler) Forget(ctx context.Context, podID, processID string) error {
 	if err != nil {
 		return err
 	}
+	group := b.sb.GroupOf(processID)
 	err = h.Pool.Forget(ctx, podID, processID)
 	dir := b.bundle(processID)
 	if err != nil || !exists(filepath.Join(dir, "config.json")) {
@@ -306,6 +307,11 @@ func (h *Handler) Forget(ctx context.Context, podID, processID string) error {
 	}
 	if err := b.delete(ctx, short(processID)); err != nil {
 		return err
+	}
+	if group != "" { // it is the engine's, and the runtime has taken it away
+		if _, err := h.Layout.Create(group, nil); err != nil && !fault.Is(err, fault.Exists) {
+			return err
+		}
 	}
 	paths := []string{filepath.Join(dir, "rootfs")}
 	below, err := os.ReadDir(filepath.Join(dir, "mounts"))

@@ -53,6 +53,14 @@ func (s *Sandbox) find(id string) (*process, bool) {
 	return p, ok
 }
 
+// GroupOf is the cgroup of a process, "" if it is not known.
+func (s *Sandbox) GroupOf(id string) string {
+	if p, ok := s.find(id); ok {
+		return p.cgroup
+	}
+	return ""
+}
+
 func (s *Sandbox) add(p *process) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
