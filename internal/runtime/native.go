@@ -95,10 +95,3 @@ func shm(files *fileList, s pod.Sandbox) (foreign bool, err error) {
 	files.add(f)
 	return true, nil
 }
-
-func short(id string) string {
-	if len(id) > 12 {
-		return id[:12]
-	}
-	return id
-}

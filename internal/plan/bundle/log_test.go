@@ -36,18 +36,18 @@ func FuzzLastError(f *testing.F) {
 // TestDiagnose holds the words of runc 1.1, crun 1.8 and runsc 2022, as they wrote them.
 func TestDiagnose(t *testing.T) {
 	for message, want := range map[string]Trouble{
-		`runc run failed: unable to start container process: exec: "nosuch": executable file not found in $PATH`:                                    NoCommand,
-		`runc run failed: unable to start container process: exec: "/nosuch": stat /nosuch: no such file or directory`:                              NoCommand,
-		"executable file `nosuch` not found in $PATH: No such file or directory":                                                                   NoCommand,
+		`runc run failed: unable to start container process: exec: "nosuch": executable file not found in $PATH`:                                     NoCommand,
+		`runc run failed: unable to start container process: exec: "/nosuch": stat /nosuch: no such file or directory`:                               NoCommand,
+		"executable file `nosuch` not found in $PATH: No such file or directory":                                                                     NoCommand,
 		`running container: starting container: starting sandbox: error finding executable "nosuch" in PATH [/bin]: no such file or directory`:       NoCommand,
-		`runc run failed: unable to start container process: exec: "/etc": permission denied`:                                                       NotExecutable,
-		"open executable: Operation not permitted":                                                                                                  NotExecutable,
+		`runc run failed: unable to start container process: exec: "/etc": permission denied`:                                                        NotExecutable,
+		"open executable: Operation not permitted":                                                                                                   NotExecutable,
 		"running container: starting container: starting root container: starting sandbox: creating process: failed to load /etc: permission denied": NotExecutable,
-		"exec user process caused: exec format error":                                                                                               NotExecutable,
-		"container does not exist":                                                                                                                  NoContainer,
-		"container not running":                                                                                                                     NoContainer,
-		`error mounting "/x" to rootfs at "/y": mount /x:/y: permission denied`:                                                                     Other,
-		`runc run failed: unable to start container process: error mounting "/x": no such file or directory`:                                        Other,
+		"exec user process caused: exec format error":                                                                                                NotExecutable,
+		"container does not exist": NoContainer,
+		"container not running":    NoContainer,
+		`error mounting "/x" to rootfs at "/y": mount /x:/y: permission denied`:                              Other,
+		`runc run failed: unable to start container process: error mounting "/x": no such file or directory`: Other,
 		"": Other,
 	} {
 		if got := Diagnose(message); got != want {
