@@ -79,6 +79,7 @@ func TestTranslate(t *testing.T) {
 		{"--name web --rm -it img", func(q *Request, c *spec.Container) {
 			q.Pod.Name, c.Name, c.AutoRemove, c.Stdin, c.StdinOnce, c.TTY = "web", "web", true, true, true, true
 		}},
+		{"--runtime crun img", func(q *Request, _ *spec.Container) { q.Pod.Handler = "crun" }},
 		{"-di img", func(_ *Request, c *spec.Container) { c.Stdin = true }},
 		{"--entrypoint sh img -c x", func(_ *Request, c *spec.Container) {
 			c.Command, c.Args = []string{"sh"}, []string{"-c", "x"}
@@ -217,6 +218,7 @@ func TestTranslate(t *testing.T) {
 func TestTranslateRefuses(t *testing.T) {
 	for _, c := range []struct{ line, begins string }{
 		{"", "needs an image"},
+		{"--pod p --runtime crun img", "--runtime: belongs to the pod"},
 		{"--memory lots img", `--memory "lots"`},
 		{"--memory -5m img", `--memory "-5m"`},
 		{"-m 1g --memory-swap 1m img", `--memory-swap "1m"`},

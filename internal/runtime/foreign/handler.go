@@ -55,7 +55,7 @@ type Config struct {
 // goroutines, after the pool's own.
 type Handler struct {
 	Config
-	probe func() (bundle.Features, error) // once
+	known atomic.Pointer[bundle.Features]
 
 	waits sync.WaitGroup
 	mu    sync.Mutex
@@ -83,17 +83,20 @@ func (b *box) first() string {
 // New returns a handler. It starts nothing; the runtime is not looked at before it is
 // used.
 func New(c Config) *Handler {
-	h := &Handler{Config: c, boxes: map[string]*box{}}
-	h.probe = sync.OnceValues(func() (bundle.Features, error) { return probe(c.Path) })
-	return h
+	return &Handler{Config: c, boxes: map[string]*box{}}
 }
 
-// Features asks the runtime what it is and can do, once. The error names the handler.
+// Features asks the runtime what it is and can do, until it has answered. The error names
+// the handler.
 func (h *Handler) Features() (bundle.Features, error) {
-	f, err := h.probe()
+	if f := h.known.Load(); f != nil {
+		return *f, nil
+	}
+	f, err := probe(h.Path)
 	if err != nil {
 		return f, fmt.Errorf("handler %s: %w", h.Name, err)
 	}
+	h.known.Store(&f) // who asked at the same time got the same answer
 	return f, nil
 }
 

@@ -95,10 +95,10 @@ func (r *Router) Admit(p *spec.Pod) error {
 			err = a.Admit(p)
 		}
 	}
-	if err != nil {
+	if err != nil && p.Name != "" {
 		return fmt.Errorf("pod %s: %w", p.Name, err)
 	}
-	return nil
+	return err
 }
 
 // RunSandbox runs a sandbox under the pod's handler.
