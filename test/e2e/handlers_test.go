@@ -123,6 +123,14 @@ func TestHandlerRun(t *testing.T) {
 		if got := h.ok(append(run("-u", "12:34", image), "id")...); !strings.HasPrefix(got, "uid=12 gid=34") {
 			h.Errorf("id: %q", got)
 		}
+		profile := filepath.Join(h.dir, "profile.json")
+		deny := `{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[{"names":["mkdirat","mkdir"],"action":"SCMP_ACT_ERRNO","errnoRet":1}]}`
+		if err := os.WriteFile(profile, []byte(deny), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if r := h.run(append(run("--security-opt", "seccomp="+profile, image), "mkdir", "/tmp/x")...); r.code == 0 {
+			h.Error("the seccomp profile does not hold")
+		}
 		again := h.name("again")
 		h.ok("run", "-d", "--runtime", runtime, "--name", again, image, "sh", "-c", "echo run; exit 5")
 		if got := h.ok("wait", again); got != "5" {

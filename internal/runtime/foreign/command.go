@@ -63,7 +63,7 @@ func (b *box) program(c command) (p initstage.Helper, log string) {
 	log = filepath.Join(c.dir, c.name+"-"+newID()[:shortID]+".log")
 	args := []string{b.h.Path, "--root", filepath.Join(b.dir, "state"), "--log", log, "--log-format", "json"}
 	if f, _ := b.h.Features(); f.Sentry {
-		args = append(args, "--network="+b.network())
+		args = append(args, "--network="+b.network(), "--oci-seccomp") // else it would drop the profile
 	}
 	for _, o := range b.h.Options {
 		args = append(args, "--"+o)
