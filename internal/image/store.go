@@ -132,7 +132,7 @@ func (st *state) find(name string) (id, full string, err error) {
 func (st *state) named(name string) (id, full string, ok bool) {
 	spellings := []string{name}
 	if !strings.ContainsRune(name, '/') {
-		spellings = append(spellings, ownDomain+name)
+		spellings = append(spellings, OwnDomain+name)
 	}
 	for _, s := range spellings {
 		r, err := ref.Parse(s)
