@@ -81,7 +81,7 @@ func Open(root string) (*Store, error) {
 		return nil, err
 	}
 	s.snapshot.Store(newState(x, at.layers()))
-	if err := s.setAside(); err != nil {
+	if err := setAside(s); err != nil {
 		return nil, fmt.Errorf("image store: %w", err)
 	}
 	return s, nil

@@ -9,8 +9,8 @@ import (
 
 // Config says how registries are spoken to.
 type Config struct {
-	// Store takes the images.
-	Store *image.Store
+	// Images takes what is pulled.
+	Images *image.Intake
 	// Dir holds HOST/hosts.toml in containerd's form; it is read at every call. One that
 	// is missing or empty means no special hosts.
 	Dir string
@@ -71,5 +71,5 @@ type Client struct {
 // New returns a client. Nothing is opened or read.
 func New(c Config) *Client {
 	c.Pace = c.Pace.orDefault()
-	return &Client{c: c, downloads: newDownloads(c.Store.Scratch, c.Pace)}
+	return &Client{c: c, downloads: newDownloads(c.Images.Scratch, c.Pace)}
 }

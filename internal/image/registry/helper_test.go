@@ -139,17 +139,23 @@ func (s *server) upload(t testing.TB, repo string, m v1.Image) string {
 
 // newClient returns a client of a store of its own, in a hurry.
 func newClient(t testing.TB) *Client {
+	c, _ := newStore(t)
+	return c
+}
+
+// newStore is newClient with the store.
+func newStore(t testing.TB) (*Client, *image.Store) {
 	t.Helper()
 	root := filepath.Join(t.TempDir(), "images")
 	s, err := image.Open(root)
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := New(Config{Store: s, Dir: t.TempDir(), Agent: "carob/test", Pace: Pace{
+	c := New(Config{Images: image.NewIntake(s), Dir: t.TempDir(), Agent: "carob/test", Pace: Pace{
 		Window: 300 * time.Millisecond, Least: 1 << 10, Attempts: 4, Pause: time.Millisecond, MostPause: 2 * time.Second, Answer: 20 * time.Second,
 	}})
 	t.Cleanup(func() { checkClean(t, c, root) })
-	return c
+	return c, s
 }
 
 // checkClean holds that no download and no half layer is left.

@@ -68,8 +68,10 @@ func parse(text []byte, mediaType string) (document, error) {
 	case isIndex != claimsIndex(mediaType, isIndex) || isIndex != claimsIndex(d.MediaType, isIndex):
 		return document{}, invalid("manifest: the media type %.100q and the content do not fit each other", mediaType)
 	}
-	var doc document
-	var err error
+	return decode(text, isIndex)
+}
+
+func decode(text []byte, isIndex bool) (doc document, err error) {
 	if isIndex {
 		doc.index = &v1.Index{}
 		err = json.Unmarshal(text, doc.index)
@@ -117,8 +119,9 @@ func choose(x *v1.Index, want v1.Platform) (v1.Descriptor, error) {
 	fits := platforms.Only(want)
 	var best *v1.Descriptor
 	var have []string
-	for i, d := range x.Manifests {
-		if d.Platform == nil && claimsIndex(d.MediaType, false) || isImage(d) && d.Platform == nil {
+	for i := range x.Manifests {
+		d := &x.Manifests[i]
+		if d.Platform == nil && (isImage(*d) || claimsIndex(d.MediaType, false)) {
 			d.Platform = &want // an entry that does not say is for everybody
 		}
 		if d.Platform == nil || d.Platform.OS == "unknown" {
@@ -126,8 +129,7 @@ func choose(x *v1.Index, want v1.Platform) (v1.Descriptor, error) {
 		}
 		have = append(have, platforms.Format(*d.Platform))
 		if fits.Match(*d.Platform) && (best == nil || fits.Less(*d.Platform, *best.Platform)) {
-			x.Manifests[i].Platform = d.Platform
-			best = &x.Manifests[i]
+			best = d
 		}
 	}
 	if best == nil {

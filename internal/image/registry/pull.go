@@ -71,16 +71,16 @@ func (c *Client) pull(ctx context.Context, r ref.Ref, o PullOptions, b *board) (
 		return image.Image{}, err
 	}
 	b.set(Progress{Step: Found, Text: f.top.String()})
-	cfg, err := c.c.Store.CheckConfig(f.config, len(f.manifest.Layers))
+	cfg, err := c.c.Images.CheckConfig(f.config, len(f.manifest.Layers))
 	if err != nil {
 		return image.Image{}, err
 	}
 	if text := foreign(cfg); text != "" && o.Platform == "" {
 		b.set(Progress{Step: Warning, Text: text})
 	}
-	layers, end := c.layers(ctx, s, f.manifest.Layers, c.c.Store.Missing(cfg.RootFS.DiffIDs))
+	layers, end := c.layers(ctx, s, f.manifest.Layers, c.c.Images.Missing(cfg.RootFS.DiffIDs))
 	defer end()
-	return c.c.Store.Add(ctx, image.Remote{
+	return c.c.Images.Add(ctx, image.Remote{
 		Names: []string{localName(r)}, Digests: []string{r.Name() + "@" + f.top.String()},
 		Config: f.config, Manifest: f.text, Layers: layers,
 	})

@@ -15,7 +15,7 @@ func TestPull(t *testing.T) {
 	s := newServer(t)
 	m := imageOf(t, layerOf(t, files{"a": "1", "b": "1"}), layerOf(t, files{"b": "2"}))
 	name := s.upload(t, "team/app:v1", m)
-	c := newClient(t)
+	c, store := newStore(t)
 	img := mustPull(t, c, name)
 	id, _ := m.ConfigName() // in memory
 	top, _ := m.Digest()
@@ -24,7 +24,7 @@ func TestPull(t *testing.T) {
 	}
 	byDigest := s.host() + "/team/app@" + top.String()
 	for _, n := range []string{name, byDigest, img.ID} {
-		if found, err := c.c.Store.Resolve(t.Context(), n); err != nil || found.ID != img.ID {
+		if found, err := store.Resolve(t.Context(), n); err != nil || found.ID != img.ID {
 			t.Errorf("resolve %s: %v, %v", n, found.ID, err)
 		}
 	}
