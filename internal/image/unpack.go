@@ -24,6 +24,8 @@ type blob struct {
 	// packed and plain are the digests r must have before and after decompression;
 	// empty when nobody knows them, or r's end already says that it is right.
 	packed, plain digest.Digest
+	// stop, if there is one, makes r's Read return: then r may be read ahead.
+	stop func()
 }
 
 // unpack writes a layer below dir, an empty directory that nobody else knows, and
@@ -32,10 +34,16 @@ type blob struct {
 func unpack(ctx context.Context, dir string, b blob, u unpacker) (digest.Digest, error) {
 	packed, plain := sha256.New(), sha256.New()
 	outer := &meter{ctx: ctx, r: b.r, left: u.limits.archive}
-	packedTar := io.TeeReader(outer, packed)
+	packedTar := io.Reader(outer)
+	if b.packed != "" {
+		packedTar = io.TeeReader(outer, packed)
+	}
 	plainTar, err := decompress(packedTar)
 	if err != nil {
 		return "", explain(ctx, err, outer)
+	}
+	if b.stop != nil {
+		plainTar = readAhead(plainTar, b.stop)
 	}
 	defer plainTar.Close()
 	// A tar is longer than its files: a header and padding for each.
@@ -136,7 +144,7 @@ func explain(ctx context.Context, err error, from *meter) error {
 		return fault.Wrap(fault.Unavailable, "", err)
 	case errors.As(err, &f):
 		return err
-	case from.err != nil:
+	case from.failed() != nil:
 		return err
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		return fault.Wrap(fault.Invalid, "truncated", err)
