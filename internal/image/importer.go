@@ -172,8 +172,10 @@ func (tx *transaction) add(ctx context.Context, rec *record, below []digest.Dige
 func (tx *transaction) present(ctx context.Context, chain []digest.Digest) (layer, bool) {
 	hex := tx.pin(chain)
 	dir := filepath.Join(tx.store.root.layers(), hex)
-	if _, err := os.Lstat(dir); err != nil {
-		return layer{}, false
+	for _, path := range []string{dir, tx.store.root.tar(hex)} {
+		if _, err := os.Lstat(path); err != nil {
+			return layer{}, false
+		}
 	}
 	for _, r := range tx.store.snapshot.Load().index.Images {
 		for _, l := range r.Layers {
@@ -197,11 +199,15 @@ func (tx *transaction) place(ctx context.Context, tree string, chain []digest.Di
 	if err := flush(tree); err != nil {
 		return layer{}, err
 	}
+	// The record first: a layer that is in place has one, also after a crash.
+	if err := os.Rename(tree+recordSuffix, tx.store.root.tar(hex)); err != nil {
+		return layer{}, err
+	}
+	tx.moved = true
 	err = os.Rename(tree, filepath.Join(tx.store.root.layers(), hex))
 	if err != nil && !disk.Taken(err) {
 		return layer{}, err
 	}
-	tx.moved = true
 	return layer{Chain: hex, Size: use.Size}, nil
 }
 
@@ -226,6 +232,11 @@ func (tx *transaction) pin(chain []digest.Digest) (hex string) {
 // and gets the new names too.
 func (tx *transaction) commit(arrivals []arrival) ([]Image, error) {
 	s := tx.store
+	if tx.moved { // not every file system orders these renames before the index's
+		if err := errors.Join(syncDir(s.root.tars()), syncDir(s.root.layers())); err != nil {
+			return nil, err
+		}
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	ids := make([]string, len(arrivals))

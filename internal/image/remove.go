@@ -120,25 +120,36 @@ func (s *Store) trashLayers() ([]*temp, error) {
 	s.holds.mu.Lock()
 	defer s.holds.mu.Unlock()
 	used := s.snapshot.Load().index.layersInUse()
-	entries, err := os.ReadDir(s.root.layers())
+	unneeded := func(dir string) (names []string, err error) {
+		entries, err := os.ReadDir(dir)
+		for _, e := range entries {
+			if !used[e.Name()] && s.holds.pins[e.Name()] == 0 {
+				names = append(names, e.Name())
+			}
+		}
+		return names, err
+	}
+	layers, err := unneeded(s.root.layers())
 	if err != nil {
 		return nil, err
 	}
 	var trash []*temp
-	for _, e := range entries {
-		if used[e.Name()] || s.holds.pins[e.Name()] > 0 {
-			continue
-		}
+	for _, name := range layers {
 		t, err := s.holds.tempLocked("trash-")
 		if err != nil {
 			return trash, err
 		}
 		trash = append(trash, t)
-		if err := os.Rename(filepath.Join(s.root.layers(), e.Name()), filepath.Join(t.dir, "layer")); err != nil {
+		if err := os.Rename(filepath.Join(s.root.layers(), name), filepath.Join(t.dir, "layer")); err != nil {
 			return trash, err
 		}
 	}
-	return trash, nil
+	// Records after layers: one without the other is litter, not a layer without one.
+	tars, err := unneeded(s.root.tars())
+	for _, name := range tars {
+		err = errors.Join(err, os.Remove(s.root.tar(name)))
+	}
+	return trash, err
 }
 
 func (s *Store) dropConfig(id string) error {

@@ -27,7 +27,8 @@ type blob struct {
 }
 
 // unpack writes a layer below dir, an empty directory that nobody else knows, and
-// returns the digest of the plain tar. parents are the layers below, top first:
+// returns the digest of the plain tar; beside dir, with recordSuffix, it leaves the
+// record the tar can be made from again. parents are the layers below, top first:
 // directories that the tar does not describe look as they do there.
 func unpack(ctx context.Context, dir string, b blob, u unpacker) (digest.Digest, error) {
 	packed, plain := sha256.New(), sha256.New()
@@ -40,14 +41,21 @@ func unpack(ctx context.Context, dir string, b blob, u unpacker) (digest.Digest,
 	defer plainTar.Close()
 	// A tar is longer than its files: a header and padding for each.
 	inner := &meter{ctx: ctx, r: plainTar, left: u.limits.layer + int64(u.limits.entries)*1024}
-	tee := io.TeeReader(inner, plain)
+	rec, err := newRecording(dir + recordSuffix)
+	if err != nil {
+		return "", err
+	}
+	tee := io.TeeReader(inner, io.MultiWriter(plain, rec))
 	g := newGuard(u.limits)
-	err = u.apply(ctx, dir, tee, g)
+	err = u.apply(ctx, dir, tee, rec.beside(g))
 	// What follows the end mark belongs to the digests, if not to the tree.
 	for _, rest := range []io.Reader{tee, packedTar} {
 		if err == nil {
 			_, err = io.Copy(io.Discard, rest)
 		}
+	}
+	if e := rec.close(); err == nil {
+		err = e
 	}
 	if err != nil {
 		return "", explain(ctx, err, outer)
@@ -84,9 +92,9 @@ type unpacker struct {
 
 // apply is the one place that writes what archives say. Without root every file
 // belongs to whoever runs this.
-func (u unpacker) apply(ctx context.Context, dir string, r io.Reader, g *guard) error {
+func (u unpacker) apply(ctx context.Context, dir string, r io.Reader, check archive.Filter) error {
 	opts := []archive.ApplyOpt{
-		archive.WithFilter(g.check),
+		archive.WithFilter(check),
 		archive.WithConvertWhiteout(archive.OverlayConvertWhiteout),
 		archive.WithParents(u.parents),
 	}
