@@ -23,6 +23,8 @@ import (
 type Content struct {
 	// Image is the image as it was when its content was opened.
 	Image Image
+	// Name is the full name it was found by; empty when it was found by ID.
+	Name string
 	// Config is the image's configuration, byte for byte: its digest is the ID.
 	Config []byte
 	// Layers are the layers' tars, lowest first.
@@ -60,11 +62,11 @@ func (s *Store) pinImage(name string) (*Content, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	st := s.snapshot.Load()
-	id, _, err := st.find(name)
+	id, full, err := st.find(name)
 	if err != nil {
 		return nil, err
 	}
-	c := &Content{Image: st.byID[id], store: s}
+	c := &Content{Image: st.byID[id], Name: full, store: s}
 	for _, l := range st.index.Images[id].Layers {
 		s.holds.pin(l.Chain)
 		c.pinned = append(c.pinned, l.Chain)

@@ -71,12 +71,9 @@ const (
 	dockerManifestType = "application/vnd.docker.distribution.manifest.v2+json"
 )
 
-// Annotations that hold an image's name. The second is image-spec's, and often a
-// bare tag; the first is what containerd, Docker and nerdctl write beside it.
-const (
-	annotationName = "io.containerd.image.name"
-	annotationRef  = v1.AnnotationRefName
-)
+// AnnotationName holds an image's full name: containerd, Docker and nerdctl write it
+// beside image-spec's own annotation, which often is a bare tag.
+const AnnotationName = "io.containerd.image.name"
 
 // maxNesting bounds indexes within indexes; real archives have one.
 const maxNesting = 3
@@ -214,8 +211,8 @@ func blobPath(d digest.Digest) string {
 // namesFrom reads the image's names from its descriptor's annotations. A bare tag
 // names nothing.
 func namesFrom(annotations map[string]string) ([]string, error) {
-	name := annotations[annotationName]
-	if r := annotations[annotationRef]; name == "" && strings.ContainsAny(r, ":/") {
+	name := annotations[AnnotationName]
+	if r := annotations[v1.AnnotationRefName]; name == "" && strings.ContainsAny(r, ":/") {
 		name = r
 	}
 	if name == "" {
