@@ -26,6 +26,23 @@ func (d dirs) config(id string) string {
 // tar is where the record of a layer's tar lies.
 func (d dirs) tar(hex string) string { return filepath.Join(d.tars(), hex) }
 
+// hasLayer tells whether the layer and its record are in place.
+func (d dirs) hasLayer(hex string) bool {
+	for _, path := range []string{filepath.Join(d.layers(), hex), d.tar(hex)} {
+		if _, err := os.Lstat(path); err != nil {
+			return false
+		}
+	}
+	return true
+}
+
+// manifestSuffix tells a manifest's file from its image's configuration.
+const manifestSuffix = ".manifest"
+
+func (d dirs) manifest(id string) string {
+	return filepath.Join(d.configs(), strings.TrimPrefix(id, "sha256:")+manifestSuffix+".json")
+}
+
 // rootfs is the directory of one container, or of all when the ID is empty.
 func (d dirs) rootfs(containerID string) string {
 	return filepath.Join(string(d), "rootfs", containerID)

@@ -110,6 +110,8 @@ type arrival struct {
 	config []byte
 	names  []string // full
 	record record
+	// manifest is the text a registry gave; nil for all others.
+	manifest []byte
 }
 
 // transaction is one import: whatever it made and did not commit goes at its end.
@@ -118,6 +120,9 @@ type transaction struct {
 	pinned []string
 	temps  []*temp
 	moved  bool // a layer was put in place
+	// unflushed says that some layer may not be on the disk yet: one that was put in
+	// place, or was found there without an image.
+	unflushed bool
 }
 
 // end lets go of what the transaction held.
@@ -172,10 +177,8 @@ func (tx *transaction) add(ctx context.Context, rec *record, below []digest.Dige
 func (tx *transaction) present(ctx context.Context, chain []digest.Digest) (layer, bool) {
 	hex := tx.pin(chain)
 	dir := filepath.Join(tx.store.root.layers(), hex)
-	for _, path := range []string{dir, tx.store.root.tar(hex)} {
-		if _, err := os.Lstat(path); err != nil {
-			return layer{}, false
-		}
+	if !tx.store.root.hasLayer(hex) {
+		return layer{}, false
 	}
 	for _, r := range tx.store.snapshot.Load().index.Images {
 		for _, l := range r.Layers {
@@ -184,6 +187,7 @@ func (tx *transaction) present(ctx context.Context, chain []digest.Digest) (laye
 			}
 		}
 	}
+	tx.unflushed = true // another transaction is about to commit it
 	use, err := cfs.DiskUsage(ctx, dir)
 	return layer{Chain: hex, Size: use.Size}, err == nil
 }
@@ -196,14 +200,11 @@ func (tx *transaction) place(ctx context.Context, tree string, chain []digest.Di
 	if err != nil {
 		return layer{}, err
 	}
-	if err := flush(tree); err != nil {
-		return layer{}, err
-	}
 	// The record first: a layer that is in place has one, also after a crash.
 	if err := os.Rename(tree+recordSuffix, tx.store.root.tar(hex)); err != nil {
 		return layer{}, err
 	}
-	tx.moved = true
+	tx.moved, tx.unflushed = true, true
 	err = os.Rename(tree, filepath.Join(tx.store.root.layers(), hex))
 	if err != nil && !disk.Taken(err) {
 		return layer{}, err
@@ -211,10 +212,14 @@ func (tx *transaction) place(ctx context.Context, tree string, chain []digest.Di
 	return layer{Chain: hex, Size: use.Size}, nil
 }
 
-// flush makes a layer's files survive a power failure: without it a layer whose
-// index entry is on disk may hold files of length zero.
-func flush(tree string) error {
-	d, err := os.Open(tree)
+// flush makes new layers' files survive a power failure: without it a layer whose
+// index entry is on disk may hold files of length zero. One call is for all layers:
+// a layer that no index names is swept away after a crash.
+func (tx *transaction) flush() error {
+	if !tx.unflushed {
+		return nil
+	}
+	d, err := os.Open(tx.store.root.layers())
 	if err != nil {
 		return err
 	}
@@ -232,10 +237,8 @@ func (tx *transaction) pin(chain []digest.Digest) (hex string) {
 // and gets the new names too.
 func (tx *transaction) commit(arrivals []arrival) ([]Image, error) {
 	s := tx.store
-	if tx.moved { // not every file system orders these renames before the index's
-		if err := errors.Join(syncDir(s.root.tars()), syncDir(s.root.layers())); err != nil {
-			return nil, err
-		}
+	if err := tx.flush(); err != nil {
+		return nil, err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -244,7 +247,7 @@ func (tx *transaction) commit(arrivals []arrival) ([]Image, error) {
 		for i, a := range arrivals {
 			ids[i] = digest.FromBytes(a.config).String()
 			if old, ok := next.Images[ids[i]]; ok {
-				a.record.Created = old.Created
+				a.record = a.record.after(old)
 			}
 			if a.record.Created.IsZero() {
 				a.record.Created = s.now().UTC().Truncate(time.Second)
@@ -254,7 +257,7 @@ func (tx *transaction) commit(arrivals []arrival) ([]Image, error) {
 				next.Names[n] = ids[i]
 			}
 			// Under mu, where Sweep cannot take it for one that nobody needs.
-			if err := replace(s.root.config(ids[i]), a.config); err != nil {
+			if err := s.writeDocuments(ids[i], a); err != nil {
 				return err
 			}
 		}
