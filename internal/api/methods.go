@@ -105,6 +105,8 @@ const (
 	ImageLoad    Method[None, None, []Image]       = "image-load"
 	ImageTag     Method[TagParams, None, None]     = "image-tag"
 	ImageRemove  Method[Ref, None, []string]       = "image-remove"
+	// ImageSave writes images to Files.Data as one archive.
+	ImageSave Method[SaveParams, None, None] = "image-save"
 )
 
 // Ref names a thing: by ID, unique beginning of an ID, or name.
@@ -262,6 +264,12 @@ type ImportParams struct {
 	Name   string         `json:"name"`
 	Dir    string         `json:"dir,omitempty"`
 	Config v1.ImageConfig `json:"config,omitzero"`
+}
+
+// SaveParams name images and the archive's format: docker-archive or oci-archive.
+type SaveParams struct {
+	Refs   []string `json:"refs"`
+	Format string   `json:"format"`
 }
 
 // TagParams give the image Ref a further name.

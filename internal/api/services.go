@@ -80,6 +80,7 @@ type ImageStore interface {
 	ImportTar(ctx context.Context, name string, r io.Reader, cfg v1.ImageConfig) (image.Image, error)
 	ImportDir(ctx context.Context, name, dir string, cfg v1.ImageConfig) (image.Image, error)
 	Load(ctx context.Context, r io.Reader) ([]image.Image, error)
+	Content(ctx context.Context, name string) (*image.Content, error)
 	Tag(ctx context.Context, name, newName string) error
 	Remove(ctx context.Context, name string) (removed []string, err error)
 }

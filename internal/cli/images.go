@@ -9,9 +9,12 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/term"
 
 	"carob/internal/api"
+	"carob/internal/archive"
 	"carob/internal/cli/ask"
+	"carob/internal/cli/images"
 	"carob/internal/cli/show"
 	"carob/internal/fault"
 )
@@ -24,7 +27,12 @@ func imageCommands(a *app) []*cobra.Command {
 		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	group.AddCommand(imagesCommand(a, "ls"), importCommand(a), loadCommand(a), rmiCommand(a, "rm"), tagCommand(a), imageInspectCommand(a))
-	return []*cobra.Command{imagesCommand(a, "images"), importCommand(a), loadCommand(a), rmiCommand(a, "rmi"), tagCommand(a), group}
+	group.AddCommand(images.Commands(words{a}.env())...)
+	return append([]*cobra.Command{imagesCommand(a, "images"), importCommand(a), loadCommand(a), rmiCommand(a, "rmi"), tagCommand(a), group}, images.Commands(words{a}.env())...)
+}
+
+func (w words) env() images.Env {
+	return images.Env{Stdin: w.Stdin, Stdout: w.Stdout, Stderr: w.Stderr, Daemon: w.daemon, Images: w.images, Containers: w.containers}
 }
 
 func imagesCommand(a *app, name string) *cobra.Command {
@@ -149,9 +157,10 @@ func importImage(ctx context.Context, a *app, from string, p api.ImportParams) (
 
 func loadCommand(a *app) *cobra.Command {
 	var input string
+	var quiet bool
 	c := &cobra.Command{
-		Use: "load [-i FILE]", Short: "Load images from a docker or OCI archive",
-		Example: "  carob load -i image.tar\n  docker save alpine | carob load",
+		Use: "load [-i FILE|DIR]", Short: "Load images from a docker or OCI archive, or an OCI layout's directory",
+		Example: "  carob load -i image.tar\n  docker save alpine | carob load\n  carob load -i ./layout",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, words []string) error {
 			if len(words) == 1 && input == "" {
@@ -165,8 +174,11 @@ func loadCommand(a *app) *cobra.Command {
 				}
 				defer func() { _ = f.Close() }() // only read from
 			}
-			list, err := feed(cmd.Context(), a, api.ImageLoad, api.None{}, f)
-			if err != nil {
+			if f == a.Stdin && term.IsTerminal(int(f.Fd())) {
+				return fault.New(fault.Invalid, "load: standard input is a terminal; use -i FILE or a pipe")
+			}
+			list, err := load(cmd.Context(), a, f)
+			if err != nil || quiet {
 				return err
 			}
 			for _, m := range list {
@@ -179,8 +191,19 @@ func loadCommand(a *app) *cobra.Command {
 			return nil
 		},
 	}
-	c.Flags().StringVarP(&input, "input", "i", "", "archive `FILE` instead of standard input")
+	c.Flags().StringVarP(&input, "input", "i", "", "archive `FILE`, or directory, instead of standard input")
+	c.Flags().BoolVarP(&quiet, "quiet", "q", false, "do not say what was loaded")
 	return c
+}
+
+// load sends an archive, or a directory as one.
+func load(ctx context.Context, a *app, f *os.File) ([]api.Image, error) {
+	if info, err := f.Stat(); err != nil || !info.IsDir() {
+		return feed(ctx, a, api.ImageLoad, api.None{}, f)
+	}
+	return piped(ctx, a, api.ImageLoad, api.Exchange[api.None, api.None]{}, func(w io.Writer) error {
+		return archive.Pack(ctx, w, f, ".", archive.IDs{})
+	})
 }
 
 func rmiCommand(a *app, name string) *cobra.Command {

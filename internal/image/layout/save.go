@@ -9,10 +9,15 @@ import (
 	"carob/internal/image"
 )
 
+// Store is what images are saved from: *image.Store.
+type Store interface {
+	Content(ctx context.Context, name string) (*image.Content, error)
+}
+
 // Save writes the images that refs lead to. One found by name has that name in the
 // archive, one found by ID has none; an image that several refs lead to is there once.
 // Nothing is written when a ref leads nowhere.
-func Save(ctx context.Context, s *image.Store, w io.Writer, f Format, refs []string) (err error) {
+func Save(ctx context.Context, s Store, w io.Writer, f Format, refs []string) (err error) {
 	if err := f.Check(); err != nil {
 		return err
 	}
