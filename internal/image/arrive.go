@@ -161,6 +161,10 @@ func (s *Store) unchanged(a arrival) (Image, bool) {
 // after is the record of an image that was here before as old.
 func (r record) after(old record) record {
 	r.Created = old.Created
+	r.Pinned = r.Pinned || old.Pinned
+	if r.Source == nil {
+		r.Source = old.Source
+	}
 	r.Digests = slices.Concat(old.Digests, r.Digests)
 	slices.Sort(r.Digests)
 	r.Digests = slices.Compact(r.Digests)
