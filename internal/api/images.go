@@ -7,19 +7,25 @@ import (
 	"carob/internal/fault"
 	"carob/internal/image"
 	"carob/internal/image/layout"
+	"carob/internal/pod"
 )
 
-type images struct{ store ImageStore }
+type images struct {
+	store  ImageStore
+	engine Looks
+}
 
 func (s *images) entries() []entry {
 	return []entry{
 		plain(Images, s.list),
-		plain(InspectImage, func(ctx context.Context, p Ref) (Image, error) { return s.one(s.store.Resolve(ctx, p.Ref)) }),
+		plain(InspectImage, s.inspect),
 		on(ImageImport, s.importOne),
 		on(ImageLoad, s.load),
 		on(ImageSave, s.save),
 		act(ImageTag, func(ctx context.Context, p TagParams) error { return s.store.Tag(ctx, p.Ref, p.Name) }),
-		plain(ImageRemove, func(ctx context.Context, p Ref) ([]string, error) { return s.store.Remove(ctx, p.Ref) }),
+		plain(ImageRemove, func(ctx context.Context, p RemoveParams) ([]string, error) { return s.store.Discard(ctx, p.Ref, p.Force) }),
+		plain(ImagePrune, s.prune),
+		plain(DiskUsage, s.usage),
 	}
 }
 
@@ -28,9 +34,39 @@ func (s *images) one(m image.Image, err error) (Image, error) {
 		return Image{}, err
 	}
 	return Image{
-		ID: m.ID, Names: m.Names, Created: m.Created, Size: m.Size,
-		Config: m.Config, Layers: m.Layers, Pinned: m.Pinned,
+		ID: m.ID, Names: m.Names, Digests: m.Digests, Created: m.Created, Size: m.Size,
+		Config: m.Config, Layers: m.Layers, LayerSizes: m.LayerSizes, Pinned: m.Pinned,
 	}, nil
+}
+
+func (s *images) inspect(ctx context.Context, p Ref) (ImageDetails, error) {
+	m, err := s.one(s.store.Resolve(ctx, p.Ref))
+	if err != nil {
+		return ImageDetails{}, err
+	}
+	document, _, err := s.store.Documents(m.ID)
+	return ImageDetails{Image: m, Document: document}, err
+}
+
+func (s *images) prune(ctx context.Context, p PruneParams) (Pruned, error) {
+	removed, freed, err := s.store.Prune(ctx, image.Pruning(p))
+	return Pruned{removed, freed}, err
+}
+
+func (s *images) usage(ctx context.Context, _ None) (Usage, error) {
+	u, err := s.store.Usage(ctx)
+	if err != nil {
+		return Usage{}, err
+	}
+	all := Usage{Layers: u.Layers, Images: []ImageUsage{}, Containers: []ContainerUsage{}}
+	for _, i := range u.Images {
+		m, _ := s.one(i.Image, nil) // only passes an error on
+		all.Images = append(all.Images, ImageUsage{m, i.Unique, i.Containers})
+	}
+	for _, c := range s.engine.Containers(pod.Filter{}) {
+		all.Containers = append(all.Containers, ContainerUsage{c, u.Writable[c.ID]})
+	}
+	return all, nil
 }
 
 func (s *images) all(ms []image.Image) []Image {

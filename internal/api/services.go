@@ -82,7 +82,10 @@ type ImageStore interface {
 	Load(ctx context.Context, r io.Reader) ([]image.Image, error)
 	Content(ctx context.Context, name string) (*image.Content, error)
 	Tag(ctx context.Context, name, newName string) error
-	Remove(ctx context.Context, name string) (removed []string, err error)
+	Documents(id string) (config, manifest []byte, err error)
+	Discard(ctx context.Context, name string, force bool) (removed []string, err error)
+	Prune(ctx context.Context, p image.Pruning) (removed []string, freed int64, err error)
+	Usage(ctx context.Context) (image.Usage, error)
 }
 
 // Manifests carries out manifests: see kube.Applier. progress may be called from

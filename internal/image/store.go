@@ -32,6 +32,8 @@ type Image struct {
 	Created time.Time
 	// Size is the bytes its layers take on disk.
 	Size int64
+	// LayerSizes are the layers' bytes on disk, in the order of Layers.
+	LayerSizes []int64
 	// Config is what containers of this image run by default. It is the image
 	// author's word: check it before use.
 	Config v1.ImageConfig
