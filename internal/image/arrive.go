@@ -13,6 +13,12 @@ import (
 	v1 "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
+// Intake is the store as a registry client sees it. It may be used concurrently.
+type Intake struct{ store *Store }
+
+// NewIntake returns the intake of a store.
+func NewIntake(s *Store) *Intake { return &Intake{s} }
+
 // Remote is an image that somebody else keeps, as it is handed in: small parts by
 // value, layers to be opened one by one.
 type Remote struct {
@@ -42,12 +48,12 @@ type RemoteLayer struct {
 // Add makes an image of a remote one. Layers that are here are not opened; a layer
 // that others are adding at this moment is unpacked once for all of them. Cancelling
 // ctx undoes it. Invalid is a configuration or a layer that no image has.
-func (s *Store) Add(ctx context.Context, r Remote) (Image, error) {
-	cfg, err := s.CheckConfig(r.Config, len(r.Layers))
+func (in *Intake) Add(ctx context.Context, r Remote) (Image, error) {
+	cfg, err := in.CheckConfig(r.Config, len(r.Layers))
 	if err != nil {
 		return Image{}, err
 	}
-	tx := &transaction{store: s}
+	tx := &transaction{store: in.store}
 	img, err := tx.arrive(ctx, r, cfg)
 	if e := tx.end(); err == nil && e != nil {
 		err = e
@@ -57,27 +63,27 @@ func (s *Store) Add(ctx context.Context, r Remote) (Image, error) {
 
 // CheckConfig reads an image's configuration and holds it against the number of
 // layers that its manifest has; every error is Invalid.
-func (s *Store) CheckConfig(text []byte, layers int) (v1.Image, error) {
+func (in *Intake) CheckConfig(text []byte, layers int) (v1.Image, error) {
 	p := packedImage{config: text, layers: make([]packedLayer, layers)}
-	a := contents{limits: s.limits}
+	a := contents{limits: in.store.limits}
 	err := a.checkConfig(&p, digest.FromBytes(text).String())
 	return p.parsed, err
 }
 
 // Missing tells which of the layers with these diff IDs, lowest first, would have to be
 // opened by an Add now.
-func (s *Store) Missing(diffs []digest.Digest) []bool {
+func (in *Intake) Missing(diffs []digest.Digest) []bool {
 	missing := make([]bool, len(diffs))
 	for i := range diffs {
-		missing[i] = !s.root.hasLayer(identity.ChainID(diffs[:i+1]).Encoded())
+		missing[i] = !in.store.root.hasLayer(identity.ChainID(diffs[:i+1]).Encoded())
 	}
 	return missing
 }
 
 // Scratch returns an empty file on the store's file system that has no name: it is gone
 // when it is closed, or when the process ends.
-func (s *Store) Scratch() (*os.File, error) {
-	f, err := os.CreateTemp(s.root.tmp(), "scratch-")
+func (in *Intake) Scratch() (*os.File, error) {
+	f, err := os.CreateTemp(in.store.root.tmp(), "scratch-")
 	if err != nil {
 		return nil, err
 	}
@@ -89,12 +95,12 @@ func (s *Store) Scratch() (*os.File, error) {
 
 // Documents returns an image's configuration and the manifest it was pulled by, which
 // is empty when no registry gave one.
-func (s *Store) Documents(id string) (config, manifest []byte, err error) {
-	r, ok := s.snapshot.Load().index.Images[id]
+func (in *Intake) Documents(id string) (config, manifest []byte, err error) {
+	r, ok := in.store.snapshot.Load().index.Images[id]
 	if !ok {
 		return nil, nil, notStored(id)
 	}
-	if config, err = os.ReadFile(s.root.config(id)); err != nil {
+	if config, err = os.ReadFile(in.store.root.config(id)); err != nil {
 		return nil, nil, fmt.Errorf("image %s: configuration: %w", id, err)
 	}
 	if digest.FromBytes(config).String() != id {
@@ -103,7 +109,7 @@ func (s *Store) Documents(id string) (config, manifest []byte, err error) {
 	if r.Manifest == "" {
 		return config, nil, nil
 	}
-	if manifest, err = os.ReadFile(s.root.manifest(id)); err != nil {
+	if manifest, err = os.ReadFile(in.store.root.manifest(id)); err != nil {
 		return nil, nil, fmt.Errorf("image %s: manifest: %w", id, err)
 	}
 	if digest.FromBytes(manifest) != r.Manifest {
@@ -127,7 +133,7 @@ func (tx *transaction) arrive(ctx context.Context, r Remote, cfg v1.Image) (Imag
 		}
 		l.End()
 	}
-	if img, ok := tx.store.unchanged(a); ok {
+	if img, ok := tx.unchanged(a); ok {
 		return img, nil
 	}
 	imgs, err := tx.commit([]arrival{a})
@@ -138,8 +144,8 @@ func (tx *transaction) arrive(ctx context.Context, r Remote, cfg v1.Image) (Imag
 }
 
 // unchanged returns the image when committing the arrival would change nothing.
-func (s *Store) unchanged(a arrival) (Image, bool) {
-	st := s.snapshot.Load()
+func (tx *transaction) unchanged(a arrival) (Image, bool) {
+	st := tx.store.snapshot.Load()
 	id := digest.FromBytes(a.config).String()
 	old, ok := st.index.Images[id]
 	if !ok || a.record.Manifest != "" && old.Manifest != a.record.Manifest {
@@ -174,10 +180,10 @@ func (r record) after(old record) record {
 	return r
 }
 
-func (s *Store) writeDocuments(id string, a arrival) error {
-	err := replace(s.root.config(id), a.config)
+func (d dirs) writeDocuments(id string, a arrival) error {
+	err := replace(d.config(id), a.config)
 	if err == nil && len(a.manifest) > 0 {
-		err = replace(s.root.manifest(id), a.manifest)
+		err = replace(d.manifest(id), a.manifest)
 	}
 	return err
 }

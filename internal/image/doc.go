@@ -1,7 +1,7 @@
 // Package image keeps images: names over unpacked layers, and the writable
 // directories of the root filesystems made from them. It mounts nothing and speaks
 // to nobody: NewRootfs returns a plan, and every image comes from an archive or a
-// directory on this machine, or is handed in layer by layer (Add). Package registry
+// directory on this machine, or is handed in layer by layer (Intake). Package registry
 // below it pulls and pushes.
 //
 // On disk, below the root (0700; whoever mounts layers opens them by fd):

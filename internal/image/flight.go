@@ -47,7 +47,7 @@ func (tx *transaction) join(ctx context.Context, rec *record, chain []digest.Dig
 	below := *rec
 	for round := 1; ; round++ {
 		l, leads, err := tx.store.flights.wait(ctx, identity.ChainID(chain).Encoded(), func(ctx context.Context) (layer, error) {
-			return tx.store.unpackLayer(ctx, below, chain, open)
+			return unpackLayer(ctx, tx.store, landing{below, chain, open})
 		})
 		if err == nil {
 			tx.unflushed = true
@@ -106,22 +106,29 @@ func (f *flights) beginLocked(ctx context.Context, hex string, fly unpacking) *f
 	return one
 }
 
+// landing is a layer to be put on those below it.
+type landing struct {
+	below record
+	chain []digest.Digest // with the layer's own diff ID last
+	open  func(context.Context) (io.ReadCloser, error)
+}
+
 // unpackLayer puts one layer in place, in a transaction of its own: the layer is kept
 // by those who wait for it.
-func (s *Store) unpackLayer(ctx context.Context, below record, chain []digest.Digest, open func(context.Context) (io.ReadCloser, error)) (layer, error) {
-	r, err := open(ctx)
+func unpackLayer(ctx context.Context, s *Store, to landing) (layer, error) {
+	r, err := to.open(ctx)
 	if err != nil {
 		return layer{}, err
 	}
 	defer r.Close()
 	tx := &transaction{store: s}
-	n := len(chain) - 1
-	_, err = tx.add(ctx, &below, chain[:n], blob{r: r, plain: chain[n]})
+	n := len(to.chain) - 1
+	_, err = tx.add(ctx, &to.below, to.chain[:n], blob{r: r, plain: to.chain[n]})
 	if e := tx.end(); err == nil {
 		err = e
 	}
 	if err != nil {
 		return layer{}, err
 	}
-	return below.Layers[n], nil
+	return to.below.Layers[n], nil
 }

@@ -257,7 +257,7 @@ func (tx *transaction) commit(arrivals []arrival) ([]Image, error) {
 				next.Names[n] = ids[i]
 			}
 			// Under mu, where Sweep cannot take it for one that nobody needs.
-			if err := s.writeDocuments(ids[i], a); err != nil {
+			if err := s.root.writeDocuments(ids[i], a); err != nil {
 				return err
 			}
 		}

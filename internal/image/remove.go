@@ -154,7 +154,7 @@ func (s *Store) trashLayers() ([]*temp, error) {
 
 // setAside moves layers of no image below tmp, for Sweep to remove: they may have been
 // cut short by a power failure, and an import must not take them for whole.
-func (s *Store) setAside() error {
+func setAside(s *Store) error {
 	trash, err := s.trashLayers()
 	s.holds.mu.Lock()
 	defer s.holds.mu.Unlock()

@@ -83,7 +83,7 @@ func Open(root string) (*Store, error) {
 		return nil, err
 	}
 	s.snapshot.Store(newState(x, at.layers()))
-	if err := s.setAside(); err != nil {
+	if err := setAside(s); err != nil {
 		return nil, fmt.Errorf("image store: %w", err)
 	}
 	return s, nil
@@ -134,7 +134,7 @@ func (st *state) find(name string) (id, full string, err error) {
 func (st *state) named(name string) (id, full string, ok bool) {
 	spellings := []string{name}
 	if !strings.ContainsRune(name, '/') {
-		spellings = append(spellings, ownDomain+name)
+		spellings = append(spellings, OwnDomain+name)
 	}
 	for _, s := range spellings {
 		r, err := ref.Parse(s)
