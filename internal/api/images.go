@@ -44,7 +44,7 @@ func (s *images) inspect(ctx context.Context, p Ref) (ImageDetails, error) {
 	if err != nil {
 		return ImageDetails{}, err
 	}
-	document, _, err := s.store.Documents(m.ID)
+	document, err := s.store.Config(m.ID)
 	return ImageDetails{Image: m, Document: document}, err
 }
 

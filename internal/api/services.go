@@ -82,7 +82,7 @@ type ImageStore interface {
 	Load(ctx context.Context, r io.Reader) ([]image.Image, error)
 	Content(ctx context.Context, name string) (*image.Content, error)
 	Tag(ctx context.Context, name, newName string) error
-	Documents(id string) (config, manifest []byte, err error)
+	Config(id string) ([]byte, error)
 	Discard(ctx context.Context, name string, force bool) (removed []string, err error)
 	Prune(ctx context.Context, p image.Pruning) (removed []string, freed int64, err error)
 	Usage(ctx context.Context) (image.Usage, error)

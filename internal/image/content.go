@@ -46,7 +46,7 @@ type LayerTar struct {
 // Content opens what an image is made of. NotFound is an image that is not there;
 // Unsupported is a layer that an older carob unpacked without a record of its tar.
 func (s *Store) Content(_ context.Context, name string) (*Content, error) {
-	c, err := s.pinImage(name)
+	c, err := pinned(s, name)
 	if err != nil {
 		return nil, err
 	}
@@ -56,9 +56,9 @@ func (s *Store) Content(_ context.Context, name string) (*Content, error) {
 	return c, nil
 }
 
-// pinImage finds an image. With mu held no layer goes between being found and being
+// pinned finds an image. With mu held no layer goes between being found and being
 // pinned.
-func (s *Store) pinImage(name string) (*Content, error) {
+func pinned(s *Store, name string) (*Content, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	st := s.snapshot.Load()
@@ -82,15 +82,12 @@ func (c *Content) Close() error {
 	if _, there := c.store.snapshot.Load().byID[c.Image.ID]; there {
 		return nil
 	}
-	return c.store.collect()
+	return waste{c.store}.collect()
 }
 
 func (c *Content) read(root dirs) (err error) {
-	if c.Config, err = os.ReadFile(root.config(c.Image.ID)); err != nil {
+	if c.Config, err = root.readConfig(c.Image.ID); err != nil {
 		return err
-	}
-	if have := digest.FromBytes(c.Config); have.String() != c.Image.ID {
-		return fault.New(fault.Internal, "the stored configuration is damaged: its digest is "+have.String())
 	}
 	var parsed v1.Image
 	if err := json.Unmarshal(c.Config, &parsed); err != nil {
@@ -107,6 +104,29 @@ func (c *Content) read(root dirs) (err error) {
 		c.Layers = append(c.Layers, l)
 	}
 	return nil
+}
+
+// Config returns the configuration of the image with this ID, byte for byte.
+func (s *Store) Config(id string) ([]byte, error) {
+	if _, ok := s.snapshot.Load().byID[id]; !ok {
+		return nil, notStored(id)
+	}
+	text, err := s.root.readConfig(id)
+	if err != nil {
+		return nil, fmt.Errorf("image %s: %w", id, err)
+	}
+	return text, nil
+}
+
+func (d dirs) readConfig(id string) ([]byte, error) {
+	text, err := os.ReadFile(d.config(id))
+	if err != nil {
+		return nil, err
+	}
+	if have := digest.FromBytes(text); have.String() != id {
+		return nil, fault.New(fault.Internal, "the stored configuration is damaged: its digest is "+have.String())
+	}
+	return text, nil
 }
 
 func (l LayerTar) open() (*os.File, error) {

@@ -27,7 +27,7 @@ func (s *Store) Discard(ctx context.Context, name string, force bool) (removed [
 	}
 	removed, err = s.Remove(ctx, name)
 	if force && fault.Is(err, fault.Conflict) {
-		if names, e := s.untag(name); e == nil && len(names) > 0 {
+		if names, e := untag(s, name); e == nil && len(names) > 0 {
 			return names, nil
 		}
 	}
@@ -45,7 +45,7 @@ func (x index) repositories(id string) (repos []string) {
 }
 
 // untag takes off one name, or with an ID all names, and leaves the image.
-func (s *Store) untag(name string) (removed []string, err error) {
+func untag(s *Store, name string) (removed []string, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	err = s.commitLocked(func(st *state, next *index) error {

@@ -108,7 +108,7 @@ func TestImportRefuses(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			s := openStore(t)
-			s.limits.layer, s.limits.entries = 1_000_000, 100
+			s.limits.Layer, s.limits.Entries = 1_000_000, 100
 			_, err := s.ImportTar(t.Context(), "evil", bytes.NewReader(test.bytes), v1.ImageConfig{})
 			wantFault(t, err, fault.Invalid, test.want)
 			if len(s.List()) > 0 {

@@ -27,6 +27,7 @@ import (
 	v1 "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"carob/internal/fault"
+	"carob/internal/image/unpack"
 )
 
 // The archives are written by go-containerregistry: not the code under test.
@@ -317,8 +318,8 @@ func FuzzArchive(f *testing.F) {
 	img := foreignImage(f, "/x", makeTar(f, file("a", "x")))
 	f.Add(dockerArchive(f, map[string]crv1.Image{"x:1": img}))
 	f.Add(ociArchive(f, named(img, AnnotationName, "x:1")))
-	l := defaultLimits()
-	l.entries, l.json, l.images, l.layers = 100, 1<<16, 10, 10
+	l := unpack.DefaultLimits()
+	l.Entries, l.JSON, l.Images, l.Layers = 100, 1<<16, 10, 10
 	f.Fuzz(func(t *testing.T, content []byte) {
 		a, err := openArchive(bytes.NewReader(content), l)
 		if err == nil {
@@ -350,12 +351,12 @@ func FuzzGuard(f *testing.F) {
 		if err := os.MkdirAll(inner, 0o755); err != nil {
 			t.Fatal(err)
 		}
-		unpack(t.Context(), inner, blob{r: &b}, unpacker{limits: defaultLimits()})
+		unpack.Layer(t.Context(), inner, unpack.Blob{R: &b}, unpack.Options{Limits: unpack.DefaultLimits()})
 		filepath.WalkDir(top, func(path string, d fs.DirEntry, err error) error {
 			if path == inner {
 				return fs.SkipDir
 			}
-			if path != inner+recordSuffix && !strings.HasPrefix(inner+"/", path+"/") {
+			if path != inner+unpack.RecordSuffix && !strings.HasPrefix(inner+"/", path+"/") {
 				t.Errorf("%s was made outside of the tree", path)
 			}
 			return err

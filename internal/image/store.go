@@ -14,6 +14,7 @@ import (
 	v1 "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"carob/internal/fault"
+	"carob/internal/image/unpack"
 	"carob/internal/ref"
 )
 
@@ -47,7 +48,7 @@ type Image struct {
 // concurrently.
 type Store struct {
 	root   dirs
-	limits limits
+	limits unpack.Limits
 	now    func() time.Time
 	// snapshot is replaced under mu, read without.
 	snapshot atomic.Pointer[state]
@@ -70,7 +71,7 @@ func Open(root string) (*Store, error) {
 		return nil, fault.New(fault.Invalid, fmt.Sprintf("image store: root %q is not an absolute path", root))
 	}
 	at := dirs(filepath.Clean(root))
-	s := &Store{root: at, limits: defaultLimits(), now: time.Now, holds: newHolds(at.tmp())}
+	s := &Store{root: at, limits: unpack.DefaultLimits(), now: time.Now, holds: newHolds(at.tmp())}
 	err := at.make()
 	if err == nil {
 		s.tenants, err = readTenants(at)

@@ -52,7 +52,7 @@ func (s *Store) Usage(ctx context.Context) (Usage, error) {
 		}
 		u.Images = append(u.Images, one)
 		for _, c := range one.Containers {
-			size, err := s.writable(ctx, c)
+			size, err := writable(ctx, s.root.rootfs(c))
 			if err != nil {
 				return u, err
 			}
@@ -63,8 +63,8 @@ func (s *Store) Usage(ctx context.Context) (Usage, error) {
 }
 
 // writable measures a container's own layer; one that has just gone takes nothing.
-func (s *Store) writable(ctx context.Context, containerID string) (int64, error) {
-	use, err := cfs.DiskUsage(ctx, filepath.Join(s.root.rootfs(containerID), "upper"))
+func writable(ctx context.Context, rootfs string) (int64, error) {
+	use, err := cfs.DiskUsage(ctx, filepath.Join(rootfs, "upper"))
 	if errors.Is(err, fs.ErrNotExist) {
 		return 0, nil
 	}

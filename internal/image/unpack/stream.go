@@ -1,4 +1,4 @@
-package image
+package unpack
 
 import (
 	"bufio"
@@ -17,10 +17,10 @@ import (
 // needs this, xz -9 half of it.
 const maxWindow = 128 << 20
 
-// decompress finds out by its first bytes how a stream is packed: not at all, with
+// Decompress finds out by its first bytes how a stream is packed: not at all, with
 // gzip, zstd, or as root file systems often are: xz or bzip2. (Of the two libraries for
 // xz this one bounds the memory a stream may ask for, and is ten times faster.) Closing the result does not close r.
-func decompress(r io.Reader) (io.ReadCloser, error) {
+func Decompress(r io.Reader) (io.ReadCloser, error) {
 	b := bufio.NewReaderSize(r, 64<<10)
 	head, err := b.Peek(6)
 	if err != nil && !errors.Is(err, io.EOF) {
@@ -28,7 +28,7 @@ func decompress(r io.Reader) (io.ReadCloser, error) {
 	}
 	switch {
 	case len(head) == 0:
-		return nil, invalid("the archive is empty")
+		return nil, Invalid("the archive is empty")
 	case bytes.HasPrefix(head, []byte{0x1f, 0x8b}):
 		return gzip.NewReader(b)
 	case bytes.HasPrefix(head, []byte{0x28, 0xb5, 0x2f, 0xfd}):
@@ -46,9 +46,9 @@ func decompress(r io.Reader) (io.ReadCloser, error) {
 	return io.NopCloser(b), nil
 }
 
-// meter passes a stream on, ends it with an error beyond a limit or when ctx is
+// Meter passes a stream on, ends it with an error beyond a limit or when ctx is
 // done, and remembers whether it ended in zeros, as every whole tar does.
-type meter struct {
+type Meter struct {
 	ctx   context.Context
 	r     io.Reader
 	left  int64
@@ -56,7 +56,13 @@ type meter struct {
 	err   error // what the source said, other than io.EOF
 }
 
-func (m *meter) Read(p []byte) (int, error) {
+// NewMeter lets left bytes of r pass.
+func NewMeter(ctx context.Context, r io.Reader, left int64) *Meter {
+	return &Meter{ctx: ctx, r: r, left: left}
+}
+
+// Read is io.Reader.
+func (m *Meter) Read(p []byte) (int, error) {
 	if err := m.ctx.Err(); err != nil {
 		m.err = err
 		return 0, err
@@ -69,7 +75,7 @@ func (m *meter) Read(p []byte) (int, error) {
 		m.zeros = n - tail
 	}
 	if m.left < 0 {
-		err = invalid("larger than the store accepts")
+		err = Invalid("larger than the store accepts")
 	}
 	if err != nil && !errors.Is(err, io.EOF) {
 		m.err = err

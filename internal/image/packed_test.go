@@ -2,9 +2,7 @@ package image
 
 import (
 	"bytes"
-	"context"
 	"encoding/base64"
-	"io"
 	"testing"
 
 	v1 "github.com/opencontainers/image-spec/specs-go/v1"
@@ -38,20 +36,4 @@ func TestImportsXzAndBzip2(t *testing.T) {
 			t.Errorf("%s: f is %q", name, got)
 		}
 	}
-}
-
-// Decoders read what strangers wrote: none may panic or go on for ever.
-func FuzzDecompress(f *testing.F) {
-	for _, text := range []string{xzTar, xzWide, bzTar} {
-		f.Add(decoded(f, text))
-	}
-	f.Fuzz(func(t *testing.T, in []byte) {
-		source := &meter{ctx: context.Background(), r: bytes.NewReader(in), left: 1 << 20}
-		plain, err := decompress(source)
-		if err != nil {
-			return
-		}
-		defer plain.Close()
-		_, _ = io.Copy(io.Discard, &meter{ctx: context.Background(), r: plain, left: 8 << 20})
-	})
 }

@@ -1,4 +1,4 @@
-package image
+package unpack
 
 import (
 	"archive/tar"
@@ -10,8 +10,8 @@ import (
 	"carob/internal/image/retar"
 )
 
-// recordSuffix, after the name of a tree that is being unpacked, names its record.
-const recordSuffix = ".tar"
+// RecordSuffix, after the name of a tree that is being unpacked, names its record.
+const RecordSuffix = ".tar"
 
 // recording writes the record of a layer while the layer is unpacked.
 type recording struct {
@@ -49,7 +49,7 @@ func (r *recording) beside(g *guard) func(*tar.Header) (bool, error) {
 		if !kept(h) {
 			return true, nil
 		}
-		name, err := inside(h.Name)
+		name, err := Inside(h.Name)
 		if err != nil {
 			return false, err
 		}

@@ -1,4 +1,4 @@
-package image
+package unpack
 
 import (
 	"context"
@@ -17,37 +17,37 @@ import (
 	"carob/internal/sys/disk"
 )
 
-// blob is one layer on its way in.
-type blob struct {
-	// r is the packed or plain tar.
-	r io.Reader
-	// packed and plain are the digests r must have before and after decompression;
-	// empty when nobody knows them, or r's end already says that it is right.
-	packed, plain digest.Digest
+// Blob is one layer on its way in.
+type Blob struct {
+	// R is the packed or plain tar.
+	R io.Reader
+	// Packed and Plain are the digests R must have before and after decompression;
+	// empty when nobody knows them, or R's end already says that it is right.
+	Packed, Plain digest.Digest
 }
 
-// unpack writes a layer below dir, an empty directory that nobody else knows, and
-// returns the digest of the plain tar; beside dir, with recordSuffix, it leaves the
-// record the tar can be made from again. parents are the layers below, top first:
-// directories that the tar does not describe look as they do there.
-func unpack(ctx context.Context, dir string, b blob, u unpacker) (digest.Digest, error) {
+// Layer writes a layer below dir, an empty directory that nobody else knows, and
+// returns the digest of the plain tar; beside dir, with RecordSuffix, it leaves the
+// record the tar can be made from again. After an error it may have left anything
+// there. Invalid is the archive's fault, Unavailable the machine's or ctx's.
+func Layer(ctx context.Context, dir string, b Blob, o Options) (digest.Digest, error) {
 	packed, plain := sha256.New(), sha256.New()
-	outer := &meter{ctx: ctx, r: b.r, left: u.limits.archive}
+	outer := NewMeter(ctx, b.R, o.Limits.Archive)
 	packedTar := io.TeeReader(outer, packed)
-	plainTar, err := decompress(packedTar)
+	plainTar, err := Decompress(packedTar)
 	if err != nil {
-		return "", explain(ctx, err, outer)
+		return "", Explain(ctx, err, outer)
 	}
 	defer plainTar.Close()
 	// A tar is longer than its files: a header and padding for each.
-	inner := &meter{ctx: ctx, r: plainTar, left: u.limits.layer + int64(u.limits.entries)*1024}
-	rec, err := newRecording(dir + recordSuffix)
+	inner := NewMeter(ctx, plainTar, o.Limits.Layer+int64(o.Limits.Entries)*1024)
+	rec, err := newRecording(dir + RecordSuffix)
 	if err != nil {
 		return "", err
 	}
 	tee := io.TeeReader(inner, io.MultiWriter(plain, rec))
-	g := newGuard(u.limits)
-	err = u.apply(ctx, dir, tee, rec.beside(g))
+	g := newGuard(o.Limits)
+	err = o.apply(ctx, dir, tee, rec.beside(g))
 	// What follows the end mark belongs to the digests, if not to the tree.
 	for _, rest := range []io.Reader{tee, packedTar} {
 		if err == nil {
@@ -58,15 +58,15 @@ func unpack(ctx context.Context, dir string, b blob, u unpacker) (digest.Digest,
 		err = e
 	}
 	if err != nil {
-		return "", explain(ctx, err, outer)
+		return "", Explain(ctx, err, outer)
 	}
-	if b.packed != "" && digest.NewDigest(digest.SHA256, packed) != b.packed {
-		return "", invalid("wrong digest: this is not %s", b.packed)
+	if b.Packed != "" && digest.NewDigest(digest.SHA256, packed) != b.Packed {
+		return "", Invalid("wrong digest: this is not %s", b.Packed)
 	}
 	have := digest.NewDigest(digest.SHA256, plain)
-	if b.plain != "" {
-		if have != b.plain {
-			return "", invalid("wrong digest: unpacked it is %s, not %s", have, b.plain)
+	if b.Plain != "" {
+		if have != b.Plain {
+			return "", Invalid("wrong digest: unpacked it is %s, not %s", have, b.Plain)
 		}
 		return have, nil
 	}
@@ -74,42 +74,44 @@ func unpack(ctx context.Context, dir string, b blob, u unpacker) (digest.Digest,
 }
 
 // whole is all that can be said of a tar whose digest nobody knows.
-func whole(g *guard, tar *meter) error {
+func whole(g *guard, tar *Meter) error {
 	if g.entries == 0 {
-		return invalid("no tar archive, or one without files")
+		return Invalid("no tar archive, or one without files")
 	}
 	if tar.zeros < 512 {
-		return invalid("truncated: the end mark is missing")
+		return Invalid("truncated: the end mark is missing")
 	}
 	return nil
 }
 
-// unpacker is what all layers of an image are unpacked with.
-type unpacker struct {
-	limits  limits
-	parents []string
+// Options are what all layers of an image are unpacked with.
+type Options struct {
+	Limits Limits
+	// Parents are the layers below, top first: directories that the tar does not describe
+	// look as they do there.
+	Parents []string
 }
 
 // apply is the one place that writes what archives say. Without root every file
 // belongs to whoever runs this.
-func (u unpacker) apply(ctx context.Context, dir string, r io.Reader, check archive.Filter) error {
+func (o Options) apply(ctx context.Context, dir string, r io.Reader, check archive.Filter) error {
 	opts := []archive.ApplyOpt{
 		archive.WithFilter(check),
 		archive.WithConvertWhiteout(archive.OverlayConvertWhiteout),
-		archive.WithParents(u.parents),
+		archive.WithParents(o.Parents),
 	}
 	if os.Geteuid() != 0 {
 		opts = append(opts, archive.WithNoSameOwner())
 	}
-	if _, err := archive.Apply(quiet(ctx), dir, r, opts...); err != nil {
+	if _, err := archive.Apply(Quiet(ctx), dir, r, opts...); err != nil {
 		return &unpackError{dir: dir, cause: err}
 	}
 	return nil
 }
 
-// quiet keeps the unpacker's warnings (an xattr the file system cannot hold) out of
+// Quiet keeps the unpacker's warnings (an xattr the file system cannot hold) out of
 // the process's log, which is not the library's.
-func quiet(ctx context.Context) context.Context {
+func Quiet(ctx context.Context) context.Context {
 	l := logrus.New()
 	l.SetOutput(io.Discard)
 	return log.WithLogger(ctx, logrus.NewEntry(l))
@@ -133,9 +135,9 @@ func (e *unpackError) Error() string {
 
 func (e *unpackError) Unwrap() error { return e.cause }
 
-// explain tells whose fault it was: the caller's patience, the machine, the source
+// Explain tells whose fault it was: the caller's patience, the machine, the source
 // that was read from, or the archive.
-func explain(ctx context.Context, err error, from *meter) error {
+func Explain(ctx context.Context, err error, from *Meter) error {
 	var f *fault.Error
 	switch {
 	case ctx.Err() != nil:
