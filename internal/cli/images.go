@@ -26,38 +26,14 @@ func imageCommands(a *app) []*cobra.Command {
 		Args:    cobra.NoArgs,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	group.AddCommand(imagesCommand(a, "ls"), importCommand(a), loadCommand(a), rmiCommand(a, "rm"), tagCommand(a), imageInspectCommand(a))
+	group.AddCommand(images.ListCommand(words{a}.env(), "ls"), importCommand(a), loadCommand(a), rmiCommand(a, "rm"), tagCommand(a), imageInspectCommand(a))
+	group.AddCommand(images.PruneCommand(words{a}.env()))
 	group.AddCommand(images.Commands(words{a}.env())...)
-	return append([]*cobra.Command{imagesCommand(a, "images"), importCommand(a), loadCommand(a), rmiCommand(a, "rmi"), tagCommand(a), group}, images.Commands(words{a}.env())...)
+	return append([]*cobra.Command{images.ListCommand(words{a}.env(), "images"), importCommand(a), loadCommand(a), rmiCommand(a, "rmi"), tagCommand(a), group}, images.Commands(words{a}.env())...)
 }
 
 func (w words) env() images.Env {
 	return images.Env{Stdin: w.Stdin, Stdout: w.Stdout, Stderr: w.Stderr, Daemon: w.daemon, Images: w.images, Containers: w.containers}
-}
-
-func imagesCommand(a *app, name string) *cobra.Command {
-	var s style
-	c := &cobra.Command{
-		Use: name, Short: "List images",
-		Example: "  carob images --format '{{.Repository}}:{{.Tag}} {{.Size}}'",
-		Args:    cobra.NoArgs, ValidArgsFunction: cobra.NoFileCompletions,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			list, err := call(cmd.Context(), a, api.Images, api.None{})
-			if err != nil {
-				return err
-			}
-			if s.Output == "name" {
-				s.Quiet = false
-				for _, i := range show.ByName(list) {
-					fmt.Fprintln(a.Stdout, i.Name)
-				}
-				return nil
-			}
-			return write(a.Stdout, &s, show.Images, show.ByName(list))
-		},
-	}
-	s.bind(c, "print IDs only")
-	return c
 }
 
 // feed makes a call whose data comes from a stream: a file is passed as it is, what
@@ -209,24 +185,24 @@ func load(ctx context.Context, a *app, f *os.File) ([]api.Image, error) {
 func rmiCommand(a *app, name string) *cobra.Command {
 	var force bool
 	c := &cobra.Command{
-		Use: name + " IMAGE…", Short: "Remove names of images, and images without names",
-		Example: "  carob rmi my/base:1",
+		Use: name + " [-f] IMAGE…", Short: "Remove names of images, and images without names",
+		Long: `Takes a name off an image; with its last name goes the image, with the last image goes a
+layer. By ID the image goes with all its names.`,
+		Example: "  carob rmi my/base:1\n  carob rmi $(carob images -q --filter dangling=true)",
 		Args:    cobra.MinimumNArgs(1), ValidArgsFunction: words{a}.images,
 		RunE: func(cmd *cobra.Command, refs []string) error {
 			var errs []error
 			for _, ref := range refs {
-				removed, err := call(cmd.Context(), a, api.ImageRemove, api.Ref{Ref: ref})
+				removed, err := call(cmd.Context(), a, api.ImageRemove, api.RemoveParams{Ref: ref, Force: force})
 				if err != nil && !(force && fault.Is(err, fault.NotFound)) {
 					errs = append(errs, err)
 				}
-				for _, r := range removed {
-					fmt.Fprintln(a.Stdout, r)
-				}
+				images.Removed(a.Stdout, removed)
 			}
 			return errors.Join(errs...)
 		},
 	}
-	c.Flags().BoolVarP(&force, "force", "f", false, "do not complain about images that are not there")
+	c.Flags().BoolVarP(&force, "force", "f", false, "by ID also an image with names in several repositories; take the names off an image in use; no complaint about what is not there")
 	return c
 }
 

@@ -6,7 +6,10 @@ package images
 
 import (
 	"context"
+	"fmt"
+	"io"
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -24,7 +27,18 @@ type Env struct {
 
 // Commands returns the commands that work on images.
 func Commands(e Env) []*cobra.Command {
-	return []*cobra.Command{saveCommand(e)}
+	return []*cobra.Command{saveCommand(e), historyCommand(e)}
+}
+
+// Removed prints what removing took away, as Docker does.
+func Removed(w io.Writer, removed []string) {
+	for _, r := range removed {
+		word := "Untagged: "
+		if strings.HasPrefix(r, "sha256:") {
+			word = "Deleted: "
+		}
+		fmt.Fprintln(w, word+r)
+	}
 }
 
 // do makes a call on the daemon.
