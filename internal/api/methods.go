@@ -1,6 +1,7 @@
 package api
 
 import (
+	"encoding/json"
 	"time"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -100,11 +101,19 @@ const (
 	CopyIn Method[PathParams, None, archive.Skipped] = "copy-in"
 
 	Images       Method[None, None, []Image]       = "images"
-	InspectImage Method[Ref, None, Image]          = "inspect-image"
+	InspectImage Method[Ref, None, ImageDetails]   = "inspect-image"
 	ImageImport  Method[ImportParams, None, Image] = "image-import"
 	ImageLoad    Method[None, None, []Image]       = "image-load"
 	ImageTag     Method[TagParams, None, None]     = "image-tag"
-	ImageRemove  Method[Ref, None, []string]       = "image-remove"
+	// ImageRemove takes a name off an image, or with an ID the image away: see
+	// image.Store.Discard.
+	ImageRemove Method[RemoveParams, None, []string] = "image-remove"
+	// ImagePrune removes images that no container uses.
+	ImagePrune Method[PruneParams, None, Pruned] = "image-prune"
+	// DiskUsage measures what images and containers take on disk.
+	DiskUsage Method[None, None, Usage] = "disk-usage"
+	// ImageSave writes images to Files.Data as one archive.
+	ImageSave Method[SaveParams, None, None] = "image-save"
 )
 
 // The methods on registries. Their events say how far they are.
@@ -275,21 +284,71 @@ type ImportParams struct {
 	Config v1.ImageConfig `json:"config,omitzero"`
 }
 
+// SaveParams name images and the archive's format: docker-archive or oci-archive.
+type SaveParams struct {
+	Refs   []string `json:"refs"`
+	Format string   `json:"format"`
+}
+
 // TagParams give the image Ref a further name.
 type TagParams struct {
 	Ref  string `json:"ref"`
 	Name string `json:"name"`
 }
 
-// Image is one image of the host; Size is its layers' bytes on disk.
+// PruneParams choose unused images: see image.Pruning.
+type PruneParams struct {
+	All       bool      `json:"all,omitempty"`
+	Until     time.Time `json:"until,omitzero"`
+	Labels    []string  `json:"labels,omitempty"`
+	NotLabels []string  `json:"notLabels,omitempty"`
+}
+
+// Pruned is what was removed, names and IDs, and how many bytes that freed.
+type Pruned struct {
+	Removed []string `json:"removed,omitempty"`
+	Freed   int64    `json:"freed"`
+}
+
+// Image is one image of the host; Size is its layers' bytes on disk, LayerSizes each
+// one's.
 type Image struct {
-	ID      string         `json:"id"`
-	Names   []string       `json:"names,omitempty"`
-	Created time.Time      `json:"created"`
-	Size    int64          `json:"size"`
-	Config  v1.ImageConfig `json:"config"`
-	Layers  []string       `json:"layers,omitempty"`
-	Pinned  bool           `json:"pinned,omitempty"`
+	ID         string         `json:"id"`
+	Names      []string       `json:"names,omitempty"`
+	Digests    []string       `json:"digests,omitempty"`
+	Created    time.Time      `json:"created"`
+	Size       int64          `json:"size"`
+	Config     v1.ImageConfig `json:"config"`
+	Layers     []string       `json:"layers,omitempty"`
+	LayerSizes []int64        `json:"layerSizes,omitempty"`
+	Pinned     bool           `json:"pinned,omitempty"`
+}
+
+// ImageDetails is an image and its configuration, byte for byte as its ID says.
+type ImageDetails struct {
+	Image
+	Document json.RawMessage `json:"document"`
+}
+
+// Usage is what images and containers take on disk, in bytes. Layers counts each
+// layer once.
+type Usage struct {
+	Layers     int64            `json:"layers"`
+	Images     []ImageUsage     `json:"images"`
+	Containers []ContainerUsage `json:"containers"`
+}
+
+// ImageUsage is one image's share: Unique is what no other image has.
+type ImageUsage struct {
+	Image
+	Unique     int64    `json:"unique"`
+	Containers []string `json:"containers,omitempty"`
+}
+
+// ContainerUsage is one container and the bytes it has written.
+type ContainerUsage struct {
+	status.Container
+	Written int64 `json:"written"`
 }
 
 // About is what a binary says of itself.

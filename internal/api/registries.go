@@ -5,7 +5,7 @@ import (
 	"sync"
 
 	"carob/internal/image"
-	"carob/internal/image/registry"
+	"carob/internal/image/registry/call"
 )
 
 // PullParams name an image, and who asks for it.
@@ -24,16 +24,18 @@ type LoginParams struct {
 
 // The registry client's own words, for clients of the daemon, which do not know it.
 type (
-	// RegistryAuth are credentials for one registry.
-	RegistryAuth = registry.Auth
+	// RegistryAuth are credentials for one call.
+	RegistryAuth = call.Auth
+	// PullOptions say how an image is pulled.
+	PullOptions = call.PullOptions
 	// PullProgress is the newest about one layer or image.
-	PullProgress = registry.Progress
+	PullProgress = call.Progress
 )
 
 // Registries speaks to registries: *registry.Client.
 type Registries interface {
-	Pull(ctx context.Context, name string, o registry.PullOptions) (image.Image, error)
-	Login(ctx context.Context, host string, auth registry.Auth, progress func(registry.Progress)) error
+	Pull(ctx context.Context, name string, o call.PullOptions) (image.Image, error)
+	Login(ctx context.Context, host string, auth call.Auth, progress func(call.Progress)) error
 }
 
 type registries struct{ s Services }
@@ -60,7 +62,7 @@ func report(t turnOf[PullProgress]) func(PullProgress) {
 }
 
 func (s *registries) pull(ctx context.Context, p PullParams, t turnOf[PullProgress]) (Image, error) {
-	return (&images{s.s.Images}).one(s.s.Registries.Pull(ctx, p.Ref, registry.PullOptions{
+	return (&images{store: s.s.Images}).one(s.s.Registries.Pull(ctx, p.Ref, call.PullOptions{
 		Platform: p.Platform, Auth: p.Auth, Progress: report(t),
 	}))
 }

@@ -80,8 +80,12 @@ type ImageStore interface {
 	ImportTar(ctx context.Context, name string, r io.Reader, cfg v1.ImageConfig) (image.Image, error)
 	ImportDir(ctx context.Context, name, dir string, cfg v1.ImageConfig) (image.Image, error)
 	Load(ctx context.Context, r io.Reader) ([]image.Image, error)
+	Content(ctx context.Context, name string) (*image.Content, error)
 	Tag(ctx context.Context, name, newName string) error
-	Remove(ctx context.Context, name string) (removed []string, err error)
+	Config(id string) ([]byte, error)
+	Discard(ctx context.Context, name string, force bool) (removed []string, err error)
+	Prune(ctx context.Context, p image.Pruning) (removed []string, freed int64, err error)
+	Usage(ctx context.Context) (image.Usage, error)
 }
 
 // Manifests carries out manifests: see kube.Applier. progress may be called from

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"slices"
 
 	"github.com/opencontainers/go-digest"
@@ -76,8 +75,7 @@ func (in *Intake) CheckConfig(text []byte, layers int) (v1.Image, error) {
 func (in *Intake) Missing(diffs []digest.Digest) []bool {
 	missing := make([]bool, len(diffs))
 	for i := range diffs {
-		_, err := os.Lstat(filepath.Join(in.store.root.layers(), identity.ChainID(diffs[:i+1]).Encoded()))
-		missing[i] = err != nil
+		missing[i] = !in.store.root.hasLayer(identity.ChainID(diffs[:i+1]).Encoded())
 	}
 	return missing
 }
@@ -169,6 +167,10 @@ func (tx *transaction) unchanged(a arrival) (Image, bool) {
 // after is the record of an image that was here before as old.
 func (r record) after(old record) record {
 	r.Created = old.Created
+	r.Pinned = r.Pinned || old.Pinned
+	if r.Source == nil {
+		r.Source = old.Source
+	}
 	r.Digests = slices.Concat(old.Digests, r.Digests)
 	slices.Sort(r.Digests)
 	r.Digests = slices.Compact(r.Digests)

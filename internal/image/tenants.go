@@ -2,8 +2,10 @@ package image
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 
 	"carob/internal/fault"
@@ -53,6 +55,17 @@ func (t *tenants) exit(containerID string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	delete(t.users, containerID)
+}
+
+// byImage returns the containers of each image, sorted.
+func (t *tenants) byImage() map[string][]string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	all := map[string][]string{}
+	for _, c := range slices.Sorted(maps.Keys(t.users)) {
+		all[t.users[c]] = append(all[t.users[c]], c)
+	}
+	return all
 }
 
 // close lets nobody enter the image any more; Conflict when somebody is there.
