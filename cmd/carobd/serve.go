@@ -127,9 +127,13 @@ func serve(ctx context.Context, c config) (err error) {
 	}
 	log.Info("ready", "version", version, "socket", c.socket, "root", c.root)
 	return api.Serve(ctx, door, api.Services{
-		Engine: engine, Images: images, Manifests: manifests{applier}, Host: describe(c, facts), Log: log,
-		Registries: registry.New(registry.Config{Images: image.NewIntake(images), Dir: c.registries, Agent: "carob/" + version, Log: log}),
+		Engine: engine, Images: images, Manifests: manifests{applier}, Host: describe(c, facts), Log: log, Registries: c.client(images),
 	})
+}
+
+// client is who speaks with registries.
+func (c config) client(images *image.Store) *registry.Client {
+	return registry.New(registry.Config{Images: image.NewIntake(images), Dir: c.registries, Agent: "carob/" + version})
 }
 
 // cgroups finds the host's hierarchies. In each stays a group for the pods that name

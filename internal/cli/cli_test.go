@@ -151,6 +151,8 @@ func (s shelf) Resolve(_ context.Context, name string) (image.Image, error) {
 	return image.Image{ID: "sha256:1"}, nil
 }
 
+func (s shelf) Config(string) ([]byte, error) { return []byte("{}"), nil }
+
 // far is a registry with every image below far/.
 type far struct{ *fake }
 

@@ -59,8 +59,7 @@ func registryFrom(words []string) string {
 
 // complete asks for what is not given, if there is somebody to ask.
 func (e Env) complete(a *types.AuthConfig, stdin, given bool) error {
-	tty := term.IsTerminal(int(e.Stdin.Fd()))
-	switch {
+	switch tty := term.IsTerminal(int(e.Stdin.Fd())); {
 	case stdin && given:
 		return fault.New(fault.Invalid, "--password and --password-stdin exclude each other")
 	case stdin && a.Username == "":
@@ -68,31 +67,37 @@ func (e Env) complete(a *types.AuthConfig, stdin, given bool) error {
 	case !tty && (a.Username == "" || !stdin && !given):
 		return fault.New(fault.Invalid, "standard input is no terminal to ask on; use --username and --password-stdin")
 	}
-	in := bufio.NewReader(io.LimitReader(e.Stdin, maxPassword))
-	if a.Username == "" {
-		fmt.Fprint(e.Stderr, "Username: ")
-		line, err := in.ReadString('\n')
-		if err != nil {
-			return fault.Wrap(fault.Invalid, "username", err)
+	if err := e.username(a); err != nil {
+		return fault.Wrap(fault.Invalid, "username", err)
+	}
+	if !given {
+		var err error
+		if a.Password, err = e.password(stdin); err != nil {
+			return fault.Wrap(fault.Invalid, "password", err)
 		}
-		a.Username = strings.TrimSpace(line)
-	}
-	var err error
-	switch {
-	case stdin:
-		var b []byte
-		b, err = io.ReadAll(in)
-		a.Password = strings.TrimRight(string(b), "\r\n")
-	case !given:
-		a.Password, err = e.secretly()
-	}
-	if err != nil {
-		return fault.Wrap(fault.Invalid, "password", err)
 	}
 	if a.Username == "" || a.Password == "" {
 		return fault.New(fault.Invalid, "an empty username or password")
 	}
 	return nil
+}
+
+func (e Env) username(a *types.AuthConfig) error {
+	if a.Username != "" {
+		return nil
+	}
+	fmt.Fprint(e.Stderr, "Username: ")
+	line, err := bufio.NewReader(io.LimitReader(e.Stdin, maxPassword)).ReadString('\n') // a terminal gives a line at a time
+	a.Username = strings.TrimSpace(line)
+	return err
+}
+
+func (e Env) password(stdin bool) (string, error) {
+	if !stdin {
+		return e.secretly()
+	}
+	b, err := io.ReadAll(io.LimitReader(e.Stdin, maxPassword))
+	return strings.TrimRight(string(b), "\r\n"), err
 }
 
 func (e Env) secretly() (string, error) {

@@ -31,13 +31,15 @@ type Env struct {
 	Images cobra.CompletionFunc
 }
 
-// Commands are those on registries.
-func Commands(e Env) []*cobra.Command {
-	return []*cobra.Command{PullCommand(e), loginCommand(e), logoutCommand(e)}
+// ImageCommands move images.
+func ImageCommands(e Env) []*cobra.Command { return []*cobra.Command{pullCommand(e)} }
+
+// LoginCommands keep credentials.
+func LoginCommands(e Env) []*cobra.Command {
+	return []*cobra.Command{loginCommand(e), logoutCommand(e)}
 }
 
-// PullCommand is pull, for the top and for the group of images.
-func PullCommand(e Env) *cobra.Command {
+func pullCommand(e Env) *cobra.Command {
 	var platform string
 	var quiet bool
 	c := &cobra.Command{

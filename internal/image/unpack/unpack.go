@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
+	"hash"
 	"io"
 	"os"
 	"strings"
@@ -33,18 +34,15 @@ type Blob struct {
 // record the tar can be made from again. After an error it may have left anything
 // there. Invalid is the archive's fault, Unavailable the machine's or ctx's.
 func Layer(ctx context.Context, dir string, b Blob, o Options) (digest.Digest, error) {
-	packed, plain := sha256.New(), sha256.New()
-	outer := NewMeter(ctx, b.R, o.Limits.Archive)
-	packedTar := io.Reader(outer)
+	packed, plain := hash.Hash(nothing{}), sha256.New()
 	if b.Packed != "" {
-		packedTar = io.TeeReader(outer, packed)
+		packed = sha256.New()
 	}
-	plainTar, err := Decompress(packedTar)
+	outer := NewMeter(ctx, b.R, o.Limits.Archive)
+	packedTar := io.TeeReader(outer, packed)
+	plainTar, err := b.decompress(packedTar)
 	if err != nil {
 		return "", Explain(ctx, err, outer)
-	}
-	if b.Stop != nil {
-		plainTar = readAhead(plainTar, b.Stop)
 	}
 	defer plainTar.Close()
 	// A tar is longer than its files: a header and padding for each.
@@ -79,6 +77,20 @@ func Layer(ctx context.Context, dir string, b Blob, o Options) (digest.Digest, e
 		return have, nil
 	}
 	return have, whole(g, inner)
+}
+
+// nothing stands for a digest that nobody asks for.
+type nothing struct{ hash.Hash }
+
+func (nothing) Write(p []byte) (int, error) { return len(p), nil }
+
+// decompress is Decompress, ahead of what is wanted if that is allowed.
+func (b Blob) decompress(r io.Reader) (io.ReadCloser, error) {
+	plain, err := Decompress(r)
+	if err == nil && b.Stop != nil {
+		plain = readAhead(plain, b.Stop)
+	}
+	return plain, err
 }
 
 // whole is all that can be said of a tar whose digest nobody knows.
