@@ -59,12 +59,13 @@ func registryFrom(words []string) string {
 
 // complete asks for what is not given, if there is somebody to ask.
 func (e Env) complete(a *types.AuthConfig, stdin, given bool) error {
-	switch tty := term.IsTerminal(int(e.Stdin.Fd())); {
+	asks := a.Username == "" || !stdin && !given
+	switch {
 	case stdin && given:
 		return fault.New(fault.Invalid, "--password and --password-stdin exclude each other")
-	case stdin && a.Username == "":
+	case stdin && asks:
 		return fault.New(fault.Invalid, "--password-stdin needs --username")
-	case !tty && (a.Username == "" || !stdin && !given):
+	case asks && !term.IsTerminal(int(e.Stdin.Fd())):
 		return fault.New(fault.Invalid, "standard input is no terminal to ask on; use --username and --password-stdin")
 	}
 	if err := e.username(a); err != nil {

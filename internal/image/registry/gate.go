@@ -111,9 +111,9 @@ func broken(err error) bool {
 	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.As(err, &op) && (op.Op == "read" || op.Op == "write")
 }
 
-func repeatable(req *http.Request) bool {
-	return req.Method == http.MethodGet || req.Method == http.MethodHead
-}
+// repeatable is a request without a body; the only one of those that changes something
+// begins an upload, and one that is begun twice is begun once too often.
+func repeatable(req *http.Request) bool { return req.Body == nil || req.Body == http.NoBody }
 
 // pause is how long to wait before the next attempt: what the server asks for, or twice
 // as long as before, with some chance so that those who were refused together do not

@@ -188,8 +188,8 @@ func mustPull(t testing.TB, c *Client, name string) image.Image {
 	return img
 }
 
-// content reads a file from the image's layers.
-func content(t testing.TB, m image.Image, file string) string {
+// fileIn reads a file from the image's layers.
+func fileIn(t testing.TB, m image.Image, file string) string {
 	t.Helper()
 	for i := len(m.Layers) - 1; i >= 0; i-- {
 		if b, err := os.ReadFile(filepath.Join(m.Layers[i], file)); err == nil {
