@@ -28,10 +28,12 @@ type rules struct {
 	pace  Pace
 	agent string
 	note  func(Progress)
-	// token is sent to the host it belongs to and to no other.
-	token, tokenHost string
+	// token is sent to the registry itself and to nobody else.
+	token string
 
 	mu sync.Mutex
+	// itself is the registry's own host.
+	itself string
 	// secure says that all of the registry's hosts speak HTTPS.
 	secure bool
 	// hosts are the registry's own and its mirrors.
@@ -78,7 +80,7 @@ func (g *gate) prepare(req *http.Request) error {
 			req.Header.Del(name)
 		}
 	}
-	if g.token != "" && req.URL.Host == g.tokenHost && req.Header.Get("Authorization") == "" {
+	if g.token != "" && req.URL.Host == g.itself && req.Header.Get("Authorization") == "" {
 		req.Header.Set("Authorization", "Bearer "+g.token)
 	}
 	carries := req.Header.Get("Authorization") != "" || req.Method == http.MethodPost
