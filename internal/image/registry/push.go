@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/url"
 	"strings"
 	"sync"
 	"time"
@@ -81,7 +82,7 @@ func (c *Client) push(ctx context.Context, r ref.Ref, o PushOptions, b *board) (
 	if err := u.small(ctx, v1.Descriptor{MediaType: m.MediaType, Digest: d, Size: int64(len(text))}, text); err != nil {
 		return "", err
 	}
-	b.set(Progress{Step: call.Found, Text: d.String()})
+	b.set(Progress{Step: call.Pushed, Text: d.String()})
 	return d, c.c.Images.Known(img.Image.ID, r.Name()+"@"+d.String(), text)
 }
 
@@ -198,7 +199,8 @@ func (u *upload) there(ctx context.Context, d v1.Descriptor) (call.Step, bool, e
 	if len(u.from) == 0 || ctx.Err() != nil {
 		return "", false, ctx.Err()
 	}
-	d.Annotations = map[string]string{"containerd.io/distribution.source." + u.ref.Registry: strings.Join(u.from, ",")}
+	host := (&url.URL{Host: u.ref.Registry}).Hostname() // the library's key has no port
+	d.Annotations = map[string]string{"containerd.io/distribution.source." + host: strings.Join(u.from, ",")}
 	ctx, cancel := context.WithCancel(quiet(ctx))
 	defer cancel() // an upload that began instead of a mount is given up
 	w, err := u.pusher.Push(ctx, d)

@@ -3,6 +3,7 @@ package registry
 import (
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"carob/internal/fault"
@@ -12,6 +13,7 @@ import (
 // the repository they were pulled from, or not sent at all.
 func TestPushWithinRegistryKeepsTheDigest(t *testing.T) {
 	s := newServer(t)
+	var mounted atomic.Int32
 	m := imageOf(t, layerOf(t, files{"a": "1"}), layerOf(t, files{"b": "2"}))
 	top, _ := m.Digest() // in memory
 	c, store := newStore(t)
@@ -20,9 +22,22 @@ func TestPushWithinRegistryKeepsTheDigest(t *testing.T) {
 	if err := store.Tag(t.Context(), s.host()+"/from/app:1", to); err != nil {
 		t.Fatal(err)
 	}
+	s.intercept(func(w http.ResponseWriter, r *http.Request) bool { // each repository has its own blobs, and mounts those of others
+		switch blob := r.URL.Query().Get("mount"); {
+		case r.Method == http.MethodHead && strings.Contains(r.URL.Path, "/to/app/blobs/"):
+			http.NotFound(w, r)
+		case blob != "" && r.URL.Query().Get("from") == "from/app":
+			mounted.Add(1)
+			w.Header().Set("Location", "/v2/to/app/blobs/"+blob)
+			w.WriteHeader(http.StatusCreated)
+		default:
+			return false
+		}
+		return true
+	})
 	d, err := c.Push(t.Context(), to, PushOptions{})
-	if err != nil || d.String() != top.String() {
-		t.Fatalf("push: %s, %v; want %s", d, err, top)
+	if err != nil || d.String() != top.String() || mounted.Load() != 2 {
+		t.Fatalf("push: %s, %v, %d mounted; want %s and 2", d, err, mounted.Load(), top)
 	}
 	if n := s.count(func(r string) bool { return strings.HasPrefix(r, "PUT /v2/to/app/blobs") }); n > 1 { // the configuration
 		t.Errorf("%d blobs were sent", n)
