@@ -35,7 +35,8 @@ type config struct {
 	root, run, socket string
 	readyFD           int
 	idBase, idSize    uint32
-	registries        string
+	registries        string // directory of hosts.toml files
+	policy            string // file that says which images are trusted
 }
 
 func serveCommand(c config) *cobra.Command {
@@ -46,6 +47,11 @@ exit codes are there when it is back. SIGTERM and SIGINT end it.`,
 		Example: "  carob serve --root /var/lib/carob --run /run/carob",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if cmd.Flags().Changed("policy") {
+				if err := registry.CheckPolicy(c.policy); err != nil {
+					return err
+				}
+			}
 			ctx, stop := signal.NotifyContext(cmd.Context(), session.Quit()...)
 			defer stop()
 			debug.SetGCPercent(gcPercent)
@@ -59,6 +65,7 @@ exit codes are there when it is back. SIGTERM and SIGINT end it.`,
 	f.Uint32Var(&c.idBase, "userns-base", ident.DefaultBase, "first host `ID` for user namespaces of pods")
 	f.Uint32Var(&c.idSize, "userns-size", 1<<31-ident.DefaultBase, "`NUMBER` of host IDs for user namespaces of pods")
 	f.StringVar(&c.registries, "registry-config", c.registries, "`DIR` with HOST/hosts.toml for mirrors, certificates and plain HTTP")
+	f.StringVar(&c.policy, "policy", c.policy, "`FILE` that says which images may be pulled, in the form of containers-policy.json(5)")
 	f.IntVar(&c.readyFD, "ready-fd", 0, "write a line to this descriptor when ready")
 	_ = f.MarkHidden("ready-fd") // it was made in the line above
 	return cmd
@@ -133,7 +140,7 @@ func serve(ctx context.Context, c config) (err error) {
 
 // client is who speaks with registries.
 func (c config) client(images *image.Store) *registry.Client {
-	return registry.New(registry.Config{Images: image.NewIntake(images), Dir: c.registries, Agent: "carob/" + version})
+	return registry.New(registry.Config{Images: image.NewIntake(images), Dir: c.registries, Policy: c.policy, Agent: "carob/" + version})
 }
 
 // cgroups finds the host's hierarchies. In each stays a group for the pods that name

@@ -59,23 +59,22 @@ func registryFrom(words []string) string {
 
 // complete asks for what is not given, if there is somebody to ask.
 func (e Env) complete(a *types.AuthConfig, stdin, given bool) error {
-	asks := a.Username == "" || !stdin && !given
-	switch {
-	case stdin && given:
+	if stdin && given {
 		return fault.New(fault.Invalid, "--password and --password-stdin exclude each other")
-	case stdin && asks:
+	}
+	if stdin && a.Username == "" {
 		return fault.New(fault.Invalid, "--password-stdin needs --username")
-	case asks && !term.IsTerminal(int(e.Stdin.Fd())):
+	}
+	known := a.Username != "" && (stdin || given)
+	if !known && !term.IsTerminal(int(e.Stdin.Fd())) {
 		return fault.New(fault.Invalid, "standard input is no terminal to ask on; use --username and --password-stdin")
 	}
-	if err := e.username(a); err != nil {
-		return fault.Wrap(fault.Invalid, "username", err)
+	err := e.username(a)
+	if err == nil && !given {
+		a.Password, err = e.password(stdin)
 	}
-	if !given {
-		var err error
-		if a.Password, err = e.password(stdin); err != nil {
-			return fault.Wrap(fault.Invalid, "password", err)
-		}
+	if err != nil {
+		return fault.Wrap(fault.Invalid, "read the credentials", err)
 	}
 	if a.Username == "" || a.Password == "" {
 		return fault.New(fault.Invalid, "an empty username or password")

@@ -13,6 +13,9 @@ type Config struct {
 	// Dir holds HOST/hosts.toml in containerd's form; it is read at every call. One that
 	// is missing or empty means no special hosts.
 	Dir string
+	// Policy is a file in the form of containers-policy.json(5), read at every pull; one
+	// that is missing requires nothing.
+	Policy string
 	// Agent is the User-Agent that registries see.
 	Agent string
 	// Pace bounds waiting; zero fields are the defaults.

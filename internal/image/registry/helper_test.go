@@ -199,3 +199,8 @@ func fileIn(t testing.TB, m image.Image, file string) string {
 	t.Fatal(fmt.Errorf("%s: in no layer", file))
 	return ""
 }
+
+func request(t testing.TB, method, path string, body []byte) *http.Request {
+	t.Helper()
+	return httptest.NewRequestWithContext(t.Context(), method, path, bytes.NewReader(body))
+}

@@ -53,11 +53,18 @@ func (c *Client) pull(ctx context.Context, r ref.Ref, o PullOptions, b *board) (
 	if err != nil {
 		return image.Image{}, err
 	}
+	required, err := c.required(r)
+	if err != nil {
+		return image.Image{}, err
+	}
 	s, err := c.dial(ctx, r, o.Auth, b)
 	if err != nil {
 		return image.Image{}, err
 	}
 	f, err := s.find(ctx, want)
+	if err == nil {
+		err = s.admit(ctx, required, f)
+	}
 	if err != nil {
 		return image.Image{}, err
 	}
