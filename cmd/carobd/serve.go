@@ -134,13 +134,13 @@ func serve(ctx context.Context, c config) (err error) {
 	}
 	log.Info("ready", "version", version, "socket", c.socket, "root", c.root)
 	return api.Serve(ctx, door, api.Services{
-		Engine: engine, Images: images, Manifests: manifests{applier}, Host: describe(c, facts), Log: log, Registries: c.client(images),
+		Engine: engine, Images: images, Manifests: manifests{applier}, Host: describe(c, facts), Log: log, Registries: c.client(images, log),
 	})
 }
 
 // client is who speaks with registries.
-func (c config) client(images *image.Store) *registry.Client {
-	return registry.New(registry.Config{Images: image.NewIntake(images), Dir: c.registries, Policy: c.policy, Agent: "carob/" + version})
+func (c config) client(images *image.Store, log *slog.Logger) *registry.Client {
+	return registry.New(registry.Config{Images: image.NewIntake(images), Dir: c.registries, Policy: c.policy, Agent: "carob/" + version, Log: log})
 }
 
 // cgroups finds the host's hierarchies. In each stays a group for the pods that name

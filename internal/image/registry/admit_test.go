@@ -1,7 +1,6 @@
 package registry
 
 import (
-	"bytes"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
@@ -159,31 +158,4 @@ func (s *server) copyTag(t *testing.T, repo, from, to string) {
 	r := request(t, "PUT", "/v2/"+repo+"/manifests/sha256-"+to+".sig", w.body)
 	r.Header.Set("Content-Type", w.header.Get("Content-Type"))
 	s.under.ServeHTTP(&recorded{header: map[string][]string{}}, r)
-}
-
-func TestPolicyFile(t *testing.T) {
-	for _, test := range []struct {
-		text  string
-		kind  fault.Kind
-		words string
-	}{
-		{`{"default":[{"type":"insecureAcceptAnything"}],"transports":{"docker-daemon":{"":[{"type":"insecureAcceptAnything"}]}}}`, 0, ""},
-		{`{`, fault.Invalid, ""},
-		{`{}`, fault.Invalid, "default"},
-		{`{"default":[]}`, fault.Invalid, "no requirement"},
-		{`{"default":[{"type":"signedBy"}]}`, fault.Unsupported, "signedBy"},
-		{`{"default":[{"type":"sigstoreSigned"}]}`, fault.Invalid, "keyPath"},
-		{`{"default":[{"type":"sigstoreSigned","keyPath":"a","rekorPublicKeyPath":"b"}]}`, fault.Invalid, "rekorPublicKeyPath"},
-		{`{"default":[{"type":"sigstoreSigned","keyPath":"a","signedIdentity":{"type":"remapIdentity"}}]}`, fault.Unsupported, "remapIdentity"},
-	} {
-		_, err := trust.Parse(strings.NewReader(test.text))
-		if test.kind == 0 && err != nil || test.kind != 0 && (!fault.Is(err, test.kind) || !strings.Contains(err.Error(), test.words)) {
-			t.Errorf("%s: %v", test.text, err)
-		}
-	}
-}
-
-func FuzzPolicy(f *testing.F) {
-	f.Add([]byte(`{"default":[{"type":"reject"}],"transports":{"docker":{"a.b/c":[{"type":"sigstoreSigned","keyData":"eA=="}]}}}`))
-	f.Fuzz(func(_ *testing.T, text []byte) { _, _ = trust.Parse(bytes.NewReader(text)) })
 }

@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"log/slog"
 	"time"
 
 	"carob/internal/image"
@@ -18,6 +19,8 @@ type Config struct {
 	Policy string
 	// Agent is the User-Agent that registries see.
 	Agent string
+	// Log gets a line for each image that was pulled or pushed; nil is nobody.
+	Log *slog.Logger
 	// Pace bounds waiting; zero fields are the defaults.
 	Pace Pace
 }
@@ -72,5 +75,8 @@ type Client struct {
 // New returns a client. Nothing is opened or read.
 func New(c Config) *Client {
 	c.Pace = c.Pace.orDefault()
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
 	return &Client{c: c, downloads: newDownloads(c.Images.Scratch, c.Pace)}
 }

@@ -46,6 +46,7 @@ func (c *Client) Push(ctx context.Context, name string, o PushOptions) (digest.D
 		}
 		return "", fmt.Errorf("push %s: %w", r.Familiar(), err)
 	}
+	c.c.Log.Info("pushed", "image", r.String(), "digest", d.String())
 	return d, nil
 }
 
