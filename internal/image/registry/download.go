@@ -245,7 +245,7 @@ func (one *download) stretch(ctx context.Context, sum hash.Hash) error {
 	defer func() { _ = r.Close() }() // nothing more is wanted of it
 	w := watchdog{pace: one.of.pace, cancel: cancel}
 	defer w.start()()
-	buf := make([]byte, 256<<10)
+	buf := make([]byte, min(256<<10, one.want.Size+1)) // one more than what is wanted shows that more comes
 	for {
 		n, err := r.Read(buf)
 		w.seen.Add(int64(n))
