@@ -23,7 +23,9 @@ func (s *images) entries() []entry {
 		on(ImageLoad, s.load),
 		on(ImageSave, s.save),
 		act(ImageTag, func(ctx context.Context, p TagParams) error { return s.store.Tag(ctx, p.Ref, p.Name) }),
-		plain(ImageRemove, func(ctx context.Context, p RemoveParams) ([]string, error) { return s.store.Discard(ctx, p.Ref, p.Force) }),
+		plain(ImageRemove, func(ctx context.Context, p RemoveParams) ([]string, error) {
+			return s.store.Discard(ctx, p.Ref, p.Force)
+		}),
 		plain(ImagePrune, s.prune),
 		plain(DiskUsage, s.usage),
 	}

@@ -88,6 +88,12 @@ type ImageStore interface {
 	Usage(ctx context.Context) (image.Usage, error)
 }
 
+// Committer makes images of containers: *image.Committer.
+type Committer interface {
+	Rootfs(containerID string) (image.Rootfs, error)
+	Commit(ctx context.Context, c image.Commit, layer io.Reader) (image.Image, error)
+}
+
 // Manifests carries out manifests: see kube.Applier. progress may be called from
 // several goroutines.
 type Manifests interface {
@@ -99,6 +105,7 @@ type Manifests interface {
 type Services struct {
 	Engine    Engine
 	Images    ImageStore
+	Committer Committer
 	Manifests Manifests
 	// Host describes the daemon; the counts are filled in per call.
 	Host Host

@@ -62,8 +62,7 @@ func (s *Store) RemoveRootfs(_ context.Context, containerID string) error {
 }
 
 func (d dirs) makeRootfs(containerID string, img Image) (Rootfs, error) {
-	dir := d.rootfs(containerID)
-	plan := Rootfs{Upper: filepath.Join(dir, "upper"), Work: filepath.Join(dir, "work")}
+	dir, plan := d.rootfs(containerID), d.plan(containerID, img)
 	err := makeDir(dir, 0o700)
 	if err == nil {
 		// A symbolic link is whole or absent, even after a power failure, without a flush.
@@ -80,10 +79,16 @@ func (d dirs) makeRootfs(containerID string, img Image) (Rootfs, error) {
 	if err != nil {
 		return Rootfs{}, fmt.Errorf("container %s: rootfs: %w", containerID, err)
 	}
-	plan.Lower = slices.Clone(img.Layers)
-	slices.Reverse(plan.Lower)
-	plan.Lower = append(plan.Lower, d.base())
 	return plan, nil
+}
+
+// plan says how a container's root file system is mounted.
+func (d dirs) plan(containerID string, img Image) Rootfs {
+	dir := d.rootfs(containerID)
+	p := Rootfs{Upper: filepath.Join(dir, "upper"), Work: filepath.Join(dir, "work"), Lower: slices.Clone(img.Layers)}
+	slices.Reverse(p.Lower)
+	p.Lower = append(p.Lower, d.base())
+	return p
 }
 
 // makeOnce makes a directory, and leaves one that is there as its container left it.

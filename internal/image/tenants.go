@@ -57,6 +57,14 @@ func (t *tenants) exit(containerID string) {
 	delete(t.users, containerID)
 }
 
+// imageOf returns the image that the container's root file system is made of.
+func (t *tenants) imageOf(containerID string) (imageID string, ok bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	imageID, ok = t.users[containerID]
+	return imageID, ok
+}
+
 // byImage returns the containers of each image, sorted.
 func (t *tenants) byImage() map[string][]string {
 	t.mu.Lock()

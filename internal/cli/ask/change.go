@@ -11,6 +11,9 @@ import (
 	"carob/internal/spec"
 )
 
+// Instructions are those that Changes reads.
+const Instructions = "CMD, ENTRYPOINT, ENV, EXPOSE, LABEL, USER, VOLUME, WORKDIR, STOPSIGNAL"
+
 // Changes reads the instructions of `import --change`, written as in a Dockerfile.
 func Changes(words []string) (v1.ImageConfig, error) {
 	var c v1.ImageConfig
@@ -42,11 +45,46 @@ func Changes(words []string) (v1.ImageConfig, error) {
 				c.Labels = map[string]string{}
 			}
 			c.Labels[k] = v
+		case "EXPOSE":
+			c.ExposedPorts = addAll(c.ExposedPorts, ports(rest))
+		case "VOLUME":
+			c.Volumes = addAll(c.Volumes, list(rest))
 		default:
 			return c, bad("change", w, "unknown or unsupported instruction")
 		}
 	}
 	return c, nil
+}
+
+// addAll adds words to a set, which may be nil.
+func addAll(set map[string]struct{}, words []string) map[string]struct{} {
+	if set == nil {
+		set = map[string]struct{}{}
+	}
+	for _, w := range words {
+		set[w] = struct{}{}
+	}
+	return set
+}
+
+// ports completes ports with the protocol that they mean.
+func ports(s string) []string {
+	all := strings.Fields(s)
+	for i, p := range all {
+		if !strings.Contains(p, "/") {
+			all[i] = p + "/tcp"
+		}
+	}
+	return all
+}
+
+// list is a JSON list, or else words.
+func list(s string) []string {
+	var all []string
+	if json.Unmarshal([]byte(s), &all) == nil {
+		return all
+	}
+	return strings.Fields(s)
 }
 
 // argv is a JSON list, or else a line for the shell.
