@@ -25,7 +25,8 @@ type Method[P, E, R any] string
 func (m Method[P, E, R]) Looks() bool {
 	switch string(m) {
 	case string(Containers), string(Container), string(InspectContainer), string(Pods), string(InspectPod), string(Top),
-		string(Version), string(Info), string(Stat), string(Images), string(InspectImage), string(DiskUsage), string(Changes):
+		string(Version), string(Info), string(Stat), string(Images), string(InspectImage), string(DiskUsage), string(Changes),
+		string(ManifestImages):
 		return true
 	}
 	return false
@@ -122,6 +123,17 @@ const (
 	DiskUsage Method[None, None, Usage] = "disk-usage"
 	// ImageSave writes images to Files.Data as one archive.
 	ImageSave Method[SaveParams, None, None] = "image-save"
+)
+
+// The methods on registries. Their events say how far they are.
+const (
+	// ImagePull gets an image; the credentials are used for this call and forgotten.
+	ImagePull Method[PullParams, PullProgress, Image] = "image-pull"
+	// RegistryLogin asks a registry whether it takes credentials.
+	RegistryLogin Method[LoginParams, PullProgress, None] = "registry-login"
+	// ManifestImages tells which images of a manifest have to be pulled before it can be
+	// applied; only Document is used.
+	ManifestImages Method[ApplyParams, None, []string] = "manifest-images"
 )
 
 // Ref names a thing: by ID, unique beginning of an ID, or name.

@@ -29,11 +29,12 @@ func imageCommands(a *app) []*cobra.Command {
 	group.AddCommand(images.ListCommand(words{a}.env(), "ls"), importCommand(a), loadCommand(a), rmiCommand(a, "rm"), tagCommand(a), imageInspectCommand(a))
 	group.AddCommand(images.PruneCommand(words{a}.env()))
 	group.AddCommand(images.Commands(words{a}.env())...)
-	return append([]*cobra.Command{images.ListCommand(words{a}.env(), "images"), importCommand(a), loadCommand(a), rmiCommand(a, "rmi"), tagCommand(a), group}, images.Commands(words{a}.env())...)
+	all := append(images.Commands(words{a}.env()), images.LoginCommands(words{a}.env())...)
+	return append([]*cobra.Command{images.ListCommand(words{a}.env(), "images"), importCommand(a), loadCommand(a), rmiCommand(a, "rmi"), tagCommand(a), group}, all...)
 }
 
 func (w words) env() images.Env {
-	return images.Env{Stdin: w.Stdin, Stdout: w.Stdout, Stderr: w.Stderr, Daemon: w.daemon, Images: w.images, Containers: w.containers}
+	return images.Env{Stdin: w.Stdin, Stdout: w.Stdout, Stderr: w.Stderr, Daemon: w.daemon, Images: w.images, Containers: w.containers, LookupEnv: w.LookupEnv}
 }
 
 // feed makes a call whose data comes from a stream: a file is passed as it is, what

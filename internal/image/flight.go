@@ -118,14 +118,16 @@ type landing struct {
 // unpackLayer puts one layer in place, in a transaction of its own: the layer is kept
 // by those who wait for it.
 func unpackLayer(ctx context.Context, s *Store, to landing) (layer, error) {
-	r, err := to.open(ctx)
+	reading, stop := context.WithCancel(ctx)
+	defer stop()
+	r, err := to.open(reading)
 	if err != nil {
 		return layer{}, err
 	}
 	defer r.Close()
 	tx := &transaction{store: s}
 	n := len(to.chain) - 1
-	_, err = tx.add(ctx, &to.below, to.chain[:n], unpack.Blob{R: r, Plain: to.chain[n]})
+	_, err = tx.add(ctx, &to.below, to.chain[:n], unpack.Blob{R: r, Plain: to.chain[n], Stop: stop})
 	if e := tx.end(); err == nil {
 		err = e
 	}

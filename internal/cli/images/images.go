@@ -12,8 +12,10 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/term"
 
 	"carob/internal/api"
+	"carob/internal/cli/remote"
 )
 
 // Env is what the commands work with.
@@ -23,11 +25,32 @@ type Env struct {
 	Daemon func(context.Context) (*api.Client, error)
 	// Images and Containers complete names.
 	Images, Containers cobra.CompletionFunc
+	LookupEnv          func(string) (string, bool)
 }
 
 // Commands returns the commands that work on images.
 func Commands(e Env) []*cobra.Command {
-	return []*cobra.Command{saveCommand(e), historyCommand(e)}
+	return append(remote.ImageCommands(e.remote()), saveCommand(e), historyCommand(e))
+}
+
+// LoginCommands returns those that keep credentials for registries.
+func LoginCommands(e Env) []*cobra.Command { return remote.LoginCommands(e.remote()) }
+
+// Pull gets an image from a registry and shows on standard error how far that is.
+func (e Env) Pull(ctx context.Context, name string) error {
+	_, err := e.remote().Pull(ctx, name, remote.Options{})
+	return err
+}
+
+func (e Env) remote() remote.Env {
+	kind, _ := e.LookupEnv("TERM")
+	return remote.Env{
+		Stdin: e.Stdin, Stdout: e.Stdout, Stderr: e.Stderr, LookupEnv: e.LookupEnv, Daemon: e.Daemon, Images: e.Images,
+		Size: func() (width, height int, ok bool) {
+			width, height, err := term.GetSize(int(e.Stderr.Fd()))
+			return width, height, err == nil && kind != "dumb"
+		},
+	}
 }
 
 // Removed prints what removing took away, as Docker does.

@@ -1,7 +1,6 @@
 package registry
 
 import (
-	"log/slog"
 	"time"
 
 	"carob/internal/image"
@@ -16,7 +15,6 @@ type Config struct {
 	Dir string
 	// Agent is the User-Agent that registries see.
 	Agent string
-	Log   *slog.Logger
 	// Pace bounds waiting; zero fields are the defaults.
 	Pace Pace
 }

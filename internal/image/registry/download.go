@@ -16,6 +16,7 @@ import (
 	v1 "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"carob/internal/fault"
+	"carob/internal/image/registry/call"
 )
 
 // source is where a blob comes from: somebody's registry and credentials.
@@ -218,7 +219,7 @@ func (one *download) fetch(ctx context.Context, sum hash.Hash) error {
 			return err
 		}
 		pause, _ := p.pause(failures, nil, time.Time{})
-		one.from.note(Progress{Layer: short(one.want.Digest), Step: Retrying, Done: one.written, Total: one.want.Size, Text: err.Error()})
+		one.from.note(Progress{Layer: short(one.want.Digest), Step: call.Retrying, Done: one.written, Total: one.want.Size, Text: err.Error()})
 		if err := wait(ctx, pause); err != nil {
 			return err
 		}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"carob/internal/fault"
+	"carob/internal/image/registry/call"
 )
 
 // gate is what every request of a call goes through, those to token servers and the
@@ -59,7 +60,7 @@ func (g *gate) RoundTrip(req *http.Request) (*http.Response, error) {
 		if !ok || attempt >= g.pace.Attempts || !repeatable(req) {
 			return nil, busy
 		}
-		g.note(Progress{Step: Retrying, Text: fmt.Sprintf("%v; again in %s", busy, pause.Round(100*time.Millisecond))})
+		g.note(Progress{Step: call.Retrying, Text: fmt.Sprintf("%v; again in %s", busy, pause.Round(100*time.Millisecond))})
 		if err := wait(req.Context(), pause); err != nil {
 			return nil, err
 		}

@@ -34,9 +34,9 @@ type link struct {
 func (c *Client) connect(ctx context.Context, registry string, auth Auth, note func(Progress)) (link, error) {
 	r := &rules{pace: c.c.Pace, agent: c.c.Agent, note: note, hosts: map[string]bool{}}
 	var user, secret string
-	if auth.meantFor(registry) {
+	if meantFor(auth, registry) {
 		var err error
-		if user, secret, err = auth.secret(); err != nil {
+		if user, secret, err = secretOf(auth); err != nil {
 			return link{}, err
 		}
 		r.token, r.tokenHost = auth.RegistryToken, hostOf(registry)

@@ -4,11 +4,12 @@ import (
 	"bufio"
 	"bytes"
 	"compress/bzip2"
-	"compress/gzip"
 	"context"
 	"errors"
 	"io"
+	"sync"
 
+	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
 	"github.com/therootcompany/xz"
 )
@@ -52,8 +53,23 @@ type Meter struct {
 	ctx   context.Context
 	r     io.Reader
 	left  int64
-	zeros int   // at the end so far
-	err   error // what the source said, other than io.EOF
+	zeros int // at the end so far
+
+	mu  sync.Mutex
+	err error // what the source said, other than io.EOF
+}
+
+// failed is what the source said, other than io.EOF; it may be asked while others read.
+func (m *Meter) failed() error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.err
+}
+
+func (m *Meter) fail(err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.err = err
 }
 
 // NewMeter lets left bytes of r pass.
@@ -64,7 +80,7 @@ func NewMeter(ctx context.Context, r io.Reader, left int64) *Meter {
 // Read is io.Reader.
 func (m *Meter) Read(p []byte) (int, error) {
 	if err := m.ctx.Err(); err != nil {
-		m.err = err
+		m.fail(err)
 		return 0, err
 	}
 	n, err := m.r.Read(p)
@@ -78,7 +94,84 @@ func (m *Meter) Read(p []byte) (int, error) {
 		err = Invalid("larger than the store accepts")
 	}
 	if err != nil && !errors.Is(err, io.EOF) {
-		m.err = err
+		m.fail(err)
 	}
 	return n, err
+}
+
+// aheadSize and aheadCount are what is decompressed before it is wanted: enough that
+// neither side waits for the other at each file.
+const (
+	aheadSize  = 256 << 10
+	aheadCount = 8
+)
+
+// ahead reads a stream in a goroutine of its own: decompressing a layer and writing its
+// files are two processors' work.
+type ahead struct {
+	from io.ReadCloser
+	stop func()
+	full chan []byte
+	free chan []byte
+	quit chan struct{}
+	rest []byte // of the buffer in hand
+	hand []byte
+	err  error // why full was closed
+}
+
+// readAhead begins to read from; Close ends that, calling stop so that a Read that waits
+// returns, and closes from.
+func readAhead(from io.ReadCloser, stop func()) io.ReadCloser {
+	a := &ahead{from: from, stop: stop, full: make(chan []byte, aheadCount), free: make(chan []byte, aheadCount), quit: make(chan struct{})}
+	for range aheadCount {
+		a.free <- make([]byte, aheadSize)
+	}
+	go a.run()
+	return a
+}
+
+func (a *ahead) run() {
+	defer close(a.full)
+	for a.err == nil {
+		var buf []byte
+		select {
+		case buf = <-a.free:
+		case <-a.quit:
+			return
+		}
+		n := 0
+		for n < len(buf) && a.err == nil {
+			var m int
+			m, a.err = a.from.Read(buf[n:])
+			n += m
+		}
+		a.full <- buf[:n] // there is room for every buffer
+	}
+}
+
+// Read returns what was read ahead.
+func (a *ahead) Read(p []byte) (int, error) {
+	for len(a.rest) == 0 {
+		if a.hand != nil {
+			a.free <- a.hand[:aheadSize]
+			a.hand = nil
+		}
+		var ok bool
+		if a.hand, ok = <-a.full; !ok {
+			return 0, a.err
+		}
+		a.rest = a.hand
+	}
+	n := copy(p, a.rest)
+	a.rest = a.rest[n:]
+	return n, nil
+}
+
+// Close ends the goroutine and waits for it.
+func (a *ahead) Close() error {
+	close(a.quit)
+	a.stop()
+	for range a.full { // until it is closed
+	}
+	return a.from.Close()
 }

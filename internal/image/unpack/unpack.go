@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
+	"hash"
 	"io"
 	"os"
 	"strings"
@@ -26,6 +27,8 @@ type Blob struct {
 	Packed, Plain digest.Digest
 	// Empty says that a tar without files is a layer too.
 	Empty bool
+	// Stop, if there is one, makes R's Read return: then R may be read ahead.
+	Stop func()
 }
 
 // Layer writes a layer below dir, an empty directory that nobody else knows, and
@@ -33,10 +36,13 @@ type Blob struct {
 // record the tar can be made from again. After an error it may have left anything
 // there. Invalid is the archive's fault, Unavailable the machine's or ctx's.
 func Layer(ctx context.Context, dir string, b Blob, o Options) (digest.Digest, error) {
-	packed, plain := sha256.New(), sha256.New()
+	packed, plain := hash.Hash(nothing{}), sha256.New()
+	if b.Packed != "" {
+		packed = sha256.New()
+	}
 	outer := NewMeter(ctx, b.R, o.Limits.Archive)
 	packedTar := io.TeeReader(outer, packed)
-	plainTar, err := Decompress(packedTar)
+	plainTar, err := b.decompress(packedTar)
 	if err != nil {
 		return "", Explain(ctx, err, outer)
 	}
@@ -73,6 +79,20 @@ func Layer(ctx context.Context, dir string, b Blob, o Options) (digest.Digest, e
 		return have, nil
 	}
 	return have, whole(g, inner, b.Empty)
+}
+
+// nothing stands for a digest that nobody asks for.
+type nothing struct{ hash.Hash }
+
+func (nothing) Write(p []byte) (int, error) { return len(p), nil }
+
+// decompress is Decompress, ahead of what is wanted if that is allowed.
+func (b Blob) decompress(r io.Reader) (io.ReadCloser, error) {
+	plain, err := Decompress(r)
+	if err == nil && b.Stop != nil {
+		plain = readAhead(plain, b.Stop)
+	}
+	return plain, err
 }
 
 // whole is all that can be said of a tar whose digest nobody knows.
@@ -148,7 +168,7 @@ func Explain(ctx context.Context, err error, from *Meter) error {
 		return fault.Wrap(fault.Unavailable, "", err)
 	case errors.As(err, &f):
 		return err
-	case from.err != nil:
+	case from.failed() != nil:
 		return err
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		return fault.Wrap(fault.Invalid, "truncated", err)

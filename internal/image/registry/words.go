@@ -1,0 +1,13 @@
+package registry
+
+import "carob/internal/image/registry/call"
+
+// The words of package call.
+type (
+	// Auth are credentials for one registry; the zero value is none.
+	Auth = call.Auth
+	// PullOptions say how an image is pulled.
+	PullOptions = call.PullOptions
+	// Progress is the newest about one layer, or about the image.
+	Progress = call.Progress
+)
