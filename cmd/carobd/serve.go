@@ -127,8 +127,7 @@ func serve(ctx context.Context, c config) (err error) {
 	}
 	log.Info("ready", "version", version, "socket", c.socket, "root", c.root)
 	return api.Serve(ctx, door, api.Services{
-		Engine: engine, Images: images, Committer: image.NewCommitter(images), Registries: c.client(images), Manifests: manifests{applier},
-		Host: describe(c, facts), Log: log,
+		Engine: engine, Images: images, Committer: image.NewCommitter(images), Registries: c.client(images), Manifests: manifests{applier}, Host: describe(c, facts), Log: log,
 	})
 }
 

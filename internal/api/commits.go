@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"os"
 	"slices"
@@ -15,10 +14,8 @@ import (
 	"carob/internal/archive"
 	"carob/internal/fault"
 	"carob/internal/image"
-	"carob/internal/image/delta"
 	"carob/internal/lifecycle"
 	"carob/internal/spec"
-	"carob/internal/status"
 	"carob/internal/sys/mount"
 )
 
@@ -29,18 +26,14 @@ func (s *commits) entries() []entry {
 	return []entry{plain(Commit, s.commit), plain(Changes, s.changes), on(Export, s.export)}
 }
 
-func (s *commits) changes(ctx context.Context, p Ref) ([]delta.Change, error) {
+func (s *commits) changes(ctx context.Context, p Ref) ([]image.Change, error) {
 	c, err := s.s.Engine.Container(p.Ref)
 	if err != nil {
 		return nil, err
 	}
-	root, err := s.s.Committer.Rootfs(c.ID)
-	if err != nil {
-		return nil, err
-	}
-	all, err := delta.Changes(ctx, root.Upper, root.Lower)
+	all, err := s.s.Committer.Changes(ctx, c.ID)
 	if all == nil {
-		all = []delta.Change{}
+		all = []image.Change{}
 	}
 	return all, err
 }
@@ -55,10 +48,6 @@ func (s *commits) commit(ctx context.Context, p CommitParams) (made Image, err e
 		return Image{}, err
 	}
 	parent, err := s.s.Images.Resolve(ctx, c.ImageID)
-	if err != nil {
-		return Image{}, err
-	}
-	root, err := s.s.Committer.Rootfs(c.ID)
 	if err != nil {
 		return Image{}, err
 	}
@@ -78,30 +67,11 @@ func (s *commits) commit(ctx context.Context, p CommitParams) (made Image, err e
 		Parent: parent.ID, Name: p.Name, Config: configOf(parent.Config, c.Spec, p.Config),
 		Author: p.Author, Comment: p.Comment, CreatedBy: strings.Join(c.Command, " "),
 	}
-	m, err := s.store(ctx, request, root, pod.UserMapping)
+	m, err := s.s.Committer.Commit(ctx, c.ID, request, mapping(pod.UserMapping))
 	if err != nil {
 		return Image{}, err
 	}
 	return (&images{}).one(m, nil)
-}
-
-// store packs a container's own layer into the image store.
-func (s *commits) store(ctx context.Context, c image.Commit, root image.Rootfs, ids status.IDMapping) (image.Image, error) {
-	upper, err := os.Open(root.Upper)
-	if err != nil {
-		return image.Image{}, fault.Wrap(fault.NotFound, "commit", err)
-	}
-	defer func() { _ = upper.Close() }() // only read from
-	r, w := io.Pipe()
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		w.CloseWithError(archive.PackLayer(ctx, w, upper, mapping(ids)))
-	}()
-	m, err := s.s.Committer.Commit(ctx, c, r)
-	r.Close() // lets the packer go when the store ended early
-	<-done
-	return m, err
 }
 
 // configOf is what an image of the container runs by default: what the container was

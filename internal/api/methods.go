@@ -9,7 +9,7 @@ import (
 	v1 "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"carob/internal/archive"
-	"carob/internal/image/delta"
+	"carob/internal/image"
 	"carob/internal/pod"
 	"carob/internal/spec"
 	"carob/internal/status"
@@ -115,7 +115,7 @@ const (
 	// Commit makes an image of a container.
 	Commit Method[CommitParams, None, Image] = "commit"
 	// Changes lists what a container has changed of its image.
-	Changes Method[Ref, None, []delta.Change] = "changes"
+	Changes Method[Ref, None, []image.Change] = "changes"
 	// Export writes a container's root file system to Files.Data as a tar stream,
 	// without what is mounted in it.
 	Export Method[Ref, None, None] = "export"
@@ -409,7 +409,7 @@ type (
 	// StartError is a process that did not start, with its exit code.
 	StartError = pod.StartError
 	// Change is one difference between a container and its image.
-	Change = delta.Change
+	Change = image.Change
 	// DeadlineError is an exec that was killed at its deadline.
 	DeadlineError = pod.DeadlineError
 )

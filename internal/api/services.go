@@ -10,6 +10,7 @@ import (
 	v1 "github.com/opencontainers/image-spec/specs-go/v1"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
+	"carob/internal/archive"
 	"carob/internal/image"
 	"carob/internal/pod"
 	"carob/internal/spec"
@@ -90,8 +91,8 @@ type ImageStore interface {
 
 // Committer makes images of containers: *image.Committer.
 type Committer interface {
-	Rootfs(containerID string) (image.Rootfs, error)
-	Commit(ctx context.Context, c image.Commit, layer io.Reader) (image.Image, error)
+	Changes(ctx context.Context, containerID string) ([]image.Change, error)
+	Commit(ctx context.Context, containerID string, c image.Commit, ids archive.IDs) (image.Image, error)
 }
 
 // Manifests carries out manifests: see kube.Applier. progress may be called from

@@ -5,12 +5,15 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"os"
 	"time"
 
 	"github.com/opencontainers/go-digest"
 	v1 "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"carob/internal/archive"
 	"carob/internal/fault"
+	"carob/internal/image/delta"
 	"carob/internal/image/unpack"
 )
 
@@ -33,9 +36,20 @@ type Commit struct {
 	Author, Comment, CreatedBy string
 }
 
-// Rootfs returns the plan of a container's root file system. NotFound is one that has
-// none.
-func (c *Committer) Rootfs(containerID string) (Rootfs, error) {
+// Change is one difference between a container's root file system and its image's.
+type Change = delta.Change
+
+// Changes lists what a container has changed of its image's files. NotFound is a
+// container without a root file system.
+func (c *Committer) Changes(ctx context.Context, containerID string) ([]Change, error) {
+	root, err := c.rootfs(containerID)
+	if err != nil {
+		return nil, err
+	}
+	return delta.Changes(ctx, root.Upper, root.Lower)
+}
+
+func (c *Committer) rootfs(containerID string) (Rootfs, error) {
 	s := c.store
 	id, ok := s.tenants.imageOf(containerID)
 	if !ok {
@@ -48,9 +62,35 @@ func (c *Committer) Rootfs(containerID string) (Rootfs, error) {
 	return s.root.plan(containerID, img), nil
 }
 
-// Commit makes an image of the parent and one more layer, which it reads as a tar.
+// Commit makes an image of a container: its image's layers, and one more of what it has
+// written. ids maps the owners that its files have on the host to those it sees.
 // Cancelling ctx undoes it.
-func (c *Committer) Commit(ctx context.Context, p Commit, layer io.Reader) (img Image, err error) {
+func (c *Committer) Commit(ctx context.Context, containerID string, p Commit, ids archive.IDs) (Image, error) {
+	root, err := c.rootfs(containerID)
+	if err != nil {
+		return Image{}, err
+	}
+	upper, err := os.Open(root.Upper)
+	if err != nil {
+		return Image{}, fault.Wrap(fault.NotFound, "commit", err)
+	}
+	defer func() { _ = upper.Close() }() // only read from
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	r, w := io.Pipe()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		w.CloseWithError(archive.PackLayer(ctx, w, upper, ids))
+	}()
+	img, err := c.Add(ctx, p, r)
+	r.Close() // lets the packer go when the store ended early
+	<-done
+	return img, err
+}
+
+// Add makes an image of the parent and one more layer, which it reads as a tar.
+func (c *Committer) Add(ctx context.Context, p Commit, layer io.Reader) (img Image, err error) {
 	var names []string
 	if p.Name != "" {
 		full, err := parseName(p.Name)

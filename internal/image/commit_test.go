@@ -5,12 +5,14 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"os"
 	"testing"
 	"testing/iotest"
 
 	"github.com/google/go-cmp/cmp"
 	v1 "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"carob/internal/archive"
 	"carob/internal/fault"
 )
 
@@ -21,12 +23,26 @@ func TestCommitAddsALayer(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := NewCommitter(s)
-	root, err := c.Rootfs("c")
+	root, err := c.rootfs("c")
 	if err != nil || len(root.Lower) != 2 || root.Lower[0] != base.Layers[0] {
 		t.Fatal(root, err)
 	}
+	if err := os.WriteFile(root.Upper+"/own", nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	changes, err := c.Changes(t.Context(), "c")
+	if d := cmp.Diff([]Change{{Kind: "A", Path: "/own"}}, changes); err != nil || d != "" {
+		t.Error(err, d)
+	}
+	own, err := c.Commit(t.Context(), "c", Commit{Parent: base.ID}, archive.IDs{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := tree(t, own.Layers[1]); len(got) != 1 || got["own"] == "" {
+		t.Errorf("the container's layer has %v", got)
+	}
 	layer := makeTar(t, file("g", "y"))
-	img, err := c.Commit(t.Context(), Commit{
+	img, err := c.Add(t.Context(), Commit{
 		Parent: base.ID, Name: "child:1", Config: v1.ImageConfig{Cmd: []string{"g"}}, Author: "me", Comment: "why", CreatedBy: "how",
 	}, bytes.NewReader(layer))
 	if err != nil {
@@ -63,7 +79,7 @@ func TestCommitAddsALayer(t *testing.T) {
 func TestCommitOfNothingIsALayerToo(t *testing.T) {
 	s := openStore(t)
 	base := mustImport(t, s, "base", file("f", "x"))
-	img, err := NewCommitter(s).Commit(t.Context(), Commit{Parent: base.ID}, bytes.NewReader(makeTar(t)))
+	img, err := NewCommitter(s).Add(t.Context(), Commit{Parent: base.ID}, bytes.NewReader(makeTar(t)))
 	if err != nil || len(img.Layers) != 2 || img.ID == base.ID {
 		t.Error(img, err)
 	}
@@ -73,14 +89,16 @@ func TestCommitRefuses(t *testing.T) {
 	s := openStore(t)
 	base := mustImport(t, s, "base", file("f", "x"))
 	c := NewCommitter(s)
-	_, err := c.Rootfs("nobody")
+	_, err := c.Changes(t.Context(), "nobody")
 	wantFault(t, err, fault.NotFound, "container nobody")
-	_, err = c.Commit(t.Context(), Commit{Parent: "sha256:00"}, bytes.NewReader(nil))
+	_, err = c.Commit(t.Context(), "nobody", Commit{Parent: base.ID}, archive.IDs{})
+	wantFault(t, err, fault.NotFound, "container nobody")
+	_, err = c.Add(t.Context(), Commit{Parent: "sha256:00"}, bytes.NewReader(nil))
 	wantFault(t, err, fault.NotFound, "sha256:00")
-	_, err = c.Commit(t.Context(), Commit{Parent: base.ID, Name: "Bad Name"}, bytes.NewReader(nil))
+	_, err = c.Add(t.Context(), Commit{Parent: base.ID, Name: "Bad Name"}, bytes.NewReader(nil))
 	wantFault(t, err, fault.Invalid, "Bad Name")
 	broken := errors.New("the upper directory went away")
-	_, err = c.Commit(t.Context(), Commit{Parent: base.ID}, io.MultiReader(bytes.NewReader(makeTar(t, file("g", "y"))[:700]), iotest.ErrReader(broken)))
+	_, err = c.Add(t.Context(), Commit{Parent: base.ID}, io.MultiReader(bytes.NewReader(makeTar(t, file("g", "y"))[:700]), iotest.ErrReader(broken)))
 	if !errors.Is(err, broken) {
 		t.Errorf("got %v", err)
 	}

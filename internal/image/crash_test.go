@@ -80,7 +80,7 @@ func work(t *testing.T, s *Store) error {
 	if _, err := s.NewRootfs(t.Context(), "c", base.ID); err != nil {
 		return err
 	}
-	if _, err := NewCommitter(s).Commit(t.Context(), Commit{Parent: base.ID}, bytes.NewReader(makeTar(t, file("three", "3")))); err != nil {
+	if _, err := NewCommitter(s).Add(t.Context(), Commit{Parent: base.ID}, bytes.NewReader(makeTar(t, file("three", "3")))); err != nil {
 		return err
 	}
 	if _, err := s.Discard(t.Context(), loaded.ID, false); err != nil {

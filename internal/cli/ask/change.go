@@ -23,37 +23,55 @@ func Changes(words []string) (v1.ImageConfig, error) {
 		if rest == "" {
 			return c, bad("change", w, "nothing after "+verb)
 		}
-		switch strings.ToUpper(verb) {
-		case "CMD":
-			c.Cmd = argv(rest)
-		case "ENTRYPOINT":
-			c.Entrypoint = argv(rest)
-		case "USER":
-			c.User = rest
-		case "WORKDIR":
-			c.WorkingDir = rest
-		case "STOPSIGNAL":
-			c.StopSignal = rest
-		case "ENV":
-			if !strings.Contains(rest, "=") {
-				return c, bad("change", w, "not ENV NAME=VALUE")
-			}
-			c.Env = append(c.Env, rest)
-		case "LABEL":
-			k, v, _ := strings.Cut(rest, "=")
-			if c.Labels == nil {
-				c.Labels = map[string]string{}
-			}
-			c.Labels[k] = v
-		case "EXPOSE":
-			c.ExposedPorts = addAll(c.ExposedPorts, ports(rest))
-		case "VOLUME":
-			c.Volumes = addAll(c.Volumes, list(rest))
-		default:
+		verb = strings.ToUpper(verb)
+		if verb == "ENV" && !strings.Contains(rest, "=") {
+			return c, bad("change", w, "not ENV NAME=VALUE")
+		}
+		if !replaced(&c, verb, rest) && !added(&c, verb, rest) {
 			return c, bad("change", w, "unknown or unsupported instruction")
 		}
 	}
 	return c, nil
+}
+
+// replaced carries out an instruction whose last one counts.
+func replaced(c *v1.ImageConfig, verb, rest string) bool {
+	switch verb {
+	case "CMD":
+		c.Cmd = argv(rest)
+	case "ENTRYPOINT":
+		c.Entrypoint = argv(rest)
+	case "USER":
+		c.User = rest
+	case "WORKDIR":
+		c.WorkingDir = rest
+	case "STOPSIGNAL":
+		c.StopSignal = rest
+	default:
+		return false
+	}
+	return true
+}
+
+// added carries out an instruction that adds to what is there.
+func added(c *v1.ImageConfig, verb, rest string) bool {
+	switch verb {
+	case "ENV":
+		c.Env = append(c.Env, rest)
+	case "LABEL":
+		k, v, _ := strings.Cut(rest, "=")
+		if c.Labels == nil {
+			c.Labels = map[string]string{}
+		}
+		c.Labels[k] = v
+	case "EXPOSE":
+		c.ExposedPorts = addAll(c.ExposedPorts, ports(rest))
+	case "VOLUME":
+		c.Volumes = addAll(c.Volumes, list(rest))
+	default:
+		return false
+	}
+	return true
 }
 
 // addAll adds words to a set, which may be nil.

@@ -61,7 +61,7 @@ func fill(t *testing.T, s *image.Store) (base, child image.Image) {
 	if err := s.Tag(t.Context(), "base:1", "quay.io/some/base:2"); err != nil {
 		t.Fatal(err)
 	}
-	child, err = image.NewCommitter(s).Commit(t.Context(), image.Commit{Parent: base.ID, Name: "child:1"}, layer(t, "g", "more"))
+	child, err = image.NewCommitter(s).Add(t.Context(), image.Commit{Parent: base.ID, Name: "child:1"}, layer(t, "g", "more"))
 	if err != nil {
 		t.Fatal(err)
 	}
