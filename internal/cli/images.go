@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"strings"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
@@ -167,7 +166,9 @@ func loadCommand(a *app) *cobra.Command {
 					fmt.Fprintln(a.Stdout, "Loaded image ID:", m.ID)
 					continue
 				}
-				fmt.Fprintln(a.Stdout, "Loaded image:", strings.Join(m.Names, " "))
+				for _, n := range m.Names {
+					fmt.Fprintln(a.Stdout, "Loaded image:", n)
+				}
 			}
 			return nil
 		},
