@@ -204,3 +204,50 @@ func TestPodmansImages(t *testing.T) {
 		h.ok("rmi", "localhost/made:1")
 	}
 }
+
+// TestImageMount shows the files of one image to containers of another.
+func TestImageMount(t *testing.T) {
+	h := startOwn(t)
+	c := h.background("maker", image, "sh", "-c", "mkdir -p /data/deep; echo one >/data/f; echo two >/data/deep/g; chmod 640 /data/f; sleep 1000")
+	h.eventually("the files", func() bool { return h.run("exec", c, "test", "-e", "/data/deep/g").code == 0 })
+	h.ok("commit", c, "layers:2")
+	flat := exec.Command("sh", "-c", `"$1" export "$2" | "$1" import - layers:1`, "sh", filepath.Join(h.dir, "bin/carob"), c)
+	flat.Env = h.env
+	if out, err := flat.CombinedOutput(); err != nil {
+		t.Fatalf("%s, %v", out, err)
+	}
+	h.ok("rm", "-f", c)
+	look := "cat /m/f /m/deep/g; stat -c '%u %a' /m/f; touch /m/x 2>/dev/null || echo read-only"
+	const want = "one\ntwo\n0 640\nread-only"
+	for _, from := range []string{"layers:1", "layers:2"} {
+		for _, users := range []string{"private", "host"} {
+			mount := "type=image,source=" + from + ",target=/m,image-subpath=data"
+			if out := h.ok("run", "--rm", "--userns", users, "--mount", mount, image, "sh", "-c", look); out != want {
+				t.Errorf("%s, user namespace %s: %q", from, users, out)
+			}
+		}
+		if out := h.ok("run", "--rm", "--mount", "type=image,source="+from+",target=/m", image, "ls", "/m/data"); out != "deep\nf" {
+			t.Errorf("%s whole: %q", from, out)
+		}
+		if out := h.ok("run", "--rm", "--mount", "type=image,source="+from+",target=/m,image-subpath=data/f", image, "cat", "/m"); out != "one" {
+			t.Errorf("%s, one file: %q", from, out)
+		}
+	}
+	user := h.background("user", "--mount", "type=image,source=layers:1,target=/m", image, "sleep", "1000")
+	if r := h.code(1, "rmi", "layers:1"); !strings.Contains(r.err, "in use by container") {
+		t.Errorf("removed an image that is mounted: %s", r.err)
+	}
+	h.ok("stop", "-t", "0", user)
+	h.ok("start", user) // the mount is made again
+	h.ok("exec", user, "test", "-e", "/m/data/f")
+	h.ok("rm", "-f", user)
+	h.ok("rmi", "layers:1", "layers:2")
+	for _, wrong := range []string{
+		"type=image,target=/m", "type=image,source=toolbox,target=/m,image-subpath=../etc", "type=image,source=toolbox,target=/m,image-subpath=none",
+		"type=image,source=no/such/image,target=/m", "type=image,source=toolbox,target=/m,bind-propagation=shared",
+	} {
+		if r := h.run("run", "--rm", "--pull", "never", "--mount", wrong, image, "true"); r.code != 125 {
+			t.Errorf("%s: code %d, %s", wrong, r.code, r.err)
+		}
+	}
+}
