@@ -251,3 +251,18 @@ func TestImageMount(t *testing.T) {
 		}
 	}
 }
+
+// TestImageVolume is a manifest's volume of the kind image.
+func TestImageVolume(t *testing.T) {
+	h := startOwn(t)
+	pod := h.name("volume")
+	h.apply(`{apiVersion: v1, kind: Pod, metadata: {name: `+pod+`}, spec: {
+		volumes: [{name: files, image: {reference: carob.local/toolbox, pullPolicy: Never}}],
+		containers: [{name: a, image: carob.local/toolbox, command: [sleep, "1000"], volumeMounts: [
+			{name: files, mountPath: /whole}, {name: files, mountPath: /part, subPath: etc}]}]}}`, pod)
+	if out := h.ok("exec", pod+"/a", "sh", "-c", "cat /part/os-release | head -n 1; /whole/bin/ls / || echo no program"); !strings.HasSuffix(out, "no program") || !strings.Contains(out, "=") {
+		t.Errorf("got %q", out)
+	}
+	h.code(1, "rmi", "carob.local/toolbox")
+	h.ok("delete", pod)
+}
