@@ -129,6 +129,9 @@ const (
 const (
 	// ImagePull gets an image; the credentials are used for this call and forgotten.
 	ImagePull Method[PullParams, PullProgress, Image] = "image-pull"
+	// ImagePush sends an image to the registry of its name and returns the digest it has
+	// there.
+	ImagePush Method[PullParams, PullProgress, Pushed] = "image-push"
 	// RegistryLogin asks a registry whether it takes credentials.
 	RegistryLogin Method[LoginParams, PullProgress, None] = "registry-login"
 	// ManifestImages tells which images of a manifest have to be pulled before it can be

@@ -29,6 +29,8 @@ const (
 	Toolchain Need = "toolchain"
 	// Binaries are bin/carob, bin/carobd, bin/carob-pod and bin/carob-toolbox, built by make.
 	Binaries Need = "binaries"
+	// DockerRegistry is the docker-registry command of Debian's package of that name.
+	DockerRegistry Need = "docker-registry"
 	// Chromium is a browser that can be driven.
 	Chromium Need = "chromium"
 	// Podman is podman, which builds and saves images without a daemon.
@@ -65,6 +67,8 @@ func missing(n Need) string {
 		Systemd:   func() string { return file("/run/systemd/system") }, // sd_booted(3)
 		AppArmor:  appArmor,
 		Toolchain: func() string { return program("go") },
+
+		DockerRegistry: func() string { return program("docker-registry") },
 		Binaries: func() string {
 			_, err := BinDir()
 			return text(err)

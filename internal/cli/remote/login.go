@@ -59,25 +59,31 @@ func registryFrom(words []string) string {
 
 // complete asks for what is not given, if there is somebody to ask.
 func (e Env) complete(a *types.AuthConfig, stdin, given bool) error {
-	switch tty := term.IsTerminal(int(e.Stdin.Fd())); {
-	case stdin && given:
-		return fault.New(fault.Invalid, "--password and --password-stdin exclude each other")
-	case stdin && a.Username == "":
-		return fault.New(fault.Invalid, "--password-stdin needs --username")
-	case !tty && (a.Username == "" || !stdin && !given):
-		return fault.New(fault.Invalid, "standard input is no terminal to ask on; use --username and --password-stdin")
+	if err := e.mayAsk(a.Username != "", stdin, given); err != nil {
+		return fault.Wrap(fault.Invalid, "", err)
 	}
-	if err := e.username(a); err != nil {
-		return fault.Wrap(fault.Invalid, "username", err)
+	err := e.username(a)
+	if err == nil && !given {
+		a.Password, err = e.password(stdin)
 	}
-	if !given {
-		var err error
-		if a.Password, err = e.password(stdin); err != nil {
-			return fault.Wrap(fault.Invalid, "password", err)
-		}
+	if err != nil {
+		return fault.Wrap(fault.Invalid, "read the credentials", err)
 	}
 	if a.Username == "" || a.Password == "" {
 		return fault.New(fault.Invalid, "an empty username or password")
+	}
+	return nil
+}
+
+// mayAsk refuses flags that do not go together, and to ask where nobody sits.
+func (e Env) mayAsk(named, stdin, given bool) error {
+	switch complete := named && (stdin || given); {
+	case stdin && given:
+		return errors.New("--password and --password-stdin exclude each other")
+	case stdin && !named:
+		return errors.New("--password-stdin needs --username")
+	case !complete && !term.IsTerminal(int(e.Stdin.Fd())):
+		return errors.New("standard input is no terminal to ask on; use --username and --password-stdin")
 	}
 	return nil
 }

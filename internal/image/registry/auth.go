@@ -44,19 +44,8 @@ func serverHost(address string) string {
 	}
 	host, _, _ = strings.Cut(host, "/")
 	switch host {
-	case "index.docker.io", apiHost:
+	case "index.docker.io", "registry-1.docker.io":
 		return ref.DefaultRegistry
 	}
 	return host
-}
-
-// apiHost is where docker.io's images are.
-const apiHost = "registry-1.docker.io"
-
-// hostOf is the host that answers for a registry.
-func hostOf(registry string) string {
-	if registry == ref.DefaultRegistry {
-		return apiHost
-	}
-	return registry
 }

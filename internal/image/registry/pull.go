@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 
 	"github.com/containerd/containerd/v2/core/remotes"
 	"github.com/containerd/containerd/v2/core/remotes/docker"
@@ -27,7 +28,7 @@ func (c *Client) Pull(ctx context.Context, name string, o PullOptions) (image.Im
 	if err != nil {
 		return image.Image{}, err
 	}
-	b := newBoard(o.Progress)
+	b, began := newBoard(o.Progress), time.Now()
 	defer b.close()
 	img, err := c.pull(ctx, r, o, b)
 	if err != nil {
@@ -36,6 +37,7 @@ func (c *Client) Pull(ctx context.Context, name string, o PullOptions) (image.Im
 		}
 		return image.Image{}, fmt.Errorf("pull %s: %w", r.Familiar(), err)
 	}
+	c.c.Log.Info("pulled", "image", r.String(), "id", img.ID, "took", time.Since(began).Round(time.Millisecond))
 	return img, nil
 }
 
@@ -53,11 +55,18 @@ func (c *Client) pull(ctx context.Context, r ref.Ref, o PullOptions, b *board) (
 	if err != nil {
 		return image.Image{}, err
 	}
+	required, err := c.required(r)
+	if err != nil {
+		return image.Image{}, err
+	}
 	s, err := c.dial(ctx, r, o.Auth, b)
 	if err != nil {
 		return image.Image{}, err
 	}
 	f, err := s.find(ctx, want)
+	if err == nil {
+		err = s.admit(ctx, required, f)
+	}
 	if err != nil {
 		return image.Image{}, err
 	}

@@ -8,6 +8,8 @@ type (
 	Auth = call.Auth
 	// PullOptions say how an image is pulled.
 	PullOptions = call.PullOptions
+	// PushOptions say how an image is pushed.
+	PushOptions = call.PushOptions
 	// Progress is the newest about one layer, or about the image.
 	Progress = call.Progress
 )

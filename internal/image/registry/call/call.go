@@ -31,6 +31,7 @@ const (
 	Unpacking   Step = "unpacking"
 	Pulled      Step = "pulled"
 	Exists      Step = "exists"
+	Packing     Step = "packing"
 	Uploading   Step = "uploading"
 	Pushed      Step = "pushed"
 	Mounted     Step = "mounted"
@@ -61,5 +62,11 @@ type PullOptions struct {
 	Auth     Auth
 	// Progress is told what happens, from one goroutine at a time and for no longer than
 	// the call; nil is allowed. It may be slow.
+	Progress func(Progress)
+}
+
+// PushOptions say how an image is pushed; see PullOptions.
+type PushOptions struct {
+	Auth     Auth
 	Progress func(Progress)
 }
