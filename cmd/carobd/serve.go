@@ -134,7 +134,7 @@ func serve(ctx context.Context, c config) (err error) {
 	}
 	log.Info("ready", "version", version, "socket", c.socket, "root", c.root)
 	return api.Serve(ctx, door, api.Services{
-		Engine: engine, Images: images, Manifests: manifests{applier}, Host: describe(c, facts), Log: log, Registries: c.client(images, log),
+		Engine: engine, Images: images, Committer: image.NewCommitter(images), Registries: c.client(images, log), Manifests: manifests{applier}, Host: describe(c, facts), Log: log,
 	})
 }
 

@@ -9,6 +9,7 @@ import (
 	v1 "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"carob/internal/archive"
+	"carob/internal/image"
 	"carob/internal/pod"
 	"carob/internal/spec"
 	"carob/internal/status"
@@ -24,7 +25,8 @@ type Method[P, E, R any] string
 func (m Method[P, E, R]) Looks() bool {
 	switch string(m) {
 	case string(Containers), string(Container), string(InspectContainer), string(Pods), string(InspectPod), string(Top),
-		string(Version), string(Info), string(Stat), string(Images), string(InspectImage), string(ManifestImages):
+		string(Version), string(Info), string(Stat), string(Images), string(InspectImage), string(DiskUsage), string(Changes),
+		string(ManifestImages):
 		return true
 	}
 	return false
@@ -110,6 +112,13 @@ const (
 	ImageRemove Method[RemoveParams, None, []string] = "image-remove"
 	// ImagePrune removes images that no container uses.
 	ImagePrune Method[PruneParams, None, Pruned] = "image-prune"
+	// Commit makes an image of a container.
+	Commit Method[CommitParams, None, Image] = "commit"
+	// Changes lists what a container has changed of its image.
+	Changes Method[Ref, None, []image.Change] = "changes"
+	// Export writes a container's root file system to Files.Data as a tar stream,
+	// without what is mounted in it.
+	Export Method[Ref, None, None] = "export"
 	// DiskUsage measures what images and containers take on disk.
 	DiskUsage Method[None, None, Usage] = "disk-usage"
 	// ImageSave writes images to Files.Data as one archive.
@@ -299,6 +308,17 @@ type TagParams struct {
 	Name string `json:"name"`
 }
 
+// CommitParams name a container and the image to make of it. Config overrides what the
+// container was made with. Pause holds the container's processes meanwhile.
+type CommitParams struct {
+	Ref     string         `json:"ref"`
+	Name    string         `json:"name,omitempty"`
+	Config  v1.ImageConfig `json:"config,omitzero"`
+	Author  string         `json:"author,omitempty"`
+	Comment string         `json:"comment,omitempty"`
+	Pause   bool           `json:"pause,omitempty"`
+}
+
 // PruneParams choose unused images: see image.Pruning.
 type PruneParams struct {
 	All       bool      `json:"all,omitempty"`
@@ -391,6 +411,8 @@ type (
 	PodInspection = pod.PodInspection
 	// StartError is a process that did not start, with its exit code.
 	StartError = pod.StartError
+	// Change is one difference between a container and its image.
+	Change = image.Change
 	// DeadlineError is an exec that was killed at its deadline.
 	DeadlineError = pod.DeadlineError
 )

@@ -10,6 +10,7 @@ import (
 	v1 "github.com/opencontainers/image-spec/specs-go/v1"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
+	"carob/internal/archive"
 	"carob/internal/image"
 	"carob/internal/pod"
 	"carob/internal/spec"
@@ -88,6 +89,12 @@ type ImageStore interface {
 	Usage(ctx context.Context) (image.Usage, error)
 }
 
+// Committer makes images of containers: *image.Committer.
+type Committer interface {
+	Changes(ctx context.Context, containerID string) ([]image.Change, error)
+	Commit(ctx context.Context, containerID string, c image.Commit, ids archive.IDs) (image.Image, error)
+}
+
 // Manifests carries out manifests: see kube.Applier. progress may be called from
 // several goroutines.
 type Manifests interface {
@@ -101,6 +108,7 @@ type Manifests interface {
 type Services struct {
 	Engine     Engine
 	Images     ImageStore
+	Committer  Committer
 	Registries Registries
 	Manifests  Manifests
 	// Host describes the daemon; the counts are filled in per call.

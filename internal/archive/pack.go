@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"time"
 
 	"carob/internal/fault"
 	"carob/internal/sys/fd"
@@ -96,6 +97,7 @@ func (p *packer) head(info os.FileInfo, as, link string, attributes map[string]s
 		return err
 	}
 	h.Name = as
+	h.AccessTime, h.ChangeTime = time.Time{}, time.Time{} // of this machine, not of the file
 	if info.IsDir() {
 		h.Name += "/"
 	}

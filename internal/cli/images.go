@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"strings"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
@@ -90,15 +89,19 @@ func piped[P, R any](ctx context.Context, a *app, m api.Method[P, api.None, R], 
 func importCommand(a *app) *cobra.Command {
 	var changes []string
 	c := &cobra.Command{
-		Use: "import DIR|TAR|- NAME", Short: "Make an image of a root file system",
+		Use: "import DIR|TAR|- [NAME]", Short: "Make an image of a root file system",
 		Example: "  carob import rootfs.tar.gz my/base:1\n  carob import --change 'CMD [\"/bin/sh\"]' ./rootfs my/base",
-		Args:    cobra.ExactArgs(2),
+		Args:    cobra.RangeArgs(1, 2),
 		RunE: func(cmd *cobra.Command, words []string) error {
+			name := ""
+			if len(words) == 2 {
+				name = words[1]
+			}
 			cfg, err := ask.Changes(changes)
 			if err != nil {
 				return err
 			}
-			m, err := importImage(cmd.Context(), a, words[0], api.ImportParams{Name: words[1], Config: cfg})
+			m, err := importImage(cmd.Context(), a, words[0], api.ImportParams{Name: name, Config: cfg})
 			if err != nil {
 				return err
 			}
@@ -106,7 +109,7 @@ func importCommand(a *app) *cobra.Command {
 			return nil
 		},
 	}
-	c.Flags().StringArrayVarP(&changes, "change", "c", nil, "`INSTRUCTION` for the image: CMD, ENTRYPOINT, ENV, LABEL, USER, WORKDIR, STOPSIGNAL")
+	c.Flags().StringArrayVarP(&changes, "change", "c", nil, "`INSTRUCTION` for the image: "+ask.Instructions)
 	return c
 }
 
@@ -163,7 +166,9 @@ func loadCommand(a *app) *cobra.Command {
 					fmt.Fprintln(a.Stdout, "Loaded image ID:", m.ID)
 					continue
 				}
-				fmt.Fprintln(a.Stdout, "Loaded image:", strings.Join(m.Names, " "))
+				for _, n := range m.Names {
+					fmt.Fprintln(a.Stdout, "Loaded image:", n)
+				}
 			}
 			return nil
 		},

@@ -19,8 +19,9 @@ import (
 )
 
 // Load adds the images of an archive made by "docker save", "podman save", skopeo
-// and the like: docker-archive or oci-archive, plain or packed with gzip or zstd.
-// All of the archive's images arrive, or none. Cancelling ctx undoes it.
+// and the like: docker-archive or oci-archive, plain or packed with gzip, zstd,
+// xz or bzip2. All of the archive's images arrive, or none. Each is returned with
+// the names that the archive gives it. Cancelling ctx undoes it.
 func (s *Store) Load(ctx context.Context, r io.Reader) ([]Image, error) {
 	tx := &transaction{store: s}
 	imgs, err := tx.load(ctx, r)
@@ -58,7 +59,14 @@ func (tx *transaction) load(ctx context.Context, r io.Reader) ([]Image, error) {
 			return nil, err
 		}
 	}
-	return tx.commit(arrivals)
+	imgs, err := tx.commit(arrivals)
+	for i := range imgs {
+		imgs[i].Names = nil
+		for _, n := range arrivals[i].names {
+			imgs[i].Names = append(imgs[i].Names, familiar(n))
+		}
+	}
+	return imgs, err
 }
 
 // packedImage is one image of an archive, checked but for its layers' content.

@@ -48,6 +48,11 @@ func (d dirs) rootfs(containerID string) string {
 	return filepath.Join(string(d), "rootfs", containerID)
 }
 
+// mounted has a symbolic link for each image that the container mounts besides its own.
+func (d dirs) mounted(containerID string) string {
+	return filepath.Join(d.rootfs(containerID), "mounted")
+}
+
 // make makes what is missing.
 func (d dirs) make() error {
 	for _, dir := range []string{string(d), d.configs(), d.layers(), d.tars(), d.rootfs(""), d.tmp()} {

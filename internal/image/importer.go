@@ -95,6 +95,8 @@ func (tx *transaction) one(ctx context.Context, names []string, r io.Reader, rec
 		Platform: v1.Platform{Architecture: runtime.GOARCH, OS: "linux"},
 		Config:   rec.Config,
 		RootFS:   v1.RootFS{Type: "layers", DiffIDs: []digest.Digest{diff}},
+		// Without an entry for each layer buildah refuses to build on it.
+		History: []v1.History{{CreatedBy: "carob import"}},
 	})
 	if err != nil {
 		return Image{}, err

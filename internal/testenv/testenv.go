@@ -33,6 +33,8 @@ const (
 	DockerRegistry Need = "docker-registry"
 	// Chromium is a browser that can be driven.
 	Chromium Need = "chromium"
+	// Podman is podman, which builds and saves images without a daemon.
+	Podman Need = "podman"
 )
 
 // Variable is the environment variable that lists, comma separated, the needs
@@ -71,6 +73,7 @@ func missing(n Need) string {
 			_, err := BinDir()
 			return text(err)
 		},
+		Podman: func() string { return program("podman") },
 		Chromium: func() string {
 			_, err := ChromiumPath()
 			return text(err)

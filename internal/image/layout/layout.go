@@ -120,7 +120,9 @@ func (a *writer) image(ctx context.Context, s Saved) (v1.Descriptor, error) {
 		return none, err
 	}
 	d := descriptor(v1.MediaTypeImageManifest, text)
-	d.Platform = &v1.Platform{OS: about.OS, Architecture: about.Architecture, Variant: about.Variant}
+	if about.OS != "" { // an empty platform would be one that no machine has
+		d.Platform = &v1.Platform{OS: about.OS, Architecture: about.Architecture, Variant: about.Variant}
+	}
 	return d, a.blob(d.Digest, text)
 }
 

@@ -25,6 +25,8 @@ type Blob struct {
 	// Packed and Plain are the digests R must have before and after decompression;
 	// empty when nobody knows them, or R's end already says that it is right.
 	Packed, Plain digest.Digest
+	// Empty says that a tar without files is a layer too.
+	Empty bool
 	// Stop, if there is one, makes R's Read return: then R may be read ahead.
 	Stop func()
 }
@@ -76,7 +78,7 @@ func Layer(ctx context.Context, dir string, b Blob, o Options) (digest.Digest, e
 		}
 		return have, nil
 	}
-	return have, whole(g, inner)
+	return have, whole(g, inner, b.Empty)
 }
 
 // nothing stands for a digest that nobody asks for.
@@ -94,8 +96,8 @@ func (b Blob) decompress(r io.Reader) (io.ReadCloser, error) {
 }
 
 // whole is all that can be said of a tar whose digest nobody knows.
-func whole(g *guard, tar *Meter) error {
-	if g.entries == 0 {
+func whole(g *guard, tar *Meter, empty bool) error {
+	if g.entries == 0 && !empty {
 		return Invalid("no tar archive, or one without files")
 	}
 	if tar.zeros < 512 {

@@ -48,13 +48,7 @@ func ReadAttributes(f *os.File, owner uint32) (Attributes, error) {
 		switch {
 		case name == overlayPrefix+"redirect" || name == overlayPrefix+"metacopy":
 			a.Partial = name
-		case name == overlayPrefix+"opaque":
-			value, err := attribute(f, name)
-			if err != nil {
-				return a, err
-			}
-			a.Opaque = value == "y" || value == "x"
-		case name == capability || strings.HasPrefix(name, "user."):
+		case name == overlayPrefix+"opaque", name == capability, strings.HasPrefix(name, "user."):
 			value, err := attribute(f, name)
 			if errors.Is(err, unix.ENODATA) {
 				continue // taken away meanwhile
@@ -62,16 +56,24 @@ func ReadAttributes(f *os.File, owner uint32) (Attributes, error) {
 			if err != nil {
 				return a, err
 			}
-			if name == capability {
-				value = forRoot(value, owner)
-			}
-			if a.Kept == nil {
-				a.Kept = map[string]string{}
-			}
-			a.Kept[name] = value
+			a.add(name, value, owner)
 		}
 	}
 	return a, nil
+}
+
+func (a *Attributes) add(name, value string, owner uint32) {
+	if name == overlayPrefix+"opaque" {
+		a.Opaque = value == "y" || value == "x"
+		return
+	}
+	if name == capability {
+		value = forRoot(value, owner)
+	}
+	if a.Kept == nil {
+		a.Kept = map[string]string{}
+	}
+	a.Kept[name] = value
 }
 
 func listAttributes(f *os.File) ([]string, error) {
