@@ -134,15 +134,21 @@ func TestManySmallFiles(t *testing.T) {
 		do()
 		t.Logf("%d files, %.0f MB: %s %v", files, float64(len(content))/1e6, what, time.Since(start).Round(time.Millisecond))
 	}
-	took("load", func() { h.ok("load", "-i", archive) })
+	patient := func(args ...string) {
+		t.Helper()
+		if out, err := h.cmd(args...).CombinedOutput(); err != nil { // a busy disk may take minutes
+			t.Fatalf("%v: %v\n%s", args, err, out)
+		}
+	}
+	took("load", func() { patient("load", "-i", archive) })
 	id := h.imageID("small:1")
 	again := filepath.Join(t.TempDir(), "again.tar")
-	took("save", func() { h.ok("save", "-o", again, "small:1") })
+	took("save", func() { patient("save", "-o", again, "small:1") })
 	if out := h.ok("run", "--rm", "small:1", "sh", "-c", "find /small -type f | wc -l"); strings.TrimSpace(out) != fmt.Sprint(files) {
 		t.Errorf("%s files of %d", out, files)
 	}
-	took("rmi", func() { h.ok("rmi", "small:1") })
-	took("load again", func() { h.ok("load", "-i", again) })
+	took("rmi", func() { patient("rmi", "small:1") })
+	took("load again", func() { patient("load", "-i", again) })
 	if h.imageID("small:1") != id {
 		t.Error("it is another image")
 	}
