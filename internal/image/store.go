@@ -14,6 +14,7 @@ import (
 	v1 "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"carob/internal/fault"
+	"carob/internal/image/flight"
 	"carob/internal/image/unpack"
 	"carob/internal/ref"
 )
@@ -55,7 +56,8 @@ type Store struct {
 	tenants  *tenants
 	holds    *holds
 
-	flights flights
+	// flights are the layers being unpacked, by the hex of their chain ID.
+	flights flight.Group[layer]
 
 	// ensure lets one caller at a time rebuild the toolbox.
 	ensure sync.Mutex

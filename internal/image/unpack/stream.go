@@ -123,20 +123,35 @@ type ahead struct {
 // returns, and closes from.
 func readAhead(from io.ReadCloser, stop func()) io.ReadCloser {
 	a := &ahead{from: from, stop: stop, full: make(chan []byte, aheadCount), free: make(chan []byte, aheadCount), quit: make(chan struct{})}
-	for range aheadCount {
-		a.free <- make([]byte, aheadSize)
-	}
 	go a.run()
 	return a
 }
 
+// buffer is one that is free, a new one while there are few, or nil at the end: most
+// layers need no second one.
+func (a *ahead) buffer(made *int) []byte {
+	select {
+	case buf := <-a.free:
+		return buf
+	default:
+	}
+	if *made < aheadCount {
+		*made++
+		return make([]byte, aheadSize)
+	}
+	select {
+	case buf := <-a.free:
+		return buf
+	case <-a.quit:
+		return nil
+	}
+}
+
 func (a *ahead) run() {
 	defer close(a.full)
-	for a.err == nil {
-		var buf []byte
-		select {
-		case buf = <-a.free:
-		case <-a.quit:
+	for made := 0; a.err == nil; {
+		buf := a.buffer(&made)
+		if buf == nil {
 			return
 		}
 		n := 0
