@@ -175,7 +175,7 @@ func notStored(name string) error {
 
 // Tag gives an image one more name; a name that another image had moves over.
 func (s *Store) Tag(_ context.Context, name, newName string) error {
-	full, err := parseName(newName)
+	full, err := ref.ParseName(newName)
 	if err != nil {
 		return err
 	}
@@ -189,18 +189,6 @@ func (s *Store) Tag(_ context.Context, name, newName string) error {
 		next.Names[full] = id
 		return nil
 	})
-}
-
-// parseName completes a name that is to be given to an image.
-func parseName(name string) (string, error) {
-	r, err := ref.Parse(name)
-	if err != nil {
-		return "", err
-	}
-	if r.Digest != "" {
-		return "", fault.New(fault.Invalid, "image name "+r.Familiar()+": a name given here cannot hold a digest")
-	}
-	return r.String(), nil
 }
 
 // commitLocked changes the index: edit gets the present state and a copy of its
