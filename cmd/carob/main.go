@@ -25,7 +25,7 @@ const defaultRun = "/run/carob"
 func main() {
 	run := setting("CAROB_RUN", defaultRun)
 	socket := setting("CAROB_SOCKET", filepath.Join(run, launch.SocketName))
-	start := launch.Starter{Socket: socket, RunDir: run, Note: os.Stderr, Env: daemonEnv()}
+	start := launch.Starter{Socket: socket, RunDir: run, Note: os.Stderr, Env: environment(os.LookupEnv)}
 	if exe, err := os.Executable(); err == nil {
 		// Not the root, which the configuration file may name: the daemon knows CAROB_ROOT.
 		start.Command = []string{exe, "serve", "--run=" + run, "--socket=" + socket}
@@ -56,11 +56,16 @@ func daemonCommand(use, short string) *cobra.Command {
 	}
 }
 
-// daemonEnv is the environment of a daemon that the command line starts.
-func daemonEnv() []string {
-	env := []string{"PATH=" + os.Getenv("PATH")}
-	if root, ok := os.LookupEnv("CAROB_ROOT"); ok {
-		env = append(env, "CAROB_ROOT="+root)
+// environment is all that a daemon started from here learns of it: where its images
+// and programs are, and which proxy leads to registries.
+func environment(lookup func(string) (string, bool)) []string {
+	var env []string
+	for _, name := range []string{
+		"CAROB_ROOT", "PATH", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy", "SSL_CERT_FILE", "SSL_CERT_DIR",
+	} {
+		if v, ok := lookup(name); ok {
+			env = append(env, name+"="+v)
+		}
 	}
 	return env
 }

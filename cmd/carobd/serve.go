@@ -18,6 +18,7 @@ import (
 	"carob/internal/groups"
 	"carob/internal/host"
 	"carob/internal/image"
+	"carob/internal/image/registry"
 	"carob/internal/kube"
 	"carob/internal/network"
 	"carob/internal/plan/ident"
@@ -112,8 +113,13 @@ func serve(ctx context.Context, c settings) (err error) {
 	}
 	log.Info("ready", "version", version, "socket", c.socket, "root", c.root)
 	return api.Serve(ctx, door, api.Services{
-		Engine: engine, Images: images, Manifests: manifests{applier}, Host: describe(c, facts), Handlers: handlers.describe, Log: log,
+		Engine: engine, Images: images, Committer: image.NewCommitter(images), Registries: c.client(images, log), Manifests: manifests{applier}, Host: describe(c, facts), Handlers: handlers.describe, Log: log,
 	})
+}
+
+// client is who speaks with registries.
+func (c settings) client(images *image.Store, log *slog.Logger) *registry.Client {
+	return registry.New(registry.Config{Images: image.NewIntake(images), Dir: c.registries, Policy: c.policy, Agent: "carob/" + version, Log: log})
 }
 
 // cgroups finds the host's hierarchies. In each stays a group for the pods that name

@@ -12,6 +12,7 @@ import (
 
 	"carob/internal/api/launch"
 	"carob/internal/config"
+	"carob/internal/image/registry"
 	"carob/internal/plan/ident"
 )
 
@@ -19,6 +20,10 @@ import (
 const (
 	defaultRoot = "/var/lib/carob"
 	defaultRun  = "/run/carob"
+	// defaultRegistries is where containerd's hosts.toml files are looked for.
+	defaultRegistries = "/etc/carob/certs.d"
+	// defaultPolicy says which images may be pulled; all when there is no such file.
+	defaultPolicy = "/etc/carob/policy.json"
 )
 
 // settings is what `carob serve` is told: by flags, by the environment, by the
@@ -28,6 +33,8 @@ type settings struct {
 	root, run, socket string
 	readyFD           int
 	idBase, idSize    uint32
+	registries        string // directory of hosts.toml files
+	policy            string // file that says which images are trusted
 	handlerFlags      []string
 	handlers          map[string]config.Handler
 }
@@ -40,6 +47,8 @@ func (s *settings) bind(cmd *cobra.Command) {
 	f.StringVar(&s.socket, "socket", s.socket, "`PATH` of the API's socket")
 	f.Uint32Var(&s.idBase, "userns-base", 0, "first host `ID` for user namespaces of pods")
 	f.Uint32Var(&s.idSize, "userns-size", 0, "`NUMBER` of host IDs for user namespaces of pods")
+	f.StringVar(&s.registries, "registry-config", "", "`DIR` with HOST/hosts.toml for mirrors, certificates and plain HTTP; "+defaultRegistries)
+	f.StringVar(&s.policy, "policy", "", "`FILE` that says which images may be pulled, in the form of containers-policy.json(5); "+defaultPolicy)
 	f.StringArrayVar(&s.handlerFlags, "handler", nil, "OCI runtime that pods may choose, `NAME=PATH[,FLAG[=VALUE]…]` with global flags of its own; repeatable")
 	f.IntVar(&s.readyFD, "ready-fd", 0, "write a line to this descriptor when ready")
 	_ = f.MarkHidden("ready-fd") // it was made in the line above
@@ -56,6 +65,14 @@ func (s *settings) complete() error {
 	s.socket = cmp.Or(s.socket, file.Socket, filepath.Join(s.run, launch.SocketName))
 	s.idBase = cmp.Or(s.idBase, file.Userns.Base, ident.DefaultBase)
 	s.idSize = cmp.Or(s.idSize, file.Userns.Size, 1<<31-ident.DefaultBase)
+	s.registries = cmp.Or(s.registries, file.RegistryConfig, defaultRegistries)
+	s.policy = cmp.Or(s.policy, file.Policy)
+	if s.policy != "" { // one that was asked for has to be there
+		if err := registry.CheckPolicy(s.policy); err != nil {
+			return err
+		}
+	}
+	s.policy = cmp.Or(s.policy, defaultPolicy)
 	s.handlers = file.Handlers
 	if s.handlers == nil {
 		s.handlers = map[string]config.Handler{}

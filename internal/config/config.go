@@ -30,6 +30,10 @@ type File struct {
 	Run    string `toml:"run"`
 	Socket string `toml:"socket"`
 	Userns Userns `toml:"userns"`
+	// RegistryConfig is the directory of containerd's hosts.toml files, Policy the file that
+	// says which images may be pulled.
+	RegistryConfig string `toml:"registry-config"`
+	Policy         string `toml:"policy"`
 	// Handlers are OCI runtimes by the name that pods choose them by.
 	Handlers map[string]Handler `toml:"handlers"`
 }
@@ -95,7 +99,7 @@ func located(name string, err error) error {
 }
 
 func (f File) check() error {
-	for key, dir := range map[string]string{"root": f.Root, "run": f.Run, "socket": f.Socket} {
+	for key, dir := range map[string]string{"root": f.Root, "run": f.Run, "socket": f.Socket, "registry-config": f.RegistryConfig, "policy": f.Policy} {
 		if dir != "" && !path.IsAbs(dir) {
 			return fault.New(fault.Invalid, fmt.Sprintf("%s: %q is not an absolute path", key, dir))
 		}

@@ -36,7 +36,8 @@ func TestDefaultSaysWhatIs(t *testing.T) {
 	got, err := Parse("default", strings.NewReader(Default()))
 	want := File{
 		Root: "/var/lib/carob", Run: "/run/carob", Socket: "/run/carob/api.sock",
-		Userns: Userns{Base: ident.DefaultBase, Size: 1<<31 - ident.DefaultBase},
+		RegistryConfig: "/etc/carob/certs.d",
+		Userns:         Userns{Base: ident.DefaultBase, Size: 1<<31 - ident.DefaultBase},
 	}
 	if err != nil || cmp.Diff(want, got) != "" {
 		t.Errorf("%v\n%s", err, cmp.Diff(want, got))

@@ -128,8 +128,8 @@ func (w *world) mount(i int, users *os.File) error {
 			return err
 		}
 		w.files.Mounts[i] = w.passed.add(f)
-	case m.Type == "bind":
-		f, dir, err := OpenBind(*m, users, strings.HasPrefix(m.Source, w.n.runDir+"/"))
+	case m.Type == "bind", m.Type == "overlay":
+		f, dir, err := OpenSource(*m, users, strings.HasPrefix(m.Source, w.n.runDir+"/"))
 		if err != nil {
 			return err
 		}
@@ -214,10 +214,18 @@ func splitOptions(options []string) (flags mount.Flags, propagation string, rest
 	return flags, propagation, rest
 }
 
-// OpenBind clones what a bind mount names and gives it the mount's attributes, and the
-// mapping of users unless that is nil. own says that it is a file of carob's. dir tells
-// whether it is a directory. The file is the caller's to close.
-func OpenBind(m specs.Mount, users *os.File, own bool) (f *os.File, dir bool, err error) {
+// OpenSource makes the mount that a bind or an overlay of the plan's asks for, detached,
+// with the mapping of users unless that is nil. own says that it is a file of
+// carob's. dir tells whether it is a directory. The file is the caller's to close.
+func OpenSource(m specs.Mount, users *os.File, own bool) (f *os.File, dir bool, err error) {
+	if m.Type == "overlay" {
+		return overlay(m, users)
+	}
+	return bind(m, users, own)
+}
+
+// bind clones a mount of the host and gives it the mount's attributes.
+func bind(m specs.Mount, users *os.File, own bool) (f *os.File, dir bool, err error) {
 	flags, propagation, rest := splitOptions(m.Options)
 	recursive := !slices.Contains(m.Options, "bind")
 	source, err := openSource(m.Source, rest)
@@ -236,6 +244,42 @@ func OpenBind(m specs.Mount, users *os.File, own bool) (f *os.File, dir bool, er
 	if err := attributes(f, mount.Attributes{Set: flags, Propagation: propagation, Recursive: recursive}, users, own); err != nil {
 		f.Close()
 		return nil, false, fmt.Errorf("source %s: %w", m.Source, err)
+	}
+	return f, info.IsDir(), nil
+}
+
+// overlay mounts layers read-only, mapped one by one, or a path in what they make
+// together.
+func overlay(m specs.Mount, users *os.File) (f *os.File, dir bool, err error) {
+	flags, _, rest := splitOptions(m.Options)
+	l := mount.Layers{Users: users}
+	sub := ""
+	for _, o := range rest {
+		key, value, _ := strings.Cut(o, "=")
+		switch key + "=" {
+		case "lowerdir=":
+			l.Lower = mount.SplitLower(value)
+		case oci.SubPathOption:
+			sub = value
+		default:
+			return nil, false, fault.New(fault.Unsupported, "overlay: option "+o)
+		}
+	}
+	f, layers, err := mount.Overlay(l)
+	fd.CloseAll(layers)
+	if err == nil && sub != "" {
+		f, err = mount.Below(f, sub)
+	}
+	if err != nil {
+		return nil, false, err
+	}
+	info, err := f.Stat()
+	if err == nil {
+		err = mount.SetAttributes(f, mount.Attributes{Set: flags | mount.ReadOnly, Propagation: "private"})
+	}
+	if err != nil {
+		f.Close()
+		return nil, false, err
 	}
 	return f, info.IsDir(), nil
 }

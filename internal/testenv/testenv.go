@@ -29,12 +29,16 @@ const (
 	Toolchain Need = "toolchain"
 	// Binaries are bin/carob, bin/carobd, bin/carob-pod and bin/carob-toolbox, built by make.
 	Binaries Need = "binaries"
+	// DockerRegistry is the docker-registry command of Debian's package of that name.
+	DockerRegistry Need = "docker-registry"
 	// Chromium is a browser that can be driven.
 	Chromium Need = "chromium"
 	// Runc, Crun and Runsc are OCI runtimes.
 	Runc  Need = "runc"
 	Crun  Need = "crun"
 	Runsc Need = "runsc"
+	// Podman is podman, which builds and saves images without a daemon.
+	Podman Need = "podman"
 )
 
 // Variable is the environment variable that lists, comma separated, the needs
@@ -67,10 +71,13 @@ func missing(n Need) string {
 		Systemd:   func() string { return file("/run/systemd/system") }, // sd_booted(3)
 		AppArmor:  appArmor,
 		Toolchain: func() string { return program("go") },
+
+		DockerRegistry: func() string { return program("docker-registry") },
 		Binaries: func() string {
 			_, err := BinDir()
 			return text(err)
 		},
+		Podman: func() string { return program("podman") },
 		Chromium: func() string {
 			_, err := ChromiumPath()
 			return text(err)

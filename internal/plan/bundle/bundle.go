@@ -81,12 +81,14 @@ func (r Request) mounts() []specs.Mount {
 	for i, m := range r.Spec.Mounts {
 		m.UIDMappings, m.GIDMappings = nil, nil
 		m.Options = slices.DeleteFunc(slices.Clone(m.Options), func(o string) bool {
-			return strings.HasPrefix(o, oci.SubPathOption) || strings.HasPrefix(o, oci.CreateOption)
+			return strings.HasPrefix(o, oci.SubPathOption) || strings.HasPrefix(o, oci.CreateOption) || strings.HasPrefix(o, "lowerdir=")
 		})
 		source, prepared := r.Binds[i]
 		switch {
 		case m.Source == oci.ShmSource:
 			m.Source = r.Shm
+		case prepared && m.Type == "overlay":
+			m.Type, m.Source, m.Options = "bind", source, append(m.Options, "rbind", "ro")
 		case prepared:
 			m.Source = source
 		case m.Type == "cgroup" && r.Features.Sentry: // it has files of its own there, if any
@@ -98,8 +100,10 @@ func (r Request) mounts() []specs.Mount {
 }
 
 // Prepared reports whether a mount's source has to be prepared: a bind of something of
-// the host's.
-func Prepared(m specs.Mount) bool { return m.Type == "bind" && m.Source != oci.ShmSource }
+// the host's, or an image's layers.
+func Prepared(m specs.Mount) bool {
+	return m.Type == "overlay" || m.Type == "bind" && m.Source != oci.ShmSource
+}
 
 // NamespacePath names a process's namespace, kind as in /proc/PID/ns.
 func NamespacePath(pid int, kind string) string {

@@ -53,7 +53,7 @@ func (h *Handler) Prepare(_ context.Context, p pod.Process) (pod.Launch, error) 
 		if !bundle.Prepared(m) {
 			continue
 		}
-		file, dir, err := runtime.OpenBind(m, nil, strings.HasPrefix(m.Source, h.RunDir+"/"))
+		file, dir, err := runtime.OpenSource(m, nil, strings.HasPrefix(m.Source, h.RunDir+"/"))
 		if err != nil {
 			l.Close()
 			return nil, fmt.Errorf("mount %s: %w", m.Destination, err)
