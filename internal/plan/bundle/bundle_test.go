@@ -177,3 +177,20 @@ func TestReadFeatures(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestImageMount: an image's layers are mounted by carob, and bound.
+func TestImageMount(t *testing.T) {
+	s := planned()
+	s.Mounts = []specs.Mount{{Destination: "/i", Type: "overlay", Source: "overlay", Options: []string{"nosuid", "lowerdir=/a:/b", oci.SubPathOption + "x"}}}
+	if !Prepared(s.Mounts[0]) {
+		t.Error("is not prepared")
+	}
+	got, err := Config(Request{Spec: s, Binds: map[int]string{0: "/r/mounts/0"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []specs.Mount{{Destination: "/i", Type: "bind", Source: "/r/mounts/0", Options: []string{"nosuid", "rbind", "ro"}}}
+	if d := cmp.Diff(want, got.Mounts); d != "" {
+		t.Error(d)
+	}
+}
