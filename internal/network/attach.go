@@ -184,27 +184,37 @@ func (b book) cleanLocked() {
 		case <-b.hurry:
 		case <-b.ctx.Done():
 		}
-		b.mu.Lock()
-		all := b.ending
-		b.mu.Unlock()
-		err := forgetPods(all...)
-		for _, l := range all {
-			err = errors.Join(err, b.c.Leases.Delete(leaseKind, l.ID))
-		}
-		if err != nil { // the next daemon tries again
-			b.c.Log.Error("network: connections of pods that have gone are still tracked", "cause", err)
-		}
+		b.clean()
 		b.mu.Lock()
 		defer b.mu.Unlock()
-		for _, l := range all {
-			b.releaseLocked(&lease{Links: l.Links})
-		}
-		b.ending = slices.Clip(b.ending[len(all):])
 		b.cleaned = nil
 		close(done)
 		b.cleanLocked()
 		b.restLocked()
 	})
+}
+
+// clean is one pass.
+func (b book) clean() {
+	b.mu.Lock()
+	all := b.ending
+	b.mu.Unlock()
+	if len(all) == 0 {
+		return
+	}
+	err := forgetPods(all...)
+	for _, l := range all {
+		err = errors.Join(err, b.c.Leases.Delete(leaseKind, l.ID))
+	}
+	if err != nil { // the next daemon tries again
+		b.c.Log.Error("network: connections of pods that have gone are still tracked", "cause", err)
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, l := range all {
+		b.releaseLocked(&lease{Links: l.Links})
+	}
+	b.ending = slices.Clip(b.ending[len(all):])
 }
 
 // await waits while an address that is asked for by its number is being cleaned.

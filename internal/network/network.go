@@ -180,6 +180,7 @@ func (b *Builtin) Close() error {
 	b.mu.Unlock()
 	b.cancel()
 	b.work.Wait()
+	book{b}.clean() // what came while the last pass went on
 	b.turn.Lock()
 	defer b.turn.Unlock()
 	err := ground{b}.restoreTurn()
@@ -252,7 +253,7 @@ func (b ground) sweepLinks() error {
 
 // subnetsOf are the pools' next free subnets.
 func (b ground) subnetsOf(pools []netip.Prefix) ([]netip.Prefix, error) {
-	taken, err := link.Destinations()
+	taken, err := link.Destinations(b.names.prefix)
 	if err != nil {
 		return nil, err
 	}

@@ -126,7 +126,7 @@ func (b ground) choose(w spec.Network) ([]netip.Prefix, error) {
 	if err := address.CheckSubnets(subnets); err != nil {
 		return nil, err
 	}
-	taken, err := link.Destinations()
+	taken, err := link.Destinations(b.names.prefix)
 	if err != nil {
 		return nil, err
 	}
