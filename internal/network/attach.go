@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"carob/internal/fault"
+	"carob/internal/plan/bandwidth"
 	"carob/internal/pod"
 	"carob/internal/spec"
 	"carob/internal/status"
@@ -93,6 +94,9 @@ func (b book) join(netns *os.File, l *lease, from int) error {
 			Host: k.Host, Pod: k.Interface, MTU: mtu, MAC: mac, Gateways: k.Gateways, Addresses: k.Addresses,
 			Default: i == 0, Subnets: k.Subnets, Localhost: i == 0 && len(l.Ports) > 0,
 		})
+		if err == nil && l.Limits != (bandwidth.Limits{}) {
+			err = link.Limit(k.Host, k.Shaper, l.Limits.Ingress, l.Limits.Egress)
+		}
 		if err != nil {
 			return fmt.Errorf("network %s: %w", k.Network, err)
 		}
@@ -147,6 +151,9 @@ func (b book) leave(rest, left *lease, links bool) error {
 		errs = append(errs, link.Unroute(k.Host, k.Addresses))
 		if links {
 			errs = append(errs, link.Delete(k.Host))
+		}
+		if k.Shaper != "" {
+			errs = append(errs, link.Delete(k.Shaper))
 		}
 	}
 	errs = append(errs, b.c.Leases.Put(leaseKind, kept.ID, kept))
@@ -289,6 +296,15 @@ func (b *Builtin) Keep(_ context.Context, live []pod.Attachment) error {
 	alive := map[string]bool{}
 	for _, a := range live {
 		alive[a.PodID] = true
+		b.mu.Lock()
+		known := b.leases[a.PodID] != nil
+		b.mu.Unlock()
+		if known {
+			continue
+		}
+		if err := (book{b}).rebuild(a); err != nil {
+			b.c.Log.Error("network: a connected pod without a lease", "pod", a.PodID, "cause", err)
+		}
 	}
 	b.mu.Lock()
 	for id, l := range b.leases {
@@ -297,15 +313,11 @@ func (b *Builtin) Keep(_ context.Context, live []pod.Attachment) error {
 			delete(b.leases, id)
 			book{b}.releaseLocked(&lease{Pod: l.Pod, Ports: l.Ports})
 		}
-		delete(alive, id)
 	}
 	book{b}.cleanLocked()
 	some := len(b.leases) > 0
 	b.mu.Unlock()
 	var errs []error
-	for id := range alive {
-		b.c.Log.Warn("network: connected pod without a lease", "pod", id)
-	}
 	errs = append(errs, ground{b}.sweepLinks())
 	if !some {
 		return errors.Join(append(errs, ground{b}.restoreTurn())...)

@@ -85,13 +85,10 @@ func newMachine(t testing.TB) machine {
 // daemon is one life of the network on the machine.
 func (m machine) daemon(t testing.TB) *Builtin {
 	t.Helper()
-	b, err := Open(Config{
+	b := Open(Config{
 		Instance: "test", Pools: []netip.Prefix{netip.MustParsePrefix("10.201.0.0/16"), address.DefaultPool6("test")},
 		Leases: m.leases, Networks: m.networks, Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
 	t.Cleanup(func() { _ = b.Close() })
 	return b
 }
@@ -236,6 +233,12 @@ func TestNothingStays(t *testing.T) {
 // TestNextDaemon: what lives goes on with its addresses, ports and rules, what does not
 // is released, whatever the daemon before was doing when it died.
 func TestNextDaemon(t *testing.T) {
+	for _, lost := range []bool{false, true} {
+		t.Run(fmt.Sprint("record lost ", lost), func(t *testing.T) { nextDaemon(t, lost) })
+	}
+}
+
+func nextDaemon(t *testing.T, lost bool) {
 	m := newMachine(t)
 	n := m.daemon(t)
 	lives, ends := sandbox(t), sandbox(t)
@@ -248,6 +251,10 @@ func TestNextDaemon(t *testing.T) {
 	n.cancel() // it dies
 	n.work.Wait()
 	must(t, run("nft", "delete", "table", "inet", n.names.table))
+	if lost {
+		must(t, m.leases.Delete(leaseKind, n.leases["lives"].ID))
+		must(t, m.leases.Put(leaseKind, "damaged", "nonsense"))
+	}
 
 	next := m.daemon(t)
 	a := attachment("lives", lives, port)
@@ -273,6 +280,7 @@ func TestNextDaemon(t *testing.T) {
 		must(t, next.Detach(t.Context(), id, ""))
 	}
 	must(t, next.Close())
+	must(t, m.leases.Delete(leaseKind, "damaged"))
 	if left := m.look(t); strings.Contains(left, "lease") || strings.Contains(left, next.names.table) {
 		t.Errorf("stays:\n%s", left)
 	}

@@ -121,6 +121,19 @@ func Destinations(except string) ([]netip.Prefix, error) {
 	return out, nil
 }
 
+// Towards returns the name of the link that an address is reached through.
+func Towards(ip netip.Addr) (string, error) {
+	routes, err := netlink.RouteGet(ip.AsSlice())
+	if err != nil || len(routes) == 0 {
+		return "", fault.Wrap(fault.NotFound, "route to "+ip.String(), err)
+	}
+	l, err := netlink.LinkByIndex(routes[0].LinkIndex)
+	if err != nil {
+		return "", fault.Wrap(fault.Internal, "route to "+ip.String(), err)
+	}
+	return l.Attrs().Name, nil
+}
+
 // UplinkMTU returns the MTU of the link with the host's default route, 1500 without
 // one.
 func UplinkMTU() (int, error) {
