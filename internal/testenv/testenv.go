@@ -29,8 +29,8 @@ const (
 	Toolchain Need = "toolchain"
 	// Binaries are bin/carob, bin/carobd, bin/carob-pod and bin/carob-toolbox, built by make.
 	Binaries Need = "binaries"
-	// Nftables is a kernel with nftables, and the commands nft, ip, tc and nsenter.
-	Nftables Need = "nftables"
+	// Network is a kernel with netfilter, and the commands ip, sysctl and nsenter.
+	Network Need = "network"
 	// Chromium is a browser that can be driven.
 	Chromium Need = "chromium"
 )
@@ -65,7 +65,7 @@ func missing(n Need) string {
 		Systemd:   func() string { return file("/run/systemd/system") }, // sd_booted(3)
 		AppArmor:  appArmor,
 		Toolchain: func() string { return program("go") },
-		Nftables:  nftables,
+		Network:   network,
 		Binaries: func() string {
 			_, err := BinDir()
 			return text(err)
@@ -109,17 +109,13 @@ func appArmor() string {
 	return program("apparmor_parser")
 }
 
-func nftables() string {
-	for _, name := range []string{"nft", "ip", "tc", "nsenter"} {
+func network() string {
+	for _, name := range []string{"ip", "sysctl", "nsenter"} {
 		if why := program(name); why != "" {
 			return why
 		}
 	}
-	out, err := exec.Command("nft", "list", "tables").CombinedOutput()
-	if err != nil {
-		return string(out)
-	}
-	return ""
+	return file("/proc/sys/net/netfilter")
 }
 
 func file(name string) string {
