@@ -294,6 +294,7 @@ func nextDaemon(t *testing.T, lost bool) {
 	if lost {
 		must(t, m.leases.Delete(leaseKind, n.leases["lives"].ID))
 		must(t, m.leases.Put(leaseKind, "damaged", "nonsense"))
+		must(t, m.leases.Delete(hostKind, "host"))
 	}
 
 	next := m.daemon(t)

@@ -43,6 +43,7 @@ func newLab(t *testing.T) *lab {
 	l.host = startOwn(t) // after the namespaces: it ends before them
 	l.within = []string{"nsenter", fmt.Sprintf("--net=/proc/%d/ns/net", l.here)}
 	for _, words := range []string{
+		"sysctl -q -w net.ipv4.conf.all.rp_filter=1", // strict: the harder case
 		"ip link set lo up", fmt.Sprintf("ip link add up0 mtu 1420 type veth peer name up0 netns /proc/%d/ns/net mtu 1420", l.outside),
 		"ip addr add " + here4 + "/24 dev up0", "ip addr add " + here6 + "/64 dev up0 nodad", "ip link set up0 up",
 	} {
