@@ -234,7 +234,7 @@ func (b ground) defaultTurn() error {
 		delete(b.networks, Default)
 		b.mu.Unlock()
 	}
-	subnets, err := b.subnetsOf(b.pools())
+	subnets, err := b.subnetsOf(usable(b.c.Pools))
 	if err != nil {
 		return err
 	}
