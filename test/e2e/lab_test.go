@@ -8,7 +8,6 @@ import (
 	"net"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
@@ -292,10 +291,4 @@ func (l *lab) stop(signal syscall.Signal) {
 	}
 	_ = syscall.Kill(pid, signal)
 	l.eventually("the daemon is gone", func() bool { return syscall.Kill(pid, 0) != nil || zombie(pid) })
-}
-
-// log is what the daemon has said.
-func (l *lab) log() string {
-	b, _ := os.ReadFile(filepath.Join(l.dir, "run", "daemon.log"))
-	return string(b)
 }
