@@ -9,6 +9,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -23,7 +24,6 @@ import (
 
 	"carob/internal/api"
 	"carob/internal/cli/ask"
-	"carob/internal/cli/network"
 	"carob/internal/cli/show"
 	"carob/internal/cli/sight"
 	"carob/internal/sys/fd"
@@ -38,7 +38,7 @@ type Env struct {
 	Dial func(ctx context.Context) (*api.Client, error)
 	// RunDirs are carob's run directories, where names are read without a daemon.
 	RunDirs []string
-	// About is this binary; Extra are commands that need no daemon.
+	// About is this binary; Extra are further commands.
 	About api.About
 	Extra []*cobra.Command
 }
@@ -196,12 +196,12 @@ needed and not running; containers go on when it stops.`,
 	}
 	all := []grouped{
 		{groupContainers, containerCommands(a)}, {groupPods, podCommands(a)},
-		{groupImages, imageCommands(a)}, {groupNetworks, network.Commands(network.Env{Daemon: a.daemon, Stdout: a.Stdout, Networks: words{a}.networks, Containers: words{a}.containers})}, {groupLook, []*cobra.Command{lookCommand(a), sight.Explain(a.sight()), viewCommand(a)}},
+		{groupImages, imageCommands(a)}, {groupLook, []*cobra.Command{lookCommand(a), sight.Explain(a.sight()), viewCommand(a)}},
 		{groupSystem, append(systemCommands(a), a.Extra...)},
 	}
 	for _, g := range all {
 		for _, c := range g.commands {
-			c.GroupID = g.id
+			c.GroupID = cmp.Or(c.GroupID, g.id)
 			a.checkArgs(c)
 			root.AddCommand(c)
 		}
