@@ -13,6 +13,7 @@ import (
 
 	"carob/internal/api/launch"
 	"carob/internal/cli"
+	"carob/internal/cli/network"
 	"carob/internal/sys/session"
 )
 
@@ -33,10 +34,10 @@ func main() {
 	os.Exit(cli.Main(context.Background(), cli.Env{
 		Args: os.Args[1:], Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, LookupEnv: os.LookupEnv,
 		Dial: start.Dial, About: launch.About(version), RunDirs: []string{run},
-		Extra: []*cobra.Command{
+		Extra: append(network.Commands(network.Env{Daemon: start.Dial, Stdout: os.Stdout}),
 			daemonCommand("serve [FLAGS]", "Run the daemon in the foreground"),
 			daemonCommand("config COMMAND", "The daemon's configuration file"),
-		},
+		),
 	}))
 }
 

@@ -24,7 +24,6 @@ import (
 	"carob/internal/plan/ident"
 	"carob/internal/pod"
 	"carob/internal/roots"
-	"carob/internal/store"
 	"carob/internal/sys/cgroup"
 	"carob/internal/sys/session"
 )
@@ -85,36 +84,61 @@ func serve(ctx context.Context, c settings) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, handlers.Close()) }()
-	records, err := store.Open(filepath.Join(c.run, "state"))
-	if err != nil {
-		return err
-	}
 	ranges, err := idRanges(c)
 	if err != nil {
 		return err
 	}
+	records, networks, err := openNetworks(c, log)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, networks.Close()) }()
 	engine := pod.New(pod.Deps{
 		Sandboxes: handlers.router, Processes: handlers.router, Groups: groups.New(layout), Roots: rootfs, Observer: groups.New(layout),
-		Images: images, Network: network.Loopback{}, Store: records,
+		Images: images, Network: networks, Store: records,
 		Facts: facts, Log: log, RunDir: c.run, LibDir: c.root, Ranges: ranges,
 	})
 	defer func() { err = errors.Join(err, engine.Close()) }()
 	if err := engine.Recover(ctx); err != nil {
 		log.Error("recover", "error", err)
 	}
+	return attend(ctx, c, door, house{engine: engine, images: images, handlers: handlers, networks: networks, facts: facts, log: log})
+}
+
+// house is what the door leads to.
+type house struct {
+	engine   *pod.Engine
+	images   *image.Store
+	handlers *handlers
+	networks *network.Builtin
+	facts    host.Facts
+	log      *slog.Logger
+}
+
+// attend serves the API until ctx ends.
+func attend(ctx context.Context, c settings, door *launch.Door, h house) error {
+	engine, log := h.engine, h.log
+	applier := newApplier(c, engine, log)
+	if err := launch.Ready(c.readyFD); err != nil {
+		log.Warn("ready", "error", err) // whoever started the daemon has gone
+	}
+	log.Info("ready", "version", version, "socket", c.socket, "root", c.root)
+	return api.Serve(ctx, door, api.Services{
+		Engine: engine, Images: h.images, Committer: image.NewCommitter(h.images), Registries: c.client(h.images, log), Manifests: manifests{applier},
+		Networks: h.networks, Wiring: pod.Wiring{Engine: engine},
+		Host: describe(c, h.facts), Handlers: h.handlers.describe, Log: log,
+	})
+}
+
+// newApplier carries out manifests, and has removed what earlier pods of theirs left.
+func newApplier(c settings, engine *pod.Engine, log *slog.Logger) *kube.Applier {
 	applier := &kube.Applier{
 		Engine: kubeEngine{engine}, Mounts: hostMounts{}, Logs: logTail{}, Facts: kube.Local, Dir: filepath.Join(c.root, "pods"),
 	}
 	if err := applier.Sweep(liveUIDs(engine)); err != nil {
 		log.Error("sweep volumes", "error", err)
 	}
-	if err := launch.Ready(c.readyFD); err != nil {
-		log.Warn("ready", "error", err) // whoever started the daemon has gone
-	}
-	log.Info("ready", "version", version, "socket", c.socket, "root", c.root)
-	return api.Serve(ctx, door, api.Services{
-		Engine: engine, Images: images, Committer: image.NewCommitter(images), Registries: c.client(images, log), Manifests: manifests{applier}, Host: describe(c, facts), Handlers: handlers.describe, Log: log,
-	})
+	return applier
 }
 
 // client is who speaks with registries.

@@ -13,6 +13,7 @@ import (
 	"carob/internal/api/launch"
 	"carob/internal/config"
 	"carob/internal/image/registry"
+	"carob/internal/plan/address"
 	"carob/internal/plan/ident"
 )
 
@@ -33,8 +34,9 @@ type settings struct {
 	root, run, socket string
 	readyFD           int
 	idBase, idSize    uint32
-	registries        string // directory of hosts.toml files
-	policy            string // file that says which images are trusted
+	registries        string   // directory of hosts.toml files
+	policy            string   // file that says which images are trusted
+	pools             []string // what networks take their subnets from
 	handlerFlags      []string
 	handlers          map[string]config.Handler
 }
@@ -49,6 +51,7 @@ func (s *settings) bind(cmd *cobra.Command) {
 	f.Uint32Var(&s.idSize, "userns-size", 0, "`NUMBER` of host IDs for user namespaces of pods")
 	f.StringVar(&s.registries, "registry-config", "", "`DIR` with HOST/hosts.toml for mirrors, certificates and plain HTTP; "+defaultRegistries)
 	f.StringVar(&s.policy, "policy", "", "`FILE` that says which images may be pulled, in the form of containers-policy.json(5); "+defaultPolicy)
+	f.StringSliceVar(&s.pools, "address-pool", nil, "`CIDR` that networks take their subnets from, one per family; "+address.DefaultPool4().String()+" and a /48 of this machine's when not given")
 	f.StringArrayVar(&s.handlerFlags, "handler", nil, "OCI runtime that pods may choose, `NAME=PATH[,FLAG[=VALUE]…]` with global flags of its own; repeatable")
 	f.IntVar(&s.readyFD, "ready-fd", 0, "write a line to this descriptor when ready")
 	_ = f.MarkHidden("ready-fd") // it was made in the line above
@@ -73,6 +76,9 @@ func (s *settings) complete() error {
 		}
 	}
 	s.policy = cmp.Or(s.policy, defaultPolicy)
+	if len(s.pools) == 0 {
+		s.pools = file.AddressPools
+	}
 	s.handlers = file.Handlers
 	if s.handlers == nil {
 		s.handlers = map[string]config.Handler{}

@@ -34,6 +34,8 @@ type File struct {
 	// says which images may be pulled.
 	RegistryConfig string `toml:"registry-config"`
 	Policy         string `toml:"policy"`
+	// AddressPools are where networks take their subnets from, one prefix per family.
+	AddressPools []string `toml:"address-pools"`
 	// Handlers are OCI runtimes by the name that pods choose them by.
 	Handlers map[string]Handler `toml:"handlers"`
 }

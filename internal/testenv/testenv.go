@@ -29,6 +29,8 @@ const (
 	Toolchain Need = "toolchain"
 	// Binaries are bin/carob, bin/carobd, bin/carob-pod and bin/carob-toolbox, built by make.
 	Binaries Need = "binaries"
+	// Network is a kernel with netfilter, and the commands ip, sysctl and nsenter.
+	Network Need = "network"
 	// DockerRegistry is the docker-registry command of Debian's package of that name.
 	DockerRegistry Need = "docker-registry"
 	// Chromium is a browser that can be driven.
@@ -71,6 +73,7 @@ func missing(n Need) string {
 		Systemd:   func() string { return file("/run/systemd/system") }, // sd_booted(3)
 		AppArmor:  appArmor,
 		Toolchain: func() string { return program("go") },
+		Network:   network,
 
 		DockerRegistry: func() string { return program("docker-registry") },
 		Binaries: func() string {
@@ -118,6 +121,15 @@ func appArmor() string {
 		return "this kernel does not run AppArmor"
 	}
 	return program("apparmor_parser")
+}
+
+func network() string {
+	for _, name := range []string{"ip", "sysctl", "nsenter"} {
+		if why := program(name); why != "" {
+			return why
+		}
+	}
+	return file("/proc/sys/net/netfilter")
 }
 
 func file(name string) string {
