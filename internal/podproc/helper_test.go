@@ -98,7 +98,7 @@ func TestHelperMakesAProcess(t *testing.T) {
 func TestHelpersProcessMayHaveEnded(t *testing.T) {
 	p := newReaper(t)
 	file := filepath.Join(t.TempDir(), "pid")
-	h, pid := p.made(t, fmt.Sprintf("(exit 5) & echo $! > %s", file), file)
+	h, pid := p.made(t, fmt.Sprintf("(sleep 0.1; exit 5) & echo $! > %s", file), file)
 	eventually(t, "it has been reaped", func() bool { return p.children() == "" })
 	p.must(wire.Packet{Op: wire.Adopt, Handle: h, B: uint64(pid)})
 	if st := p.finish(h); st.ExitStatus() != 5 {
