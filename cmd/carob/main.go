@@ -13,6 +13,7 @@ import (
 	"carob/internal/api"
 	"carob/internal/api/launch"
 	"carob/internal/cli"
+	"carob/internal/cli/forward"
 )
 
 // version is set by the linker.
@@ -34,7 +35,10 @@ func main() {
 	os.Exit(cli.Main(context.Background(), cli.Env{
 		Args: os.Args[1:], Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, LookupEnv: os.LookupEnv,
 		Dial: start.Dial, About: about(), RunDirs: []string{run},
-		Extra: []*cobra.Command{serveCommand(config{root: root, run: run, socket: socket})},
+		Extra: cli.Extra{
+			Pods:   []*cobra.Command{forward.Command(forward.Env{Stdout: os.Stdout, Stderr: os.Stderr, Dial: start.Dial})},
+			System: []*cobra.Command{serveCommand(config{root: root, run: run, socket: socket})},
+		},
 	}))
 }
 
