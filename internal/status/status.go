@@ -55,6 +55,9 @@ type Connection struct {
 	Aliases []string `json:"aliases,omitempty"`
 	// DNS is what the network says about names; nil says nothing.
 	DNS *spec.DNS `json:"dns,omitempty"`
+	// Names says that the servers of DNS know the network's members by name and forward
+	// everything else, to the servers the pod asked for if it did: the pod asks only them.
+	Names bool `json:"names,omitempty"`
 }
 
 // IPs returns the addresses of all connections.
