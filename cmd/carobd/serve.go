@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"net/netip"
 	"os"
 	"os/signal"
 	"path/filepath"
 	"runtime/debug"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -20,6 +22,7 @@ import (
 	"carob/internal/image"
 	"carob/internal/kube"
 	"carob/internal/network"
+	"carob/internal/plan/address"
 	"carob/internal/plan/ident"
 	"carob/internal/pod"
 	"carob/internal/roots"
@@ -34,6 +37,7 @@ type config struct {
 	root, run, socket string
 	readyFD           int
 	idBase, idSize    uint32
+	pools             []string
 }
 
 func serveCommand(c config) *cobra.Command {
@@ -56,6 +60,7 @@ exit codes are there when it is back. SIGTERM and SIGINT end it.`,
 	f.StringVar(&c.socket, "socket", c.socket, "`PATH` of the API's socket")
 	f.Uint32Var(&c.idBase, "userns-base", ident.DefaultBase, "first host `ID` for user namespaces of pods")
 	f.Uint32Var(&c.idSize, "userns-size", 1<<31-ident.DefaultBase, "`NUMBER` of host IDs for user namespaces of pods")
+	f.StringSliceVar(&c.pools, "address-pool", nil, "`CIDR` that networks take their subnets from, one per family; "+address.DefaultPool4().String()+" and a /48 of this machine's when not given")
 	f.IntVar(&c.readyFD, "ready-fd", 0, "write a line to this descriptor when ready")
 	_ = f.MarkHidden("ready-fd") // it was made in the line above
 	return cmd
@@ -104,9 +109,14 @@ func serve(ctx context.Context, c config) (err error) {
 	if err != nil {
 		return err
 	}
+	networks, err := openNetworks(c, records, log)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, networks.Close()) }()
 	engine := pod.New(pod.Deps{
 		Sandboxes: native, Processes: native, Groups: groups.New(layout), Roots: rootfs, Observer: groups.New(layout),
-		Images: images, Network: network.Loopback{}, Store: records,
+		Images: images, Network: networks, Store: records,
 		Facts: facts, Log: log, RunDir: c.run, LibDir: c.root, Ranges: ranges,
 	})
 	defer func() { err = errors.Join(err, engine.Close()) }()
@@ -149,6 +159,32 @@ func openNative(c config, layout *cgroup.Layout, users *roots.Users) (*runtime.N
 	}
 	defer func() { _ = f.Close() }() // only read from
 	return runtime.New(runtime.Config{Supervisor: f, Layout: layout, Users: users, RunDir: c.run})
+}
+
+// openNetworks opens the built-in network. Only the daemon with the usual run directory
+// uses the usual names on the host.
+func openNetworks(c config, leases *store.Store, log *slog.Logger) (*network.Builtin, error) {
+	pools, err := address.Pools(c.pools)
+	if err != nil {
+		return nil, err
+	}
+	if len(pools) == 0 {
+		machine, err := os.ReadFile("/etc/machine-id")
+		if err != nil {
+			name, _ := os.Hostname() // any machine has some name, be it an empty one
+			machine = []byte(name)
+		}
+		pools = []netip.Prefix{address.DefaultPool4(), address.DefaultPool6(strings.TrimSpace(string(machine)))}
+	}
+	known, err := store.Open(filepath.Join(c.root, "networks"))
+	if err != nil {
+		return nil, err
+	}
+	n := network.Config{Pools: pools, Leases: leases, Networks: known, Log: log}
+	if c.run != defaultRun {
+		n.Instance = c.run
+	}
+	return network.Open(n)
 }
 
 // openImages opens the image store and makes the toolbox image, without which carob
