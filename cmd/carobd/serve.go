@@ -38,6 +38,7 @@ type config struct {
 	readyFD           int
 	idBase, idSize    uint32
 	pools             []string
+	connecting        connecting
 }
 
 func serveCommand(c config) *cobra.Command {
@@ -61,6 +62,7 @@ exit codes are there when it is back. SIGTERM and SIGINT end it.`,
 	f.Uint32Var(&c.idBase, "userns-base", ident.DefaultBase, "first host `ID` for user namespaces of pods")
 	f.Uint32Var(&c.idSize, "userns-size", 1<<31-ident.DefaultBase, "`NUMBER` of host IDs for user namespaces of pods")
 	f.StringSliceVar(&c.pools, "address-pool", nil, "`CIDR` that networks take their subnets from, one per family; "+address.DefaultPool4().String()+" and a /48 of this machine's when not given")
+	c.connecting.bind(f)
 	f.IntVar(&c.readyFD, "ready-fd", 0, "write a line to this descriptor when ready")
 	_ = f.MarkHidden("ready-fd") // it was made in the line above
 	return cmd
@@ -109,7 +111,7 @@ func serve(ctx context.Context, c config) (err error) {
 	if err != nil {
 		return err
 	}
-	networks, err := openNetworks(c, records, log)
+	networks, err := openConnections(c, records, log)
 	if err != nil {
 		return err
 	}
@@ -120,6 +122,20 @@ func serve(ctx context.Context, c config) (err error) {
 		Facts: facts, Log: log, RunDir: c.run, LibDir: c.root, Ranges: ranges,
 	})
 	defer func() { err = errors.Join(err, engine.Close()) }()
+	return attend(ctx, c, door, house{engine: engine, images: images, facts: facts, log: log})
+}
+
+// house is what the door leads to.
+type house struct {
+	engine *pod.Engine
+	images *image.Store
+	facts  host.Facts
+	log    *slog.Logger
+}
+
+// attend brings the engine up to date and serves the API until ctx ends.
+func attend(ctx context.Context, c config, door *launch.Door, h house) error {
+	engine, log := h.engine, h.log
 	if err := engine.Recover(ctx); err != nil {
 		log.Error("recover", "error", err)
 	}
@@ -134,7 +150,7 @@ func serve(ctx context.Context, c config) (err error) {
 	}
 	log.Info("ready", "version", version, "socket", c.socket, "root", c.root)
 	return api.Serve(ctx, door, api.Services{
-		Engine: engine, Images: images, Manifests: manifests{applier}, Host: describe(c, facts), Log: log,
+		Engine: engine, Images: h.images, Manifests: manifests{applier}, Host: describe(c, h.facts), Log: log,
 	})
 }
 

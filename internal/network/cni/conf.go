@@ -1,6 +1,7 @@
 package cni
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -8,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/containernetworking/cni/libcni"
@@ -23,6 +25,8 @@ const maxConf = 1 << 20
 // networks are the networks of a configuration directory at one time.
 type networks struct {
 	lists []*libcni.NetworkConfigList
+	// first is what pods that name no network get, nil when there is none.
+	first *libcni.NetworkConfigList
 	// broken are the files that say nothing.
 	broken error
 }
@@ -34,6 +38,19 @@ func (n *networks) named(name string) *libcni.NetworkConfigList {
 		return nil
 	}
 	return n.lists[i]
+}
+
+// defaulted is the default network, or why there is none.
+func (n *networks) defaulted(dir string) (*libcni.NetworkConfigList, error) {
+	switch {
+	case n.first != nil:
+		return n.first, nil
+	case n.broken != nil:
+		return nil, fault.Wrap(fault.Unavailable, "network not ready", n.broken)
+	case len(n.lists) > 0:
+		return nil, fault.New(fault.Unavailable, fmt.Sprintf("network not ready: no CNI configuration in %s but other engines' (%s)", dir, strings.Join(n.names(), ", ")))
+	}
+	return nil, fault.New(fault.Unavailable, "network not ready: no CNI configuration in "+dir)
 }
 
 // confDir is a configuration directory, which need not exist.
@@ -119,10 +136,28 @@ func readNetworks(dir string) *networks {
 			broken = append(broken, fmt.Errorf("%s: %w", path, err))
 		case list != nil && n.named(list.Name) == nil:
 			n.lists = append(n.lists, list)
+			if n.first == nil && !foreign(list) {
+				n.first = list
+			}
 		}
 	}
 	n.broken = errors.Join(broken...)
 	return n
+}
+
+// foreign reports whether another engine made a network for its own containers and left
+// its file in the common directory: podman's package does, and nerdctl. It can be named,
+// but that it is installed does not mean that carob's pods belong there.
+func foreign(list *libcni.NetworkConfigList) bool {
+	var marks struct {
+		NerdctlID     any `json:"nerdctlID"`
+		NerdctlLabels any `json:"nerdctlLabels"`
+		Args          struct {
+			PodmanLabels any `json:"podman_labels"`
+		} `json:"args"`
+	}
+	_ = json.Unmarshal(list.Bytes, &marks) // libcni has read it
+	return list.Name == "podman" || marks.NerdctlID != nil || marks.NerdctlLabels != nil || marks.Args.PodmanLabels != nil
 }
 
 // readNetwork returns nil for a file that is no configuration by its name.
@@ -149,13 +184,25 @@ func readNetwork(path string) (*libcni.NetworkConfigList, error) {
 	return list, nil
 }
 
+// parseFile reads a list, or a single plugin's configuration as a list of one, which
+// versions before 1.0 had.
 func parseFile(path, ext string) (*libcni.NetworkConfigList, error) {
 	if ext == ".conflist" {
 		return libcni.NetworkConfFromFile(path)
 	}
-	one, err := libcni.ConfFromFile(path)
+	raw, err := os.ReadFile(path)
 	if err != nil {
 		return nil, err
 	}
-	return libcni.ConfListFromConf(one)
+	one, err := libcni.NetworkPluginConfFromBytes(raw)
+	if err != nil {
+		return nil, err
+	}
+	list, err := json.Marshal(map[string]any{
+		"name": one.Network.Name, "cniVersion": one.Network.CNIVersion, "plugins": []json.RawMessage{raw},
+	})
+	if err != nil {
+		return nil, err
+	}
+	return libcni.NetworkConfFromBytes(list)
 }

@@ -28,6 +28,7 @@ func parsed(t *testing.T, texts ...string) *networks {
 		}
 		n.lists = append(n.lists, list)
 	}
+	n.first = n.lists[0]
 	return n
 }
 
@@ -197,6 +198,17 @@ func TestConfDir(t *testing.T) {
 	put("10-a.conflist", `{"cniVersion":"1.0.0","name":"a","plugins":[{"type":"bridge"}]}`)
 	put("README", "not a configuration")
 	put("30-a.conflist", `{"cniVersion":"1.0.0","name":"a","plugins":[{"type":"other"}]}`)
+	put("01-podman.conflist", `{"cniVersion":"0.4.0","name":"podman","plugins":[{"type":"bridge"}]}`)
+	put("02-nerdctl.conflist", `{"cniVersion":"1.0.0","name":"other","nerdctlID":0,"plugins":[{"type":"bridge"}]}`)
+	is("", "podman", "other", "a", "b")
+	if first := c.current().first; first == nil || first.Name != "a" {
+		t.Errorf("the default network is %+v", first)
+	}
+	for _, name := range []string{"01-podman.conflist", "02-nerdctl.conflist"} {
+		if err := os.Remove(filepath.Join(dir, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
 	is("", "a", "b")
 	if c.current().lists[0].Plugins[0].Network.Type != "bridge" {
 		t.Error("the later one of two with one name")

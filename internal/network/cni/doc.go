@@ -4,8 +4,8 @@
 // # What is where
 //
 // The configuration directory is read when it has changed (inotify), at the moment somebody
-// asks. The first valid file in lexical order is the default network; all of them can be
-// named. A pod's network namespace gets a path below /run/netns, where the whole
+// asks. The first valid file in lexical order is the default network, other engines' own
+// networks left out; all of them can be named. A pod's network namespace gets a path below /run/netns, where the whole
 // ecosystem looks for them and `ip netns` shows them: plugins remember the path, and a DEL
 // finds the namespace there though the pod's processes have died.
 //

@@ -88,52 +88,33 @@ func (n *Network) Close() error {
 	return nil
 }
 
-// Configured reports whether there is a configuration, valid or not.
+// Configured reports whether there is a configuration of a default network, valid or not.
 func (n *Network) Configured() bool {
 	now := n.conf.current()
-	return len(now.lists) > 0 || now.broken != nil
+	return now.first != nil || now.broken != nil
 }
 
-// Networks are the names of the networks there are, the default one first.
+// Networks are the names of the networks there are.
 func (n *Network) Networks() []string { return n.conf.current().names() }
 
 // Ready says why pods cannot be connected now, nil when they can: there is a
 // configuration, and the default network's plugins have no objection (STATUS).
 func (n *Network) Ready(ctx context.Context) error {
-	now, err := n.ready()
+	first, err := n.conf.current().defaulted(n.c.ConfDir)
 	if err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, statusTime)
 	defer cancel()
-	if err := n.lib.GetStatusNetworkList(ctx, now.lists[0]); err != nil {
-		return fault.Wrap(fault.Unavailable, "network "+now.lists[0].Name+": not ready", err)
+	if err := n.lib.GetStatusNetworkList(ctx, first); err != nil {
+		return fault.Wrap(fault.Unavailable, "network "+first.Name+": not ready", err)
 	}
 	return nil
 }
 
-func (n *Network) ready() (*networks, error) {
-	now := n.conf.current()
-	switch {
-	case len(now.lists) > 0:
-		return now, nil
-	case now.broken != nil:
-		return nil, fault.Wrap(fault.Unavailable, "network not ready", now.broken)
-	}
-	return nil, fault.New(fault.Unavailable, "network not ready: no CNI configuration in "+n.c.ConfDir)
-}
-
 // Attach executes ADD for every network the pod gets; see pod.Network.
 func (n *Network) Attach(ctx context.Context, a pod.Attachment) (links []status.Connection, err error) {
-	now, err := n.ready()
-	if err != nil {
-		return nil, err
-	}
-	all, err := want(now, a)
-	if err != nil {
-		return nil, err
-	}
-	args, err := arguments(a)
+	more, err := n.plan(a)
 	if err != nil {
 		return nil, err
 	}
@@ -143,13 +124,7 @@ func (n *Network) Attach(ctx context.Context, a pod.Attachment) (links []status.
 		return nil, err
 	}
 	before := len(r.Attachments)
-	for _, w := range all {
-		config, err := inlined(w.list)
-		if err != nil {
-			return nil, err
-		}
-		r.Attachments = append(r.Attachments, attachment{Network: w.list.Name, IfName: w.ifname, Args: args, Capabilities: w.args, Config: config})
-	}
+	r.Attachments = append(r.Attachments, more...)
 	if err := n.ledger.put(r); err != nil {
 		return nil, err
 	}
@@ -174,6 +149,32 @@ func (n *Network) Attach(ctx context.Context, a pod.Attachment) (links []status.
 		links = append(links, link)
 	}
 	return links, n.ledger.put(r)
+}
+
+// plan is what a pod gets by the configurations there are now.
+func (n *Network) plan(a pod.Attachment) (all []attachment, err error) {
+	now := n.conf.current()
+	if len(a.Joins) == 0 && len(a.Connections) == 0 {
+		if _, err := now.defaulted(n.c.ConfDir); err != nil {
+			return nil, err
+		}
+	}
+	wishes, err := want(now, a)
+	if err != nil {
+		return nil, err
+	}
+	args, err := arguments(a)
+	if err != nil {
+		return nil, err
+	}
+	for _, w := range wishes {
+		config, err := inlined(w.list)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, attachment{Network: w.list.Name, IfName: w.ifname, Args: args, Capabilities: w.args, Config: config})
+	}
+	return all, nil
 }
 
 // begin returns the record that a pod's attachments are added to. What an earlier life of

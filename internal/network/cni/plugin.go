@@ -42,6 +42,9 @@ func (p *plugins) FindInPath(plugin string, paths []string) (string, error) {
 // ExecPlugin runs a plugin once. What it prints when it fails, or its standard error where
 // that says nothing, is the error's text: a *types.Error.
 func (p *plugins) ExecPlugin(ctx context.Context, path string, stdin []byte, environ []string) ([]byte, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err // nothing ran, there is nothing to say
+	}
 	out, errs := &bounded{most: maxOutput}, &bounded{most: maxErrors, cut: true}
 	cmd := exec.CommandContext(ctx, path)
 	cmd.Env, cmd.Stdin, cmd.Stdout, cmd.Stderr = withSbin(environ), bytes.NewReader(stdin), out, errs

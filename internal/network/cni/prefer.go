@@ -53,6 +53,14 @@ func (c Choice) plugins(a pod.Attachment) bool {
 	return slices.Contains(names, a.Joins[0].Network)
 }
 
+// Ready says why pods that name no network cannot be connected now, nil when they can.
+func (c Choice) Ready(ctx context.Context) error {
+	if c.plugins(pod.Attachment{}) {
+		return c.CNI.Ready(ctx)
+	}
+	return nil
+}
+
 // Detach asks both: each knows what it has.
 func (c Choice) Detach(ctx context.Context, podID, network string) error {
 	return errors.Join(c.CNI.Detach(ctx, podID, network), c.Builtin.Detach(ctx, podID, network))

@@ -93,10 +93,7 @@ func joinsOf(n *networks, a pod.Attachment) ([]join, error) {
 		all = append(all, join{Join: j, prefix: "eth"})
 	}
 	if len(all) == 0 && len(a.Connections) == 0 {
-		if len(n.lists) == 0 {
-			return nil, fault.New(fault.Unavailable, "no CNI configuration")
-		}
-		all = []join{{Join: spec.Join{Network: n.lists[0].Name}, prefix: "eth"}}
+		all = []join{{Join: spec.Join{Network: n.first.Name}, prefix: "eth"}}
 	}
 	if text := a.Spec.Annotations[networksAnnotation]; text != "" && a.Spec.Owner != ownerCRI && len(a.Connections) == 0 {
 		more, err := selections(text)

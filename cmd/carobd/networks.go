@@ -1,0 +1,66 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/spf13/pflag"
+
+	"carob/internal/fault"
+	"carob/internal/network"
+	"carob/internal/network/cni"
+	"carob/internal/store"
+)
+
+// connecting is what `carob serve` is told about what connects pods.
+type connecting struct {
+	mode, confDir string
+	binDirs       []string
+}
+
+func (c *connecting) bind(f *pflag.FlagSet) {
+	f.StringVar(&c.mode, "network", cni.Auto, "what connects pods: auto (CNI plugins where they are configured, else carob itself), cni or builtin")
+	f.StringVar(&c.confDir, "cni-conf-dir", "/etc/cni/net.d", "`DIR` of CNI configurations")
+	f.StringSliceVar(&c.binDirs, "cni-bin-dir", []string{"/opt/cni/bin", "/usr/lib/cni"}, "`DIR`s of CNI plugins")
+}
+
+// connections connects pods, by plugins or by the built-in network.
+type connections struct {
+	cni.Choice
+	builtin *network.Builtin
+}
+
+func openConnections(c config, leases *store.Store, log *slog.Logger) (*connections, error) {
+	builtin, err := openNetworks(c, leases, log)
+	if err != nil {
+		return nil, err
+	}
+	plugins, err := c.connecting.open(c.root, log)
+	if err != nil {
+		return nil, errors.Join(err, builtin.Close())
+	}
+	return &connections{cni.Choice{Mode: c.connecting.mode, CNI: plugins, Builtin: builtin}, builtin}, nil
+}
+
+// Close ends both. Pods stay connected.
+func (c *connections) Close() error { return errors.Join(c.CNI.Close(), c.builtin.Close()) }
+
+// open opens what connects pods by plugins. Its records outlive a restart of the machine,
+// as what plugins keep does.
+func (c *connecting) open(root string, log *slog.Logger) (*cni.Network, error) {
+	if !slices.Contains(cni.Modes(), c.mode) {
+		return nil, fault.New(fault.Invalid, fmt.Sprintf("--network %.40q: use %s", c.mode, strings.Join(cni.Modes(), ", ")))
+	}
+	dir := filepath.Join(root, "cni")
+	records, err := store.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	return cni.Open(cni.Config{
+		ConfDir: c.confDir, BinDirs: c.binDirs, CacheDir: filepath.Join(dir, "cache"), Records: records, Log: log,
+	})
+}
