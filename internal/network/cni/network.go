@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/containernetworking/cni/libcni"
+	"github.com/containernetworking/cni/pkg/invoke"
 	"github.com/containernetworking/cni/pkg/types"
 
 	"carob/internal/fault"
@@ -168,6 +169,12 @@ func (n *Network) plan(a pod.Attachment) (all []attachment, err error) {
 		return nil, err
 	}
 	for _, w := range wishes {
+		// A program that is missing is told before anything has been made: DEL needs them all.
+		for _, p := range w.list.Plugins {
+			if _, err := invoke.FindInPath(p.Network.Type, n.c.BinDirs); err != nil {
+				return nil, fault.Wrap(fault.Unavailable, "network "+w.list.Name+": not ready", err)
+			}
+		}
 		config, err := inlined(w.list)
 		if err != nil {
 			return nil, err
