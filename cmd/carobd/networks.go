@@ -34,16 +34,17 @@ type connections struct {
 	builtin *network.Builtin
 }
 
-func openConnections(c config, leases *store.Store, log *slog.Logger) (*connections, error) {
-	builtin, err := openNetworks(c, leases, log)
+// openConnections opens the records, too, among which the built-in network has its own.
+func openConnections(c config, log *slog.Logger) (*store.Store, *connections, error) {
+	records, builtin, err := openNetworks(c, log)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	plugins, err := c.connecting.open(c.root, log)
 	if err != nil {
-		return nil, errors.Join(err, builtin.Close())
+		return nil, nil, errors.Join(err, builtin.Close())
 	}
-	return &connections{cni.Choice{Mode: c.connecting.mode, CNI: plugins, Builtin: builtin}, builtin}, nil
+	return records, &connections{cni.Choice{Mode: c.connecting.mode, CNI: plugins, Builtin: builtin}, builtin}, nil
 }
 
 // Close ends both. Pods stay connected.

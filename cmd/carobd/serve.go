@@ -103,15 +103,11 @@ func serve(ctx context.Context, c config) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, native.Close()) }()
-	records, err := store.Open(filepath.Join(c.run, "state"))
-	if err != nil {
-		return err
-	}
 	ranges, err := idRanges(c)
 	if err != nil {
 		return err
 	}
-	networks, err := openConnections(c, records, log)
+	records, networks, err := openConnections(c, log)
 	if err != nil {
 		return err
 	}
@@ -122,15 +118,16 @@ func serve(ctx context.Context, c config) (err error) {
 		Facts: facts, Log: log, RunDir: c.run, LibDir: c.root, Ranges: ranges,
 	})
 	defer func() { err = errors.Join(err, engine.Close()) }()
-	return attend(ctx, c, door, house{engine: engine, images: images, facts: facts, log: log})
+	return attend(ctx, c, door, house{engine: engine, images: images, networks: networks, facts: facts, log: log})
 }
 
 // house is what the door leads to.
 type house struct {
-	engine *pod.Engine
-	images *image.Store
-	facts  host.Facts
-	log    *slog.Logger
+	engine   *pod.Engine
+	images   *image.Store
+	networks *connections
+	facts    host.Facts
+	log      *slog.Logger
 }
 
 // attend brings the engine up to date and serves the API until ctx ends.
@@ -139,19 +136,26 @@ func attend(ctx context.Context, c config, door *launch.Door, h house) error {
 	if err := engine.Recover(ctx); err != nil {
 		log.Error("recover", "error", err)
 	}
+	applier := newApplier(c, engine, log)
+	if err := launch.Ready(c.readyFD); err != nil {
+		log.Warn("ready", "error", err) // whoever started the daemon has gone
+	}
+	log.Info("ready", "version", version, "socket", c.socket, "root", c.root)
+	return api.Serve(ctx, door, api.Services{
+		Engine: engine, Images: h.images, Manifests: manifests{applier}, Networks: h.networks.builtin, Wiring: pod.Wiring{Engine: engine},
+		Host: describe(c, h.facts), Log: log,
+	})
+}
+
+// newApplier carries out manifests, and has removed what earlier pods of theirs left.
+func newApplier(c config, engine *pod.Engine, log *slog.Logger) *kube.Applier {
 	applier := &kube.Applier{
 		Engine: kubeEngine{engine}, Mounts: hostMounts{}, Logs: logTail{}, Facts: kube.Local, Dir: filepath.Join(c.root, "pods"),
 	}
 	if err := applier.Sweep(liveUIDs(engine)); err != nil {
 		log.Error("sweep volumes", "error", err)
 	}
-	if err := launch.Ready(c.readyFD); err != nil {
-		log.Warn("ready", "error", err) // whoever started the daemon has gone
-	}
-	log.Info("ready", "version", version, "socket", c.socket, "root", c.root)
-	return api.Serve(ctx, door, api.Services{
-		Engine: engine, Images: h.images, Manifests: manifests{applier}, Host: describe(c, h.facts), Log: log,
-	})
+	return applier
 }
 
 // cgroups finds the host's hierarchies. In each stays a group for the pods that name
@@ -177,30 +181,38 @@ func openNative(c config, layout *cgroup.Layout, users *roots.Users) (*runtime.N
 	return runtime.New(runtime.Config{Supervisor: f, Layout: layout, Users: users, RunDir: c.run})
 }
 
-// openNetworks opens the built-in network. Only the daemon with the usual run directory
-// uses the usual names on the host.
-func openNetworks(c config, leases *store.Store, log *slog.Logger) (*network.Builtin, error) {
-	pools, err := address.Pools(c.pools)
+// openNetworks opens the records and the built-in network, which keeps its own there.
+// Only the daemon with the usual run directory uses the usual names on the host.
+func openNetworks(c config, log *slog.Logger) (*store.Store, *network.Builtin, error) {
+	records, err := store.Open(filepath.Join(c.run, "state"))
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	if len(pools) == 0 {
-		machine, err := os.ReadFile("/etc/machine-id")
-		if err != nil {
-			name, _ := os.Hostname() // any machine has some name, be it an empty one
-			machine = []byte(name)
-		}
-		pools = []netip.Prefix{address.DefaultPool4(), address.DefaultPool6(strings.TrimSpace(string(machine)))}
+	n := network.Config{Leases: records, Log: log}
+	if n.Pools, err = pools(c); err != nil {
+		return nil, nil, err
 	}
-	known, err := store.Open(filepath.Join(c.root, "networks"))
-	if err != nil {
-		return nil, err
+	if n.Networks, err = store.Open(filepath.Join(c.root, "networks")); err != nil {
+		return nil, nil, err
 	}
-	n := network.Config{Pools: pools, Leases: leases, Networks: known, Log: log}
 	if c.run != defaultRun {
 		n.Instance = c.run
 	}
-	return network.Open(n)
+	b, err := network.Open(n)
+	return records, b, err
+}
+
+// pools are where networks get their subnets from. A machine has always the same ones.
+func pools(c config) ([]netip.Prefix, error) {
+	if len(c.pools) > 0 {
+		return address.Pools(c.pools)
+	}
+	machine, err := os.ReadFile("/etc/machine-id")
+	if err != nil {
+		name, _ := os.Hostname() // any machine has some name, be it an empty one
+		machine = []byte(name)
+	}
+	return []netip.Prefix{address.DefaultPool4(), address.DefaultPool6(strings.TrimSpace(string(machine)))}, nil
 }
 
 // openImages opens the image store and makes the toolbox image, without which carob

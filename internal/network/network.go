@@ -42,12 +42,13 @@ import (
 	"carob/internal/fault"
 	"carob/internal/plan/address"
 	"carob/internal/plan/port"
+	"carob/internal/pod"
 	"carob/internal/sys/link"
 	"carob/internal/sys/nft"
 )
 
 // Default is the name of the network of pods that name none.
-const Default = "default"
+const Default = pod.DefaultNetwork
 
 // linger is how long the host stays prepared after the last pod has gone.
 const linger = 10 * time.Second

@@ -149,8 +149,10 @@ func (i *island) nothing(network string) {
 	if all := i.leased(network); len(all) > 0 {
 		i.Errorf("leases of %s: %v", network, all)
 	}
-	if left, _ := filepath.Glob(filepath.Join(i.dir, "lib", "cni", "*", "*")); len(left) > 0 {
-		i.Errorf("records: %v", left)
+	for _, kind := range []string{"attachment", "cache/results"} {
+		if left, _ := filepath.Glob(filepath.Join(i.dir, "lib", "cni", kind, "*")); len(left) > 0 {
+			i.Errorf("records: %v", left)
+		}
 	}
 	links, err := i.outside("ip", "-o", "link", "show", "type", "veth").CombinedOutput()
 	if err != nil || len(links) > 0 {

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/google/nftables"
+	"github.com/google/nftables/binaryutil"
 )
 
 // sets are the table's, without their elements.
@@ -32,7 +33,7 @@ func newSets(t *nftables.Table) sets {
 		any6:    to("any6", false, nftables.TypeInetProto, nftables.TypeInetService),
 		at4:     to("at4", true, nftables.TypeInetProto, nftables.TypeIPAddr, nftables.TypeInetService),
 		at6:     to("at6", false, nftables.TypeInetProto, nftables.TypeIP6Addr, nftables.TypeInetService),
-		uplinks: &nftables.Set{Table: t, Name: "uplinks", KeyType: nftables.TypeIFName},
+		uplinks: &nftables.Set{Table: t, Name: "uplinks", KeyType: nftables.TypeIFName, KeyByteOrder: binaryutil.NativeEndian},
 	}
 }
 
