@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"time"
 
 	"carob/internal/fault"
@@ -29,6 +30,9 @@ func (b *Builtin) Attach(ctx context.Context, a pod.Attachment) (_ []status.Conn
 		return nil, err
 	}
 	defer func() { _ = netns.Close() }()
+	if err := (book{b}).await(ctx, joins); err != nil {
+		return nil, err
+	}
 	b.turn.RLock()
 	defer b.turn.RUnlock()
 	var networks []string
@@ -44,12 +48,12 @@ func (b *Builtin) Attach(ctx context.Context, a pod.Attachment) (_ []status.Conn
 	if err != nil {
 		return nil, err
 	}
-	added := &lease{PodID: l.PodID, Pod: l.Pod, Links: l.Links[from:]}
+	added := &lease{ID: l.ID, PodID: l.PodID, Pod: l.Pod, Links: l.Links[from:]}
 	if from == 0 {
 		added.Ports = l.Ports
 	}
 	u.Push("lease", func(context.Context) error { return book{b}.withdraw(l, added) })
-	if err := b.c.Leases.Put(leaseKind, l.PodID, l); err != nil {
+	if err := b.c.Leases.Put(leaseKind, l.ID, l); err != nil {
 		return nil, fmt.Errorf("lease: %w", err)
 	}
 	admitted := make(chan error, 1)
@@ -111,7 +115,7 @@ func (b *Builtin) Detach(_ context.Context, podID, network string) error {
 	if len(gone) == 0 {
 		return nil
 	}
-	left := &lease{PodID: l.PodID, Pod: l.Pod, Links: gone}
+	left := &lease{ID: l.ID, PodID: l.PodID, Pod: l.Pod, Links: gone}
 	if len(rest.Links) == 0 {
 		left.Ports = l.Ports
 	} else if gone[0].Network == l.Links[0].Network {
@@ -123,12 +127,13 @@ func (b *Builtin) Detach(_ context.Context, podID, network string) error {
 // leave takes back what is left of a lease, in the order that makes nothing point to
 // what somebody else may have next, and that can be repeated.
 func (b book) leave(rest, left *lease, links bool) error {
-	b.mu.Lock()
-	rest.leaving = len(rest.Links) == 0
-	if rest.leaving {
-		rest.Links, rest.Ports = left.Links, left.Ports // to be found again
+	whole := len(rest.Links) == 0
+	kept := rest
+	if whole {
+		left.Leaving, kept = true, left // to be found again
 	}
-	b.leases[rest.PodID] = rest
+	b.mu.Lock()
+	b.leases[rest.PodID] = kept
 	b.mu.Unlock()
 	var errs []error
 	if b.host.Up && b.table != nil { // else the table is yet to be written
@@ -138,31 +143,100 @@ func (b book) leave(rest, left *lease, links bool) error {
 		}
 		errs = append(errs, err)
 	}
-	var ips []netip.Addr
 	for _, k := range left.Links {
-		ips = append(ips, k.Addresses...)
 		errs = append(errs, link.Unroute(k.Host, k.Addresses))
 		if links {
 			errs = append(errs, link.Delete(k.Host))
 		}
 	}
-	errs = append(errs, forgetPod(ips))
-	if rest.leaving {
-		errs = append(errs, b.c.Leases.Delete(leaseKind, rest.PodID))
-	} else {
-		errs = append(errs, b.c.Leases.Put(leaseKind, rest.PodID, rest))
+	errs = append(errs, b.c.Leases.Put(leaseKind, kept.ID, kept))
+	if !whole {
+		errs = append(errs, forgetPods(left))
 	}
 	if err := errors.Join(errs...); err != nil {
 		return err
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.releaseLocked(left)
-	if rest.leaving {
-		delete(b.leases, rest.PodID)
+	if !whole {
+		b.releaseLocked(left)
+		return nil
 	}
-	b.restLocked()
+	b.releaseLocked(&lease{Pod: left.Pod, Ports: left.Ports})
+	delete(b.leases, rest.PodID)
+	b.ending = append(b.ending, left)
+	b.cleanLocked()
 	return nil
+}
+
+// cleanLocked has the leases that end cleaned, all that there are at once: what the
+// kernel tracks is one large table, and reading it takes tens of milliseconds. Until
+// then nobody gets their addresses.
+func (b book) cleanLocked() {
+	if b.closed || b.cleaned != nil || len(b.ending) == 0 {
+		return
+	}
+	done := make(chan struct{})
+	b.cleaned = done
+	b.work.Go(func() {
+		select { // others may come
+		case <-time.After(gather):
+		case <-b.hurry:
+		case <-b.ctx.Done():
+		}
+		b.mu.Lock()
+		all := b.ending
+		b.mu.Unlock()
+		err := forgetPods(all...)
+		for _, l := range all {
+			err = errors.Join(err, b.c.Leases.Delete(leaseKind, l.ID))
+		}
+		if err != nil { // the next daemon tries again
+			b.c.Log.Error("network: connections of pods that have gone are still tracked", "cause", err)
+		}
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		for _, l := range all {
+			b.releaseLocked(&lease{Links: l.Links})
+		}
+		b.ending = slices.Clip(b.ending[len(all):])
+		b.cleaned = nil
+		close(done)
+		b.cleanLocked()
+		b.restLocked()
+	})
+}
+
+// await waits while an address that is asked for by its number is being cleaned.
+func (b book) await(ctx context.Context, joins []spec.Join) error {
+	wanted := map[string]bool{}
+	for _, j := range joins {
+		for _, ip := range j.IPs {
+			wanted[ip] = true
+		}
+	}
+	for {
+		b.mu.Lock()
+		busy := slices.ContainsFunc(b.ending, func(l *lease) bool {
+			return slices.ContainsFunc(l.Links, func(k leasedLink) bool {
+				return slices.ContainsFunc(k.Addresses, func(ip netip.Addr) bool { return wanted[ip.String()] })
+			})
+		})
+		done := b.cleaned
+		b.mu.Unlock()
+		if !busy || done == nil {
+			return nil
+		}
+		select {
+		case b.hurry <- struct{}{}:
+		default:
+		}
+		select {
+		case <-done:
+		case <-ctx.Done():
+			return fault.Wrap(fault.Unavailable, "address: the pod that had it is being cleaned up", context.Cause(ctx))
+		}
+	}
 }
 
 // withdraw undoes an Attach that failed.
@@ -174,7 +248,7 @@ func (b book) withdraw(l, added *lease) error {
 
 // restLocked sees to it that the host is as it was, some time after the last pod.
 func (b book) restLocked() {
-	if len(b.leases) > 0 || b.closed {
+	if len(b.leases)+len(b.ending) > 0 || b.closed {
 		return
 	}
 	if b.idle != nil {
@@ -206,33 +280,23 @@ func (b *Builtin) Keep(_ context.Context, live []pod.Attachment) error {
 	for _, a := range live {
 		alive[a.PodID] = true
 	}
-	var ended []*lease
 	b.mu.Lock()
 	for id, l := range b.leases {
 		if !alive[id] {
-			ended = append(ended, l)
+			b.ending = append(b.ending, l)
 			delete(b.leases, id)
-			book{b}.releaseLocked(l)
+			book{b}.releaseLocked(&lease{Pod: l.Pod, Ports: l.Ports})
 		}
 		delete(alive, id)
 	}
+	book{b}.cleanLocked()
 	some := len(b.leases) > 0
 	b.mu.Unlock()
 	var errs []error
-	var ips []netip.Addr
-	for _, l := range ended {
-		for _, k := range l.Links {
-			ips = append(ips, k.Addresses...)
-		}
-		errs = append(errs, b.c.Leases.Delete(leaseKind, l.PodID))
-	}
 	for id := range alive {
 		b.c.Log.Warn("network: connected pod without a lease", "pod", id)
 	}
 	errs = append(errs, ground{b}.sweepLinks())
-	if len(ips) > 0 {
-		errs = append(errs, forgetPod(ips))
-	}
 	if !some {
 		return errors.Join(append(errs, ground{b}.restoreTurn())...)
 	}

@@ -17,12 +17,12 @@ import (
 // grant reserves what a pod asks for: addresses in each network, ports of the host. The
 // lease has what the pod had before, and from the nth link on what is new.
 func (b book) grant(a pod.Attachment, joins []spec.Join) (l *lease, from int, err error) {
-	l = &lease{PodID: a.PodID, Pod: a.Name}
+	l = &lease{ID: b.names.link(), PodID: a.PodID, Pod: a.Name}
 	b.mu.Lock()
 	old := b.leases[a.PodID]
 	b.mu.Unlock()
 	if old != nil {
-		if old.leaving || len(a.Connections) == 0 {
+		if old.Leaving || len(a.Connections) == 0 {
 			return nil, 0, fault.New(fault.Conflict, "pod "+a.Name+": an earlier connection is still being taken back")
 		}
 		*l = *old
@@ -179,13 +179,17 @@ func try(p spec.Port) (spec.Port, error) {
 	return p, nil
 }
 
-// forgetPod drops the tracked connections of addresses.
-func forgetPod(ips []netip.Addr) error {
-	mine := map[netip.Addr]bool{}
-	for _, ip := range ips {
-		mine[ip] = true
+// forgetPods drops the tracked connections of addresses.
+func forgetPods(leases ...*lease) error {
+	gone := map[netip.Addr]bool{}
+	for _, l := range leases {
+		for _, k := range l.Links {
+			for _, ip := range k.Addresses {
+				gone[ip] = true
+			}
+		}
 	}
-	return link.Forget(func(original, reply link.Flow) bool { return mine[original.Source] || mine[reply.Source] })
+	return link.Forget(func(original, reply link.Flow) bool { return gone[original.Source] || gone[reply.Source] })
 }
 
 // forgetUntranslated drops what is tracked of datagrams that came for a port before it

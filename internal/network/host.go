@@ -294,7 +294,7 @@ func (b ground) unclaimTurn(subnets []netip.Prefix) error {
 // restoreTurn undoes what was done to the host if no pod needs it. The caller holds turn.
 func (b ground) restoreTurn() error {
 	b.mu.Lock()
-	busy := len(b.leases) > 0
+	busy := len(b.leases)+len(b.ending) > 0
 	b.mu.Unlock()
 	if busy || !b.host.Up && len(b.host.Settings)+len(b.host.Claims) == 0 {
 		return nil

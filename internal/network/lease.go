@@ -12,15 +12,17 @@ import (
 // lease is what a pod has of the network: the record, and all that is needed to take it
 // back.
 type lease struct {
+	// ID names the record: a pod may have a new lease before its last one has gone.
+	ID    string `json:"id"`
 	PodID string `json:"podID"`
 	Pod   string `json:"pod"`
 	// Links are the pod's, that of the default route first.
 	Links []leasedLink `json:"links"`
 	// Ports are those of the host that lead to the first link.
 	Ports []spec.Port `json:"ports,omitempty"`
-	// leaving says that it is being taken back: its addresses are still nobody else's, but
+	// Leaving says that it is being taken back: its addresses are still nobody else's, but
 	// the table has it no more.
-	leaving bool
+	Leaving bool `json:"leaving,omitempty"`
 }
 
 // leasedLink is one pair with its addresses.

@@ -60,6 +60,10 @@ type Store interface {
 	Delete(kind, id string) error
 }
 
+// gather is how long pods that have gone are gathered before their connections are
+// forgotten.
+const gather = 200 * time.Millisecond
+
 // The kinds of records.
 const (
 	leaseKind   = "lease"
@@ -98,6 +102,11 @@ type Builtin struct {
 	leases   map[string]*lease
 	ports    port.Table
 	idle     *time.Timer
+	// ending are leases whose tracked connections are to be forgotten; cleaned is closed
+	// when the present pass is over, nil without one.
+	ending  []*lease
+	cleaned chan struct{}
+	hurry   chan struct{} // has room for one; somebody waits
 }
 
 // The work is divided among these parts. Each is the Builtin itself, seen by those who
@@ -109,10 +118,10 @@ type (
 	book struct{ *Builtin }
 )
 
-// Open reads the records of earlier daemons. It changes nothing, and succeeds where
+// Open reads the records of earlier daemons: networks first, then leases in them. It changes nothing, and succeeds where
 // nothing could be connected: Attach says what is missing.
 func Open(c Config) (*Builtin, error) {
-	b := &Builtin{c: c, names: namesOf(c.Instance), networks: map[string]*network{}, leases: map[string]*lease{}}
+	b := &Builtin{c: c, names: namesOf(c.Instance), networks: map[string]*network{}, leases: map[string]*lease{}, hurry: make(chan struct{}, 1)}
 	err := errors.Join(
 		c.Networks.Load(networkKind, func(name string, raw []byte) error {
 			var r record
@@ -124,19 +133,16 @@ func Open(c Config) (*Builtin, error) {
 		}),
 		c.Leases.Load(leaseKind, func(id string, raw []byte) error {
 			l := &lease{}
-			if err := json.Unmarshal(raw, l); err != nil || l.PodID != id {
-				return fault.New(fault.Invalid, fmt.Sprintf("pod %s: lease: not its own", id))
+			if err := json.Unmarshal(raw, l); err != nil || l.ID != id {
+				return fault.New(fault.Invalid, fmt.Sprintf("lease %s: not its own", id))
 			}
-			b.leases[id] = l
+			book{b}.reclaim(l)
 			return nil
 		}),
 		c.Leases.Load(hostKind, func(_ string, raw []byte) error { return json.Unmarshal(raw, &b.host) }),
 	)
 	if err != nil {
 		return nil, fmt.Errorf("network: %w", err)
-	}
-	for _, l := range b.leases {
-		book{b}.reclaim(l)
 	}
 	b.ctx, b.cancel = context.WithCancel(context.Background())
 	return b, nil
@@ -153,6 +159,11 @@ func (b book) reclaim(l *lease) {
 			_ = n.rangeOf(ip).Claim(ip) // the one it had
 		}
 	}
+	if l.Leaving {
+		b.ending = append(b.ending, l)
+		return
+	}
+	b.leases[l.PodID] = l
 	for _, p := range l.Ports {
 		_ = b.ports.Claim(l.title(), p)
 	}
@@ -187,7 +198,7 @@ func (b ground) content() nft.Content {
 		c.Networks = append(c.Networks, n.Subnets)
 	}
 	for _, l := range b.leases {
-		if l.leaving {
+		if l.Leaving {
 			continue
 		}
 		e := l.elements()

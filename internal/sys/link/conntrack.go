@@ -2,6 +2,7 @@ package link
 
 import (
 	"net/netip"
+	"slices"
 
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
@@ -21,12 +22,36 @@ type Flow struct {
 // packets of today are not sent where an earlier pod was. It reads the whole table,
 // a message at a time.
 func Forget(match func(original, reply Flow) bool) error {
-	for _, family := range []uint8{unix.AF_INET, unix.AF_INET6} {
-		if err := forget(family, match); err != nil {
-			return err
+	list := nl.NewNetlinkRequest(ctGet, unix.NLM_F_DUMP)
+	list.AddData(&nl.Nfgenmsg{NfgenFamily: unix.AF_UNSPEC, Version: nl.NFNETLINK_V0}) // both families in one pass
+	var doomed []connection
+	err := list.ExecuteIter(unix.NETLINK_NETFILTER, 0, func(m []byte) bool {
+		if c, ok := parseConnection(m); ok && match(c.original, c.reply) {
+			doomed = append(doomed, c)
+		}
+		return true
+	})
+	if err != nil {
+		return fault.Wrap(fault.Unsupported, "tracked connections", err)
+	}
+	for _, c := range doomed {
+		del := nl.NewNetlinkRequest(ctDelete, unix.NLM_F_ACK)
+		del.AddData(&nl.Nfgenmsg{NfgenFamily: c.family, Version: nl.NFNETLINK_V0})
+		for _, a := range c.identity {
+			del.AddData(a)
+		}
+		if _, err := del.Execute(unix.NETLINK_NETFILTER, 0); err != nil && err != unix.ENOENT {
+			return fault.Wrap(fault.Internal, "tracked connection: remove", err)
 		}
 	}
 	return nil
+}
+
+// connection is a tracked one; identity is the attributes that name it to the kernel.
+type connection struct {
+	family          uint8
+	original, reply Flow
+	identity        []*nl.RtAttr
 }
 
 // Attribute numbers of linux/netfilter/nfnetlink_conntrack.h.
@@ -38,55 +63,24 @@ const (
 	ctGet, ctDelete = unix.NFNL_SUBSYS_CTNETLINK<<8 | 1, unix.NFNL_SUBSYS_CTNETLINK<<8 | 2
 )
 
-func forget(family uint8, match func(original, reply Flow) bool) error {
-	list := nl.NewNetlinkRequest(ctGet, unix.NLM_F_DUMP)
-	header := &nl.Nfgenmsg{NfgenFamily: family, Version: nl.NFNETLINK_V0}
-	list.AddData(header)
-	var doomed [][]*nl.RtAttr
-	err := list.ExecuteIter(unix.NETLINK_NETFILTER, 0, func(m []byte) bool {
-		if original, reply, identity := parseConnection(m); identity != nil && match(original, reply) {
-			doomed = append(doomed, identity)
-		}
-		return true
-	})
-	if err != nil {
-		return fault.Wrap(fault.Unsupported, "tracked connections", err)
-	}
-	for _, identity := range doomed {
-		del := nl.NewNetlinkRequest(ctDelete, unix.NLM_F_ACK)
-		del.AddData(header)
-		for _, a := range identity {
-			del.AddData(a)
-		}
-		if _, err := del.Execute(unix.NETLINK_NETFILTER, 0); err != nil && err != unix.ENOENT {
-			return fault.Wrap(fault.Internal, "tracked connection: remove", err)
-		}
-	}
-	return nil
-}
-
-// parseConnection returns the directions and the attributes that identify a connection;
-// nil for a message that is none.
-func parseConnection(m []byte) (original, reply Flow, identity []*nl.RtAttr) {
+// parseConnection reads a message of a dump; not ok for one that is no connection.
+func parseConnection(m []byte) (c connection, ok bool) {
 	if len(m) < nl.SizeofNfgenmsg {
-		return
+		return c, false
 	}
-	attrs, err := nl.ParseRouteAttr(m[nl.SizeofNfgenmsg:])
-	if err != nil {
-		return
-	}
-	for _, a := range attrs {
-		switch a.Attr.Type & nl.NLA_TYPE_MASK {
+	c.family = m[0]
+	each(m[nl.SizeofNfgenmsg:], func(kind uint16, value []byte) {
+		switch kind {
 		case ctTupleOriginal:
-			original = parseTuple(a.Value)
-			identity = append(identity, nl.NewRtAttr(ctTupleOriginal|unix.NLA_F_NESTED, a.Value))
+			c.original = parseTuple(value)
+			c.identity = append(c.identity, nl.NewRtAttr(ctTupleOriginal|unix.NLA_F_NESTED, slices.Clone(value)))
 		case ctTupleReply:
-			reply = parseTuple(a.Value)
+			c.reply = parseTuple(value)
 		case ctZone:
-			identity = append(identity, nl.NewRtAttr(ctZone, a.Value))
+			c.identity = append(c.identity, nl.NewRtAttr(ctZone, slices.Clone(value)))
 		}
-	}
-	return
+	})
+	return c, len(c.identity) > 0
 }
 
 func parseTuple(b []byte) (f Flow) {

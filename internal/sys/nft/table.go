@@ -177,6 +177,7 @@ func (t *Table) Watch(ctx context.Context, changed func()) error {
 	}
 	stop := context.AfterFunc(ctx, func() { _ = c.Close() }) // ends Receive
 	defer stop()
+	dirty := false
 	for {
 		messages, err := c.Receive()
 		switch {
@@ -189,20 +190,28 @@ func (t *Table) Watch(ctx context.Context, changed func()) error {
 			return errors.Join(refusal("nftables: watch", err), c.Close())
 		}
 		for _, m := range messages {
-			if m.Header.PID != t.self && t.concerns(m) {
+			if m.Header.PID == t.self {
+				continue
+			}
+			dirty = dirty || t.concerns(m)
+			if dirty && m.Header.Type == generation {
 				changed()
-				break
+				dirty = false
 			}
 		}
 	}
 }
+
+// generation is the type of the message that ends what the kernel tells of a
+// transaction.
+const generation = unix.NFNL_SUBSYS_NFTABLES<<8 | unix.NFT_MSG_NEWGEN
 
 // concerns reports whether a message tells of something in the table. The first
 // attribute of tables, chains, rules, sets and elements is the table's name.
 func (t *Table) concerns(m netlink.Message) bool {
 	const header = 4 // struct nfgenmsg
 	kind := uint16(m.Header.Type)
-	if kind>>8 != unix.NFNL_SUBSYS_NFTABLES || kind&0xff == unix.NFT_MSG_NEWGEN || len(m.Data) < header || m.Data[0] != unix.NFPROTO_INET {
+	if kind>>8 != unix.NFNL_SUBSYS_NFTABLES || m.Header.Type == generation || len(m.Data) < header || m.Data[0] != unix.NFPROTO_INET {
 		return false
 	}
 	attrs, err := netlink.UnmarshalAttributes(m.Data[header:])
