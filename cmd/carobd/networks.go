@@ -7,12 +7,15 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	"github.com/spf13/pflag"
 
 	"carob/internal/fault"
 	"carob/internal/network"
 	"carob/internal/network/cni"
+	"carob/internal/network/names"
+	"carob/internal/pod"
 	"carob/internal/store"
 )
 
@@ -32,6 +35,25 @@ func (c *connecting) bind(f *pflag.FlagSet) {
 type connections struct {
 	cni.Choice
 	builtin *network.Builtin
+	names   *names.Server
+	// engine is known after both: see know.
+	engine atomic.Pointer[pod.Engine]
+}
+
+// know tells who has the names of containers.
+func (c *connections) know(e *pod.Engine) { c.engine.Store(e) }
+
+// containers are all containers by the ID of their pod.
+func (c *connections) containers() map[string][]names.Container {
+	e := c.engine.Load()
+	if e == nil {
+		return nil
+	}
+	all := map[string][]names.Container{}
+	for _, one := range e.Containers(pod.Filter{}) {
+		all[one.PodID] = append(all[one.PodID], names.Container{ID: one.ID, Name: one.Name})
+	}
+	return all
 }
 
 // openConnections opens the records, too, among which the built-in network has its own.
@@ -44,11 +66,16 @@ func openConnections(c config, log *slog.Logger) (*store.Store, *connections, er
 	if err != nil {
 		return nil, nil, errors.Join(err, builtin.Close())
 	}
-	return records, &connections{cni.Choice{Mode: c.connecting.mode, CNI: plugins, Builtin: builtin}, builtin}, nil
+	all := &connections{builtin: builtin}
+	all.names = names.New(names.Config{Containers: all.containers, ResolvConf: "/etc/resolv.conf", Log: log})
+	all.Choice = cni.Choice{Mode: c.connecting.mode, CNI: plugins, Builtin: names.Network{Builtin: builtin, Server: all.names}}
+	return records, all, nil
 }
 
-// Close ends both. Pods stay connected.
-func (c *connections) Close() error { return errors.Join(c.CNI.Close(), c.builtin.Close()) }
+// Close ends what they do on their own account. Pods stay connected.
+func (c *connections) Close() error {
+	return errors.Join(c.CNI.Close(), c.names.Close(), c.builtin.Close())
+}
 
 // open opens what connects pods by plugins. Its records outlive a restart of the machine,
 // as what plugins keep does.

@@ -118,6 +118,7 @@ func serve(ctx context.Context, c config) (err error) {
 		Facts: facts, Log: log, RunDir: c.run, LibDir: c.root, Ranges: ranges,
 	})
 	defer func() { err = errors.Join(err, engine.Close()) }()
+	networks.know(engine)
 	return attend(ctx, c, door, house{engine: engine, images: images, networks: networks, facts: facts, log: log})
 }
 
