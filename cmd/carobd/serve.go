@@ -199,8 +199,7 @@ func openNetworks(c config, log *slog.Logger) (*store.Store, *network.Builtin, e
 	if c.run != defaultRun {
 		n.Instance = c.run
 	}
-	b, err := network.Open(n)
-	return records, b, err
+	return records, network.Open(n), nil
 }
 
 // pools are where networks get their subnets from. A machine has always the same ones.

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"carob/internal/fault"
+	"carob/internal/plan/bandwidth"
 	"carob/internal/pod"
 	"carob/internal/spec"
 	"carob/internal/status"
@@ -93,6 +94,9 @@ func (b book) join(netns *os.File, l *lease, from int) error {
 			Host: k.Host, Pod: k.Interface, MTU: mtu, MAC: mac, Gateways: k.Gateways, Addresses: k.Addresses,
 			Default: i == 0, Subnets: k.Subnets, Localhost: i == 0 && len(l.Ports) > 0,
 		})
+		if err == nil && l.Limits != (bandwidth.Limits{}) {
+			err = link.Limit(k.Host, k.Shaper, l.Limits.Ingress, l.Limits.Egress)
+		}
 		if err != nil {
 			return fmt.Errorf("network %s: %w", k.Network, err)
 		}
@@ -148,6 +152,9 @@ func (b book) leave(rest, left *lease, links bool) error {
 		if links {
 			errs = append(errs, link.Delete(k.Host))
 		}
+		if k.Shaper != "" {
+			errs = append(errs, link.Delete(k.Shaper))
+		}
 	}
 	errs = append(errs, b.c.Leases.Put(leaseKind, kept.ID, kept))
 	if !whole {
@@ -184,27 +191,37 @@ func (b book) cleanLocked() {
 		case <-b.hurry:
 		case <-b.ctx.Done():
 		}
-		b.mu.Lock()
-		all := b.ending
-		b.mu.Unlock()
-		err := forgetPods(all...)
-		for _, l := range all {
-			err = errors.Join(err, b.c.Leases.Delete(leaseKind, l.ID))
-		}
-		if err != nil { // the next daemon tries again
-			b.c.Log.Error("network: connections of pods that have gone are still tracked", "cause", err)
-		}
+		b.clean()
 		b.mu.Lock()
 		defer b.mu.Unlock()
-		for _, l := range all {
-			b.releaseLocked(&lease{Links: l.Links})
-		}
-		b.ending = slices.Clip(b.ending[len(all):])
 		b.cleaned = nil
 		close(done)
 		b.cleanLocked()
 		b.restLocked()
 	})
+}
+
+// clean is one pass.
+func (b book) clean() {
+	b.mu.Lock()
+	all := b.ending
+	b.mu.Unlock()
+	if len(all) == 0 {
+		return
+	}
+	err := forgetPods(all...)
+	for _, l := range all {
+		err = errors.Join(err, b.c.Leases.Delete(leaseKind, l.ID))
+	}
+	if err != nil { // the next daemon tries again
+		b.c.Log.Error("network: connections of pods that have gone are still tracked", "cause", err)
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, l := range all {
+		b.releaseLocked(&lease{Links: l.Links})
+	}
+	b.ending = slices.Clip(b.ending[len(all):])
 }
 
 // await waits while an address that is asked for by its number is being cleaned.
@@ -279,6 +296,15 @@ func (b *Builtin) Keep(_ context.Context, live []pod.Attachment) error {
 	alive := map[string]bool{}
 	for _, a := range live {
 		alive[a.PodID] = true
+		b.mu.Lock()
+		known := b.leases[a.PodID] != nil
+		b.mu.Unlock()
+		if known {
+			continue
+		}
+		if err := (book{b}).rebuild(a); err != nil {
+			b.c.Log.Error("network: a connected pod without a lease", "pod", a.PodID, "cause", err)
+		}
 	}
 	b.mu.Lock()
 	for id, l := range b.leases {
@@ -287,15 +313,11 @@ func (b *Builtin) Keep(_ context.Context, live []pod.Attachment) error {
 			delete(b.leases, id)
 			book{b}.releaseLocked(&lease{Pod: l.Pod, Ports: l.Ports})
 		}
-		delete(alive, id)
 	}
 	book{b}.cleanLocked()
 	some := len(b.leases) > 0
 	b.mu.Unlock()
 	var errs []error
-	for id := range alive {
-		b.c.Log.Warn("network: connected pod without a lease", "pod", id)
-	}
 	errs = append(errs, ground{b}.sweepLinks())
 	if !some {
 		return errors.Join(append(errs, ground{b}.restoreTurn())...)

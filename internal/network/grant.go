@@ -9,6 +9,7 @@ import (
 
 	"carob/internal/fault"
 	"carob/internal/plan/address"
+	"carob/internal/plan/bandwidth"
 	"carob/internal/pod"
 	"carob/internal/spec"
 	"carob/internal/sys/link"
@@ -28,6 +29,8 @@ func (b book) grant(a pod.Attachment, joins []spec.Join) (l *lease, from int, er
 		*l = *old
 		l.Links = slices.Clone(old.Links)
 		from = len(l.Links)
+	} else if l.Limits, err = bandwidth.Of(a.Spec.Annotations); err != nil {
+		return nil, 0, err
 	} else if l.Ports, err = wanted(a.Spec.Ports); err != nil {
 		return nil, 0, err
 	}
@@ -56,6 +59,40 @@ func (b book) grant(a pod.Attachment, joins []spec.Join) (l *lease, from int, er
 	return l, from, nil
 }
 
+// rebuild makes the lease of a pod that goes on and whose record is lost, from what the
+// engine knows of its connections and where the host's routes lead.
+func (b book) rebuild(a pod.Attachment) error {
+	l := &lease{ID: b.names.link(), PodID: a.PodID, Pod: a.Name}
+	for i, c := range a.Connections {
+		k := leasedLink{Network: c.Network, Interface: c.Interface, MAC: c.MAC, Aliases: c.Aliases}
+		k.Addresses, k.Gateways = parsed(c.IPs), parsed(c.Gateways)
+		if len(k.Addresses) == 0 || len(k.Gateways) != len(k.Addresses) {
+			return fault.New(fault.Invalid, "network "+c.Network+": its addresses are not known")
+		}
+		var err error
+		if k.Host, err = link.Towards(k.Addresses[0]); err != nil {
+			return fmt.Errorf("network %s: %w", c.Network, err)
+		}
+		if i == 0 {
+			l.Ports = c.Ports
+		}
+		l.Links = append(l.Links, k)
+	}
+	b.mu.Lock()
+	b.reclaim(l)
+	b.mu.Unlock()
+	return b.c.Leases.Put(leaseKind, l.ID, l)
+}
+
+func parsed(texts []string) (ips []netip.Addr) {
+	for _, s := range texts {
+		if ip, err := netip.ParseAddr(s); err == nil {
+			ips = append(ips, ip)
+		}
+	}
+	return ips
+}
+
 // linkLocked reserves one link with an address of each family.
 func (b book) linkLocked(l *lease, j spec.Join) (k leasedLink, err error) {
 	n := b.networks[j.Network]
@@ -66,6 +103,9 @@ func (b book) linkLocked(l *lease, j spec.Join) (k leasedLink, err error) {
 		return k, fault.New(fault.Exists, fmt.Sprintf("network %s: pod %s is connected already", j.Network, l.Pod))
 	}
 	k = leasedLink{Network: j.Network, Host: b.names.link(), Interface: "eth" + strconv.Itoa(free(l.Links)), MAC: j.MAC, Aliases: j.Aliases}
+	if l.Limits.Egress > 0 {
+		k.Shaper = b.names.link()
+	}
 	wishes, err := addresses(j.IPs)
 	if err == nil {
 		err = k.fill(n, wishes)

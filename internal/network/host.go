@@ -223,7 +223,7 @@ func (b ground) defaultTurn() error {
 		if len(old.Subnets) > 0 && b.claimed(old.Subnets) {
 			return nil
 		}
-		taken, err := link.Destinations()
+		taken, err := link.Destinations(b.names.prefix)
 		if err != nil {
 			return err
 		}
@@ -258,7 +258,7 @@ func (b ground) claimTurn(name string) error {
 		if slices.Contains(b.host.Claims, s) {
 			continue
 		}
-		taken, err := link.Destinations()
+		taken, err := link.Destinations(b.names.prefix)
 		if err != nil {
 			return err
 		}

@@ -3,6 +3,7 @@ package network
 import (
 	"net/netip"
 
+	"carob/internal/plan/bandwidth"
 	"carob/internal/plan/port"
 	"carob/internal/spec"
 	"carob/internal/status"
@@ -20,6 +21,8 @@ type lease struct {
 	Links []leasedLink `json:"links"`
 	// Ports are those of the host that lead to the first link.
 	Ports []spec.Port `json:"ports,omitempty"`
+	// Limits are those of each of the links.
+	Limits bandwidth.Limits `json:"limits,omitzero"`
 	// Leaving says that it is being taken back: its addresses are still nobody else's, but
 	// the table has it no more.
 	Leaving bool `json:"leaving,omitempty"`
@@ -29,6 +32,7 @@ type lease struct {
 type leasedLink struct {
 	Network   string       `json:"network"`
 	Host      string       `json:"host"`
+	Shaper    string       `json:"shaper,omitempty"` // intermediate link for what the pod sends
 	Interface string       `json:"interface"`
 	MAC       string       `json:"mac,omitempty"`
 	Addresses []netip.Addr `json:"addresses"`

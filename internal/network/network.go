@@ -12,7 +12,8 @@
 // Leases say which addresses, links and ports of the host a pod has; they are written
 // before anything is made and removed after everything is gone, so that whatever a
 // crash leaves is named by a lease, or begins with the links' prefix. They live in
-// Config.Leases, on tmpfs, as pods do. Networks live in Config.Networks, on disk.
+// Config.Leases, on tmpfs, as pods do; so does the default network. Networks that
+// somebody has made live in Config.Networks, on disk.
 // What was changed of the host as a whole (settings, claimed subnets) is in
 // one record beside the leases, also written first; it is undone when the
 // last pod has gone, after a while, since the next one often comes at once.
@@ -118,19 +119,21 @@ type (
 	book struct{ *Builtin }
 )
 
-// Open reads the records of earlier daemons: networks first, then leases in them. It changes nothing, and succeeds where
-// nothing could be connected: Attach says what is missing.
-func Open(c Config) (*Builtin, error) {
+// Open reads the records of earlier daemons: networks first, then leases in them. What
+// cannot be read is logged; a pod that goes on gets its lease again in Keep. It changes
+// nothing, and where nothing could be connected Attach says what is missing.
+func Open(c Config) *Builtin {
 	b := &Builtin{c: c, names: namesOf(c.Instance), networks: map[string]*network{}, leases: map[string]*lease{}, hurry: make(chan struct{}, 1)}
+	known := func(name string, raw []byte) error {
+		var r record
+		if err := json.Unmarshal(raw, &r); err != nil || r.Name != name {
+			return fault.New(fault.Invalid, fmt.Sprintf("network %s: record: not its own", name))
+		}
+		b.networks[name] = newNetwork(r)
+		return nil
+	}
 	err := errors.Join(
-		c.Networks.Load(networkKind, func(name string, raw []byte) error {
-			var r record
-			if err := json.Unmarshal(raw, &r); err != nil || r.Name != name {
-				return fault.New(fault.Invalid, fmt.Sprintf("network %s: record: not its own", name))
-			}
-			b.networks[name] = newNetwork(r)
-			return nil
-		}),
+		c.Networks.Load(networkKind, known), c.Leases.Load(networkKind, known),
 		c.Leases.Load(leaseKind, func(id string, raw []byte) error {
 			l := &lease{}
 			if err := json.Unmarshal(raw, l); err != nil || l.ID != id {
@@ -142,10 +145,10 @@ func Open(c Config) (*Builtin, error) {
 		c.Leases.Load(hostKind, func(_ string, raw []byte) error { return json.Unmarshal(raw, &b.host) }),
 	)
 	if err != nil {
-		return nil, fmt.Errorf("network: %w", err)
+		c.Log.Error("network: records", "cause", err)
 	}
 	b.ctx, b.cancel = context.WithCancel(context.Background())
-	return b, nil
+	return b
 }
 
 // reclaim notes what a lease of an earlier daemon has.
@@ -180,6 +183,7 @@ func (b *Builtin) Close() error {
 	b.mu.Unlock()
 	b.cancel()
 	b.work.Wait()
+	book{b}.clean() // what came while the last pass went on
 	b.turn.Lock()
 	defer b.turn.Unlock()
 	err := ground{b}.restoreTurn()
@@ -237,7 +241,7 @@ func (b ground) sweepLinks() error {
 	b.mu.Lock()
 	for _, l := range b.leases {
 		for _, k := range l.Links {
-			named[k.Host] = true
+			named[k.Host], named[k.Shaper] = true, true
 		}
 	}
 	b.mu.Unlock()
@@ -252,7 +256,7 @@ func (b ground) sweepLinks() error {
 
 // subnetsOf are the pools' next free subnets.
 func (b ground) subnetsOf(pools []netip.Prefix) ([]netip.Prefix, error) {
-	taken, err := link.Destinations()
+	taken, err := link.Destinations(b.names.prefix)
 	if err != nil {
 		return nil, err
 	}

@@ -90,7 +90,11 @@ func (b ground) enter(r record) error {
 	}
 	b.networks[r.Name] = newNetwork(r)
 	b.mu.Unlock()
-	if err := b.c.Networks.Put(networkKind, r.Name, r); err != nil {
+	home := b.c.Networks
+	if r.Name == Default { // it is made again when it is needed
+		home = b.c.Leases
+	}
+	if err := home.Put(networkKind, r.Name, r); err != nil {
 		b.mu.Lock()
 		delete(b.networks, r.Name)
 		b.mu.Unlock()
@@ -126,7 +130,7 @@ func (b ground) choose(w spec.Network) ([]netip.Prefix, error) {
 	if err := address.CheckSubnets(subnets); err != nil {
 		return nil, err
 	}
-	taken, err := link.Destinations()
+	taken, err := link.Destinations(b.names.prefix)
 	if err != nil {
 		return nil, err
 	}

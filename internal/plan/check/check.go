@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"carob/internal/fault"
+	"carob/internal/plan/bandwidth"
 	"carob/internal/plan/etc"
 	"carob/internal/plan/oci"
 	"carob/internal/plan/port"
@@ -59,7 +60,7 @@ func Pod(s *spec.Pod) error {
 	if s.ShmSize < 0 {
 		return fault.New(fault.Invalid, subject+": shm size is negative")
 	}
-	return firstOf(subject, hostname(s.Hostname), cgroupParent(s.CgroupParent), etc.CheckHosts(s.Hosts), dns(s.DNS), port.Check(s.Ports), joins(s.Networks), timeout(s.StopTimeout))
+	return firstOf(subject, hostname(s.Hostname), cgroupParent(s.CgroupParent), etc.CheckHosts(s.Hosts), dns(s.DNS), port.Check(s.Ports), joins(s.Networks), limits(s.Annotations), timeout(s.StopTimeout))
 }
 
 // firstOf returns the first of what was found wrong with a subject.
@@ -70,6 +71,11 @@ func firstOf(subject string, found ...error) error {
 		}
 	}
 	return nil
+}
+
+func limits(annotations map[string]string) error {
+	_, err := bandwidth.Of(annotations)
+	return err
 }
 
 // An even second digit: the address of one interface, not of a group.

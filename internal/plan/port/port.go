@@ -27,7 +27,7 @@ func Parse(s string) ([]spec.Port, error) {
 		protocol = "tcp"
 	}
 	protocol = strings.ToUpper(protocol)
-	if _, ok := Number(protocol); !ok {
+	if _, ok := Number(protocol); !ok || protocol == "" {
 		return bad("protocol unknown")
 	}
 	host, pod, ok := cutLast(rest)
@@ -75,9 +75,10 @@ func cutAddress(s string) (ip, port string, ok bool) {
 	if !found || ip == "" {
 		return "", port, true
 	}
-	ip = strings.TrimSuffix(strings.TrimPrefix(ip, "["), "]")
-	_, err := netip.ParseAddr(ip)
-	return ip, port, err == nil
+	inside, bracket := strings.CutPrefix(ip, "[")
+	inside, closed := strings.CutSuffix(inside, "]")
+	a, err := netip.ParseAddr(inside)
+	return inside, port, err == nil && bracket == closed && bracket == a.Is6()
 }
 
 func span(s string) (first, count int, err error) {

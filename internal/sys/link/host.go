@@ -90,16 +90,25 @@ func Names(prefix string) ([]string, error) {
 	return names, nil
 }
 
-// Destinations returns what the host has routes to, but for the default routes and
-// multicast: networks, and its own addresses.
-func Destinations() ([]netip.Prefix, error) {
+// Destinations returns what the host has routes to, but for the default routes,
+// multicast, and what is reached through links whose names begin with except: networks,
+// and its own addresses.
+func Destinations(except string) ([]netip.Prefix, error) {
 	var out []netip.Prefix
+	links, err := netlink.LinkList()
+	if err != nil && !errors.Is(err, netlink.ErrDumpInterrupted) {
+		return nil, fault.Wrap(fault.Internal, "links", err)
+	}
+	ignored := map[int]bool{}
+	for _, l := range links {
+		ignored[l.Attrs().Index] = strings.HasPrefix(l.Attrs().Name, except)
+	}
 	routes, err := netlink.RouteListFiltered(netlink.FAMILY_ALL, &netlink.Route{Table: unix.RT_TABLE_UNSPEC}, netlink.RT_FILTER_TABLE)
 	if err != nil && !errors.Is(err, netlink.ErrDumpInterrupted) {
 		return nil, fault.Wrap(fault.Internal, "routes", err)
 	}
 	for _, r := range routes {
-		if r.Dst == nil {
+		if r.Dst == nil || ignored[r.LinkIndex] {
 			continue
 		}
 		ip, ok := netip.AddrFromSlice(r.Dst.IP)
@@ -110,6 +119,19 @@ func Destinations() ([]netip.Prefix, error) {
 		out = append(out, netip.PrefixFrom(ip.Unmap(), bits))
 	}
 	return out, nil
+}
+
+// Towards returns the name of the link that an address is reached through.
+func Towards(ip netip.Addr) (string, error) {
+	routes, err := netlink.RouteGet(ip.AsSlice())
+	if err != nil || len(routes) == 0 {
+		return "", fault.Wrap(fault.NotFound, "route to "+ip.String(), err)
+	}
+	l, err := netlink.LinkByIndex(routes[0].LinkIndex)
+	if err != nil {
+		return "", fault.Wrap(fault.Internal, "route to "+ip.String(), err)
+	}
+	return l.Attrs().Name, nil
 }
 
 // UplinkMTU returns the MTU of the link with the host's default route, 1500 without

@@ -70,17 +70,37 @@ func dialIn(netns *os.File) (socket, error) {
 		err error
 	}
 	done := make(chan result)
-	go func() {
-		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
+	onDisposable(func() {
 		if err := unix.Setns(int(netns.Fd()), unix.CLONE_NEWNET); err != nil {
 			done <- result{-1, fault.Wrap(kindOf(err.(unix.Errno)), "network namespace: enter", err)}
 			return
 		}
 		s, err := dial()
 		done <- result{s, err}
-	}()
+	})
 	r := <-done
 	return r.s, r.err
+}
+
+// onDisposable runs f on a thread that ends with it. The main thread never ends but is
+// parked, and would hold the namespace for as long as the process lives: while it is
+// held here, f goes to another one.
+func onDisposable(f func()) {
+	go func() {
+		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
+		if unix.Gettid() != unix.Getpid() {
+			f()
+			return
+		}
+		over := make(chan struct{})
+		go func() {
+			runtime.LockOSThread()
+			defer close(over)
+			f()
+		}()
+		<-over
+		runtime.UnlockOSThread()
+	}()
 }
 
 // create makes the pair with the host's end up, and returns the index of the host's.
