@@ -1,6 +1,7 @@
 package pod
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -15,18 +16,14 @@ import (
 // directory. They are rewritten in place: containers have the very files bind mounted.
 func (e starter) writeFiles(p *pod, links []status.Connection) error {
 	p.step.set("files")
-	files, err := etc.Files(etc.Request{
-		Hostname: p.hostname(), Net: p.record().Namespaces.Net, Hosts: p.spec.Hosts, DNS: p.spec.DNS, Links: links, Host: os.ReadFile,
-	})
+	files, err := etc.Files(etc.Request{Hostname: p.hostname(), Net: p.record().Namespaces.Net, Hosts: p.spec.Hosts, DNS: p.spec.DNS, Links: links, Host: os.ReadFile})
 	if err != nil {
 		return err
 	}
 	for name, text := range files {
 		path := filepath.Join(p.dir, name)
-		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
-			return fmt.Errorf("/etc/%s: %w", name, err)
-		}
-		if err := os.Chmod(path, 0o644); err != nil { // whatever the umask says, containers read it
+		// Whatever the umask says, containers read it.
+		if err := errors.Join(os.WriteFile(path, []byte(text), 0o644), os.Chmod(path, 0o644)); err != nil {
 			return fmt.Errorf("/etc/%s: %w", name, err)
 		}
 	}
@@ -38,10 +35,8 @@ func (e starter) writeFiles(p *pod, links []status.Connection) error {
 func (p *pod) files(c spec.Container) map[string]string {
 	out := map[string]string{}
 	for _, name := range etc.Names() {
-		target := "/etc/" + name
-		covered := func(m spec.Mount) bool { return filepath.Clean(m.Target) == target }
-		if !slices.ContainsFunc(c.Mounts, covered) {
-			out[target] = filepath.Join(p.dir, name)
+		if !slices.ContainsFunc(c.Mounts, func(m spec.Mount) bool { return filepath.Clean(m.Target) == "/etc/"+name }) {
+			out["/etc/"+name] = filepath.Join(p.dir, name)
 		}
 	}
 	return out

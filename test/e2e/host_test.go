@@ -124,10 +124,10 @@ func (m *machine) files() []string {
 			switch {
 			case err != nil || rel == dir:
 				return nil
+			case rel == "lib/networks" || rel == "run/state/network": // networks stay; what pods have of them are leases
+				return fs.SkipDir
 			case slices.Contains([]string{"run/state", "lib/cni", "lib/cni/cache"}, path.Dir(rel)): // a kind of records; the records are below
 				return nil
-			case rel == "lib/networks": // networks stay; what pods have of them is in run/state
-				return fs.SkipDir
 			case strings.HasPrefix(rel, "lib/images/") && !strings.HasPrefix(rel, "lib/images/rootfs"):
 				if d.IsDir() {
 					return fs.SkipDir

@@ -57,6 +57,9 @@ func TestNames(t *testing.T) {
 
 	i.ok("network", "connect", "--alias", "bridgehead", "dmz", web)
 	found(far, "bridgehead", "10.")
+	if got, there := i.ok("exec", web, "cat", "/etc/hosts"), i.addressOf(web, "eth1"); !strings.Contains(got, there+"\t"+web) {
+		t.Errorf("hosts without the new address %s: %q", there, got)
+	}
 	found(web, far, i.address(far))
 	i.ok("network", "disconnect", "dmz", web)
 	if r := i.run("exec", far, "nslookup", "bridgehead"); r.code == 0 {

@@ -261,6 +261,10 @@ func TestChoice(t *testing.T) {
 	check(Auto, pod.Attachment{PodID: "x"}, true)
 	check(Auto, named, true)
 	check(Auto, pod.Attachment{PodID: "x", Joins: []spec.Join{{Network: "other"}}}, false)
+	check(Auto, pod.Attachment{PodID: "x", Joins: []spec.Join{{Network: "default"}}}, true)
+	if all, err := want(n.conf.current(), pod.Attachment{Spec: &spec.Pod{}, Joins: []spec.Join{{Network: "default"}}}); err != nil || all[0].list.Name != "lan" {
+		t.Errorf("the default network by its name: %+v, %v", all, err)
+	}
 	check(Never, named, false)
 	check(Never, pod.Attachment{PodID: "ours"}, true)
 }

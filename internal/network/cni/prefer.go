@@ -45,7 +45,7 @@ func (c Choice) plugins(a pod.Attachment) bool {
 		return true
 	case len(a.Connections) > 0 || c.Mode == Never:
 		return false
-	case c.Mode == Only || len(a.Joins) == 0:
+	case c.Mode == Only || len(a.Joins) == 0 || isDefault(a.Joins[0]):
 		return c.Mode == Only || c.CNI.Configured()
 	}
 	// Networks by name: those of the one or those of the other.

@@ -17,6 +17,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 
 	"carob/internal/fault"
+	"carob/internal/network"
 	"carob/internal/pod"
 	"carob/internal/spec"
 )
@@ -90,6 +91,9 @@ type join struct {
 func joinsOf(n *networks, a pod.Attachment) ([]join, error) {
 	var all []join
 	for _, j := range a.Joins {
+		if isDefault(j) && n.first != nil && n.named(j.Network) == nil {
+			j.Network = n.first.Name
+		}
 		all = append(all, join{Join: j, prefix: "eth"})
 	}
 	if len(all) == 0 && len(a.Connections) == 0 {
@@ -104,6 +108,9 @@ func joinsOf(n *networks, a pod.Attachment) ([]join, error) {
 	}
 	return all, nil
 }
+
+// isDefault reports whether a join means the default network, whatever it is called.
+func isDefault(j spec.Join) bool { return j.Network == network.Default }
 
 // ownerCRI is spec.Pod's Owner of what the kubelet asks for.
 const ownerCRI = "cri"
