@@ -193,7 +193,7 @@ func openNetworks(c config, log *slog.Logger) (*store.Store, *network.Builtin, e
 	if n.Pools, err = pools(c); err != nil {
 		return nil, nil, err
 	}
-	if n.Networks, err = store.Open(filepath.Join(c.root, "networks")); err != nil {
+	if n.Networks, err = store.Open(c.root); err != nil {
 		return nil, nil, err
 	}
 	if c.run != defaultRun {

@@ -211,6 +211,9 @@ func (b book) clean() {
 	}
 	err := forgetPods(all...)
 	for _, l := range all {
+		for _, k := range l.Links { // whose namespace somebody else holds
+			err = errors.Join(err, link.Delete(k.Host))
+		}
 		err = errors.Join(err, b.c.Leases.Delete(leaseKind, l.ID))
 	}
 	if err != nil { // the next daemon tries again

@@ -295,8 +295,9 @@ func (b ground) unclaimTurn(subnets []netip.Prefix) error {
 func (b ground) restoreTurn() error {
 	b.mu.Lock()
 	busy := len(b.leases)+len(b.ending) > 0
+	touched := b.host.Up || len(b.host.Settings)+len(b.host.Claims) > 0 || b.networks[Default] != nil
 	b.mu.Unlock()
-	if busy || !b.host.Up && len(b.host.Settings)+len(b.host.Claims) == 0 {
+	if busy || !touched {
 		return nil
 	}
 	errs := []error{b.dropTable()}
@@ -310,7 +311,10 @@ func (b ground) restoreTurn() error {
 		return err
 	}
 	b.host = host{}
-	return b.c.Leases.Delete(hostKind, "host")
+	b.mu.Lock()
+	delete(b.networks, Default) // the next pod's may be another
+	b.mu.Unlock()
+	return errors.Join(b.c.Leases.Delete(networkKind, Default), b.c.Leases.Delete(hostKind, "host"))
 }
 
 func (b ground) dropTable() error {

@@ -69,7 +69,7 @@ const gather = 200 * time.Millisecond
 const (
 	leaseKind   = "lease"
 	hostKind    = "network-host"
-	networkKind = "network"
+	networkKind = "networks"
 )
 
 // Config is what a Builtin works with.

@@ -7,11 +7,14 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
+	"runtime"
 	"slices"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/moby/sys/capability"
 
 	"carob/internal/fault"
 	"carob/internal/plan/address"
@@ -69,7 +72,7 @@ type machine struct {
 }
 
 func newMachine(t testing.TB) machine {
-	testenv.Require(t, testenv.Root)
+	testenv.Require(t, testenv.Root, testenv.Nftables)
 	must(t, run("ip", "link", "set", "lo", "up"))
 	var m machine
 	var err error
@@ -413,5 +416,57 @@ func TestFailedAttach(t *testing.T) {
 	must(t, n.Detach(t.Context(), "a", ""))
 	if one, err := n.Network(Default); err != nil || len(one.Members) != 0 {
 		t.Errorf("%+v, %v", one, err)
+	}
+}
+
+// TestWithoutIPv6: on a host without, pods have IPv4, and who asks for more is told.
+func TestWithoutIPv6(t *testing.T) {
+	m := newMachine(t)
+	for _, name := range []string{"all", "default"} {
+		file := sysctls + "ipv6/conf/" + name + "/disable_ipv6"
+		must(t, os.WriteFile(file, []byte("1"), 0))
+		t.Cleanup(func() { must(t, os.WriteFile(file, []byte("0"), 0)) })
+	}
+	n := m.daemon(t)
+	got, err := n.Attach(t.Context(), attachment("a", sandbox(t), spec.Port{ContainerPort: 80, HostPort: 20080}))
+	must(t, err)
+	if len(got[0].IPs) != 1 || !netip.MustParseAddr(got[0].IPs[0]).Is4() {
+		t.Errorf("%+v", got)
+	}
+	if _, err := n.Create(t.Context(), spec.Network{Name: "six", Subnets: []string{"fd01::/64"}}); !fault.Is(err, fault.Unsupported) {
+		t.Errorf("a network of IPv6: %v", err)
+	}
+	b := attachment("b", sandbox(t))
+	b.Joins = []spec.Join{{Network: Default, IPs: []string{"fd01::5"}}}
+	if _, err := n.Attach(t.Context(), b); !fault.Is(err, fault.Invalid) {
+		t.Errorf("an IPv6 address: %v", err)
+	}
+	must(t, n.Detach(t.Context(), "a", ""))
+}
+
+// TestWithoutPrivilege: a host that lets carob change nothing says so, with the way out.
+func TestWithoutPrivilege(t *testing.T) {
+	m := newMachine(t)
+	pid := sandbox(t)
+	// The capability goes from one thread, and with the thread.
+	done := make(chan error)
+	go func() {
+		runtime.LockOSThread()
+		set, err := capability.NewPid2(0)
+		if err == nil {
+			err = set.Load()
+		}
+		if err == nil {
+			set.Unset(capability.EFFECTIVE, capability.CAP_NET_ADMIN)
+			err = set.Apply(capability.CAPS)
+		}
+		if err == nil {
+			_, err = m.daemon(t).Attach(t.Context(), attachment("a", pid))
+		}
+		done <- err
+	}()
+	err := <-done
+	if !fault.Is(err, fault.Denied) || !strings.Contains(err.Error(), "--network none") {
+		t.Errorf("%v", err)
 	}
 }

@@ -33,6 +33,8 @@ const (
 	// CNIPlugins are the reference plugins, as Debian's containernetworking-plugins has them,
 	// and the iptables that some of them execute.
 	CNIPlugins Need = "cni-plugins"
+	// Nftables is a kernel with nftables, and the commands nft, ip, tc and nsenter.
+	Nftables Need = "nftables"
 	// Chromium is a browser that can be driven.
 	Chromium Need = "chromium"
 )
@@ -73,6 +75,7 @@ func missing(n Need) string {
 			return cmp.Or(file(CNIPluginDir+"/bridge"), file(CNIPluginDir+"/firewall"), program("iptables"))
 		},
 		Toolchain: func() string { return program("go") },
+		Nftables:  nftables,
 		Binaries: func() string {
 			_, err := BinDir()
 			return text(err)
@@ -114,6 +117,19 @@ func appArmor() string {
 		return "this kernel does not run AppArmor"
 	}
 	return program("apparmor_parser")
+}
+
+func nftables() string {
+	for _, name := range []string{"nft", "ip", "tc", "nsenter"} {
+		if why := program(name); why != "" {
+			return why
+		}
+	}
+	out, err := exec.Command("nft", "list", "tables").CombinedOutput()
+	if err != nil {
+		return string(out)
+	}
+	return ""
 }
 
 func file(name string) string {

@@ -135,7 +135,8 @@ func TestTranslate(t *testing.T) {
 		{"--env-file env -e A=2 -e HOME -e NOPE -e EMPTY img", func(_ *Request, c *spec.Container) {
 			c.Env = []string{"A=1", "HOME=/root", `B= x "y"`, "A=2", "HOME=/root", "EMPTY="}
 		}},
-		{"-l a=b -l c --label-file label --annotation x=y=z img", func(_ *Request, c *spec.Container) {
+		{"-l a=b -l c --label-file label --annotation x=y=z img", func(q *Request, c *spec.Container) {
+			q.Pod.Annotations = map[string]string{"x": "y=z"}
 			c.Labels = map[string]string{"a": "b", "c": "", "tier": "back"}
 			c.Annotations = map[string]string{"x": "y=z"}
 		}},

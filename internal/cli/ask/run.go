@@ -135,6 +135,9 @@ func (r *Run) Translate(words []string, h Host) (Request, error) {
 		return q, err
 	}
 	q.Pod.Owner, q.Pod.Solo, q.Pod.Name = "cli", true, r.name
+	if q.PodRef == "" {
+		q.Pod.Annotations = q.Container.Annotations // some are about what is the pod's: the network
+	}
 	return q, nil
 }
 

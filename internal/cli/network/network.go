@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -205,8 +204,9 @@ func portCommand(e Env) *cobra.Command {
 			}
 			for _, c := range all {
 				for _, o := range c.Ports {
-					host, pod, _ := strings.Cut(port.Text(o), "->")
-					fmt.Fprintf(e.Stdout, "%s -> %s\n", pod, host)
+					for _, l := range port.Lines(o, c.IPs) {
+						fmt.Fprintln(e.Stdout, l)
+					}
 				}
 			}
 			return nil

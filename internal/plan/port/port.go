@@ -231,6 +231,26 @@ func Text(p spec.Port) string {
 	}
 }
 
+// Lines are how `docker port` shows a port that is published for a pod with these
+// addresses: "80/tcp -> 0.0.0.0:8080", one line per family.
+func Lines(p spec.Port, pod []string) (lines []string) {
+	for _, s := range pod {
+		a, err := netip.ParseAddr(s)
+		ip := hostIP(p)
+		if err != nil || ip.IsValid() && ip.Is4() != a.Is4() {
+			continue
+		}
+		if !ip.IsValid() {
+			ip = netip.IPv6Unspecified()
+			if a.Is4() {
+				ip = netip.IPv4Unspecified()
+			}
+		}
+		lines = append(lines, fmt.Sprintf("%d/%s -> %s", p.ContainerPort, protocolName(p), netip.AddrPortFrom(ip, uint16(p.HostPort))))
+	}
+	return lines
+}
+
 // Way leads one port of the host to one address of a pod.
 type Way struct {
 	Protocol uint8

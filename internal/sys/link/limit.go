@@ -68,12 +68,12 @@ func redirect(from, to netlink.Link) error {
 	if err := netlink.QdiscAdd(in); err != nil {
 		return fault.Wrap(fault.Unsupported, "limit of what a pod sends: kernel module sch_ingress", err)
 	}
-	all := &netlink.MatchAll{
+	all := &netlink.U32{ // without a selector: everything
 		FilterAttrs: netlink.FilterAttrs{LinkIndex: from.Attrs().Index, Parent: in.Handle, Priority: 1, Protocol: unix.ETH_P_ALL},
 		Actions:     []netlink.Action{netlink.NewMirredAction(to.Attrs().Index)},
 	}
 	if err := netlink.FilterAdd(all); err != nil {
-		return fault.Wrap(fault.Unsupported, "limit of what a pod sends: kernel modules cls_matchall, act_mirred", err)
+		return fault.Wrap(fault.Unsupported, "limit of what a pod sends: kernel modules cls_u32, act_mirred", err)
 	}
 	return nil
 }
