@@ -23,9 +23,10 @@ type member struct {
 	servers []netip.Addr
 }
 
-// book is who is in which network: pure, and not safe for concurrent use.
+// book is who is in which network: pure, and not safe for concurrent use. What it has is
+// replaced, never changed.
 type book struct {
-	members []member
+	members []*member
 	// containers are those of all pods, by pod ID.
 	containers func() map[string][]Container
 }
@@ -40,47 +41,39 @@ func (c Container) called(name string) bool {
 // begins reports whether a name is the beginning of an ID, long enough to be one.
 func begins(id, name string) bool { return len(name) >= shortID && strings.HasPrefix(id, name) }
 
-// asker is the member with an address in a network.
-func (b *book) asker(network string, from netip.Addr) (member, bool) {
+// asker is the member with an address in a network, nil when it is nobody's.
+func (b *book) asker(network string, from netip.Addr) *member {
 	for _, m := range b.members {
 		if m.network == network && slices.Contains(m.addresses, from) {
-			return m, true
+			return m
 		}
 	}
-	return member{}, false
+	return nil
 }
 
-// seen are the members that a pod sees: those of all its networks that have names.
-func (b *book) seen(podID string) (all []member) {
-	if podID == "" {
-		return nil
-	}
-	var mine []string
+// view are the names of networks whose members a pod sees: all that it is in and that have
+// names.
+func (b *book) view(podID string) (networks []string) {
 	for _, m := range b.members {
 		if m.podID == podID && m.network != network.Default {
-			mine = append(mine, m.network)
+			networks = append(networks, m.network)
 		}
 	}
-	for _, m := range b.members {
-		if slices.Contains(mine, m.network) {
-			all = append(all, m)
-		}
-	}
-	return all
+	return networks
 }
 
 // answer answers a question of a pod. known is false when the name is none of a member
 // that the pod sees.
 func (b *book) answer(podID string, q dns.Question) (answers []dns.RR, known bool) {
-	seen := b.seen(podID)
-	if len(seen) == 0 || q.Qclass != dns.ClassINET {
+	networks := b.view(podID)
+	if len(networks) == 0 || q.Qclass != dns.ClassINET {
 		return nil, false
 	}
 	name := strings.ToLower(strings.TrimSuffix(q.Name, "."))
 	if q.Qtype == dns.TypePTR {
-		return pointers(seen, name, q)
+		return b.pointers(networks, name, q)
 	}
-	found := b.find(seen, name)
+	found := b.find(networks, name)
 	for _, m := range found {
 		for _, ip := range m.addresses {
 			if rr := record(q, ip); rr != nil {
@@ -93,25 +86,27 @@ func (b *book) answer(podID string, q dns.Question) (answers []dns.RR, known boo
 
 // find returns the members that a name means. Containers are looked through only for a
 // name that can be one of theirs: what is for the outside has a dot and no network.
-func (b *book) find(seen []member, name string) []member {
-	host, suffix, qualified := strings.Cut(name, ".")
-	if qualified && !slices.ContainsFunc(seen, func(m member) bool { return strings.ToLower(m.network) == suffix }) {
-		host = name // an alias may have dots
+func (b *book) find(networks []string, name string) []*member {
+	host := name
+	if first, suffix, qualified := strings.Cut(name, "."); qualified {
+		i := slices.IndexFunc(networks, func(n string) bool { return strings.EqualFold(n, suffix) })
+		if i >= 0 { // else it may be an alias with dots
+			host, networks = first, networks[i:i+1]
+		}
 	}
-	here := func(m member) bool { return host == name || strings.ToLower(m.network) == suffix }
-	found := pick(seen, func(m member) bool { return here(m) && m.called(host) })
+	found := b.pick(networks, func(m *member) bool { return m.called(host) })
 	if len(found) > 0 || strings.Contains(host, ".") {
 		return found
 	}
 	of := b.containers()
-	return pick(seen, func(m member) bool {
-		return here(m) && slices.ContainsFunc(of[m.podID], func(c Container) bool { return c.called(host) })
+	return b.pick(networks, func(m *member) bool {
+		return slices.ContainsFunc(of[m.podID], func(c Container) bool { return c.called(host) })
 	})
 }
 
-func pick(all []member, fits func(member) bool) (some []member) {
-	for _, m := range all {
-		if fits(m) {
+func (b *book) pick(networks []string, fits func(*member) bool) (some []*member) {
+	for _, m := range b.members {
+		if slices.Contains(networks, m.network) && fits(m) {
 			some = append(some, m)
 		}
 	}
@@ -139,19 +134,48 @@ func record(q dns.Question, ip netip.Addr) dns.RR {
 }
 
 // pointers answers a reverse question with names that can be asked for.
-func pointers(seen []member, name string, q dns.Question) (answers []dns.RR, known bool) {
-	for _, m := range seen {
-		for _, ip := range m.addresses {
-			reverse, err := dns.ReverseAddr(ip.String())
-			if err != nil || strings.TrimSuffix(reverse, ".") != name {
-				continue
-			}
-			to := dns.Fqdn(m.pod + "." + m.network)
-			if _, ok := dns.IsDomainName(to); ok {
-				answers = append(answers, &dns.PTR{Hdr: dns.RR_Header{Name: q.Name, Rrtype: dns.TypePTR, Class: dns.ClassINET}, Ptr: to})
-			}
-			known = true
+func (b *book) pointers(networks []string, name string, q dns.Question) (answers []dns.RR, known bool) {
+	ip, ok := forwards(name)
+	if !ok {
+		return nil, false
+	}
+	for _, m := range b.pick(networks, func(m *member) bool { return slices.Contains(m.addresses, ip) }) {
+		known = true
+		to := dns.Fqdn(m.pod + "." + m.network)
+		if _, ok := dns.IsDomainName(to); ok {
+			answers = append(answers, &dns.PTR{Hdr: dns.RR_Header{Name: q.Name, Rrtype: dns.TypePTR, Class: dns.ClassINET}, Ptr: to})
 		}
 	}
 	return answers, known
+}
+
+// forwards is the address of a reverse name (RFC 1035 section 3.5, RFC 3596 section 2.5).
+func forwards(name string) (netip.Addr, bool) {
+	labels, v4 := strings.CutSuffix(name, ".in-addr.arpa")
+	sep, want := ".", 4
+	if !v4 {
+		var v6 bool
+		if labels, v6 = strings.CutSuffix(name, ".ip6.arpa"); !v6 {
+			return netip.Addr{}, false
+		}
+		sep, want = "", 32
+	}
+	parts := strings.Split(labels, ".")
+	if len(parts) != want {
+		return netip.Addr{}, false
+	}
+	slices.Reverse(parts)
+	text := strings.Join(parts, sep)
+	if !v4 {
+		if len(text) != want {
+			return netip.Addr{}, false
+		}
+		var groups []string
+		for i := 0; i < want; i += 4 {
+			groups = append(groups, text[i:i+4])
+		}
+		text = strings.Join(groups, ":")
+	}
+	ip, err := netip.ParseAddr(text)
+	return ip, err == nil
 }

@@ -1,6 +1,7 @@
 package names
 
 import (
+	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
@@ -26,7 +27,7 @@ const (
 // network, which has no names.
 func house() book {
 	return book{
-		members: []member{
+		members: []*member{
 			{podID: webID, pod: "web", network: "lan", addresses: ips("10.1.0.2", "fd01::2"), aliases: []string{"www", "www.example.org"}},
 			{podID: webID, pod: "web", network: "default", addresses: ips("10.88.0.2")},
 			{podID: dbID, pod: "db", network: "lan", addresses: ips("10.1.0.3"), aliases: []string{"store"}},
@@ -110,10 +111,10 @@ func TestBook(t *testing.T) {
 	if _, known := b.answer(webID, dns.Question{Name: "db.", Qtype: dns.TypeA, Qclass: dns.ClassCHAOS}); known {
 		t.Error("a question of another class")
 	}
-	if m, ok := b.asker("lan", netip.MustParseAddr("10.2.0.3")); ok {
+	if m := b.asker("lan", netip.MustParseAddr("10.2.0.3")); m != nil {
 		t.Errorf("an address of another network is %+v", m)
 	}
-	if m, ok := b.asker("lan", netip.MustParseAddr("fd01::2")); !ok || m.pod != "web" {
+	if m := b.asker("lan", netip.MustParseAddr("fd01::2")); m == nil || m.pod != "web" {
 		t.Errorf("%+v", m)
 	}
 }
@@ -133,4 +134,42 @@ func FuzzBook(f *testing.F) {
 			}
 		}
 	})
+}
+
+// BenchmarkBook is one question among 1000 pods with one network.
+func BenchmarkBook(b *testing.B) {
+	crowd := book{containers: func() map[string][]Container { return nil }}
+	for i := range 1000 {
+		crowd.members = append(crowd.members, &member{
+			podID: fmt.Sprintf("%016x", i), pod: fmt.Sprintf("pod-%d", i), network: "lan",
+			addresses: []netip.Addr{netip.AddrFrom4([4]byte{10, 1, byte(i >> 8), byte(i)})},
+		})
+	}
+	for b.Loop() {
+		m := crowd.asker("lan", netip.AddrFrom4([4]byte{10, 1, 3, 231}))
+		if m == nil {
+			b.Fatal("nobody")
+		}
+		if _, known := crowd.answer(m.podID, dns.Question{Name: "pod-999.", Qtype: dns.TypeA, Qclass: dns.ClassINET}); !known {
+			b.Fatal("not found")
+		}
+	}
+}
+
+func TestReverse(t *testing.T) {
+	for _, ip := range []string{"10.1.0.2", "255.0.0.1", "fd01::2", "2001:db8:1:2:3:4:5:6"} {
+		name, err := dns.ReverseAddr(ip)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, ok := forwards(strings.TrimSuffix(name, ".")); !ok || got.String() != ip {
+			t.Errorf("%s: %v %v", name, got, ok)
+		}
+	}
+	for _, name := range []string{"", ".in-addr.arpa", "1.in-addr.arpa", "1.2.3.4.5.in-addr.arpa", "01.2.3.4.in-addr.arpa", "256.1.1.1.in-addr.arpa",
+		"x.ip6.arpa", strings.Repeat("1.", 31) + "ip6.arpa", strings.Repeat("1.", 31) + "11.ip6.arpa", strings.Repeat("g.", 31) + "g.ip6.arpa"} {
+		if ip, ok := forwards(name); ok {
+			t.Errorf("%q is %v", name, ip)
+		}
+	}
 }

@@ -54,7 +54,7 @@ func (n Network) enter(a pod.Attachment, l *status.Connection) error {
 	if len(gateways) == 0 || len(addresses) == 0 || !named && n.reachable() {
 		return nil
 	}
-	m := member{podID: a.PodID, pod: a.Name, network: l.Network, addresses: addresses, aliases: l.Aliases, servers: serversOf(a.Spec)}
+	m := &member{podID: a.PodID, pod: a.Name, network: l.Network, addresses: addresses, aliases: l.Aliases, servers: serversOf(a.Spec)}
 	if err := n.Server.join(m, gateways); err != nil {
 		return err
 	}

@@ -94,7 +94,7 @@ func (s *Server) Close() error {
 }
 
 // join enters a member, and listens on the gateways of its network if nobody does.
-func (s *Server) join(m member, gateways []netip.Addr) error {
+func (s *Server) join(m *member, gateways []netip.Addr) error {
 	s.turn.Lock()
 	defer s.turn.Unlock()
 	if err := s.open(m.network, gateways); err != nil {
@@ -115,7 +115,7 @@ func (s *Server) leave(podID, network string) error {
 	s.book.members = s.strike(podID, network)
 	var empty []string
 	for n := range s.doors {
-		if !slices.ContainsFunc(s.book.members, func(m member) bool { return m.network == n }) {
+		if !slices.ContainsFunc(s.book.members, func(m *member) bool { return m.network == n }) {
 			empty = append(empty, n)
 		}
 	}
@@ -128,8 +128,8 @@ func (s *Server) leave(podID, network string) error {
 }
 
 // strike returns the members without a pod's part in a network. The caller holds mu.
-func (s *Server) strike(podID, network string) []member {
-	return slices.DeleteFunc(slices.Clone(s.book.members), func(m member) bool {
+func (s *Server) strike(podID, network string) []*member {
+	return slices.DeleteFunc(slices.Clone(s.book.members), func(m *member) bool {
 		return m.podID == podID && (network == "" || m.network == network)
 	})
 }
@@ -240,10 +240,10 @@ func (s *Server) reply(network string, from netip.Addr, q *dns.Msg) *dns.Msg {
 		return r.SetRcode(q, dns.RcodeNotImplemented)
 	}
 	s.mu.Lock()
-	asker, ok := s.book.asker(network, from)
 	book := s.book
 	s.mu.Unlock()
-	if !ok {
+	asker := book.asker(network, from)
+	if asker == nil {
 		return r.SetRcode(q, dns.RcodeRefused)
 	}
 	if answers, known := book.answer(asker.podID, q.Question[0]); known {
@@ -260,7 +260,7 @@ func (s *Server) reply(network string, from netip.Addr, q *dns.Msg) *dns.Msg {
 }
 
 // forward asks others in the pod's name.
-func (s *Server) forward(asker member, q *dns.Msg) *dns.Msg {
+func (s *Server) forward(asker *member, q *dns.Msg) *dns.Msg {
 	if !s.crowd.enter(asker.podID) {
 		return new(dns.Msg).SetRcode(q, dns.RcodeServerFailure)
 	}

@@ -90,7 +90,7 @@ func open(t *testing.T, out *upstream, resolv string) (s *Server, at string) {
 			t.Error(err)
 		}
 	})
-	if err := s.join(member{podID: webID, pod: "web", network: "lan", addresses: ips("127.0.0.1")}, ips("127.0.0.1")); err != nil {
+	if err := s.join(&member{podID: webID, pod: "web", network: "lan", addresses: ips("127.0.0.1")}, ips("127.0.0.1")); err != nil {
 		t.Fatal(err)
 	}
 	return s, s.doors["lan"][0].s.PacketConn.LocalAddr().String()
@@ -152,7 +152,7 @@ func TestServer(t *testing.T) {
 func TestOwnServers(t *testing.T) {
 	up := outside(t, []string{"127.0.0.4"}, echo)
 	s, at := open(t, up, "nameserver 127.0.0.5\n")
-	if err := s.join(member{podID: webID, pod: "web", network: "lan", addresses: ips("127.0.0.1"), servers: ips("127.0.0.4")}, ips("127.0.0.1")); err != nil {
+	if err := s.join(&member{podID: webID, pod: "web", network: "lan", addresses: ips("127.0.0.1"), servers: ips("127.0.0.4")}, ips("127.0.0.1")); err != nil {
 		t.Fatal(err)
 	}
 	if code, r := ask(t, "udp", at, "example.org.", 0, ""); code != "NOERROR" || len(r.Answer) != 1 {
@@ -197,7 +197,7 @@ func TestBounds(t *testing.T) {
 		up := outside(t, []string{"127.0.0.7"}, func(dns.ResponseWriter, *dns.Msg) { <-hold })
 		defer close(hold)
 		s, at := open(t, up, "nameserver 127.0.0.7\n")
-		if err := s.join(member{podID: dbID, pod: "db", network: "lan", addresses: ips("127.0.0.8")}, ips("127.0.0.1")); err != nil {
+		if err := s.join(&member{podID: dbID, pod: "db", network: "lan", addresses: ips("127.0.0.8")}, ips("127.0.0.1")); err != nil {
 			t.Fatal(err)
 		}
 		c, err := net.Dial("udp", at)
@@ -257,7 +257,7 @@ func TestBounds(t *testing.T) {
 // TestLeave: with the last member go the listeners, with one of several they stay.
 func TestLeave(t *testing.T) {
 	s, at := open(t, nil, "")
-	if err := s.join(member{podID: dbID, pod: "db", network: "lan", addresses: ips("127.0.0.8")}, ips("127.0.0.1")); err != nil {
+	if err := s.join(&member{podID: dbID, pod: "db", network: "lan", addresses: ips("127.0.0.8")}, ips("127.0.0.1")); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.leave(dbID, ""); err != nil {
@@ -296,11 +296,11 @@ func TestTaken(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer other.Close()
-	err = s.join(member{podID: dbID, pod: "db", network: "dmz", addresses: ips("127.0.0.8")}, ips("127.0.0.10"))
+	err = s.join(&member{podID: dbID, pod: "db", network: "dmz", addresses: ips("127.0.0.8")}, ips("127.0.0.10"))
 	if err == nil || !strings.Contains(err.Error(), "address already in use") {
 		t.Errorf("%v", err)
 	}
-	if slices.ContainsFunc(s.book.members, func(m member) bool { return m.network == "dmz" }) || s.doors["dmz"] != nil {
+	if slices.ContainsFunc(s.book.members, func(m *member) bool { return m.network == "dmz" }) || s.doors["dmz"] != nil {
 		t.Error("entered all the same")
 	}
 }
