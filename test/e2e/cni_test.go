@@ -154,9 +154,13 @@ func (i *island) nothing(network string) {
 			i.Errorf("records: %v", left)
 		}
 	}
-	links, err := i.outside("ip", "-o", "link", "show", "type", "veth").CombinedOutput()
-	if err != nil || len(links) > 0 {
-		i.Errorf("links: %s, %v", links, err)
+	var links []byte
+	if !wait(10*time.Second, func() bool { // the kernel takes away a dead namespace's links when it comes to it
+		var err error
+		links, err = i.outside("ip", "-o", "link", "show", "type", "veth").CombinedOutput()
+		return err == nil && len(links) == 0
+	}) {
+		i.Errorf("links: %s", links)
 	}
 	mounts, err := os.ReadFile("/proc/self/mountinfo")
 	if err != nil {
