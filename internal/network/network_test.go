@@ -2,6 +2,7 @@ package network
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"log/slog"
 	"net/netip"
@@ -23,6 +24,8 @@ import (
 	"carob/internal/store"
 	"carob/internal/testenv"
 )
+
+var long = flag.Bool("long", false, "run the long versions: 500 pods")
 
 // inside marks the process that has a network namespace of its own, in which all tests
 // run that need root: what they do to the host, they do to that one.
@@ -180,7 +183,11 @@ func TestNothingStays(t *testing.T) {
 	m := newMachine(t)
 	before := m.look(t)
 	n := m.daemon(t)
-	const pods, atOnce = 60, 6
+	const atOnce = 6
+	pods := 60
+	if *long {
+		pods = 500
+	}
 	seen := make(chan []string, pods)
 	next := make(chan int)
 	done := make(chan error, atOnce)

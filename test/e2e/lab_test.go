@@ -102,11 +102,18 @@ func (l *lab) state() string {
 }
 
 // enter runs f on a thread in a process's network namespace. Sockets that f makes stay
-// there.
+// there. The thread ends with it; the main thread, which cannot, leaves it to another,
+// or /proc/self would be in that namespace from then on.
 func enter(pid int, f func() error) error {
 	done := make(chan error)
 	go func() {
-		runtime.LockOSThread() // for good: the thread ends here
+		runtime.LockOSThread() // for good
+		if unix.Gettid() == os.Getpid() {
+			err := enter(pid, f)
+			runtime.UnlockOSThread()
+			done <- err
+			return
+		}
 		ns, err := os.Open(fmt.Sprintf("/proc/%d/ns/net", pid))
 		if err == nil {
 			err = unix.Setns(int(ns.Fd()), unix.CLONE_NEWNET)
