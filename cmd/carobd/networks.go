@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -16,6 +17,8 @@ import (
 	"carob/internal/network/cni"
 	"carob/internal/network/names"
 	"carob/internal/pod"
+	"carob/internal/spec"
+	"carob/internal/status"
 	"carob/internal/store"
 )
 
@@ -91,4 +94,32 @@ func (c *connecting) open(root string, log *slog.Logger) (*cni.Network, error) {
 	return cni.Open(cni.Config{
 		ConfDir: c.confDir, BinDirs: c.binDirs, CacheDir: filepath.Join(dir, "cache"), Records: records, Log: log,
 	})
+}
+
+// shown is the networks of both kinds, as the API shows them. Those of plugins are files,
+// made and removed by others.
+type shown struct {
+	*network.Builtin
+	plugins *cni.Network
+}
+
+// Networks returns the networks of both kinds.
+func (s shown) Networks() []status.Network { return append(s.plugins.Shown(), s.Builtin.Networks()...) }
+
+// Network returns one network; of two with one name that of the plugins, which pods get.
+func (s shown) Network(name string) (status.Network, error) {
+	for _, n := range s.plugins.Shown() {
+		if n.Name == name {
+			return n, nil
+		}
+	}
+	return s.Builtin.Network(name)
+}
+
+// Create makes a network, but none that a CNI configuration would stand before.
+func (s shown) Create(ctx context.Context, n spec.Network) (status.Network, error) {
+	if slices.Contains(s.plugins.Networks(), n.Name) {
+		return status.Network{}, fault.New(fault.Exists, "network "+n.Name+": a CNI configuration has this name")
+	}
+	return s.Builtin.Create(ctx, n)
 }

@@ -143,7 +143,7 @@ func attend(ctx context.Context, c config, door *launch.Door, h house) error {
 	}
 	log.Info("ready", "version", version, "socket", c.socket, "root", c.root)
 	return api.Serve(ctx, door, api.Services{
-		Engine: engine, Images: h.images, Manifests: manifests{applier}, Networks: h.networks.builtin, Wiring: pod.Wiring{Engine: engine},
+		Engine: engine, Images: h.images, Manifests: manifests{applier}, Networks: shown{h.networks.builtin, h.networks.CNI}, Wiring: pod.Wiring{Engine: engine},
 		Host: describe(c, h.facts), Log: log,
 	})
 }

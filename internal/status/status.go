@@ -65,6 +65,8 @@ type Connection struct {
 // Network is a network of this host.
 type Network struct {
 	Name string `json:"name"`
+	// Driver is "" for the built-in network, "cni" for plugins.
+	Driver string `json:"driver,omitempty"`
 	// Subnets are one per family, Gateways the host's address in each.
 	Subnets   []string          `json:"subnets"`
 	Gateways  []string          `json:"gateways"`

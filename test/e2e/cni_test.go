@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"syscall"
@@ -316,6 +317,15 @@ spec:
 		t.Errorf("the further network's address is %s", ip)
 	}
 	i.answers("10.93.0.1:8093")
+	if got := i.ok("port", pod+"/a"); !strings.Contains(got, "8093") {
+		t.Errorf("port says %q", got)
+	}
+	if got := i.ok("network", "ls"); !regexp.MustCompile(`(?m)^lan +cni .* 1$`).MatchString(got) {
+		t.Errorf("network ls says\n%s", got)
+	}
+	if r := i.code(1, "network", "create", "store"); !strings.Contains(r.err, "a CNI configuration has this name") {
+		t.Errorf("%q", r.err)
+	}
 	i.ok("delete", "pod", pod)
 	i.nothing("lan")
 	i.nothing("store")

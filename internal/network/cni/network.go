@@ -147,6 +147,9 @@ func (n *Network) Attach(ctx context.Context, a pod.Attachment) (links []status.
 		if err != nil {
 			return nil, fmt.Errorf("network %s: %w", r.Attachments[i].Network, err)
 		}
+		if r.Attachments[i].Capabilities["portMappings"] != nil {
+			link.Ports = published(a.Spec)
+		}
 		links = append(links, link)
 	}
 	return links, n.ledger.put(r)

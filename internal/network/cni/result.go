@@ -42,6 +42,16 @@ func connection(network, ifname string, result types.Result) (status.Connection,
 	return c, nil
 }
 
+// published are the ports of the host that plugins were told to lead to the pod.
+func published(s *spec.Pod) (ports []spec.Port) {
+	for _, p := range s.Ports {
+		if p.HostPort > 0 {
+			ports = append(ports, p)
+		}
+	}
+	return ports
+}
+
 // resolving is nil when the plugins say nothing about names.
 func resolving(d types.DNS) *spec.DNS {
 	if d.IsEmpty() {
