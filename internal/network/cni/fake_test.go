@@ -39,7 +39,7 @@ type fakeConf struct {
 	// "silent", "child". File, where it exists, is taken instead.
 	Do   map[string]string
 	File string
-	// Log gets a line per run; Seen the last standard input of an ADD.
+	// Log gets a line per run; Seen with a command behind, its last standard input.
 	Log, Seen string
 	// Result is what ADD prints; else one address of the documentation's.
 	Result        json.RawMessage
@@ -73,8 +73,8 @@ func fakePlugin() int {
 		fmt.Fprintln(f, command, c.Type, os.Getenv("CNI_IFNAME"), place)
 		f.Close()
 	}
-	if c.Seen != "" && command == "ADD" {
-		_ = os.WriteFile(c.Seen, append(append(raw, '\n'), os.Getenv("CNI_ARGS")...), 0o600)
+	if c.Seen != "" {
+		_ = os.WriteFile(c.Seen+command, append(append(raw, '\n'), os.Getenv("CNI_ARGS")...), 0o600)
 	}
 	return c.act(c.Do[command], command)
 }

@@ -54,7 +54,7 @@ func (n *Network) collect() {
 	n.gate.Lock()
 	defer n.gate.Unlock()
 	for _, list := range n.conf.current().lists {
-		args := &libcni.GCArgs{ValidAttachments: append(n.ledger.members(list.Name), elsewhere(list.Name)...)}
+		args := &libcni.GCArgs{ValidAttachments: append(n.ledger.members(list.Name), elsewhere(libcni.CacheDir, list.Name)...)}
 		ctx, cancel := context.WithTimeout(n.ctx, delTime)
 		err := n.lib.GCNetworkList(ctx, list, args)
 		cancel()
@@ -64,10 +64,10 @@ func (n *Network) collect() {
 	}
 }
 
-// elsewhere are the attachments to a network that libcni has cached for others: containerd,
-// CRI-O and podman all leave its default directory as it is.
-func elsewhere(network string) (all []types.GCAttachment) {
-	files, _ := filepath.Glob(filepath.Join(libcni.CacheDir, "results", "*")) // none: nobody else
+// elsewhere are the attachments to a network that libcni has cached for others in dir:
+// containerd, CRI-O and podman all leave its default directory as it is.
+func elsewhere(dir, network string) (all []types.GCAttachment) {
+	files, _ := filepath.Glob(filepath.Join(dir, "results", "*")) // none: nobody else
 	for _, f := range files {
 		var c struct {
 			ContainerID string `json:"containerId"`

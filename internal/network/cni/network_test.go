@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/containernetworking/cni/pkg/types"
 	"github.com/google/go-cmp/cmp"
 
 	"carob/internal/fault"
@@ -203,7 +204,8 @@ func TestKilledWhileAdding(t *testing.T) {
 // TestKeep: pods that go on are kept and checked; plugins that know GC are told.
 func TestKeep(t *testing.T) {
 	b := newBench(t)
-	b.conf("10-lan.conflist", b.list("lan", "1.1.0", nil))
+	seen := filepath.Join(b.dir, "seen")
+	b.conf("10-lan.conflist", b.list("lan", "1.1.0", func(one, _ map[string]any) { one["seen"] = seen }))
 	a := b.attachment()
 	if _, err := b.net.Attach(t.Context(), a); err != nil {
 		t.Fatal(err)
@@ -215,6 +217,9 @@ func TestKeep(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.net.work.Wait()
+	if text, err := os.ReadFile(seen + "GC"); err != nil || !strings.Contains(string(text), `"cni.dev/valid-attachments":[{"containerID":"0123abcd","ifname":"eth0"}]`) {
+		t.Errorf("GC was told %s, %v", text, err)
+	}
 	want := []string{"GC one  gone", "GC two  gone", "CHECK one eth0 there", "CHECK two eth0 there"}
 	if diff := cmp.Diff(want, b.lines()); diff != "" {
 		t.Error(diff)
@@ -335,7 +340,7 @@ func TestWhatPluginsAreTold(t *testing.T) {
 			t.Error(err)
 		}
 	}()
-	text, err := os.ReadFile(seen)
+	text, err := os.ReadFile(seen + "ADD")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -348,5 +353,29 @@ func TestWhatPluginsAreTold(t *testing.T) {
 		if !strings.Contains(string(text), part) {
 			t.Errorf("no %s in %s", part, text)
 		}
+	}
+}
+
+// TestElsewhere: attachments of other runtimes are read from libcni's cache, and what else
+// is there does not matter.
+func TestElsewhere(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.Mkdir(filepath.Join(dir, "results"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range map[string]string{
+		"lan-a-eth0": `{"kind":"cniCacheV1","containerId":"a","ifName":"eth0","networkName":"lan"}`,
+		"dmz-b-eth0": `{"kind":"cniCacheV1","containerId":"b","ifName":"eth0","networkName":"dmz"}`,
+		"broken":     `{`, "old": `{"cniVersion":"0.3.1"}`,
+	} {
+		if err := os.WriteFile(filepath.Join(dir, "results", name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if diff := cmp.Diff([]types.GCAttachment{{ContainerID: "a", IfName: "eth0"}}, elsewhere(dir, "lan")); diff != "" {
+		t.Error(diff)
+	}
+	if got := elsewhere(dir+"/none", "lan"); got != nil {
+		t.Errorf("%v", got)
 	}
 }
