@@ -33,8 +33,8 @@ const (
 	// CNIPlugins are the reference plugins, as Debian's containernetworking-plugins has them,
 	// and the iptables that some of them execute.
 	CNIPlugins Need = "cni-plugins"
-	// Nftables is a kernel with nftables, and the commands nft, ip, tc and nsenter.
-	Nftables Need = "nftables"
+	// Network is a kernel with netfilter, and the commands ip, sysctl and nsenter.
+	Network Need = "network"
 	// Chromium is a browser that can be driven.
 	Chromium Need = "chromium"
 )
@@ -75,7 +75,7 @@ func missing(n Need) string {
 			return cmp.Or(file(CNIPluginDir+"/bridge"), file(CNIPluginDir+"/firewall"), program("iptables"))
 		},
 		Toolchain: func() string { return program("go") },
-		Nftables:  nftables,
+		Network:   network,
 		Binaries: func() string {
 			_, err := BinDir()
 			return text(err)
@@ -119,17 +119,13 @@ func appArmor() string {
 	return program("apparmor_parser")
 }
 
-func nftables() string {
-	for _, name := range []string{"nft", "ip", "tc", "nsenter"} {
+func network() string {
+	for _, name := range []string{"ip", "sysctl", "nsenter"} {
 		if why := program(name); why != "" {
 			return why
 		}
 	}
-	out, err := exec.Command("nft", "list", "tables").CombinedOutput()
-	if err != nil {
-		return string(out)
-	}
-	return ""
+	return file("/proc/sys/net/netfilter")
 }
 
 func file(name string) string {
