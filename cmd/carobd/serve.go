@@ -20,6 +20,7 @@ import (
 	"carob/internal/groups"
 	"carob/internal/host"
 	"carob/internal/image"
+	"carob/internal/image/registry"
 	"carob/internal/kube"
 	"carob/internal/network"
 	"carob/internal/plan/address"
@@ -29,6 +30,7 @@ import (
 	"carob/internal/runtime"
 	"carob/internal/store"
 	"carob/internal/sys/cgroup"
+	"carob/internal/sys/netns"
 	"carob/internal/sys/session"
 )
 
@@ -38,6 +40,8 @@ type config struct {
 	readyFD           int
 	idBase, idSize    uint32
 	pools             []string
+	registries        string // directory of hosts.toml files
+	policy            string // file that says which images are trusted
 	connecting        connecting
 }
 
@@ -49,6 +53,11 @@ exit codes are there when it is back. SIGTERM and SIGINT end it.`,
 		Example: "  carob serve --root /var/lib/carob --run /run/carob",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if cmd.Flags().Changed("policy") {
+				if err := registry.CheckPolicy(c.policy); err != nil {
+					return err
+				}
+			}
 			ctx, stop := signal.NotifyContext(cmd.Context(), session.Quit()...)
 			defer stop()
 			debug.SetGCPercent(gcPercent)
@@ -63,6 +72,8 @@ exit codes are there when it is back. SIGTERM and SIGINT end it.`,
 	f.Uint32Var(&c.idSize, "userns-size", 1<<31-ident.DefaultBase, "`NUMBER` of host IDs for user namespaces of pods")
 	f.StringSliceVar(&c.pools, "address-pool", nil, "`CIDR` that networks take their subnets from, one per family; "+address.DefaultPool4().String()+" and a /48 of this machine's when not given")
 	c.connecting.bind(f)
+	f.StringVar(&c.registries, "registry-config", c.registries, "`DIR` with HOST/hosts.toml for mirrors, certificates and plain HTTP")
+	f.StringVar(&c.policy, "policy", c.policy, "`FILE` that says which images may be pulled, in the form of containers-policy.json(5)")
 	f.IntVar(&c.readyFD, "ready-fd", 0, "write a line to this descriptor when ready")
 	_ = f.MarkHidden("ready-fd") // it was made in the line above
 	return cmd
@@ -143,7 +154,8 @@ func attend(ctx context.Context, c config, door *launch.Door, h house) error {
 	}
 	log.Info("ready", "version", version, "socket", c.socket, "root", c.root)
 	return api.Serve(ctx, door, api.Services{
-		Engine: engine, Images: h.images, Manifests: manifests{applier}, Networks: shown{h.networks.builtin, h.networks.CNI}, Wiring: pod.Wiring{Engine: engine},
+		Engine: engine, Images: h.images, Committer: image.NewCommitter(h.images), Registries: c.client(h.images, log), Manifests: manifests{applier},
+		Networks: shown{h.networks.builtin, h.networks.CNI}, Wiring: pod.Wiring{Engine: engine}, Dial: netns.DialProcess,
 		Host: describe(c, h.facts), Log: log,
 	})
 }
@@ -157,6 +169,11 @@ func newApplier(c config, engine *pod.Engine, log *slog.Logger) *kube.Applier {
 		log.Error("sweep volumes", "error", err)
 	}
 	return applier
+}
+
+// client is who speaks with registries.
+func (c config) client(images *image.Store, log *slog.Logger) *registry.Client {
+	return registry.New(registry.Config{Images: image.NewIntake(images), Dir: c.registries, Policy: c.policy, Agent: "carob/" + version, Log: log})
 }
 
 // cgroups finds the host's hierarchies. In each stays a group for the pods that name

@@ -35,8 +35,12 @@ const (
 	CNIPlugins Need = "cni-plugins"
 	// Network is a kernel with netfilter, and the commands ip, sysctl and nsenter.
 	Network Need = "network"
+	// DockerRegistry is the docker-registry command of Debian's package of that name.
+	DockerRegistry Need = "docker-registry"
 	// Chromium is a browser that can be driven.
 	Chromium Need = "chromium"
+	// Podman is podman, which builds and saves images without a daemon.
+	Podman Need = "podman"
 )
 
 // CNIPluginDir is where Debian's package puts plugins.
@@ -76,10 +80,13 @@ func missing(n Need) string {
 		},
 		Toolchain: func() string { return program("go") },
 		Network:   network,
+
+		DockerRegistry: func() string { return program("docker-registry") },
 		Binaries: func() string {
 			_, err := BinDir()
 			return text(err)
 		},
+		Podman: func() string { return program("podman") },
 		Chromium: func() string {
 			_, err := ChromiumPath()
 			return text(err)

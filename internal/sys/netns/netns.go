@@ -61,6 +61,16 @@ func DialLocal(ctx context.Context, ns *os.File, port uint16) (*os.File, error) 
 	return nil, err6
 }
 
+// DialProcess is DialLocal in the namespace of a process: see Open.
+func DialProcess(ctx context.Context, pid int, id string, port uint16) (*os.File, error) {
+	ns, err := Open(pid, id)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = ns.Close() }() // only entered
+	return DialLocal(ctx, ns, port)
+}
+
 func dial(ctx context.Context, ns *os.File, to netip.AddrPort) (*os.File, error) {
 	var n int
 	err := inside(ns, func() (err error) {
