@@ -13,6 +13,7 @@ import (
 
 	"carob/internal/api/launch"
 	"carob/internal/cli"
+	"carob/internal/cli/forward"
 	"carob/internal/cli/network"
 	"carob/internal/sys/session"
 )
@@ -35,6 +36,7 @@ func main() {
 		Args: os.Args[1:], Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, LookupEnv: os.LookupEnv,
 		Dial: start.Dial, About: launch.About(version), RunDirs: []string{run},
 		Extra: append(network.Commands(network.Env{Daemon: start.Dial, Stdout: os.Stdout}),
+			forward.Command(forward.Env{Stdout: os.Stdout, Stderr: os.Stderr, Dial: start.Dial}),
 			daemonCommand("serve [FLAGS]", "Run the daemon in the foreground"),
 			daemonCommand("config COMMAND", "The daemon's configuration file"),
 		),

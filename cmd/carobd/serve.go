@@ -20,11 +20,11 @@ import (
 	"carob/internal/image"
 	"carob/internal/image/registry"
 	"carob/internal/kube"
-	"carob/internal/network"
 	"carob/internal/plan/ident"
 	"carob/internal/pod"
 	"carob/internal/roots"
 	"carob/internal/sys/cgroup"
+	"carob/internal/sys/netns"
 	"carob/internal/sys/session"
 )
 
@@ -88,7 +88,7 @@ func serve(ctx context.Context, c settings) (err error) {
 	if err != nil {
 		return err
 	}
-	records, networks, err := openNetworks(c, log)
+	records, networks, err := openConnections(c, log)
 	if err != nil {
 		return err
 	}
@@ -99,9 +99,7 @@ func serve(ctx context.Context, c settings) (err error) {
 		Facts: facts, Log: log, RunDir: c.run, LibDir: c.root, Ranges: ranges,
 	})
 	defer func() { err = errors.Join(err, engine.Close()) }()
-	if err := engine.Recover(ctx); err != nil {
-		log.Error("recover", "error", err)
-	}
+	networks.know(engine)
 	return attend(ctx, c, door, house{engine: engine, images: images, handlers: handlers, networks: networks, facts: facts, log: log})
 }
 
@@ -110,14 +108,17 @@ type house struct {
 	engine   *pod.Engine
 	images   *image.Store
 	handlers *handlers
-	networks *network.Builtin
+	networks *connections
 	facts    host.Facts
 	log      *slog.Logger
 }
 
-// attend serves the API until ctx ends.
+// attend brings the engine up to date and serves the API until ctx ends.
 func attend(ctx context.Context, c settings, door *launch.Door, h house) error {
 	engine, log := h.engine, h.log
+	if err := engine.Recover(ctx); err != nil {
+		log.Error("recover", "error", err)
+	}
 	applier := newApplier(c, engine, log)
 	if err := launch.Ready(c.readyFD); err != nil {
 		log.Warn("ready", "error", err) // whoever started the daemon has gone
@@ -125,7 +126,7 @@ func attend(ctx context.Context, c settings, door *launch.Door, h house) error {
 	log.Info("ready", "version", version, "socket", c.socket, "root", c.root)
 	return api.Serve(ctx, door, api.Services{
 		Engine: engine, Images: h.images, Committer: image.NewCommitter(h.images), Registries: c.client(h.images, log), Manifests: manifests{applier},
-		Networks: h.networks, Wiring: pod.Wiring{Engine: engine},
+		Networks: shown{h.networks.builtin, h.networks.CNI}, Wiring: pod.Wiring{Engine: engine}, Dial: netns.DialProcess,
 		Host: describe(c, h.facts), Handlers: h.handlers.describe, Log: log,
 	})
 }

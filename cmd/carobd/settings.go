@@ -37,6 +37,7 @@ type settings struct {
 	registries        string   // directory of hosts.toml files
 	policy            string   // file that says which images are trusted
 	pools             []string // what networks take their subnets from
+	connecting        connecting
 	handlerFlags      []string
 	handlers          map[string]config.Handler
 }
@@ -52,6 +53,7 @@ func (s *settings) bind(cmd *cobra.Command) {
 	f.StringVar(&s.registries, "registry-config", "", "`DIR` with HOST/hosts.toml for mirrors, certificates and plain HTTP; "+defaultRegistries)
 	f.StringVar(&s.policy, "policy", "", "`FILE` that says which images may be pulled, in the form of containers-policy.json(5); "+defaultPolicy)
 	f.StringSliceVar(&s.pools, "address-pool", nil, "`CIDR` that networks take their subnets from, one per family; "+address.DefaultPool4().String()+" and a /48 of this machine's when not given")
+	s.connecting.bind(f)
 	f.StringArrayVar(&s.handlerFlags, "handler", nil, "OCI runtime that pods may choose, `NAME=PATH[,FLAG[=VALUE]…]` with global flags of its own; repeatable")
 	f.IntVar(&s.readyFD, "ready-fd", 0, "write a line to this descriptor when ready")
 	_ = f.MarkHidden("ready-fd") // it was made in the line above
@@ -77,8 +79,9 @@ func (s *settings) complete() error {
 	}
 	s.policy = cmp.Or(s.policy, defaultPolicy)
 	if len(s.pools) == 0 {
-		s.pools = file.AddressPools
+		s.pools = file.Network.AddressPools
 	}
+	s.connecting.complete(file.Network)
 	s.handlers = file.Handlers
 	if s.handlers == nil {
 		s.handlers = map[string]config.Handler{}

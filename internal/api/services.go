@@ -127,6 +127,9 @@ type Services struct {
 	Manifests  Manifests
 	Networks   NetworkStore
 	Wiring     Wiring
+	// Dial connects to a port of the loopback in a process\'s network namespace: see
+	// netns.DialProcess.
+	Dial func(ctx context.Context, pid int, id string, port uint16) (*os.File, error)
 	// Host describes the daemon; the counts are filled in per call.
 	Host Host
 	// Handlers lists what runs pods; it may ask their binaries.

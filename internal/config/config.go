@@ -32,10 +32,9 @@ type File struct {
 	Userns Userns `toml:"userns"`
 	// RegistryConfig is the directory of containerd's hosts.toml files, Policy the file that
 	// says which images may be pulled.
-	RegistryConfig string `toml:"registry-config"`
-	Policy         string `toml:"policy"`
-	// AddressPools are where networks take their subnets from, one prefix per family.
-	AddressPools []string `toml:"address-pools"`
+	RegistryConfig string  `toml:"registry-config"`
+	Policy         string  `toml:"policy"`
+	Network        Network `toml:"network"`
 	// Handlers are OCI runtimes by the name that pods choose them by.
 	Handlers map[string]Handler `toml:"handlers"`
 }
@@ -44,6 +43,18 @@ type File struct {
 type Userns struct {
 	Base uint32 `toml:"base"`
 	Size uint32 `toml:"size"`
+}
+
+// Network is what connects pods.
+type Network struct {
+	// Driver is auto, cni or builtin.
+	Driver string `toml:"driver"`
+	// AddressPools are where the built-in network takes its subnets from, one prefix per
+	// family.
+	AddressPools []string `toml:"address-pools"`
+	// CNIConfDir has CNI configurations, CNIBinDirs have plugins.
+	CNIConfDir string   `toml:"cni-conf-dir"`
+	CNIBinDirs []string `toml:"cni-bin-dirs"`
 }
 
 // Handler is an OCI runtime.
@@ -101,7 +112,7 @@ func located(name string, err error) error {
 }
 
 func (f File) check() error {
-	for key, dir := range map[string]string{"root": f.Root, "run": f.Run, "socket": f.Socket, "registry-config": f.RegistryConfig, "policy": f.Policy} {
+	for key, dir := range map[string]string{"root": f.Root, "run": f.Run, "socket": f.Socket, "registry-config": f.RegistryConfig, "policy": f.Policy, "network.cni-conf-dir": f.Network.CNIConfDir} {
 		if dir != "" && !path.IsAbs(dir) {
 			return fault.New(fault.Invalid, fmt.Sprintf("%s: %q is not an absolute path", key, dir))
 		}

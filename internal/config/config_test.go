@@ -38,6 +38,7 @@ func TestDefaultSaysWhatIs(t *testing.T) {
 		Root: "/var/lib/carob", Run: "/run/carob", Socket: "/run/carob/api.sock",
 		RegistryConfig: "/etc/carob/certs.d",
 		Userns:         Userns{Base: ident.DefaultBase, Size: 1<<31 - ident.DefaultBase},
+		Network:        Network{Driver: "auto", CNIConfDir: "/etc/cni/net.d", CNIBinDirs: []string{"/opt/cni/bin", "/usr/lib/cni"}},
 	}
 	if err != nil || cmp.Diff(want, got) != "" {
 		t.Errorf("%v\n%s", err, cmp.Diff(want, got))

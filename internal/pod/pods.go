@@ -326,7 +326,15 @@ func (e starter) box(p *pod, rec podRecord) Sandbox {
 	}
 }
 
+// hostname is what the pod's UTS namespace says, be it another's.
 func (p *pod) hostname() string {
+	rec := p.record()
+	if c, err := (registry{p.e}).findContainer(rec.Peers["uts"]); err == nil {
+		return cmp.Or(c.record().Status.Spec.Hostname, c.pod.hostname())
+	}
+	if name, err := os.Hostname(); err == nil && rec.Namespaces.UTS == spec.Host {
+		return name
+	}
 	return cmp.Or(p.spec.Hostname, check.Hostname(p.name))
 }
 

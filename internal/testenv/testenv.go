@@ -4,6 +4,7 @@
 package testenv
 
 import (
+	"cmp"
 	"os"
 	"os/exec"
 	"strings"
@@ -29,6 +30,9 @@ const (
 	Toolchain Need = "toolchain"
 	// Binaries are bin/carob, bin/carobd, bin/carob-pod and bin/carob-toolbox, built by make.
 	Binaries Need = "binaries"
+	// CNIPlugins are the reference plugins, as Debian's containernetworking-plugins has them,
+	// and the iptables that some of them execute.
+	CNIPlugins Need = "cni-plugins"
 	// Network is a kernel with netfilter, and the commands ip, sysctl and nsenter.
 	Network Need = "network"
 	// DockerRegistry is the docker-registry command of Debian's package of that name.
@@ -42,6 +46,9 @@ const (
 	// Podman is podman, which builds and saves images without a daemon.
 	Podman Need = "podman"
 )
+
+// CNIPluginDir is where Debian's package puts plugins.
+const CNIPluginDir = "/usr/lib/cni"
 
 // Variable is the environment variable that lists, comma separated, the needs
 // whose absence is a failure.
@@ -67,11 +74,14 @@ func Require(t testing.TB, needs ...Need) {
 // missing says why a need is not met; "" when it is.
 func missing(n Need) string {
 	check, known := map[Need]func() string{
-		Root:      root,
-		Cgroup:    cgroup,
-		Cgroup2:   func() string { return file("/sys/fs/cgroup/cgroup.controllers") },
-		Systemd:   func() string { return file("/run/systemd/system") }, // sd_booted(3)
-		AppArmor:  appArmor,
+		Root:     root,
+		Cgroup:   cgroup,
+		Cgroup2:  func() string { return file("/sys/fs/cgroup/cgroup.controllers") },
+		Systemd:  func() string { return file("/run/systemd/system") }, // sd_booted(3)
+		AppArmor: appArmor,
+		CNIPlugins: func() string {
+			return cmp.Or(file(CNIPluginDir+"/bridge"), file(CNIPluginDir+"/firewall"), program("iptables"))
+		},
 		Toolchain: func() string { return program("go") },
 		Network:   network,
 

@@ -197,7 +197,7 @@ func TestTranslate(t *testing.T) {
 		{"--add-host a:10.0.0.1 --add-host b=10.0.0.1 --add-host v6:[::1] --dns 9.9.9.9 --dns-search x.y --sysctl net.a=1 --shm-size 1m img",
 			func(q *Request, _ *spec.Container) {
 				q.Pod.Hosts = []spec.HostAlias{{IP: "10.0.0.1", Hostnames: []string{"a", "b"}}, {IP: "::1", Hostnames: []string{"v6"}}}
-				q.Pod.DNS = &spec.DNS{Nameservers: []string{"9.9.9.9"}, Searches: []string{"x.y"}}
+				q.Pod.DNS = &spec.DNS{Policy: spec.DNSFill, Nameservers: []string{"9.9.9.9"}, Searches: []string{"x.y"}}
 				q.Pod.Sysctls, q.Pod.ShmSize = map[string]string{"net.a": "1"}, 1<<20
 			}},
 		{"-u 1000:1000 -w /tmp --group-add video img", func(_ *Request, c *spec.Container) {

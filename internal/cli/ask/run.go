@@ -97,10 +97,10 @@ func (r *Run) bindWorld(fs *pflag.FlagSet) {
 	fs.StringArrayVar(&r.tmpfs, "tmpfs", nil, "mount a memory file system on `TARGET[:OPTIONS]`")
 	fs.StringVar(&r.shm, "shm-size", "", "size of /dev/shm in `BYTES`; 64m when not given")
 	fs.StringVarP(&r.hostname, "hostname", "h", "", "host name in the container")
-	fs.StringArrayVar(&r.addHosts, "add-host", nil, "line of /etc/hosts `NAME:IP`")
-	fs.StringArrayVar(&r.dns, "dns", nil, "name server")
-	fs.StringArrayVar(&r.dnsSearches, "dns-search", nil, "DNS search domain")
-	fs.StringArrayVar(&r.dnsOptions, "dns-option", nil, "resolver option")
+	fs.StringArrayVar(&r.addHosts, "add-host", nil, "line of /etc/hosts `NAME:IP`; the IP may be host-gateway")
+	fs.StringArrayVar(&r.dns, "dns", nil, "name server instead of the host's")
+	fs.StringArrayVar(&r.dnsSearches, "dns-search", nil, "DNS search domain instead of the host's; . for none")
+	fs.StringArrayVar(&r.dnsOptions, "dns-option", nil, "resolver option instead of the host's")
 }
 
 func (r *Run) bindSecurity(fs *pflag.FlagSet) {

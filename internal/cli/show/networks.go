@@ -1,6 +1,7 @@
 package show
 
 import (
+	"cmp"
 	"fmt"
 	"net"
 	"strings"
@@ -11,7 +12,7 @@ import (
 
 // NetworkRow is a network as `network ls --format` sees it.
 type NetworkRow struct {
-	Name, Subnets, Gateways, Members, CreatedAt, Labels string
+	Name, Driver, Subnets, Gateways, Members, CreatedAt, Labels string
 }
 
 // Networks shows networks.
@@ -19,10 +20,12 @@ func Networks() Sheet[status.Network] {
 	name := func(n status.Network) string { return n.Name }
 	subnets := func(n status.Network) string { return strings.Join(n.Subnets, ",") }
 	gateways := func(n status.Network) string { return strings.Join(n.Gateways, ",") }
+	driver := func(n status.Network) string { return cmp.Or(n.Driver, "builtin") }
 	members := func(n status.Network) string { return fmt.Sprint(len(n.Members)) }
 	return Sheet[status.Network]{
 		Columns: []Column[status.Network]{
 			{Head: "NAME", Text: name},
+			{Head: "DRIVER", Text: driver},
 			{Head: "SUBNETS", Text: subnets},
 			{Head: "MEMBERS", Text: members},
 			{Head: "GATEWAYS", Wide: true, Text: gateways},
@@ -30,7 +33,7 @@ func Networks() Sheet[status.Network] {
 		Name: name,
 		Row: func(n status.Network) any {
 			return NetworkRow{
-				Name: n.Name, Subnets: subnets(n), Gateways: gateways(n), Members: members(n),
+				Name: n.Name, Driver: driver(n), Subnets: subnets(n), Gateways: gateways(n), Members: members(n),
 				CreatedAt: n.CreatedAt.Format(timeLayout), Labels: words(n.Labels),
 			}
 		},

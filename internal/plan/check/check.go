@@ -94,8 +94,7 @@ func dns(d *spec.DNS) error {
 	if d == nil {
 		return nil
 	}
-	_, err := etc.Resolv(*d)
-	return err
+	return etc.CheckDNS(*d)
 }
 
 // Container checks a container's spec.
