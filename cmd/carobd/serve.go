@@ -20,6 +20,7 @@ import (
 	"carob/internal/image"
 	"carob/internal/kube"
 	"carob/internal/network"
+	plan "carob/internal/plan/cgroup"
 	"carob/internal/plan/ident"
 	"carob/internal/pod"
 	"carob/internal/roots"
@@ -27,6 +28,7 @@ import (
 	"carob/internal/store"
 	"carob/internal/sys/cgroup"
 	"carob/internal/sys/session"
+	"carob/internal/sys/systemd"
 )
 
 // config is what `carob serve` is told.
@@ -34,6 +36,7 @@ type config struct {
 	root, run, socket string
 	readyFD           int
 	idBase, idSize    uint32
+	cgroupDriver      string
 }
 
 func serveCommand(c config) *cobra.Command {
@@ -56,6 +59,7 @@ exit codes are there when it is back. SIGTERM and SIGINT end it.`,
 	f.StringVar(&c.socket, "socket", c.socket, "`PATH` of the API's socket")
 	f.Uint32Var(&c.idBase, "userns-base", ident.DefaultBase, "first host `ID` for user namespaces of pods")
 	f.Uint32Var(&c.idSize, "userns-size", 1<<31-ident.DefaultBase, "`NUMBER` of host IDs for user namespaces of pods")
+	f.StringVar(&c.cgroupDriver, "cgroup-driver", string(plan.Auto), "who makes pods' cgroups: `cgroupfs, systemd or auto`")
 	f.IntVar(&c.readyFD, "ready-fd", 0, "write a line to this descriptor when ready")
 	_ = f.MarkHidden("ready-fd") // it was made in the line above
 	return cmd
@@ -75,7 +79,7 @@ func serve(ctx context.Context, c config) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, door.Release()) }()
-	facts, err := host.Read()
+	facts, cgroups, err := machine(c)
 	if err != nil {
 		return err
 	}
@@ -83,7 +87,7 @@ func serve(ctx context.Context, c config) (err error) {
 	if err != nil {
 		return err
 	}
-	layout, err := cgroups()
+	layout, err := hierarchies()
 	if err != nil {
 		return err
 	}
@@ -107,7 +111,7 @@ func serve(ctx context.Context, c config) (err error) {
 	engine := pod.New(pod.Deps{
 		Sandboxes: native, Processes: native, Groups: groups.New(layout), Roots: rootfs, Observer: groups.New(layout),
 		Images: images, Network: network.Loopback{}, Store: records,
-		Facts: facts, Log: log, RunDir: c.run, LibDir: c.root, Ranges: ranges,
+		Facts: facts, Cgroups: cgroups, Log: log, RunDir: c.run, LibDir: c.root, Ranges: ranges,
 	})
 	defer func() { err = errors.Join(err, engine.Close()) }()
 	if err := engine.Recover(ctx); err != nil {
@@ -124,13 +128,21 @@ func serve(ctx context.Context, c config) (err error) {
 	}
 	log.Info("ready", "version", version, "socket", c.socket, "root", c.root)
 	return api.Serve(ctx, door, api.Services{
-		Engine: engine, Images: images, Manifests: manifests{applier}, Host: describe(c, facts), Log: log,
+		Engine: engine, Images: images, Manifests: manifests{applier}, Host: describe(c, facts, cgroups.Driver), Log: log,
 	})
 }
 
-// cgroups finds the host's hierarchies. In each stays a group for the pods that name
+// machine reads the facts of this one and decides who makes its cgroups.
+func machine(c config) (facts host.Facts, cgroups plan.Placement, err error) {
+	if facts, err = host.Read(); err == nil {
+		cgroups, err = plan.Place(plan.Driver(c.cgroupDriver), facts)
+	}
+	return facts, cgroups, err
+}
+
+// hierarchies finds the host's hierarchies. In each stays a group for the pods that name
 // no other parent.
-func cgroups() (*cgroup.Layout, error) {
+func hierarchies() (*cgroup.Layout, error) {
 	layout, err := cgroup.Detect()
 	if err == nil {
 		layout.Keep("/carob")
@@ -148,7 +160,7 @@ func openNative(c config, layout *cgroup.Layout, users *roots.Users) (*runtime.N
 		return nil, err
 	}
 	defer func() { _ = f.Close() }() // only read from
-	return runtime.New(runtime.Config{Supervisor: f, Layout: layout, Users: users, RunDir: c.run})
+	return runtime.New(runtime.Config{Supervisor: f, Layout: layout, Users: users, RunDir: c.run, StartScope: systemd.StartScope})
 }
 
 // openImages opens the image store and makes the toolbox image, without which carob
@@ -201,11 +213,12 @@ func liveUIDs(e *pod.Engine) func(string) bool {
 	return func(uid string) bool { return live[uid] }
 }
 
-func describe(c config, f host.Facts) api.Host {
+func describe(c config, f host.Facts, driver plan.Driver) api.Host {
 	yes := map[bool]string{true: "yes", false: "no"}
 	return api.Host{
 		About: launch.About(version), Root: c.root, Run: c.run, Pid: os.Getpid(), Kernel: f.KernelRelease, Cgroup: f.CgroupMode,
-		CPUs: f.CPUs, Memory: uint64(f.Memory), Handler: "native",
+		CgroupDriver: string(driver),
+		CPUs:         f.CPUs, Memory: uint64(f.Memory), Handler: "native",
 		Features: map[string]string{
 			"apparmor": yes[f.AppArmor], "selinux": yes[f.SELinux], "seccomp": yes[f.Seccomp()],
 			"user namespaces": yes[f.UserNamespaces], "swap limits": yes[f.SwapAccounting],

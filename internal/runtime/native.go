@@ -1,6 +1,7 @@
 package runtime
 
 import (
+	"context"
 	"hash/fnv"
 	"io"
 	"os"
@@ -20,16 +21,18 @@ import (
 // Native is carob's own handler. New makes one; Close lets go of the supervisors,
 // which go on.
 type Native struct {
-	binary  *os.File
-	layout  *cgroup.Layout
-	runDir  string
-	lastCap int
-	env     []string // of supervisors
-	filters filterCache
-	users   *roots.Users
-	exits   exits
-	readers sync.WaitGroup
-	closed  sync.Once
+	binary *os.File
+	layout *cgroup.Layout
+	runDir string
+	// startScope is Config.StartScope.
+	startScope func(ctx context.Context, group string, pid int) error
+	lastCap    int
+	env        []string // of supervisors
+	filters    filterCache
+	users      *roots.Users
+	exits      exits
+	readers    sync.WaitGroup
+	closed     sync.Once
 
 	sandboxes sandboxes
 }
@@ -43,6 +46,9 @@ type Config struct {
 	Users *roots.Users
 	// RunDir is /run/carob: bind mounts from below it are carob's own files.
 	RunDir string
+	// StartScope has the service manager make the scope that the path of a pod's cgroup
+	// names around a process, and returns when it is there.
+	StartScope func(ctx context.Context, group string, pid int) error
 }
 
 // New returns a handler. It starts nothing.
@@ -53,7 +59,7 @@ func New(c Config) (*Native, error) {
 	}
 	hugePages, _ := os.ReadFile(wire.HugePages) // a kernel without them has no such file
 	return &Native{
-		binary: binary, layout: c.Layout, users: c.Users, runDir: c.RunDir, lastCap: lastCap(), env: wire.Env(string(hugePages)),
+		binary: binary, layout: c.Layout, users: c.Users, runDir: c.RunDir, startScope: c.StartScope, lastCap: lastCap(), env: wire.Env(string(hugePages)),
 		filters:   filterCache{kernel: seccomp.Kernel{NoX32: initstage.NoX32()}},
 		exits:     exits{to: make(chan pod.ProcessExit, 64), closing: make(chan struct{})},
 		sandboxes: sandboxes{byPod: map[string]*sandbox{}},
