@@ -59,7 +59,7 @@ exit codes are there when it is back. SIGTERM and SIGINT end it.`,
 	f.StringVar(&c.socket, "socket", c.socket, "`PATH` of the API's socket")
 	f.Uint32Var(&c.idBase, "userns-base", ident.DefaultBase, "first host `ID` for user namespaces of pods")
 	f.Uint32Var(&c.idSize, "userns-size", 1<<31-ident.DefaultBase, "`NUMBER` of host IDs for user namespaces of pods")
-	f.StringVar(&c.cgroupDriver, "cgroup-driver", string(plan.Auto), "who makes pods' cgroups: `cgroupfs, systemd or auto`")
+	f.StringVar(&c.cgroupDriver, "cgroup-driver", string(plan.Auto), "`DRIVER` of pods' cgroups: cgroupfs, systemd or auto")
 	f.IntVar(&c.readyFD, "ready-fd", 0, "write a line to this descriptor when ready")
 	_ = f.MarkHidden("ready-fd") // it was made in the line above
 	return cmd
