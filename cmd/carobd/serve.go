@@ -217,8 +217,7 @@ func describe(c config, f host.Facts, driver plan.Driver) api.Host {
 	yes := map[bool]string{true: "yes", false: "no"}
 	return api.Host{
 		About: launch.About(version), Root: c.root, Run: c.run, Pid: os.Getpid(), Kernel: f.KernelRelease, Cgroup: f.CgroupMode,
-		CgroupDriver: string(driver),
-		CPUs:         f.CPUs, Memory: uint64(f.Memory), Handler: "native",
+		CPUs: f.CPUs, Memory: uint64(f.Memory), Handler: "native", CgroupDriver: string(driver),
 		Features: map[string]string{
 			"apparmor": yes[f.AppArmor], "selinux": yes[f.SELinux], "seccomp": yes[f.Seccomp()],
 			"user namespaces": yes[f.UserNamespaces], "swap limits": yes[f.SwapAccounting],

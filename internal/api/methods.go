@@ -293,16 +293,16 @@ type About struct {
 // Host is what the daemon says of itself and the machine.
 type Host struct {
 	About
-	Root   string `json:"root"`
-	Run    string `json:"run"`
-	Pid    int    `json:"pid"`
-	Kernel string `json:"kernel"`
-	Cgroup string `json:"cgroup"`
-	// CgroupDriver is "systemd" where parents can be slices, else "cgroupfs".
+	Root    string `json:"root"`
+	Run     string `json:"run"`
+	Pid     int    `json:"pid"`
+	Kernel  string `json:"kernel"`
+	Cgroup  string `json:"cgroup"`
+	CPUs    int    `json:"cpus"`
+	Memory  uint64 `json:"memory"`
+	Handler string `json:"handler"`
+	// CgroupDriver is "systemd" where a pod's parent can be a slice, else "cgroupfs".
 	CgroupDriver string `json:"cgroupDriver"`
-	CPUs         int    `json:"cpus"`
-	Memory       uint64 `json:"memory"`
-	Handler      string `json:"handler"`
 	// Features are named properties of the host: "apparmor": "no".
 	Features   map[string]string `json:"features,omitempty"`
 	Containers map[string]int    `json:"containers"`

@@ -21,20 +21,20 @@ import (
 // Native is carob's own handler. New makes one; Close lets go of the supervisors,
 // which go on.
 type Native struct {
-	binary *os.File
-	layout *cgroup.Layout
-	runDir string
-	// startScope is Config.StartScope.
-	startScope func(ctx context.Context, group string, pid int) error
-	lastCap    int
-	env        []string // of supervisors
-	filters    filterCache
-	users      *roots.Users
-	exits      exits
-	readers    sync.WaitGroup
-	closed     sync.Once
+	binary  *os.File
+	layout  *cgroup.Layout
+	runDir  string
+	lastCap int
+	env     []string // of supervisors
+	filters filterCache
+	users   *roots.Users
+	exits   exits
+	readers sync.WaitGroup
+	closed  sync.Once
 
 	sandboxes sandboxes
+
+	startScope func(ctx context.Context, group string, pid int) error
 }
 
 // Config is what a Native needs.
@@ -59,10 +59,12 @@ func New(c Config) (*Native, error) {
 	}
 	hugePages, _ := os.ReadFile(wire.HugePages) // a kernel without them has no such file
 	return &Native{
-		binary: binary, layout: c.Layout, users: c.Users, runDir: c.RunDir, startScope: c.StartScope, lastCap: lastCap(), env: wire.Env(string(hugePages)),
+		binary: binary, layout: c.Layout, users: c.Users, runDir: c.RunDir, lastCap: lastCap(), env: wire.Env(string(hugePages)),
 		filters:   filterCache{kernel: seccomp.Kernel{NoX32: initstage.NoX32()}},
 		exits:     exits{to: make(chan pod.ProcessExit, 64), closing: make(chan struct{})},
 		sandboxes: sandboxes{byPod: map[string]*sandbox{}},
+
+		startScope: c.StartScope,
 	}, nil
 }
 
