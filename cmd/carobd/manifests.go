@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"io"
+	"path/filepath"
+	"slices"
 
 	"carob/internal/api"
 	"carob/internal/kube"
@@ -42,6 +44,12 @@ func (logTail) Tail(ctx context.Context, path string, n int, w io.Writer) error 
 	return logfile.Read(ctx, path, logfile.Options{Tail: n}, w, w)
 }
 
+func newApplier(c config, e *pod.Engine) *kube.Applier {
+	return &kube.Applier{
+		Engine: kubeEngine{e}, Mounts: hostMounts{}, Logs: logTail{}, Facts: kube.Local, Dir: filepath.Join(c.root, "pods"),
+	}
+}
+
 // manifests is the applier behind the API.
 type manifests struct{ *kube.Applier }
 
@@ -67,6 +75,30 @@ func (m manifests) Delete(ctx context.Context, p api.DeleteParams, progress func
 	}
 	results, err := m.Applier.Delete(ctx, refs, p.Grace, steps(progress))
 	return applied(results), err
+}
+
+func (m manifests) Images(document []byte) ([]api.WantedImage, error) {
+	pods, err := manifest.Parse(bytes.NewReader(document))
+	if err != nil {
+		return nil, err
+	}
+	var all []api.WantedImage
+	want := func(w api.WantedImage) {
+		if !slices.Contains(all, w) {
+			all = append(all, w)
+		}
+	}
+	for _, one := range pods {
+		for _, c := range slices.Concat(one.Pod.Spec.InitContainers, one.Pod.Spec.Containers) {
+			want(api.WantedImage{Image: c.Image, Policy: string(c.ImagePullPolicy)})
+		}
+		for _, v := range one.Pod.Spec.Volumes {
+			if v.Image != nil {
+				want(api.WantedImage{Image: v.Image.Reference, Policy: string(v.Image.PullPolicy)})
+			}
+		}
+	}
+	return all, nil
 }
 
 func steps(progress func(api.Progress)) func(kube.Progress) {

@@ -18,7 +18,7 @@ import (
 	"carob/internal/groups"
 	"carob/internal/host"
 	"carob/internal/image"
-	"carob/internal/kube"
+	"carob/internal/image/registry"
 	"carob/internal/network"
 	plan "carob/internal/plan/cgroup"
 	"carob/internal/plan/ident"
@@ -37,6 +37,8 @@ type config struct {
 	readyFD           int
 	idBase, idSize    uint32
 	cgroupDriver      string
+	registries        string // directory of hosts.toml files
+	policy            string // file that says which images are trusted
 }
 
 func serveCommand(c config) *cobra.Command {
@@ -47,6 +49,11 @@ exit codes are there when it is back. SIGTERM and SIGINT end it.`,
 		Example: "  carob serve --root /var/lib/carob --run /run/carob",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if cmd.Flags().Changed("policy") {
+				if err := registry.CheckPolicy(c.policy); err != nil {
+					return err
+				}
+			}
 			ctx, stop := signal.NotifyContext(cmd.Context(), session.Quit()...)
 			defer stop()
 			debug.SetGCPercent(gcPercent)
@@ -60,6 +67,8 @@ exit codes are there when it is back. SIGTERM and SIGINT end it.`,
 	f.Uint32Var(&c.idBase, "userns-base", ident.DefaultBase, "first host `ID` for user namespaces of pods")
 	f.Uint32Var(&c.idSize, "userns-size", 1<<31-ident.DefaultBase, "`NUMBER` of host IDs for user namespaces of pods")
 	f.StringVar(&c.cgroupDriver, "cgroup-driver", string(plan.Auto), "`DRIVER` of pods' cgroups: cgroupfs, systemd or auto")
+	f.StringVar(&c.registries, "registry-config", c.registries, "`DIR` with HOST/hosts.toml for mirrors, certificates and plain HTTP")
+	f.StringVar(&c.policy, "policy", c.policy, "`FILE` that says which images may be pulled, in the form of containers-policy.json(5)")
 	f.IntVar(&c.readyFD, "ready-fd", 0, "write a line to this descriptor when ready")
 	_ = f.MarkHidden("ready-fd") // it was made in the line above
 	return cmd
@@ -117,9 +126,7 @@ func serve(ctx context.Context, c config) (err error) {
 	if err := engine.Recover(ctx); err != nil {
 		log.Error("recover", "error", err)
 	}
-	applier := &kube.Applier{
-		Engine: kubeEngine{engine}, Mounts: hostMounts{}, Logs: logTail{}, Facts: kube.Local, Dir: filepath.Join(c.root, "pods"),
-	}
+	applier := newApplier(c, engine)
 	if err := applier.Sweep(liveUIDs(engine)); err != nil {
 		log.Error("sweep volumes", "error", err)
 	}
@@ -128,8 +135,14 @@ func serve(ctx context.Context, c config) (err error) {
 	}
 	log.Info("ready", "version", version, "socket", c.socket, "root", c.root)
 	return api.Serve(ctx, door, api.Services{
-		Engine: engine, Images: images, Manifests: manifests{applier}, Host: describe(c, facts, cgroups.Driver), Log: log,
+		Engine: engine, Images: images, Committer: image.NewCommitter(images), Registries: c.client(images, log), Manifests: manifests{applier},
+		Host: describe(c, facts, cgroups.Driver), Log: log,
 	})
+}
+
+// client is who speaks with registries.
+func (c config) client(images *image.Store, log *slog.Logger) *registry.Client {
+	return registry.New(registry.Config{Images: image.NewIntake(images), Dir: c.registries, Policy: c.policy, Agent: "carob/" + version, Log: log})
 }
 
 // machine reads the facts of this one and decides who makes its cgroups.

@@ -127,8 +127,12 @@ func (w *world) mount(i int, users *os.File) error {
 			return err
 		}
 		w.files.Mounts[i] = w.passed.add(f)
-	case m.Type == "bind":
-		f, dir, err := w.bind(*m, users)
+	case m.Type == "bind", m.Type == "overlay":
+		make := w.bind
+		if m.Type == "overlay" {
+			make = w.overlay
+		}
+		f, dir, err := make(*m, users)
 		if err != nil {
 			return err
 		}
@@ -234,6 +238,42 @@ func (w *world) bind(m specs.Mount, users *os.File) (f *os.File, dir bool, err e
 	if err := attributes(f, mount.Attributes{Set: flags, Propagation: propagation, Recursive: recursive}, users, own); err != nil {
 		f.Close()
 		return nil, false, fmt.Errorf("source %s: %w", m.Source, err)
+	}
+	return f, info.IsDir(), nil
+}
+
+// overlay mounts layers read-only, mapped one by one, or a path in what they make
+// together.
+func (w *world) overlay(m specs.Mount, users *os.File) (f *os.File, dir bool, err error) {
+	flags, _, rest := splitOptions(m.Options)
+	l := mount.Layers{Users: users}
+	sub := ""
+	for _, o := range rest {
+		key, value, _ := strings.Cut(o, "=")
+		switch key + "=" {
+		case "lowerdir=":
+			l.Lower = mount.SplitLower(value)
+		case oci.SubPathOption:
+			sub = value
+		default:
+			return nil, false, fault.New(fault.Unsupported, "overlay: option "+o)
+		}
+	}
+	f, layers, err := mount.Overlay(l)
+	fd.CloseAll(layers)
+	if err == nil && sub != "" {
+		f, err = mount.Below(f, sub)
+	}
+	if err != nil {
+		return nil, false, err
+	}
+	info, err := f.Stat()
+	if err == nil {
+		err = mount.SetAttributes(f, mount.Attributes{Set: flags | mount.ReadOnly, Propagation: "private"})
+	}
+	if err != nil {
+		f.Close()
+		return nil, false, err
 	}
 	return f, info.IsDir(), nil
 }
