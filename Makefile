@@ -54,6 +54,10 @@ e2e: build ## ring 3: the built binaries, used as a person would (root)
 test-vm: build ## rings 2 and 3 in a VM: cgroup v2, systemd, AppArmor; VMPKG= VMRUN= for a part (root, Debian)
 	@scripts/vm.sh
 
+.PHONY: test-vm-ci
+test-vm-ci: build ## of test-vm what the host cannot try: scripts/vm/ci, within 15 minutes (root, Debian)
+	@VMSELECT=ci scripts/vm.sh
+
 .PHONY: lint
 lint: ## gofmt, go vet, staticcheck, house rules, module files
 	@out=$$(gofmt -l $$(git ls-files -co --exclude-standard '*.go')); \
@@ -84,4 +88,4 @@ clean: ## remove what make built
 .PHONY: help
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | \
-	  awk -F '\t' '{ printf "  make %-10s %s\n", $$1, $$2 }'
+	  awk -F '\t' '{ printf "  make %-11s %s\n", $$1, $$2 }'

@@ -4,7 +4,8 @@
 # KVM nor this host's kernel matters. `make test-vm` calls it after building bin.
 #
 #   scripts/vm.sh                                every package with such tests, then the demo
-#   VMPKG='internal/sys/cgroup' scripts/vm.sh    some packages (demo counts as one)
+#   VMPKG='internal/sys/cgroup' scripts/vm.sh    some packages (demo counts as one), or PACKAGE:REGEXP
+#   VMSELECT=ci scripts/vm.sh                    those of scripts/vm/ci
 #   VMRUN='TestOOM' scripts/vm.sh                the tests that match
 #   VMARGS='-test.count=9' scripts/vm.sh         more arguments for the test binaries
 #   VMCMD='systemd-cgls' scripts/vm.sh           a command instead, in the source tree
@@ -17,6 +18,7 @@ cd "$(dirname "$0")/.."
 
 CAROB_VM=${CAROB_VM:-${XDG_CACHE_HOME:-$HOME/.cache}/carob-vm}
 needy=$(grep -rl 'testenv\.Require' --include='*_test.go' internal | xargs -n1 dirname | sort -u)
+[ -z "${VMSELECT:-}" ] || VMPKG=$(grep -v '^#' "scripts/vm/$VMSELECT")
 VMPKG=${VMPKG:-$needy test/e2e demo}
 minutes=${VMTIME:-40}
 
@@ -70,6 +72,7 @@ mkdir "$tree"
 git ls-files -z --cached --others --exclude-standard | tar --null --ignore-failed-read -cf - -T - 2>/dev/null | tar -C "$tree" -xf -
 cp -r bin "$tree/bin"
 for p in $VMPKG; do
+	p=${p%%:*}
 	[ "$p" = demo ] || [ -n "${VMCMD:-}" ] || CGO_ENABLED=0 nice go test -c -ldflags=-w -o "$tree/$p/carob.test" "./$p"
 done
 quoted() { printf "'%s'" "$(printf %s "$1" | sed "s/'/'\\\\''/g")"; }

@@ -15,6 +15,7 @@ import (
 	"carob/internal/runtime/foreign"
 	"carob/internal/runtime/route"
 	"carob/internal/sys/cgroup"
+	"carob/internal/sys/systemd"
 )
 
 // handlers is what runs pods: carob's own handler and OCI runtimes.
@@ -37,7 +38,7 @@ func openHandlers(s settings, layout *cgroup.Layout, users *roots.Users) (*handl
 		return nil, err
 	}
 	defer func() { _ = f.Close() }() // only read from
-	native, err := runtime.New(runtime.Config{Supervisor: f, Layout: layout, Users: users, RunDir: s.run})
+	native, err := runtime.New(runtime.Config{Supervisor: f, Layout: layout, Users: users, RunDir: s.run, StartScope: systemd.StartScope})
 	if err != nil {
 		return nil, err
 	}

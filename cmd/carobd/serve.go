@@ -20,6 +20,7 @@ import (
 	"carob/internal/image"
 	"carob/internal/image/registry"
 	"carob/internal/kube"
+	plan "carob/internal/plan/cgroup"
 	"carob/internal/plan/ident"
 	"carob/internal/pod"
 	"carob/internal/roots"
@@ -63,7 +64,7 @@ func serve(ctx context.Context, c settings) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, door.Release()) }()
-	facts, err := host.Read()
+	facts, cgroups, err := machine(c)
 	if err != nil {
 		return err
 	}
@@ -71,7 +72,7 @@ func serve(ctx context.Context, c settings) (err error) {
 	if err != nil {
 		return err
 	}
-	layout, err := cgroups()
+	layout, err := hierarchies()
 	if err != nil {
 		return err
 	}
@@ -96,11 +97,11 @@ func serve(ctx context.Context, c settings) (err error) {
 	engine := pod.New(pod.Deps{
 		Sandboxes: handlers.router, Processes: handlers.router, Groups: groups.New(layout), Roots: rootfs, Observer: groups.New(layout),
 		Images: images, Network: networks, Store: records,
-		Facts: facts, Log: log, RunDir: c.run, LibDir: c.root, Ranges: ranges,
+		Facts: facts, Cgroups: cgroups, Log: log, RunDir: c.run, LibDir: c.root, Ranges: ranges,
 	})
 	defer func() { err = errors.Join(err, engine.Close()) }()
 	networks.know(engine)
-	return attend(ctx, c, door, house{engine: engine, images: images, handlers: handlers, networks: networks, facts: facts, log: log})
+	return attend(ctx, c, door, house{engine: engine, images: images, handlers: handlers, networks: networks, facts: facts, cgroups: cgroups, log: log})
 }
 
 // house is what the door leads to.
@@ -110,6 +111,7 @@ type house struct {
 	handlers *handlers
 	networks *connections
 	facts    host.Facts
+	cgroups  plan.Placement
 	log      *slog.Logger
 }
 
@@ -127,7 +129,7 @@ func attend(ctx context.Context, c settings, door *launch.Door, h house) error {
 	return api.Serve(ctx, door, api.Services{
 		Engine: engine, Images: h.images, Committer: image.NewCommitter(h.images), Registries: c.client(h.images, log), Manifests: manifests{applier},
 		Networks: shown{h.networks.builtin, h.networks.CNI}, Wiring: pod.Wiring{Engine: engine}, Dial: netns.DialProcess,
-		Host: describe(c, h.facts), Handlers: h.handlers.describe, Log: log,
+		Host: describe(c, h.facts, h.cgroups.Driver), Handlers: h.handlers.describe, Log: log,
 	})
 }
 
@@ -147,9 +149,17 @@ func (c settings) client(images *image.Store, log *slog.Logger) *registry.Client
 	return registry.New(registry.Config{Images: image.NewIntake(images), Dir: c.registries, Policy: c.policy, Agent: "carob/" + version, Log: log})
 }
 
-// cgroups finds the host's hierarchies. In each stays a group for the pods that name
+// machine reads the facts of this one and decides who makes its cgroups.
+func machine(c settings) (facts host.Facts, cgroups plan.Placement, err error) {
+	if facts, err = host.Read(); err == nil {
+		cgroups, err = plan.Place(plan.Driver(c.cgroupDriver), facts)
+	}
+	return facts, cgroups, err
+}
+
+// hierarchies finds the host's hierarchies. In each stays a group for the pods that name
 // no other parent.
-func cgroups() (*cgroup.Layout, error) {
+func hierarchies() (*cgroup.Layout, error) {
 	layout, err := cgroup.Detect()
 	if err == nil {
 		layout.Keep("/carob")
@@ -207,11 +217,11 @@ func liveUIDs(e *pod.Engine) func(string) bool {
 	return func(uid string) bool { return live[uid] }
 }
 
-func describe(c settings, f host.Facts) api.Host {
+func describe(c settings, f host.Facts, driver plan.Driver) api.Host {
 	yes := map[bool]string{true: "yes", false: "no"}
 	return api.Host{
 		About: launch.About(version), Root: c.root, Run: c.run, Pid: os.Getpid(), Kernel: f.KernelRelease, Cgroup: f.CgroupMode,
-		CPUs: f.CPUs, Memory: uint64(f.Memory),
+		CPUs: f.CPUs, Memory: uint64(f.Memory), CgroupDriver: string(driver),
 		Features: map[string]string{
 			"apparmor": yes[f.AppArmor], "selinux": yes[f.SELinux], "seccomp": yes[f.Seccomp()],
 			"user namespaces": yes[f.UserNamespaces], "swap limits": yes[f.SwapAccounting],

@@ -14,6 +14,7 @@ import (
 	"carob/internal/config"
 	"carob/internal/image/registry"
 	"carob/internal/plan/address"
+	plan "carob/internal/plan/cgroup"
 	"carob/internal/plan/ident"
 )
 
@@ -34,6 +35,7 @@ type settings struct {
 	root, run, socket string
 	readyFD           int
 	idBase, idSize    uint32
+	cgroupDriver      string
 	registries        string   // directory of hosts.toml files
 	policy            string   // file that says which images are trusted
 	pools             []string // what networks take their subnets from
@@ -50,6 +52,7 @@ func (s *settings) bind(cmd *cobra.Command) {
 	f.StringVar(&s.socket, "socket", s.socket, "`PATH` of the API's socket")
 	f.Uint32Var(&s.idBase, "userns-base", 0, "first host `ID` for user namespaces of pods")
 	f.Uint32Var(&s.idSize, "userns-size", 0, "`NUMBER` of host IDs for user namespaces of pods")
+	f.StringVar(&s.cgroupDriver, "cgroup-driver", "", "`DRIVER` of pods' cgroups: cgroupfs, systemd or auto; "+string(plan.Auto))
 	f.StringVar(&s.registries, "registry-config", "", "`DIR` with HOST/hosts.toml for mirrors, certificates and plain HTTP; "+defaultRegistries)
 	f.StringVar(&s.policy, "policy", "", "`FILE` that says which images may be pulled, in the form of containers-policy.json(5); "+defaultPolicy)
 	f.StringSliceVar(&s.pools, "address-pool", nil, "`CIDR` that networks take their subnets from, one per family; "+address.DefaultPool4().String()+" and a /48 of this machine's when not given")
@@ -70,6 +73,7 @@ func (s *settings) complete() error {
 	s.socket = cmp.Or(s.socket, file.Socket, filepath.Join(s.run, launch.SocketName))
 	s.idBase = cmp.Or(s.idBase, file.Userns.Base, ident.DefaultBase)
 	s.idSize = cmp.Or(s.idSize, file.Userns.Size, 1<<31-ident.DefaultBase)
+	s.cgroupDriver = cmp.Or(s.cgroupDriver, file.CgroupDriver, string(plan.Auto))
 	s.registries = cmp.Or(s.registries, file.RegistryConfig, defaultRegistries)
 	s.policy = cmp.Or(s.policy, file.Policy)
 	if s.policy != "" { // one that was asked for has to be there

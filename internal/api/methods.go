@@ -418,6 +418,8 @@ type Host struct {
 	Cgroup string `json:"cgroup"`
 	CPUs   int    `json:"cpus"`
 	Memory uint64 `json:"memory"`
+	// CgroupDriver is "systemd" where a pod's parent can be a slice, else "cgroupfs".
+	CgroupDriver string `json:"cgroupDriver"`
 	// Handlers run pods.
 	Handlers []Handler `json:"handlers"`
 	// Features are named properties of the host: "apparmor": "no".

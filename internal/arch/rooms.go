@@ -48,7 +48,7 @@ var rooms = []room{
 	// machine itself needs none.
 	{"cli", []string{"fault", "lifecycle", "ref", "spec", "status", "sys", "logfile", "archive", "plan", "api", "look", "view"}},
 	{"testenv", nil},
-	{"systest", []string{"fault", "pod", "image", "spec", "status", "lifecycle"}},
+	{"systest", []string{"fault", "plan", "pod", "image", "spec", "status", "lifecycle"}},
 	{"toolbox", nil},
 	{"arch", nil},
 }

@@ -295,7 +295,7 @@ func showInfo(a *app, h api.Host) {
 	line("Images", h.Images)
 	line("Handlers", handlers(h.Handlers))
 	line("Kernel", h.Kernel)
-	line("Cgroup", h.Cgroup)
+	line("Cgroup", fmt.Sprintf("%s, driver %s", h.Cgroup, h.CgroupDriver))
 	line("CPUs", h.CPUs)
 	line("Memory", fmt.Sprintf("%d MiB", h.Memory>>20))
 	for _, k := range slices.Sorted(maps.Keys(h.Features)) {

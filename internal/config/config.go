@@ -30,6 +30,8 @@ type File struct {
 	Run    string `toml:"run"`
 	Socket string `toml:"socket"`
 	Userns Userns `toml:"userns"`
+	// CgroupDriver is auto, cgroupfs or systemd.
+	CgroupDriver string `toml:"cgroup-driver"`
 	// RegistryConfig is the directory of containerd's hosts.toml files, Policy the file that
 	// says which images may be pulled.
 	RegistryConfig string  `toml:"registry-config"`

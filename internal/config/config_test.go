@@ -37,6 +37,7 @@ func TestDefaultSaysWhatIs(t *testing.T) {
 	want := File{
 		Root: "/var/lib/carob", Run: "/run/carob", Socket: "/run/carob/api.sock",
 		RegistryConfig: "/etc/carob/certs.d",
+		CgroupDriver:   "auto",
 		Userns:         Userns{Base: ident.DefaultBase, Size: 1<<31 - ident.DefaultBase},
 		Network:        Network{Driver: "auto", CNIConfDir: "/etc/cni/net.d", CNIBinDirs: []string{"/opt/cni/bin", "/usr/lib/cni"}},
 	}

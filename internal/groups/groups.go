@@ -22,8 +22,12 @@ type Groups struct{ layout *cgroup.Layout }
 // New returns the groups of a host.
 func New(layout *cgroup.Layout) *Groups { return &Groups{layout} }
 
-// CreateGroup makes a cgroup with these limits, or gives them to one that is there.
+// CreateGroup makes a cgroup with these limits, or gives them to one that is there. In a
+// scope that is not there, nothing is made.
 func (g *Groups) CreateGroup(ctx context.Context, path string, limits *specs.LinuxResources) error {
+	if cgroup.Scopeless(g.layout, path) {
+		return nil
+	}
 	_, err := g.layout.Create(path, limits)
 	if fault.Is(err, fault.Exists) {
 		return g.UpdateGroup(ctx, path, limits)
@@ -31,8 +35,12 @@ func (g *Groups) CreateGroup(ctx context.Context, path string, limits *specs.Lin
 	return err
 }
 
-// UpdateGroup changes limits of a live group, all or nothing.
+// UpdateGroup changes limits of a live group, all or nothing. In a scope that is not
+// there, nothing is changed.
 func (g *Groups) UpdateGroup(_ context.Context, path string, limits *specs.LinuxResources) error {
+	if cgroup.Scopeless(g.layout, path) {
+		return nil
+	}
 	c, err := g.layout.Open(path)
 	if err != nil {
 		return err

@@ -20,6 +20,7 @@ type Facts struct {
 	KernelRelease string // as uname -r
 	BootID        string
 	CgroupMode    string // "none", "v1", "hybrid" or "v2"
+	Systemd       bool   // runs as PID 1 (sd_booted(3))
 
 	Capabilities   CapSet // effective, of this process
 	InitialUserNS  bool   // this process is in the initial user namespace
@@ -80,6 +81,7 @@ func read(root fs.FS) (Facts, error) {
 	r.parse("proc/sys/kernel/osrelease", func(in io.Reader) (err error) { f.Kernel, err = ParseVersion(in); return err })
 	f.BootID = r.line("proc/sys/kernel/random/boot_id")
 	r.parse("proc/self/mountinfo", func(in io.Reader) (err error) { f.CgroupMode, err = parseCgroupMode(in); return err })
+	f.Systemd = r.exists("run/systemd/system")
 	var status processStatus
 	r.parse("proc/self/status", func(in io.Reader) (err error) { status, err = parseStatus(in); return err })
 	f.Capabilities = status.effective
@@ -139,6 +141,12 @@ func (r *reader) line(name string) (s string) {
 		return err
 	})
 	return s
+}
+
+// exists reports whether there is something of that name.
+func (r *reader) exists(name string) bool {
+	_, err := fs.Stat(r.root, name)
+	return err == nil
 }
 
 func (r *reader) number(name string) (n int64) {

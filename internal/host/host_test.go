@@ -32,6 +32,7 @@ func machine() fstest.MapFS {
 		"sys/kernel/mm/hugepages/hugepages-64kB/nr_hugepages":      "0\n",
 		"sys/kernel/mm/hugepages/something":                        "",
 		"sys/module/apparmor/parameters/enabled":                   "Y\n",
+		"run/systemd/system/x":                                     "",
 	} {
 		m[name] = &fstest.MapFile{Data: []byte(text)}
 	}
@@ -41,7 +42,7 @@ func machine() fstest.MapFS {
 func TestReadFacts(t *testing.T) {
 	got, err := read(machine())
 	want := Facts{
-		Kernel: Version{6, 18}, KernelRelease: "6.18.44-fc-v669", BootID: "4d1f", CgroupMode: "hybrid",
+		Kernel: Version{6, 18}, KernelRelease: "6.18.44-fc-v669", BootID: "4d1f", CgroupMode: "hybrid", Systemd: true,
 		Capabilities: 0x1fffeffffff, InitialUserNS: true, UserNamespaces: true, OOMScoreAdjMin: -500, MaxOpenFiles: 524288,
 		SeccompActions: []string{"kill_process", "errno", "allow"}, AppArmor: true,
 		Filesystems: []string{"ext4", "overlay", "sysfs"},

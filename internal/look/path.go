@@ -97,6 +97,8 @@ func (t Trace) holdsSupervisor(before, seg string) bool {
 func (t Trace) plain(before, id string) Trace {
 	next := Trace{ID: id, Unit: t.Unit}
 	switch {
+	case t.ID == id: // a pod's group in the scope that systemd has made for it
+		return t
 	case before == Docker:
 		next.Engine = Docker
 	case before == Carob, before == "carob.slice":

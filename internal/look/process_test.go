@@ -129,6 +129,8 @@ func TestReadPath(t *testing.T) {
 		{"/carob/" + idD + "/supervisor", Trace{Engine: Carob, Pod: idD}},
 		{"/apart/" + idD + "/supervisor", Trace{Engine: Carob, Pod: idD}},
 		{"/carob/supervisors", Trace{}},
+		{"/machine.slice/carob-" + idD + ".scope/" + idD + "/" + idA, Trace{Engine: Carob, ID: idA, Pod: idD, Unit: "carob-" + idD + ".scope"}},
+		{"/machine.slice/carob-" + idD + ".scope/" + idD + "/supervisor", Trace{Engine: Carob, Pod: idD, Unit: "carob-" + idD + ".scope"}},
 		{"/docker/" + idA + "/supervisor", Trace{Engine: Docker, ID: idA}},
 		// A container in a container: the inner one counts.
 		{"/docker/" + idA + "/docker/" + idB, Trace{Engine: Docker, ID: idB}},

@@ -1,13 +1,11 @@
 package pod
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
-	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -17,6 +15,7 @@ import (
 
 	"carob/internal/fault"
 	"carob/internal/lifecycle"
+	"carob/internal/plan/cgroup"
 	"carob/internal/plan/check"
 	"carob/internal/plan/namespace"
 	"carob/internal/pod/attempt"
@@ -212,13 +211,13 @@ func (e registry) admitContainer(p *pod, s spec.Container) (*container, error) {
 		return nil, fmt.Errorf("container %s: %w", s.Name, err)
 	}
 	id := newID()
-	parent := cmp.Or(sandbox.Status.Cgroup, parentOf(p.spec))
-	if s.CgroupParent != "" {
-		parent = s.CgroupParent
+	group, err := e.d.Cgroups.Container(&p.spec, sandbox.Status.Cgroup, &s, id)
+	if err != nil {
+		return nil, fmt.Errorf("container %s: %w", s.Name, err)
 	}
 	st := status.Container{
 		ID: id, Name: s.Name, PodID: p.id, PodName: p.name, Image: s.Image, State: lifecycle.ContainerAbsent,
-		CreatedAt: time.Now(), Cgroup: path.Join(parent, id), LogPath: s.LogPath, Spec: s,
+		CreatedAt: time.Now(), Cgroup: group, LogPath: s.LogPath, Spec: s,
 	}
 	if st.LogPath == "" {
 		st.LogPath = filepath.Join(p.logDir(), s.Name+".log")
@@ -300,7 +299,7 @@ func (e *Engine) UpdateContainer(ctx context.Context, ref string, res *specs.Lin
 		next.Restart = *restart
 	}
 	if res != nil {
-		next.Resources = merged(next.Resources, res)
+		next.Resources = cgroup.Merge(next.Resources, res)
 	}
 	if err := check.Container(&next); err != nil {
 		return err
@@ -339,29 +338,6 @@ func (e maker) updateGroup(ctx context.Context, c *container, rec containerRecor
 	limits.Devices = nil
 	c.step.set("cgroup: update")
 	return e.d.Groups.UpdateGroup(ctx, rec.Status.Cgroup, &limits)
-}
-
-// merged lays the limits of change over those of base: every limit that change
-// names replaces base's.
-func merged(base, change *specs.LinuxResources) *specs.LinuxResources {
-	if base == nil {
-		return change
-	}
-	out := *base
-	// JSON has exactly the wanted meaning: what change leaves out stays.
-	whole, err := json.Marshal(base)
-	if err != nil {
-		return change
-	}
-	part, err := json.Marshal(change)
-	if err != nil {
-		return change
-	}
-	out = specs.LinuxResources{}
-	if json.Unmarshal(whole, &out) != nil || json.Unmarshal(part, &out) != nil {
-		return change
-	}
-	return &out
 }
 
 // discardContainer takes back a container that nobody claimed.

@@ -8,6 +8,7 @@ import (
 
 	"carob/internal/fault"
 	"carob/internal/host"
+	"carob/internal/plan/cgroup"
 	"carob/internal/plan/ident"
 	"carob/internal/plan/oci"
 	"carob/internal/pod/attempt"
@@ -26,7 +27,9 @@ type Deps struct {
 	Store     Store
 
 	Facts host.Facts
-	Log   *slog.Logger
+	// Cgroups decides which cgroups pods and containers get.
+	Cgroups cgroup.Placement
+	Log     *slog.Logger
 	// RunDir is on tmpfs (/run/carob): pods/<id> is a pod's runtime directory.
 	RunDir string
 	// LibDir is on disk (/var/lib/carob): logs/<podid>/<name>.log and
@@ -152,6 +155,16 @@ func parallel(steps ...func() error) []error {
 	errs[last] = steps[last]()
 	wg.Wait()
 	return errs
+}
+
+// inTurn runs one after the other, up to the first that fails.
+func inTurn(steps ...func() error) []error {
+	for _, f := range steps {
+		if err := f(); err != nil {
+			return []error{err}
+		}
+	}
+	return nil
 }
 
 var errClosed = fault.New(fault.Unavailable, "engine: shutting down")

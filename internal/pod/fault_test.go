@@ -54,6 +54,11 @@ func withSolo(ctx context.Context, e *pod.Engine) error {
 	return err
 }
 
+func soloInSlice(ctx context.Context, e *pod.Engine) error {
+	_, err := e.CreateSolo(ctx, spec.Pod{CgroupParent: "a.slice"}, container("app", "sleep"))
+	return err
+}
+
 func runningSolo(ctx context.Context, e *pod.Engine) error {
 	return errors.Join(withSolo(ctx, e), e.StartContainer(ctx, "app", pod.Streams{}))
 }
@@ -72,6 +77,11 @@ func scenes() []scene {
 			return err
 		}, true},
 		{"create solo", nothing, withSolo, true},
+		{"run pod in a slice", nothing, func(ctx context.Context, e *pod.Engine) error {
+			_, err := e.RunPod(ctx, spec.Pod{Name: "web", CgroupParent: "a.slice"})
+			return err
+		}, true},
+		{"start solo in a slice", soloInSlice, func(ctx context.Context, e *pod.Engine) error { return e.StartContainer(ctx, "app", pod.Streams{}) }, true},
 		{"start", withContainer, func(ctx context.Context, e *pod.Engine) error { return e.StartContainer(ctx, "app", pod.Streams{}) }, true},
 		{"start solo", withSolo, func(ctx context.Context, e *pod.Engine) error { return e.StartContainer(ctx, "app", pod.Streams{}) }, true},
 		{"exec", withRunning, func(ctx context.Context, e *pod.Engine) error {

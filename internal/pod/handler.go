@@ -85,7 +85,9 @@ type Launch interface {
 // Groups keeps containers' and pods' cgroups. A group is named by its path
 // relative to each hierarchy, as in status.Container.Cgroup.
 type Groups interface {
-	// CreateGroup makes a cgroup with these limits; it is idempotent.
+	// CreateGroup makes a cgroup with these limits; it is idempotent. One in a scope of
+	// systemd is there while its pod's sandbox is: before and after, neither this nor
+	// UpdateGroup does anything.
 	CreateGroup(ctx context.Context, path string, limits *specs.LinuxResources) error
 	// UpdateGroup changes limits of a live cgroup, all or nothing.
 	UpdateGroup(ctx context.Context, path string, limits *specs.LinuxResources) error

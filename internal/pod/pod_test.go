@@ -8,8 +8,11 @@ import (
 	"testing"
 	"time"
 
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+
 	"carob/internal/fault"
 	"carob/internal/lifecycle"
+	"carob/internal/plan/cgroup"
 	"carob/internal/pod"
 	"carob/internal/spec"
 	"carob/internal/status"
@@ -30,6 +33,7 @@ func newEngine(t testing.TB, m *systest.Machine) *pod.Engine {
 func start(m *systest.Machine) *pod.Engine {
 	d := m.Deps()
 	d.Log = slog.New(slog.DiscardHandler)
+	d.Cgroups.Driver = cgroup.Systemd // a pod may ask for a slice
 	return pod.New(d)
 }
 
@@ -166,6 +170,56 @@ func TestSoloRestsAndWakes(t *testing.T) {
 		t.Errorf("reason %q", got.Reason)
 	}
 	ok(t, e.RemoveContainer(ctx, c.Name, pod.RemoveOptions{}))
+	clean(t, m)
+}
+
+// TestPodInASlice: the pod's group is made when its scope is there, and not before.
+func TestPodInASlice(t *testing.T) {
+	m := systest.New(t.TempDir())
+	e := newEngine(t, m)
+	ctx := t.Context()
+	reached, release := m.Stick("RunSandbox")
+	done := make(chan error, 1)
+	go func() {
+		_, err := e.RunPod(ctx, spec.Pod{Name: "web", CgroupParent: "a-b.slice"})
+		done <- err
+	}()
+	<-reached
+	release()
+	ok(t, <-done)
+	p := must[status.Pod](t)(e.Pod("web"))
+	want := "/a.slice/a-b.slice/carob-" + p.ID + ".scope/" + p.ID
+	if p.Cgroup != want || !slices.Contains(m.Live(), "cgroup "+want) {
+		t.Errorf("the pod's cgroup is %s, want %s among\n%s", p.Cgroup, want, strings.Join(m.Live(), "\n"))
+	}
+	c := must[status.Container](t)(e.CreateContainer(ctx, "web", container("app", "sleep")))
+	if c.Cgroup != want+"/"+c.ID {
+		t.Errorf("the container's cgroup is %s", c.Cgroup)
+	}
+	own := container("b", "sleep")
+	own.CgroupParent = "c.slice"
+	_, err := e.CreateContainer(ctx, "web", own)
+	refused(t, err, fault.Unsupported, "c.slice", "one scope")
+	ok(t, e.StopPod(ctx, "web", zero()))
+	ok(t, e.RemovePod(ctx, "web"))
+	clean(t, m)
+}
+
+// TestSoloInASlice: the groups of a solo pod in a scope go with each run, and come with
+// the next. In between its limits can be changed.
+func TestSoloInASlice(t *testing.T) {
+	m := systest.New(t.TempDir())
+	e := newEngine(t, m)
+	ctx := t.Context()
+	ok(t, soloInSlice(ctx, e))
+	for range 3 {
+		pids := int64(5)
+		ok(t, e.UpdateContainer(ctx, "app", &specs.LinuxResources{Pids: &specs.LinuxPids{Limit: &pids}}, nil))
+		ok(t, e.StartContainer(ctx, "app", pod.Streams{}))
+		ok(t, e.StopContainer(ctx, "app", zero()))
+		eventually(t, "no cgroup", func() bool { return !strings.Contains(strings.Join(m.Live(), "\n"), "cgroup") })
+	}
+	ok(t, e.RemoveContainer(ctx, "app", pod.RemoveOptions{}))
 	clean(t, m)
 }
 

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -14,6 +13,7 @@ import (
 
 	"carob/internal/fault"
 	"carob/internal/lifecycle"
+	"carob/internal/plan/cgroup"
 	"carob/internal/plan/check"
 	"carob/internal/plan/ident"
 	"carob/internal/plan/namespace"
@@ -75,9 +75,13 @@ func (e maker) runPod(ctx context.Context, s spec.Pod) (_ *pod, err error) {
 	}
 	p.event("create", nil)
 	var b undo.Stack // the sandbox's, which ends before what it may hold
-	err = errors.Join(parallel(
-		func() error { return e.makeGroup(ctx, p, &u) },
-		func() error { return starter(e).wake(ctx, p, &b) })...)
+	run := parallel
+	if _, scoped := cgroup.Scope(p.record().Status.Cgroup); scoped {
+		run = inTurn // a scope begins with a process
+	}
+	err = errors.Join(run(
+		func() error { return starter(e).wake(ctx, p, &b) },
+		func() error { return e.makeGroup(ctx, p, &u) })...)
 	if err != nil {
 		return nil, errors.Join(err, b.Unwind(ctx))
 	}
@@ -132,8 +136,8 @@ func (e registry) registerPodLocked(s spec.Pod) (*pod, error) {
 		UserMapping: c.IDs, Spec: s,
 	}
 	rec := podRecord{Status: st, Namespaces: c.Modes, Peers: c.Peers}
-	if !s.Solo || s.CgroupParent == "" && e.d.Facts.CgroupMode == "v2" {
-		rec.Status.Cgroup = path.Join(parentOf(s), id)
+	if rec.Status.Cgroup, err = e.d.Cgroups.Pod(&s, id); err != nil {
+		return nil, fmt.Errorf("pod %s: %w", s.Name, err)
 	}
 	if err := rec.move(lifecycle.Create); err != nil {
 		return nil, err
@@ -142,8 +146,6 @@ func (e registry) registerPodLocked(s spec.Pod) (*pod, error) {
 	e.pods[id] = p
 	return p, nil
 }
-
-func parentOf(s spec.Pod) string { return cmp.Or(s.CgroupParent, "/carob") }
 
 // allocateLocked finds a free range. A range is taken for as long as a pod that uses
 // it has a record: files in its containers' root file systems carry those ids.

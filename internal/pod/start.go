@@ -13,6 +13,7 @@ import (
 
 	"carob/internal/fault"
 	"carob/internal/lifecycle"
+	"carob/internal/plan/cgroup"
 	"carob/internal/plan/ident"
 	"carob/internal/plan/oci"
 	"carob/internal/spec"
@@ -225,6 +226,11 @@ func (l *launching) prepare(ctx context.Context) error {
 	p, err := l.process(world)
 	if err != nil {
 		return err
+	}
+	if _, scoped := cgroup.Scope(p.Cgroup); scoped && l.c.pod.spec.Solo { // what was there went with the last run
+		if err := l.d.Groups.CreateGroup(ctx, p.Cgroup, world.Linux.Resources); err != nil {
+			return fmt.Errorf("cgroup: %w", err)
+		}
 	}
 	l.world, err = l.d.Processes.Prepare(ctx, p)
 	return err

@@ -36,11 +36,14 @@ type Config struct {
 	Users *roots.Users
 	// RunDir is /run/carob: bind mounts from below it are carob's own files.
 	RunDir string
+	// StartScope has the service manager make the scope that the path of a pod's cgroup
+	// names around a process, and returns when it is there.
+	StartScope func(ctx context.Context, group string, pid int) error
 }
 
 // New returns a handler. It starts nothing.
 func New(c Config) (*Native, error) {
-	pool, err := supervisor.New(c.Supervisor, c.Layout)
+	pool, err := supervisor.New(supervisor.Config{Binary: c.Supervisor, Layout: c.Layout, StartScope: c.StartScope})
 	if err != nil {
 		return nil, err
 	}

@@ -270,7 +270,7 @@ func (m *Machine) Repeat() {
 func (m *Machine) Crash(podID string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	delete(m.boxes, podID)
+	leaveLocked(m, podID)
 	m.exits <- pod.ProcessExit{PodID: podID, Exit: status.Exit{Code: 137, Signal: 9, At: time.Now()}}
 }
 

@@ -68,7 +68,7 @@ func (s sandboxes) AdoptSandbox(ctx context.Context, b pod.Sandbox) (st pod.Sand
 
 func (s sandboxes) StopSandbox(ctx context.Context, podID string) error {
 	return s.m.do(ctx, "StopSandbox", func() error {
-		delete(s.m.boxes, podID)
+		leaveLocked(s.m, podID)
 		return nil
 	})
 }
@@ -233,67 +233,6 @@ func (p processes) Exits() <-chan pod.ProcessExit {
 	p.m.mu.Lock()
 	defer p.m.mu.Unlock()
 	return p.m.exits
-}
-
-type groups struct{ m *Machine }
-
-func (g groups) CreateGroup(ctx context.Context, path string, _ *specs.LinuxResources) error {
-	return g.m.do(ctx, "CreateGroup", func() error {
-		g.m.groups[path] = true
-		return nil
-	})
-}
-
-func (g groups) exists(ctx context.Context, call, path string) error {
-	return g.m.do(ctx, call, func() error {
-		if !g.m.groups[path] {
-			return missing("cgroup " + path)
-		}
-		return nil
-	})
-}
-
-func (g groups) UpdateGroup(ctx context.Context, path string, _ *specs.LinuxResources) error {
-	return g.exists(ctx, "UpdateGroup", path)
-}
-
-func (g groups) FreezeGroup(ctx context.Context, path string, _ bool) error {
-	return g.exists(ctx, "FreezeGroup", path)
-}
-
-func (g groups) KillGroup(ctx context.Context, path string) error {
-	return g.m.do(ctx, "KillGroup", func() error {
-		for podID, b := range g.m.boxes {
-			for id, p := range b.procs {
-				if strings.HasSuffix(path, "/"+id) && p.exit == nil {
-					g.m.endLocked(podID, id, p, status.Exit{Code: 137, Signal: 9})
-				}
-			}
-		}
-		return nil
-	})
-}
-
-func (g groups) RemoveGroup(ctx context.Context, path string) error {
-	return g.m.do(ctx, "RemoveGroup", func() error {
-		for _, b := range g.m.boxes {
-			for id, p := range b.procs {
-				if strings.HasSuffix(path, "/"+id) && p.exit == nil {
-					return fault.New(fault.Conflict, "systest: cgroup "+path+" has processes")
-				}
-			}
-		}
-		delete(g.m.groups, path)
-		return nil
-	})
-}
-
-func (g groups) GroupStats(ctx context.Context, path string) (status.Stats, error) {
-	return status.Stats{Pids: 1}, g.exists(ctx, "GroupStats", path)
-}
-
-func (g groups) GroupProcesses(ctx context.Context, path string) ([]status.Process, error) {
-	return []status.Process{{Pid: 1}}, g.exists(ctx, "GroupProcesses", path)
 }
 
 type roots struct{ m *Machine }

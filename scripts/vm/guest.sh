@@ -12,18 +12,20 @@ mkdir -p $out
 seconds() { cut -d. -f1 /proc/uptime; }
 echo "vm: Linux $(uname -r), cgroup $(stat -fc %T /sys/fs/cgroup), PID 1 $(cat /proc/1/comm), AppArmor $(cat /sys/module/apparmor/parameters/enabled), up after $(seconds) s"
 
-# tested runs one package's binary. The console shows results and what tests say, the file
-# in the results also which test runs when.
+# tested runs one binary, of PACKAGE or PACKAGE:REGEXP. The console shows results and what tests say,
+# the file in the results also which test runs when.
 tested() {
-	name=$(echo "$1" | tr / -) began=$(seconds)
-	echo "vm: $1"
-	cd "/mnt/$1" || return
+	package=${1%%:*} run=$VMRUN began=$(seconds)
+	[ "$package" = "$1" ] || run=${1#*:}
+	name=$(echo "$package" | tr / -)
+	echo "vm: $package"
+	cd "/mnt/$package" || return
 	# shellcheck disable=SC2086 # words
-	{ ./carob.test -test.v -test.timeout=30m ${VMRUN:+"-test.run=$VMRUN"} $VMARGS; echo $? >"$out/$name.rc"; } 2>&1 |
+	{ ./carob.test -test.v -test.timeout=30m ${run:+"-test.run=$run"} $VMARGS; echo $? >"$out/$name.rc"; } 2>&1 |
 		tee "$out/$name.log" | grep --line-buffered -v -e '^=== ' -e '^PASS$'
 	says=ok
 	[ "$(cat "$out/$name.rc")" = 0 ] || { says=FAIL; rc=1; }
-	echo "vm: $says $1 $(($(seconds) - began)) s" | tee -a $out/summary
+	echo "vm: $says $package $(($(seconds) - began)) s" | tee -a $out/summary
 }
 
 if [ -n "$VMCMD" ]; then

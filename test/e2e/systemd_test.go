@@ -23,17 +23,18 @@ func (h *host) systemctl(args ...string) string {
 	return strings.TrimSpace(string(out))
 }
 
-// service runs the machine's daemon as a transient service and returns the unit's name.
-func (h *host) service() string {
+// service runs the machine's daemon as a transient service, with more flags, and returns
+// the unit's name.
+func (h *host) service(flags ...string) string {
 	h.Helper()
 	if err := os.MkdirAll(filepath.Join(h.dir, "run"), 0o711); err != nil { // for the log
 		h.Fatal(err)
 	}
 	unit := filepath.Base(h.dir) + ".service"
-	c := exec.Command("systemd-run", "--quiet", "--unit", unit, "--property=TimeoutStopSec=20",
-		"--property=StandardError=append:"+filepath.Join(h.dir, "run", "daemon.log"),
-		"--setenv=CAROB_RUN="+filepath.Join(h.dir, "run"), "--setenv=CAROB_ROOT="+filepath.Join(h.dir, "lib"),
-		filepath.Join(h.dir, "bin", "carob"), "serve")
+	c := exec.Command("systemd-run", append([]string{"--quiet", "--unit", unit, "--property=TimeoutStopSec=20",
+		"--property=StandardError=append:" + filepath.Join(h.dir, "run", "daemon.log"),
+		"--setenv=CAROB_RUN=" + filepath.Join(h.dir, "run"), "--setenv=CAROB_ROOT=" + filepath.Join(h.dir, "lib"),
+		filepath.Join(h.dir, "bin", "carob"), "serve"}, flags...)...)
 	if out, err := c.CombinedOutput(); err != nil {
 		h.Fatalf("systemd-run: %v\n%s", err, out)
 	}

@@ -129,6 +129,7 @@ func TestTranslate(t *testing.T) {
 		{"--cgroup-parent /pod-foo --hostname h img", func(q *Request, _ *spec.Container) {
 			q.Pod.CgroupParent, q.Pod.Hostname = "/pod-foo", "h"
 		}},
+		{"--cgroup-parent foo-bar.slice img", func(q *Request, _ *spec.Container) { q.Pod.CgroupParent = "foo-bar.slice" }},
 		{"--network host -p 80:80 img", func(q *Request, _ *spec.Container) {
 			q.Pod.Namespaces.Net = spec.Host
 			q.Notes = []string{"--publish has no meaning with --network host: the ports are the host's"}

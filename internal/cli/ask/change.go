@@ -138,7 +138,7 @@ func (p *Pod) Bind(fs *pflag.FlagSet) {
 	fs.StringVar(&r.pid, "pid", "", "PID namespace: private, host, container:`NAME`")
 	fs.StringVar(&r.uts, "uts", "", "UTS namespace: private, host, container:`NAME`")
 	fs.StringVar(&r.user, "userns", "", "user namespace: private, host, container:`NAME`")
-	fs.StringVar(&r.cgroupParent, "cgroup-parent", "", "cgroup to make the pod's cgroup in, an absolute path")
+	fs.StringVar(&r.cgroupParent, "cgroup-parent", "", "cgroup to make the pod's cgroup in: an absolute path, or a slice of systemd's")
 	fs.StringVar(&r.hostname, "hostname", "", "host name in the pod")
 	fs.StringVar(&r.shm, "shm-size", "", "size of /dev/shm in `BYTES`; 64m when not given")
 	fs.StringVar(&p.handler, "runtime", "", "`NAME` of the handler that runs the pod: native, or an OCI runtime that carob info lists")

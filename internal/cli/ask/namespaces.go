@@ -40,8 +40,8 @@ func (r *Run) namespaces(q *Request, _ Host) error {
 
 // names checks what is named from outside: the cgroup and the host.
 func (r *Run) names(uts spec.Mode) error {
-	if r.cgroupParent != "" && !strings.HasPrefix(r.cgroupParent, "/") {
-		return bad("cgroup-parent", r.cgroupParent, "must be an absolute cgroup path, like /pod-foo")
+	if r.cgroupParent != "" && !strings.HasPrefix(r.cgroupParent, "/") && !strings.HasSuffix(r.cgroupParent, ".slice") {
+		return bad("cgroup-parent", r.cgroupParent, "must be an absolute cgroup path, like /pod-foo, or the name of a slice")
 	}
 	if _, joined := uts.Container(); r.hostname != "" && (joined || uts == spec.Host) {
 		return clash("hostname", "conflicts with --uts "+string(uts)+": the name would be another's")

@@ -91,7 +91,7 @@ func (r *Run) bindWorld(fs *pflag.FlagSet) {
 	fs.StringVar(&r.uts, "uts", "", "UTS namespace: private, host, container:`NAME`")
 	fs.StringVar(&r.user, "userns", "", "user namespace: private, host, container:`NAME`")
 	fs.StringVar(&r.cgroup, "cgroupns", "", "cgroup namespace: private, host")
-	fs.StringVar(&r.cgroupParent, "cgroup-parent", "", "cgroup to make the container's cgroup in, an absolute path")
+	fs.StringVar(&r.cgroupParent, "cgroup-parent", "", "cgroup to make the container's cgroup in: an absolute path, or a slice of systemd's")
 	fs.StringArrayVarP(&r.volumes, "volume", "v", nil, "mount `[SOURCE:]TARGET[:OPTIONS]`")
 	fs.StringArrayVar(&r.mounts, "mount", nil, "mount `type=bind|volume|tmpfs,source=…,target=…`")
 	fs.StringArrayVar(&r.tmpfs, "tmpfs", nil, "mount a memory file system on `TARGET[:OPTIONS]`")

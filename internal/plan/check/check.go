@@ -12,6 +12,7 @@ import (
 
 	"carob/internal/fault"
 	"carob/internal/plan/address"
+	"carob/internal/plan/cgroup"
 	"carob/internal/plan/etc"
 	"carob/internal/plan/oci"
 	"carob/internal/plan/port"
@@ -57,7 +58,7 @@ func Pod(s *spec.Pod) error {
 	if s.ShmSize < 0 {
 		return fault.New(fault.Invalid, subject+": shm size is negative")
 	}
-	return firstOf(subject, hostname(s.Hostname), cgroupParent(s.CgroupParent), etc.CheckHosts(s.Hosts), dns(s.DNS), port.Check(s.Ports), joins(s.Networks), timeout(s.StopTimeout))
+	return firstOf(subject, hostname(s.Hostname), cgroup.CheckParent(s.CgroupParent), etc.CheckHosts(s.Hosts), dns(s.DNS), port.Check(s.Ports), joins(s.Networks), timeout(s.StopTimeout))
 }
 
 // firstOf returns the first of what was found wrong with a subject.
@@ -112,7 +113,7 @@ func Container(c *spec.Container) error {
 		return fault.New(fault.Invalid, fmt.Sprintf("%s: log path %.100q: not absolute and clean", subject, c.LogPath))
 	}
 	_, err := oci.StopSignal(c.StopSignal)
-	return firstOf(subject, hostname(c.Hostname), cgroupParent(c.CgroupParent), err, restart(c), timeout(c.StopTimeout))
+	return firstOf(subject, hostname(c.Hostname), cgroup.CheckParent(c.CgroupParent), err, restart(c), timeout(c.StopTimeout))
 }
 
 func restart(c *spec.Container) error {
@@ -145,17 +146,6 @@ func hostname(h string) error {
 	}
 	if len(h) > 64 || !plainName.MatchString(h) {
 		return fault.New(fault.Invalid, fmt.Sprintf("hostname %.80q: want 1 to 64 letters, digits, '_', '.' or '-', beginning with a letter or digit", h))
-	}
-	return nil
-}
-
-// cgroupParent accepts an absolute cgroup path that stays where it says.
-func cgroupParent(p string) error {
-	if p == "" {
-		return nil
-	}
-	if !path.IsAbs(p) || path.Clean(p) != p || len(p) > 2048 || strings.ContainsAny(p, "\x00\n") {
-		return fault.New(fault.Invalid, fmt.Sprintf("cgroup parent %.100q: not an absolute path without \"..\", doubled slashes or new lines", p))
 	}
 	return nil
 }

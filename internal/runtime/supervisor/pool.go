@@ -1,6 +1,7 @@
 package supervisor
 
 import (
+	"context"
 	"hash/fnv"
 	"io"
 	"os"
@@ -26,17 +27,29 @@ type Pool struct {
 	closed  sync.Once
 
 	sandboxes sandboxes
+
+	startScope func(ctx context.Context, group string, pid int) error
 }
 
-// New returns a pool without supervisors. It reads the carob-pod binary once.
-func New(binary io.Reader, layout *cgroup.Layout) (*Pool, error) {
-	sealed, err := fd.Seal("carob-pod", binary)
+// Config is what a Pool needs.
+type Config struct {
+	// Binary is carob-pod's; it is read once.
+	Binary io.Reader
+	Layout *cgroup.Layout
+	// StartScope has the service manager make the scope that the path of a pod's cgroup
+	// names around a process, and returns when it is there.
+	StartScope func(ctx context.Context, group string, pid int) error
+}
+
+// New returns a pool without supervisors.
+func New(c Config) (*Pool, error) {
+	sealed, err := fd.Seal("carob-pod", c.Binary)
 	if err != nil {
 		return nil, err
 	}
 	hugePages, _ := os.ReadFile(wire.HugePages) // a kernel without them has no such file
 	return &Pool{
-		binary: sealed, layout: layout, lastCap: LastCap(), env: wire.Env(string(hugePages)),
+		binary: sealed, layout: c.Layout, startScope: c.StartScope, lastCap: LastCap(), env: wire.Env(string(hugePages)),
 		exits:     exits{to: make(chan pod.ProcessExit, 64), closing: make(chan struct{})},
 		sandboxes: sandboxes{byPod: map[string]*Sandbox{}},
 	}, nil

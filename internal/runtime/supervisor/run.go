@@ -63,6 +63,11 @@ func (n *Pool) Start(ctx context.Context, s pod.Sandbox, w World) (_ *Sandbox, e
 		return ns.Kill(pid)
 	})
 	protect(pid)
+	if cgroup.InScope(s.Cgroup) {
+		if err := enterScope(ctx, n, s, pid); err != nil {
+			return nil, fmt.Errorf("sandbox: %w", err)
+		}
+	}
 	sb, err := n.connect(ctx, s, pid)
 	if err != nil {
 		return nil, err
@@ -108,31 +113,55 @@ func hasGroup(l *cgroup.Layout, s pod.Sandbox) bool {
 	return l.Mode() == cgroup.ModeV2 && s.Cgroup != ""
 }
 
-// makeGroup makes the supervisor's own group on cgroup v2, beside those of the pod's
-// containers: whose root it is in its user namespace may then clone processes from there
-// into theirs. It goes with the pod's group. Elsewhere it opens one for all supervisors.
+// makeGroup makes the group that the supervisor is born in. Where it has none of its own it
+// opens one for all supervisors, and so it does for a pod whose scope begins with it.
 func makeGroup(l *cgroup.Layout, s pod.Sandbox) (entry cgroup.Entry, err error) {
-	if !hasGroup(l, s) {
+	if cgroup.InScope(s.Cgroup) || !hasGroup(l, s) {
 		return l.Aside()
 	}
+	g, err := ownGroup(l, s)
+	if err != nil {
+		return entry, err
+	}
+	if entry, err = g.Entry(); err != nil {
+		err = errors.Join(err, l.Remove(context.Background(), s.Cgroup+supervisorGroup))
+	}
+	return entry, err
+}
+
+// ownGroup makes the supervisor's own group on cgroup v2, beside those of the pod's
+// containers: whose root it is in its user namespace may then clone processes from there
+// into theirs. It goes with the pod's group.
+func ownGroup(l *cgroup.Layout, s pod.Sandbox) (*cgroup.Group, error) {
 	g, err := l.Create(s.Cgroup+supervisorGroup, nil)
 	if fault.Is(err, fault.Exists) { // a solo pod's, of its container's last run
 		g, err = l.Open(s.Cgroup + supervisorGroup)
 	}
 	if err != nil {
-		return entry, err
+		return nil, err
 	}
 	parent, err := l.Open(s.Cgroup)
 	if err == nil {
 		err = l.Admit(parent, int(s.IDs.HostID))
 	}
-	if err == nil {
-		entry, err = g.Entry()
-	}
 	if err != nil {
-		err = errors.Join(err, l.Remove(context.Background(), s.Cgroup+supervisorGroup))
+		return nil, errors.Join(err, l.Remove(context.Background(), s.Cgroup+supervisorGroup))
 	}
-	return entry, err
+	return g, nil
+}
+
+// enterScope has systemd make the pod's scope around the supervisor, and moves it on to
+// its own group there: a group with processes passes no controllers down. Its undo is
+// the supervisor's, with which the scope ends.
+func enterScope(ctx context.Context, n *Pool, s pod.Sandbox, pid int) error {
+	if err := n.startScope(ctx, s.Cgroup, pid); err != nil {
+		return err
+	}
+	g, err := ownGroup(n.layout, s)
+	if err != nil {
+		return err
+	}
+	return cgroup.Take(g, pid)
 }
 
 // protect makes the supervisor the last to be killed when memory runs out, and lets

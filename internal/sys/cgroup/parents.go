@@ -61,10 +61,18 @@ func (l *Layout) mkdirs(t hierarchy, rel string, made *[]string) error {
 }
 
 // mkparents makes the parents that are missing. One may be removed meanwhile, by the
-// Remove of a neighbour: that is success, and the caller's to notice.
+// Remove of a neighbour: that is success, and the caller's to notice. A scope is
+// systemd's to make, and what is above it.
 func (l *Layout) mkparents(t hierarchy, rel string, made *[]string) error {
+	scope := scopeOf(rel)
 	for parent := range parents(rel) {
 		dir := t.dir + parent
+		if len(parent) <= len(scope) {
+			if !exists(dir) {
+				return fault.Wrap(fault.NotFound, "systemd has no such scope", pathError("stat", dir, unix.ENOENT))
+			}
+			continue
+		}
 		switch err := unix.Mkdir(dir, 0o755); {
 		case err == unix.EEXIST:
 			continue
