@@ -35,12 +35,13 @@ var rooms = []room{
 	{"network", []string{"fault", "spec", "status", "sys", "undo", "host"}},
 	{"look", []string{"fault", "sys"}},
 	{"view", []string{"fault", "look"}}, // shows what look observes, and nothing else
+	{"world", []string{"fault", "plan", "sys"}},
 	{"pod", []string{"fault", "undo", "ref", "lifecycle", "spec", "status", "plan", "host", "image", "logfile"}},
 	// The engine declares what it needs of the machine in its own terms; handlers
 	// are written against that contract, and the engine never sees them.
 	{"groups", []string{"fault", "status", "sys"}},
 	{"roots", []string{"fault", "status", "image", "sys"}},
-	{"runtime", []string{"fault", "undo", "spec", "status", "plan", "host", "sys", "podproc", "logfile", "image", "pod", "roots"}},
+	{"runtime", []string{"fault", "undo", "spec", "status", "plan", "host", "sys", "podproc", "logfile", "image", "pod", "roots", "world"}},
 	{"api", []string{"fault", "lifecycle", "spec", "status", "pod", "image", "sys", "logfile", "archive"}},
 	{"kube", []string{"fault", "undo", "spec", "status", "lifecycle"}},
 	// The command line speaks to the daemon: api is its protocol. What looks at the

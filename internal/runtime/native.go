@@ -8,13 +8,13 @@ import (
 	"strings"
 	"sync"
 
-	"carob/internal/plan/seccomp"
 	"carob/internal/pod"
 	"carob/internal/podproc/wire"
 	"carob/internal/roots"
 	"carob/internal/sys/cgroup"
 	"carob/internal/sys/fd"
 	"carob/internal/sys/initstage"
+	prepare "carob/internal/world"
 )
 
 // Native is carob's own handler. New makes one; Close lets go of the supervisors,
@@ -25,7 +25,7 @@ type Native struct {
 	runDir  string
 	lastCap int
 	env     []string // of supervisors
-	filters filterCache
+	filters prepare.Filters
 	users   *roots.Users
 	exits   exits
 	readers sync.WaitGroup
@@ -54,7 +54,7 @@ func New(c Config) (*Native, error) {
 	hugePages, _ := os.ReadFile(wire.HugePages) // a kernel without them has no such file
 	return &Native{
 		binary: binary, layout: c.Layout, users: c.Users, runDir: c.RunDir, lastCap: lastCap(), env: wire.Env(string(hugePages)),
-		filters:   filterCache{kernel: seccomp.Kernel{NoX32: initstage.NoX32()}},
+		filters:   prepare.Filters{NoX32: initstage.NoX32()},
 		exits:     exits{to: make(chan pod.ProcessExit, 64), closing: make(chan struct{})},
 		sandboxes: sandboxes{byPod: map[string]*sandbox{}},
 	}, nil
