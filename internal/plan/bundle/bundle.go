@@ -58,6 +58,22 @@ func invalid(field, format string, args ...any) error {
 
 func unsupported(field, why string) error { return fault.New(fault.Unsupported, field+": "+why) }
 
+// refusal is a reason against a configuration.
+type refusal struct {
+	when bool
+	err  error
+}
+
+// first returns the first reason that holds.
+func first(all ...refusal) error {
+	for _, r := range all {
+		if r.when {
+			return r.err
+		}
+	}
+	return nil
+}
+
 func check(s *specs.Spec) error {
 	if !strings.HasPrefix(s.Version, "1.") {
 		return invalid("ociVersion", "%.40q is not a version 1", s.Version)
@@ -125,25 +141,32 @@ func namespaces(s *specs.Spec) error {
 func mappings(s *specs.Spec) error {
 	l, made := s.Linux, New(s, "user")
 	mapped := len(l.UIDMappings) > 0 || len(l.GIDMappings) > 0
-	switch {
-	case made && (len(l.UIDMappings) == 0 || len(l.GIDMappings) == 0):
-		return invalid("linux.uidMappings", "a new user namespace needs uidMappings and gidMappings")
-	case mapped && !Own(s, "user"):
-		return invalid("linux.uidMappings", "mappings without a user namespace")
-	case len(l.TimeOffsets) > 0 && !New(s, "time"):
-		return invalid("linux.timeOffsets", "offsets need a new time namespace")
+	err := first(
+		refusal{made && (len(l.UIDMappings) == 0 || len(l.GIDMappings) == 0), invalid("linux.uidMappings", "a new user namespace needs uidMappings and gidMappings")},
+		refusal{mapped && !Own(s, "user"), invalid("linux.uidMappings", "mappings without a user namespace")},
+		refusal{len(l.TimeOffsets) > 0 && !New(s, "time"), invalid("linux.timeOffsets", "offsets need a new time namespace")},
+	)
+	if err != nil {
+		return err
 	}
-	for clock, o := range l.TimeOffsets {
+	if err := offsets(l.TimeOffsets); err != nil {
+		return err
+	}
+	for _, m := range [][]specs.LinuxIDMapping{l.UIDMappings, l.GIDMappings} {
+		if err := idRanges("linux.uidMappings", m); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func offsets(all map[string]specs.LinuxTimeOffset) error {
+	for clock, o := range all {
 		if clock != "monotonic" && clock != "boottime" {
 			return invalid("linux.timeOffsets", "clock %.40q is neither monotonic nor boottime", clock)
 		}
 		if o.Nanosecs > 999999999 {
 			return invalid("linux.timeOffsets", "%d nanoseconds are more than a second", o.Nanosecs)
-		}
-	}
-	for _, m := range [][]specs.LinuxIDMapping{l.UIDMappings, l.GIDMappings} {
-		if err := idRanges("linux.uidMappings", m); err != nil {
-			return err
 		}
 	}
 	return nil

@@ -21,27 +21,20 @@ func process(s *specs.Spec) error {
 
 // Process checks a process by itself, as exec is given one.
 func Process(p *specs.Process) error {
-	switch {
-	case len(p.Args) == 0 || p.Args[0] == "":
-		return invalid("process.args", "args must not be empty")
-	case p.Cwd == "":
-		return invalid("process.cwd", "Cwd property must not be empty")
-	case !path.IsAbs(p.Cwd) || hasNUL(p.Cwd):
-		return invalid("process.cwd", "Cwd must be an absolute path")
-	case p.User.Umask != nil && *p.User.Umask > 0o777:
-		return invalid("process.user.umask", "%#o is above 0777", *p.User.Umask)
-	case p.OOMScoreAdj != nil && (*p.OOMScoreAdj < -1000 || *p.OOMScoreAdj > 1000):
-		return invalid("process.oomScoreAdj", "%d is not between -1000 and 1000", *p.OOMScoreAdj)
-	case p.SelinuxLabel != "":
-		return unsupported("process.selinuxLabel", "selinux label is specified in config, but carob labels nothing")
-	case hasNUL(p.ApparmorProfile):
-		return invalid("process.apparmorProfile", "a NUL byte")
-	case p.ConsoleSize != nil && (p.ConsoleSize.Height > 0xffff || p.ConsoleSize.Width > 0xffff):
-		return invalid("process.consoleSize", "is above 65535")
-	case slices.ContainsFunc(p.Args, hasNUL):
-		return invalid("process.args", "a NUL byte")
-	case slices.ContainsFunc(p.Env, hasNUL):
-		return invalid("process.env", "a NUL byte")
+	err := first(
+		refusal{len(p.Args) == 0 || p.Args[0] == "", invalid("process.args", "args must not be empty")},
+		refusal{p.Cwd == "", invalid("process.cwd", "Cwd property must not be empty")},
+		refusal{!path.IsAbs(p.Cwd) || hasNUL(p.Cwd), invalid("process.cwd", "Cwd must be an absolute path")},
+		refusal{p.User.Umask != nil && *p.User.Umask > 0o777, invalid("process.user.umask", "is above 0777")},
+		refusal{p.OOMScoreAdj != nil && (*p.OOMScoreAdj < -1000 || *p.OOMScoreAdj > 1000), invalid("process.oomScoreAdj", "is not between -1000 and 1000")},
+		refusal{p.SelinuxLabel != "", unsupported("process.selinuxLabel", "selinux label is specified in config, but carob labels nothing")},
+		refusal{hasNUL(p.ApparmorProfile), invalid("process.apparmorProfile", "a NUL byte")},
+		refusal{p.ConsoleSize != nil && (p.ConsoleSize.Height > 0xffff || p.ConsoleSize.Width > 0xffff), invalid("process.consoleSize", "is above 65535")},
+		refusal{slices.ContainsFunc(p.Args, hasNUL), invalid("process.args", "a NUL byte")},
+		refusal{slices.ContainsFunc(p.Env, hasNUL), invalid("process.env", "a NUL byte")},
+	)
+	if err != nil {
+		return err
 	}
 	return limits(p.Rlimits)
 }
@@ -83,21 +76,18 @@ func mounts(s *specs.Spec) error {
 
 func mount(m *specs.Mount, o mountopt.Options) error {
 	bind := m.Type == "bind" || o.Bind || o.Tree
-	switch {
-	case m.Destination == "/" && !o.Remount:
-		return invalid("destination", "/ would cover the root file system")
-	case bind && m.Source == "" && !o.Remount:
-		return invalid("source", "a bind mount needs one")
-	case (len(m.UIDMappings) > 0) != (len(m.GIDMappings) > 0):
-		return invalid("uidMappings", "uidMappings and gidMappings go together")
-	case len(m.UIDMappings) > 0 && !bind:
-		return unsupported("uidMappings", "only bind mounts can be mapped")
-	case o.IDMap != mountopt.Unmapped && !bind:
-		return unsupported("options", "idmap is for bind mounts")
-	case o.CopyUp && m.Type != "tmpfs":
-		return invalid("options", "tmpcopyup is for tmpfs")
+	err := first(
+		refusal{m.Destination == "/" && !o.Remount, invalid("destination", "/ would cover the root file system")},
+		refusal{bind && m.Source == "" && !o.Remount, invalid("source", "a bind mount needs one")},
+		refusal{(len(m.UIDMappings) > 0) != (len(m.GIDMappings) > 0), invalid("uidMappings", "uidMappings and gidMappings go together")},
+		refusal{len(m.UIDMappings) > 0 && !bind, unsupported("uidMappings", "only bind mounts can be mapped")},
+		refusal{o.IDMap != mountopt.Unmapped && !bind, unsupported("options", "idmap is for bind mounts")},
+		refusal{o.CopyUp && m.Type != "tmpfs", invalid("options", "tmpcopyup is for tmpfs")},
+	)
+	if err != nil {
+		return err
 	}
-	if err := idRanges("uidMappings", append(slices.Clone(m.UIDMappings), m.GIDMappings...)); err != nil {
+	if err = idRanges("uidMappings", append(slices.Clone(m.UIDMappings), m.GIDMappings...)); err != nil {
 		return err
 	}
 	return kernelDir(m, bind)
@@ -186,21 +176,18 @@ func seccomp(s *specs.Spec) error {
 
 func rest(s *specs.Spec) error {
 	l := s.Linux
-	switch {
-	case l.MountLabel != "":
-		return unsupported("linux.mountLabel", "carob labels nothing")
-	case l.IntelRdt != nil:
-		return unsupported("linux.intelRdt", "carob does not manage resctrl groups")
-	case slices.ContainsFunc(append(slices.Clone(l.MaskedPaths), l.ReadonlyPaths...), func(p string) bool {
-		return !path.IsAbs(p) || hasNUL(p)
-	}):
-		return invalid("linux.maskedPaths", "a path is not absolute, or a NUL byte")
-	case hasNUL(l.CgroupsPath):
-		return invalid("linux.cgroupsPath", "a NUL byte")
-	case len(l.NetDevices) > 0 && !Own(s, specs.NetworkNamespace):
-		return invalid("linux.netDevices", "devices without a network namespace of its own")
-	case l.Personality != nil && len(l.Personality.Flags) > 0:
-		return unsupported("linux.personality.flags", "none are defined")
+	err := first(
+		refusal{l.MountLabel != "", unsupported("linux.mountLabel", "carob labels nothing")},
+		refusal{l.IntelRdt != nil, unsupported("linux.intelRdt", "carob does not manage resctrl groups")},
+		refusal{slices.ContainsFunc(append(slices.Clone(l.MaskedPaths), l.ReadonlyPaths...), func(p string) bool {
+			return !path.IsAbs(p) || hasNUL(p)
+		}), invalid("linux.maskedPaths", "a path is not absolute, or a NUL byte")},
+		refusal{hasNUL(l.CgroupsPath), invalid("linux.cgroupsPath", "a NUL byte")},
+		refusal{len(l.NetDevices) > 0 && !Own(s, specs.NetworkNamespace), invalid("linux.netDevices", "devices without a network namespace of its own")},
+		refusal{l.Personality != nil && len(l.Personality.Flags) > 0, unsupported("linux.personality.flags", "none are defined")},
+	)
+	if err != nil {
+		return err
 	}
 	for name, d := range l.NetDevices {
 		if !interfaceName(name) || d.Name != "" && !interfaceName(d.Name) {

@@ -138,8 +138,12 @@ func seccomp(b *spawn.Builder, s Seccomp) {
 		return
 	}
 	b.Step("seccomp")
+	load(b, s)
+}
+
+func load(b *spawn.Builder, s Seccomp) spawn.Ref {
 	prog := b.Words(spawn.Imm(len(s.Filter)/8), b.Bytes(s.Filter)) // struct sock_fprog
-	b.Call(unix.SYS_SECCOMP, spawn.Imm(unix.SECCOMP_SET_MODE_FILTER), spawn.Imm(s.Flags), prog)
+	return b.Call(unix.SYS_SECCOMP, spawn.Imm(unix.SECCOMP_SET_MODE_FILTER), spawn.Imm(s.Flags), prog)
 }
 
 // rlimitNames maps RLIMIT_ names to numbers.
