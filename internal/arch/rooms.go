@@ -35,7 +35,9 @@ var rooms = []room{
 	{"network", []string{"fault", "spec", "status", "sys", "undo", "host"}},
 	{"look", []string{"fault", "sys"}},
 	{"view", []string{"fault", "look"}}, // shows what look observes, and nothing else
-	{"world", []string{"fault", "plan", "sys"}},
+	{"world", []string{"archive", "fault", "plan", "sys"}},
+	{"ocirt", []string{"fault", "undo", "plan", "sys", "world"}},
+	{"ocicli", []string{"fault", "plan", "sys", "ocirt"}},
 	{"pod", []string{"fault", "undo", "ref", "lifecycle", "spec", "status", "plan", "host", "image", "logfile"}},
 	// The engine declares what it needs of the machine in its own terms; handlers
 	// are written against that contract, and the engine never sees them.

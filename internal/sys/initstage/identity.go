@@ -53,7 +53,9 @@ func identity(b *spawn.Builder, p *specs.Process, lastCap int, s Seccomp) error 
 	ids(b, p.User)
 	b.Step("capabilities")
 	capset(b, caps.effective, caps.permitted, caps.inheritable)
-	ambient(b, caps.ambient)
+	// The kernel takes no other as ambient; runc's own default configuration names some, and
+	// runc leaves them out.
+	ambient(b, caps.ambient&caps.permitted&caps.inheritable)
 	return nil
 }
 

@@ -148,6 +148,9 @@ type Exec struct {
 func (x Exec) Program() (*spawn.Builder, error) {
 	b := &spawn.Builder{}
 	if x.Alone != nil {
+		if err := x.initially(b); err != nil {
+			return nil, err
+		}
 		x.Alone.begin(b, x.Process, true)
 	} else {
 		oomScoreAdj(b, x.Process)
@@ -160,6 +163,14 @@ func (x Exec) Program() (*spawn.Builder, error) {
 	b.Call(unix.SYS_SETSID)
 	e := ending{p: x.Process, slave: x.Slave, lastCap: x.LastCap, seccomp: x.Seccomp, alone: x.Alone}
 	return b, e.add(b, kernelFiles)
+}
+
+// initially pins the process while it is the runtime's and on its way.
+func (x Exec) initially(b *spawn.Builder) error {
+	if x.Process.ExecCPUAffinity == nil {
+		return nil
+	}
+	return affinity(b, "process.execCPUAffinity.initial", x.Process.ExecCPUAffinity.Initial)
 }
 
 // enter joins the container's namespaces and cgroup.

@@ -25,6 +25,25 @@ func Open(pid int, kind string) (*os.File, error) {
 	return os.NewFile(uintptr(n), name), nil
 }
 
+// OpenPath opens a namespace by a path, and makes sure that it is one of this kind, named
+// as the OCI specification names it: a file of another kind is fault.Invalid.
+func OpenPath(path, kind string) (*os.File, error) {
+	n, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, fault.Wrap(fault.NotFound, kind+" namespace "+path, err)
+	}
+	flags := map[string]int{
+		"pid": unix.CLONE_NEWPID, "network": unix.CLONE_NEWNET, "mount": unix.CLONE_NEWNS, "ipc": unix.CLONE_NEWIPC,
+		"uts": unix.CLONE_NEWUTS, "user": unix.CLONE_NEWUSER, "cgroup": unix.CLONE_NEWCGROUP, "time": unix.CLONE_NEWTIME,
+	}
+	is, err := unix.IoctlRetInt(n, unix.NS_GET_NSTYPE)
+	if err != nil || is != flags[kind] {
+		_ = unix.Close(n)
+		return nil, fault.New(fault.Invalid, kind+" namespace "+path+": is none")
+	}
+	return os.NewFile(uintptr(n), path), nil
+}
+
 // Same reports whether two processes are in the same namespace of a kind.
 func Same(a, b int, kind string) bool {
 	one, err := os.Readlink("/proc/" + strconv.Itoa(a) + "/ns/" + kind)
@@ -50,7 +69,10 @@ func (m Mapping) write(pid int) error {
 }
 
 // NewUser makes a user namespace with this mapping that only the file keeps alive.
-func NewUser(m Mapping) (*os.File, error) {
+func NewUser(m Mapping) (*os.File, error) { return NewUserOf(m.write) }
+
+// NewUserOf is NewUser with a function that gives the namespace of a process its mapping.
+func NewUserOf(mapping func(pid int) error) (*os.File, error) {
 	hold, release, err := os.Pipe()
 	if err != nil {
 		return nil, err
@@ -71,7 +93,7 @@ func NewUser(m Mapping) (*os.File, error) {
 		_ = unix.Close(child.PidFD)
 		_ = unix.Close(child.Report)
 	}()
-	if err := m.write(child.Pid); err != nil {
+	if err := mapping(child.Pid); err != nil {
 		return nil, err
 	}
 	return Open(child.Pid, "user")

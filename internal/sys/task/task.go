@@ -11,11 +11,11 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 
 	"carob/internal/fault"
+	"carob/internal/sys/nofile"
 )
 
 // ID names one process for as long as the machine runs: numbers are used again, but not
@@ -131,6 +131,10 @@ func Wait(pid int) (code int, err error) {
 	return s.ExitStatus(), nil
 }
 
+// End sends SIGKILL to a process that is known to be there: a child that has not been
+// waited for.
+func (t ID) End() error { return failed("kill", unix.Kill(t.Pid, unix.SIGKILL)) }
+
 // Kill kills a child and reaps it.
 func Kill(pid int) {
 	_ = unix.Kill(pid, unix.SIGKILL)    // gone already is as good
@@ -199,18 +203,25 @@ func openFIFO(name string, flags int) (*os.File, error) {
 	return os.NewFile(uintptr(n), name), nil
 }
 
-// CloseFrom closes every descriptor from n on: what whoever started this process left
-// open by mistake must not come into a container (CVE-2024-21626). It is to be called
-// before anything is opened.
-func CloseFrom(n int) { _ = unix.CloseRange(uint(n), ^uint(0)>>32, 0) } // there is nothing else to fail
-
-// Pin lets this process run on these processors, numbered from 0, and what it starts.
-func Pin(processors []int) error {
-	var set unix.CPUSet
-	for _, n := range processors {
-		set.Set(n)
+// CloseInherited closes the descriptors from n on that this process was started with: what
+// whoever started it left open by mistake must not come into a container
+// (CVE-2024-21626). Those that this process opens itself are close-on-exec, which tells
+// them apart; Go may have some already, for a standard stream that does not block.
+func CloseInherited(n int) error {
+	entries, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		return err
 	}
-	return failed("sched_setaffinity", unix.SchedSetaffinity(0, &set))
+	for _, e := range entries {
+		fd, err := strconv.Atoi(e.Name())
+		if err != nil || fd < n {
+			continue
+		}
+		if flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0); err == nil && flags&unix.FD_CLOEXEC == 0 {
+			_ = unix.Close(fd) // not ours, nothing of it is lost
+		}
+	}
+	return nil
 }
 
 // HostNull tells whether a descriptor is a null device, whose owner is nobody's to change.
@@ -239,17 +250,6 @@ func Size(tty *os.File) (rows, columns uint16, err error) {
 		return 0, 0, failed("ioctl TIOCGWINSZ", err)
 	}
 	return w.Row, w.Col, nil
-}
-
-// Limit sets a resource limit of a process from outside.
-func Limit(pid, resource int, soft, hard uint64) error {
-	l := unix.Rlimit{Cur: soft, Max: hard}
-	return failed("prlimit", unix.Prlimit(pid, resource, &l, nil))
-}
-
-// Subreaper makes orphans among this process's descendants its children.
-func Subreaper() error {
-	return failed("prctl", unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0))
 }
 
 // Protect makes sure that this program cannot be overwritten through /proc/PID/exe of what
@@ -289,30 +289,24 @@ func readOnly(self int) (int, error) {
 	return memory()
 }
 
+// again uses syscall.Exec because that gives the new program the limit of open files that
+// this one was started with.
 func again(program int) error {
-	argv, err := syscall.SlicePtrFromStrings(os.Args)
-	if err != nil {
-		return failed("execveat", err)
-	}
-	envv, err := syscall.SlicePtrFromStrings(os.Environ())
-	if err != nil {
-		return failed("execveat", err)
-	}
-	empty := []byte{0}
-	_, _, errno := unix.RawSyscall6(unix.SYS_EXECVEAT, uintptr(program), uintptr(unsafe.Pointer(&empty[0])),
-		uintptr(unsafe.Pointer(&argv[0])), uintptr(unsafe.Pointer(&envv[0])), unix.AT_EMPTY_PATH, 0)
-	return failed("execveat", errno)
+	return failed("execve", syscall.Exec("/proc/self/fd/"+strconv.Itoa(program), os.Args, os.Environ()))
 }
+
+// Files returns the limits of open files that this process was started with.
+func Files() (soft, hard uint64) { return nofile.Started() }
 
 const seals = unix.F_SEAL_SEAL | unix.F_SEAL_SHRINK | unix.F_SEAL_GROW | unix.F_SEAL_WRITE
 
 func sealed() bool {
-	f, err := os.Open("/proc/self/exe")
+	f, err := unix.Open("/proc/self/exe", unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return false
 	}
-	defer f.Close()
-	got, err := unix.FcntlInt(f.Fd(), unix.F_GET_SEALS, 0)
+	defer unix.Close(f)
+	got, err := unix.FcntlInt(uintptr(f), unix.F_GET_SEALS, 0)
 	return err == nil && got&seals == seals
 }
 

@@ -1,0 +1,3 @@
+package ocicli
+
+func resourceCommands() []command { return nil }

@@ -1,0 +1,161 @@
+package ocirt
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"carob/internal/fault"
+	"carob/internal/plan/bundle"
+	"carob/internal/sys/initstage"
+	"carob/internal/sys/mount"
+	"carob/internal/sys/task"
+	"carob/internal/world"
+)
+
+// ExecOptions are an exec's.
+type ExecOptions struct {
+	Process       *specs.Process
+	PidFile       string
+	ConsoleSocket string
+	Console       **os.File
+	Preserve      int
+	// Paused lets a process be started in a paused container: it will wait there.
+	Paused bool
+	// Group is a cgroup below the container's, "" for that itself.
+	Group string
+}
+
+// Exec starts one more process in a container and returns its number when it has come to
+// execve. It is a child of this process.
+func (c *Container) Exec(_ context.Context, o ExecOptions) (pid int, err error) {
+	if err := c.mayExec(o); err != nil {
+		return 0, err
+	}
+	spec, err := c.Config()
+	if err != nil {
+		return 0, err
+	}
+	limitFiles(o.Process)
+	init, err := c.Init.Open()
+	if err != nil {
+		return 0, err
+	}
+	defer init.Close()
+	s := scene{spec: spec}
+	defer s.close()
+	s.files = noFiles()
+	if err := c.join(&s, o); err != nil {
+		return 0, err
+	}
+	term, err := c.execTerminal(&s, o)
+	if err != nil {
+		return 0, err
+	}
+	defer term.close()
+	pid, err = c.launch(&s, o, init)
+	if err != nil {
+		return 0, named(o.Process, err)
+	}
+	err = errors.Join(term.hand(o.ConsoleSocket), writePid(o.PidFile, pid))
+	if err != nil {
+		task.Kill(pid)
+		return 0, err
+	}
+	if o.Console != nil {
+		*o.Console = term.keep()
+	}
+	return pid, nil
+}
+
+func (c *Container) mayExec(o ExecOptions) error {
+	if err := bundle.Process(o.Process); err != nil {
+		return err
+	}
+	status, err := c.Status()
+	if err != nil {
+		return err
+	}
+	switch {
+	case status == specs.StateStopped:
+		return fault.New(fault.Conflict, "cannot exec in a stopped container")
+	case status == Paused && !o.Paused:
+		return fault.New(fault.Conflict, "cannot exec in a paused container (use --ignore-paused to override)")
+	}
+	return terminalFits(o.Process.Terminal, o.ConsoleSocket != "", o.Console != nil)
+}
+
+// join opens the way into the container's cgroup, or one below it.
+func (c *Container) join(s *scene, o ExecOptions) error {
+	layout, err := c.r.groups()
+	if err != nil {
+		return err
+	}
+	at := c.Cgroup
+	if o.Group != "" {
+		at += "/" + o.Group
+	}
+	if s.group, err = layout.Open(at); err != nil {
+		return err
+	}
+	return s.enter()
+}
+
+func (c *Container) execTerminal(s *scene, o ExecOptions) (terminal, error) {
+	if !o.Process.Terminal {
+		return terminal{}, nil
+	}
+	pts, err := mount.CloneFrom(c.Init.Pid, "/dev/pts")
+	if err != nil {
+		return terminal{}, fmt.Errorf("terminal: %w", err)
+	}
+	defer pts.Close()
+	t, err := openTerminal(pts, o.Process, outside(s.spec.Linux.UIDMappings, o.Process.User.UID))
+	if err != nil {
+		return terminal{}, err
+	}
+	s.files.Slave = s.passed.add(t.Slave)
+	t.Slave = nil // the list's now
+	return t, nil
+}
+
+// launch starts the exec's program.
+func (c *Container) launch(s *scene, o ExecOptions, init *os.File) (int, error) {
+	ready, turn, err := os.Pipe()
+	if err != nil {
+		return 0, err
+	}
+	defer turn.Close()
+	x := initstage.Exec{
+		Process: o.Process, Namespaces: joined(c.Init.Pid), Cgroups: s.files.Cgroups, Group: s.files.Group, Slave: s.files.Slave,
+		LastCap: lastCap(),
+		Alone: &initstage.Alone{
+			Start: -1, Report: -1, Preserve: o.Preserve,
+			Own: streamsToGive(o.Process, outside(s.spec.Linux.UIDMappings, o.Process.User.UID)),
+		},
+	}
+	x.Alone.Turn, x.Alone.Release = s.passed.add(ready), len(s.passed.files)
+	var filters world.Filters
+	profile := s.spec.Linux.Seccomp
+	if x.Seccomp, err = filters.Get(profile); err != nil {
+		return 0, err
+	}
+	program, err := x.Program()
+	if err != nil {
+		return 0, err
+	}
+	child, err := launch(program, append(s.passed.files, turn), init, turn)
+	if err != nil {
+		return 0, err
+	}
+	ready.Close() // see begin
+	err = child.converse(answers{
+		initstage.StepListener: func(pid int, number uint64) error {
+			return sendListener(profile, c.process(pid, specs.StateRunning), int(number))
+		},
+	})
+	return child.pid, err
+}

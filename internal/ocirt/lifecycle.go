@@ -1,0 +1,193 @@
+package ocirt
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"carob/internal/fault"
+	"carob/internal/plan/bundle"
+	"carob/internal/sys/cgroup"
+	"carob/internal/sys/fd"
+	"carob/internal/sys/spawn"
+	"carob/internal/sys/task"
+)
+
+// Start lets a created container's process execute its command. An error that the command
+// itself gives is returned; the container is stopped then.
+func (c *Container) Start(ctx context.Context) error {
+	lock, err := c.lock()
+	if err != nil {
+		return err
+	}
+	defer lock.Close()
+	status, err := c.Status()
+	if err != nil {
+		return err
+	}
+	switch status {
+	case specs.StateCreated:
+	case specs.StateStopped:
+		return fault.New(fault.Conflict, "cannot start a container that has stopped")
+	default:
+		return fault.New(fault.Conflict, "cannot start an already running container")
+	}
+	spec, err := c.Config()
+	if err != nil {
+		return err
+	}
+	if h := spec.Hooks; h != nil {
+		if err := c.hooksInside(ctx, "startContainer", h.StartContainer, c.asIs(specs.StateCreated, c.Init.Pid)); err != nil {
+			return errors.Join(err, c.Init.Signal(fd.SIGKILL))
+		}
+	}
+	if err := c.knock(); err != nil {
+		return named(spec.Process, err)
+	}
+	if h := spec.Hooks; h != nil {
+		if err := c.hooks(ctx, "poststart", h.Poststart, c.asIs(specs.StateRunning, c.Init.Pid)); err != nil {
+			return errors.Join(err, c.Init.Signal(fd.SIGKILL))
+		}
+	}
+	return nil
+}
+
+// knock wakes the process and hears whether its execve has succeeded.
+func (c *Container) knock() error {
+	said, err := task.Listen(c.file(reportFile))
+	if err != nil {
+		return err
+	}
+	defer said.Close()
+	if err := task.Knock(c.file(startFile)); err != nil {
+		return err
+	}
+	// From now on the container is not a created one, whatever comes.
+	if err := errors.Join(os.Remove(c.file(startFile)), os.Remove(c.file(reportFile))); err != nil {
+		return err
+	}
+	report := spawn.Child{Report: int(said.Fd())}
+	r, failed, errno := report.ReadReport()
+	switch {
+	case errno != 0:
+		return errno
+	case failed:
+		return fd.Errno(r.Value) // there is one step left in which something can fail: execve
+	}
+	return nil
+}
+
+// Signal sends a signal to the container's first process, or with all to every process in
+// its cgroup. In the states of a created or running container only; otherwise the error
+// says "container not running".
+func (c *Container) Signal(ctx context.Context, sig int, all bool) error {
+	if all || c.SharedPids && sig == fd.SIGKILL {
+		g, err := c.group()
+		if err == nil {
+			return g.Kill(ctx, sig)
+		}
+		if !fault.Is(err, fault.NotFound) {
+			return err
+		}
+	}
+	if !c.Init.Lives() {
+		return fault.New(fault.Conflict, "container not running")
+	}
+	return c.Init.Signal(sig)
+}
+
+// Delete removes what a stopped container has left, and a created one, after it has been
+// killed. With force also one that runs.
+func (c *Container) Delete(ctx context.Context, force bool) error {
+	lock, err := c.lock()
+	if err != nil {
+		return err
+	}
+	defer lock.Close()
+	status, err := c.Status()
+	if err != nil && !force {
+		return err
+	}
+	if status != specs.StateStopped {
+		if !force && status != specs.StateCreated {
+			return fault.New(fault.Conflict, fmt.Sprintf("cannot delete container %s that is not stopped: %s", c.ID, status))
+		}
+		if err := c.end(); err != nil {
+			return err
+		}
+	}
+	return c.remove(ctx)
+}
+
+// endTime is how long a killed process may take to be gone, in milliseconds: it has
+// memory to give back and file systems to leave.
+const endTime = 10_000
+
+// end kills the first process and waits for its end.
+func (c *Container) end() error {
+	pidfd, err := c.Init.Open()
+	if fault.Is(err, fault.NotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer pidfd.Close()
+	if err := c.Init.Signal(fd.SIGKILL); err != nil && !fault.Is(err, fault.NotFound) {
+		return err
+	}
+	ended, err := task.AwaitEnd(pidfd, endTime)
+	if err == nil && !ended {
+		err = fault.New(fault.Unavailable, "container init still running")
+	}
+	return err
+}
+
+// remove takes away the cgroup with all that is left in it, runs the hooks, and forgets
+// the container. What a hook says does not keep the container (config.md, "Poststop").
+func (c *Container) remove(ctx context.Context) error {
+	layout, err := c.r.groups()
+	if err != nil {
+		return err
+	}
+	if err := removeGroup(ctx, layout, c.Cgroup); err != nil {
+		return err
+	}
+	spec, err := c.Config()
+	var hooks error
+	if err == nil && spec.Hooks != nil {
+		hooks = c.hooks(ctx, "poststop", spec.Hooks.Poststop, c.State(specs.StateStopped))
+	}
+	return errors.Join(hooks, os.RemoveAll(c.dir))
+}
+
+func removeGroup(ctx context.Context, layout *cgroup.Layout, path string) error {
+	ctx, cancel := context.WithTimeout(ctx, endTime*time.Millisecond)
+	defer cancel()
+	g, err := layout.Open(path)
+	if err == nil {
+		err = g.Kill(ctx, fd.SIGKILL)
+	}
+	if err != nil && !fault.Is(err, fault.NotFound) {
+		return err
+	}
+	return layout.Remove(ctx, path)
+}
+
+// Discard removes what a create that did not come to its end has left of an id.
+func (r *Runtime) Discard(id string) error {
+	if err := bundle.ID(id); err != nil {
+		return err
+	}
+	err := os.RemoveAll(filepath.Join(r.Root, id))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
