@@ -203,7 +203,7 @@ func interfaceName(n string) bool {
 }
 
 // Group decides the path of a container's cgroup, below the roots of the hierarchies.
-// Engines ask for an absolute one; what is relative, or not there, is carob's to place.
+// Engines ask for an absolute one; what is relative is placed below /carob-oci; without one there is no parent to make.
 func Group(s *specs.Spec, id string, systemd bool) (string, error) {
 	p := s.Linux.CgroupsPath
 	if parts := strings.Split(p, ":"); systemd || len(parts) == 3 && !strings.Contains(p, "/") {
@@ -213,7 +213,7 @@ func Group(s *specs.Spec, id string, systemd bool) (string, error) {
 		return "", unsupported("linux.cgroupsPath", fmt.Sprintf("%.80q: cgroups by way of systemd are not supported; use the cgroupfs driver", p))
 	}
 	if p == "" {
-		return path.Join("/carob-oci", id), nil
+		return "/carob-oci-" + id, nil
 	}
 	clean := path.Clean("/" + p)
 	if clean == "/" {

@@ -96,26 +96,34 @@ func personality(b *spawn.Builder, p *specs.LinuxPersonality) error {
 	return nil
 }
 
+// MemoryModes lists the modes of a memory policy, by their numbers.
+func MemoryModes() []string {
+	return []string{
+		string(specs.MpolDefault), string(specs.MpolPreferred), string(specs.MpolBind), string(specs.MpolInterleave),
+		string(specs.MpolLocal), string(specs.MpolPreferredMany), string(specs.MpolWeightedInterleave),
+	}
+}
+
+// MemoryFlags lists the flags of a memory policy, by their bits from 13 on.
+func MemoryFlags() []string {
+	return []string{string(specs.MpolFNumaBalancing), string(specs.MpolFRelativeNodes), string(specs.MpolFStaticNodes)}
+}
+
 // memoryPolicy is set_mempolicy(2).
 func memoryPolicy(b *spawn.Builder, m *specs.LinuxMemoryPolicy) error {
 	if m == nil {
 		return nil
 	}
-	mode := slices.Index([]specs.MemoryPolicyModeType{
-		specs.MpolDefault, specs.MpolPreferred, specs.MpolBind, specs.MpolInterleave, specs.MpolLocal, specs.MpolPreferredMany,
-		specs.MpolWeightedInterleave,
-	}, m.Mode)
+	mode := slices.Index(MemoryModes(), string(m.Mode))
 	if mode < 0 {
 		return fault.New(fault.Invalid, fmt.Sprintf("linux.memoryPolicy.mode: %.40q is unknown", m.Mode))
 	}
-	bits := map[specs.MemoryPolicyFlagType]int{
-		specs.MpolFNumaBalancing: 1 << 13, specs.MpolFRelativeNodes: 1 << 14, specs.MpolFStaticNodes: 1 << 15,
-	}
 	for _, f := range m.Flags {
-		if bits[f] == 0 {
+		n := slices.Index(MemoryFlags(), string(f))
+		if n < 0 {
 			return fault.New(fault.Invalid, fmt.Sprintf("linux.memoryPolicy.flags: %.40q is unknown", f))
 		}
-		mode |= bits[f]
+		mode |= 1 << 13 << n
 	}
 	mask, err := bitmask("linux.memoryPolicy.nodes", m.Nodes, 1024)
 	if err != nil {

@@ -111,6 +111,9 @@ func capNames() []string {
 	}
 }
 
+// Capabilities lists the names of all that are known, without CAP_, by their numbers.
+func Capabilities() []string { return capNames() }
+
 func capset(b *spawn.Builder, effective, permitted, inheritable uint64) {
 	head := make([]byte, 8) // version 3, this process
 	putU32(head, unix.LINUX_CAPABILITY_VERSION_3)
