@@ -158,7 +158,7 @@ func (a *app) user(p *specs.Process) error {
 
 // follow waits for a child, passes on signals and, if it has a terminal, everything
 // between that and this program's. It returns the child's status.
-func (a *app) follow(pid int, console *os.File) (int, error) {
+func (a Streams) follow(pid int, console *os.File) (int, error) {
 	signals := make(chan os.Signal, 64)
 	signal.Notify(signals, append(session.Forwarded(), session.Resize())...)
 	defer signal.Stop(signals)
@@ -195,7 +195,7 @@ func (a *app) follow(pid int, console *os.File) (int, error) {
 	return code, err
 }
 
-func (a *app) resize(console *os.File) {
+func (a Streams) resize(console *os.File) {
 	if console == nil {
 		return
 	}
@@ -206,7 +206,7 @@ func (a *app) resize(console *os.File) {
 
 // connect joins a process's terminal to this program's streams. What it returns is called
 // when the process has ended: it waits for the last output and gives the terminal back.
-func (a *app) connect(console *os.File) (done func(), err error) {
+func (a Streams) connect(console *os.File) (done func(), err error) {
 	restore := func() {}
 	if term.IsTerminal(int(a.In.Fd())) {
 		old, err := term.MakeRaw(int(a.In.Fd()))

@@ -229,14 +229,13 @@ func (n *creation) answers(ctx context.Context) answers {
 		initstage.StepMapping: func(pid int, _ uint64) error { return n.mapUsers(pid) },
 		initstage.StepHooks:   func(pid int, _ uint64) error { return n.beforePivot(ctx, pid) },
 		initstage.StepListener: func(pid int, number uint64) error {
-			return sendListener(n.spec.Linux.Seccomp, n.process(pid, specs.StateCreating), int(number))
+			return sendListener(n.spec.Linux.Seccomp, processState(n.State(specs.StateCreating), pid), int(number))
 		},
 	}
 }
 
-// process is the state of a process of the container, for whoever gets its listener.
-func (c *Container) process(pid int, s specs.ContainerState) specs.ContainerProcessState {
-	state := c.State(s)
+// processState is what whoever gets a process's listener is told.
+func processState(state specs.State, pid int) specs.ContainerProcessState {
 	return specs.ContainerProcessState{Version: specs.Version, Fds: []string{specs.SeccompFdName}, Pid: pid, State: state}
 }
 

@@ -48,15 +48,15 @@ func (c *Container) Exec(_ context.Context, o ExecOptions) (pid int, err error) 
 	s := scene{spec: spec}
 	defer s.close()
 	s.files = noFiles()
-	if err := c.join(&s, o); err != nil {
+	if err := joinGroup(c, &s, o); err != nil {
 		return 0, err
 	}
-	term, err := c.execTerminal(&s, o)
+	term, err := execTerminal(&s, c.Init.Pid, o)
 	if err != nil {
 		return 0, err
 	}
 	defer term.close()
-	pid, err = c.launch(&s, o, init)
+	pid, err = launchExec(c, &s, o, init)
 	if err != nil {
 		return 0, named(o.Process, err)
 	}
@@ -88,8 +88,8 @@ func (c *Container) mayExec(o ExecOptions) error {
 	return terminalFits(o.Process.Terminal, o.ConsoleSocket != "", o.Console != nil)
 }
 
-// join opens the way into the container's cgroup, or one below it.
-func (c *Container) join(s *scene, o ExecOptions) error {
+// joinGroup opens the way into the container's cgroup, or one below it.
+func joinGroup(c *Container, s *scene, o ExecOptions) error {
 	layout, err := c.r.groups()
 	if err != nil {
 		return err
@@ -104,11 +104,11 @@ func (c *Container) join(s *scene, o ExecOptions) error {
 	return s.enter()
 }
 
-func (c *Container) execTerminal(s *scene, o ExecOptions) (terminal, error) {
+func execTerminal(s *scene, init int, o ExecOptions) (terminal, error) {
 	if !o.Process.Terminal {
 		return terminal{}, nil
 	}
-	pts, err := mount.CloneFrom(c.Init.Pid, "/dev/pts")
+	pts, err := mount.CloneFrom(init, "/dev/pts")
 	if err != nil {
 		return terminal{}, fmt.Errorf("terminal: %w", err)
 	}
@@ -122,8 +122,8 @@ func (c *Container) execTerminal(s *scene, o ExecOptions) (terminal, error) {
 	return t, nil
 }
 
-// launch starts the exec's program.
-func (c *Container) launch(s *scene, o ExecOptions, init *os.File) (int, error) {
+// launchExec starts the exec's program.
+func launchExec(c *Container, s *scene, o ExecOptions, init *os.File) (int, error) {
 	ready, turn, err := os.Pipe()
 	if err != nil {
 		return 0, err
@@ -154,7 +154,7 @@ func (c *Container) launch(s *scene, o ExecOptions, init *os.File) (int, error) 
 	ready.Close() // see begin
 	err = child.converse(answers{
 		initstage.StepListener: func(pid int, number uint64) error {
-			return sendListener(profile, c.process(pid, specs.StateRunning), int(number))
+			return sendListener(profile, processState(c.State(specs.StateRunning), pid), int(number))
 		},
 	})
 	return child.pid, err

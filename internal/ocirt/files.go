@@ -12,7 +12,6 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"carob/internal/fault"
-	"carob/internal/plan/bundle"
 	"carob/internal/plan/mountopt"
 	"carob/internal/sys/cgroup"
 	"carob/internal/sys/fd"
@@ -162,23 +161,28 @@ func (s *scene) mount(i int, root *os.File) error {
 	case m.Type == "cgroup" || m.Type == "cgroup2":
 		m.Type = "cgroup"
 		return s.cgroupDirs(o)
-	case m.Type == "proc" || m.Type == "sysfs" || m.Type == "mqueue":
+	case slices.Contains([]string{"proc", "sysfs", "mqueue"}, m.Type):
 		return nil
 	}
 	f, err := s.fileSystem(*m, o)
 	if err != nil {
 		return err
 	}
-	n := s.passed.add(f)
-	s.files.Mounts[i] = n
-	switch {
-	case m.Destination == "/dev" && m.Type == "tmpfs":
-		s.files.Dev = n
-		return mount.FillDev(f, s.owner(), world.Devices(s.outsideDevices(), s.owner()))
-	case m.Destination == "/dev/pts" && m.Type == "devpts":
-		s.files.Pts = n
-	case o.CopyUp:
+	s.files.Mounts[i] = s.passed.add(f)
+	if o.CopyUp {
 		return world.CopyUp(root, m.Destination, f)
+	}
+	return s.special(*m, s.files.Mounts[i])
+}
+
+// special fills a /dev, and remembers where terminals come from.
+func (s *scene) special(m specs.Mount, n int) error {
+	switch m.Destination + " " + m.Type {
+	case "/dev tmpfs":
+		s.files.Dev = n
+		return mount.FillDev(s.passed.files[n], s.owner(), world.Devices(s.outsideDevices(), s.owner()))
+	case "/dev/pts devpts":
+		s.files.Pts = n
 	}
 	return nil
 }
@@ -371,6 +375,3 @@ func hooked(s *specs.Spec) bool {
 	//lint:ignore SA1019 a deprecated field must still be honoured
 	return len(s.Linux.NetDevices) > 0 || h != nil && len(h.Prestart)+len(h.CreateRuntime)+len(h.CreateContainer) > 0
 }
-
-// namespacesFresh tells whether the container gets a user namespace of its own.
-func freshUser(s *specs.Spec) bool { return bundle.New(s, specs.UserNamespace) }

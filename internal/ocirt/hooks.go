@@ -31,27 +31,22 @@ func (n *creation) beforePivot(ctx context.Context, pid int) error {
 	if h == nil {
 		return nil
 	}
-	//lint:ignore SA1019 a deprecated field must still be honoured
-	if err := n.hooks(ctx, "prestart", h.Prestart, n.asIs(specs.StateCreating, pid)); err != nil {
-		return err
-	}
-	if err := n.hooks(ctx, "createRuntime", h.CreateRuntime, n.asIs(specs.StateCreating, pid)); err != nil {
-		return err
-	}
-	return n.hooksInside(ctx, "createContainer", h.CreateContainer, n.asIs(specs.StateCreating, pid))
-}
-
-// asIs is the state in a moment in which the record does not say it yet.
-func (c *Container) asIs(s specs.ContainerState, pid int) specs.State {
-	state := c.State(s)
+	state := n.State(specs.StateCreating)
 	state.Pid = pid
-	return state
+	//lint:ignore SA1019 a deprecated field must still be honoured
+	if err := runHooks(ctx, "prestart", h.Prestart, state); err != nil {
+		return err
+	}
+	if err := runHooks(ctx, "createRuntime", h.CreateRuntime, state); err != nil {
+		return err
+	}
+	return runHooksInside(ctx, "createContainer", h.CreateContainer, state)
 }
 
-// hooks runs hooks in the runtime's namespaces, one after another, until one fails.
-func (c *Container) hooks(ctx context.Context, kind string, list []specs.Hook, state specs.State) error {
+// runHooks runs hooks in the runtime's namespaces, one after another, until one fails.
+func runHooks(ctx context.Context, kind string, list []specs.Hook, state specs.State) error {
 	for i, h := range list {
-		err := bounded(ctx, h, func(ctx context.Context) error { return c.run(ctx, h, state) })
+		err := bounded(ctx, h, func(ctx context.Context) error { return run(ctx, h, state) })
 		if err != nil {
 			return fmt.Errorf("error running %s hook #%d: %w", kind, i, err)
 		}
@@ -79,7 +74,7 @@ const maxSaid = 4096
 
 // run runs a hook with the environment that it is given and nothing of the runtime's
 // (CVE-2025-23266 was a hook that trusted a container's).
-func (c *Container) run(ctx context.Context, h specs.Hook, state specs.State) error {
+func run(ctx context.Context, h specs.Hook, state specs.State) error {
 	text, err := json.Marshal(state)
 	if err != nil {
 		return err
@@ -93,7 +88,7 @@ func (c *Container) run(ctx context.Context, h specs.Hook, state specs.State) er
 	if cmd.Env == nil {
 		cmd.Env = []string{}
 	}
-	cmd.Dir = c.Bundle
+	cmd.Dir = state.Bundle
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(text), &said, &said
 	cmd.WaitDelay = time.Second // a grandchild may hold the pipe
 	if err := cmd.Run(); err != nil {
@@ -102,10 +97,10 @@ func (c *Container) run(ctx context.Context, h specs.Hook, state specs.State) er
 	return nil
 }
 
-// hooksInside runs hooks in the container's namespaces.
-func (c *Container) hooksInside(ctx context.Context, kind string, list []specs.Hook, state specs.State) error {
+// runHooksInside runs hooks in the container's namespaces.
+func runHooksInside(ctx context.Context, kind string, list []specs.Hook, state specs.State) error {
 	for i, h := range list {
-		err := bounded(ctx, h, func(ctx context.Context) error { return c.runInside(ctx, h, state) })
+		err := bounded(ctx, h, func(ctx context.Context) error { return runInside(ctx, h, state) })
 		if err != nil {
 			return fmt.Errorf("error running %s hook #%d: %w", kind, i, err)
 		}
@@ -113,7 +108,7 @@ func (c *Container) hooksInside(ctx context.Context, kind string, list []specs.H
 	return nil
 }
 
-func (c *Container) runInside(ctx context.Context, h specs.Hook, state specs.State) error {
+func runInside(ctx context.Context, h specs.Hook, state specs.State) error {
 	id, err := task.Find(state.Pid)
 	if err != nil {
 		return err

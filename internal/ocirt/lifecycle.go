@@ -43,15 +43,15 @@ func (c *Container) Start(ctx context.Context) error {
 		return err
 	}
 	if h := spec.Hooks; h != nil {
-		if err := c.hooksInside(ctx, "startContainer", h.StartContainer, c.asIs(specs.StateCreated, c.Init.Pid)); err != nil {
+		if err := runHooksInside(ctx, "startContainer", h.StartContainer, c.State(specs.StateCreated)); err != nil {
 			return errors.Join(err, c.Init.Signal(fd.SIGKILL))
 		}
 	}
-	if err := c.knock(); err != nil {
+	if err := knock(c); err != nil {
 		return named(spec.Process, err)
 	}
 	if h := spec.Hooks; h != nil {
-		if err := c.hooks(ctx, "poststart", h.Poststart, c.asIs(specs.StateRunning, c.Init.Pid)); err != nil {
+		if err := runHooks(ctx, "poststart", h.Poststart, c.State(specs.StateRunning)); err != nil {
 			return errors.Join(err, c.Init.Signal(fd.SIGKILL))
 		}
 	}
@@ -59,7 +59,7 @@ func (c *Container) Start(ctx context.Context) error {
 }
 
 // knock wakes the process and hears whether its execve has succeeded.
-func (c *Container) knock() error {
+func knock(c *Container) error {
 	said, err := task.Listen(c.file(reportFile))
 	if err != nil {
 		return err
@@ -118,20 +118,20 @@ func (c *Container) Delete(ctx context.Context, force bool) error {
 		if !force && status != specs.StateCreated {
 			return fault.New(fault.Conflict, fmt.Sprintf("cannot delete container %s that is not stopped: %s", c.ID, status))
 		}
-		if err := c.end(); err != nil {
+		if err := end(c.Init); err != nil {
 			return err
 		}
 	}
-	return c.remove(ctx)
+	return remove(ctx, c)
 }
 
 // endTime is how long a killed process may take to be gone, in milliseconds: it has
 // memory to give back and file systems to leave.
 const endTime = 10_000
 
-// end kills the first process and waits for its end.
-func (c *Container) end() error {
-	pidfd, err := c.Init.Open()
+// end kills a process and waits for its end.
+func end(init task.ID) error {
+	pidfd, err := init.Open()
 	if fault.Is(err, fault.NotFound) {
 		return nil
 	}
@@ -139,7 +139,7 @@ func (c *Container) end() error {
 		return err
 	}
 	defer pidfd.Close()
-	if err := c.Init.Signal(fd.SIGKILL); err != nil && !fault.Is(err, fault.NotFound) {
+	if err := init.Signal(fd.SIGKILL); err != nil && !fault.Is(err, fault.NotFound) {
 		return err
 	}
 	ended, err := task.AwaitEnd(pidfd, endTime)
@@ -151,7 +151,7 @@ func (c *Container) end() error {
 
 // remove takes away the cgroup with all that is left in it, runs the hooks, and forgets
 // the container. What a hook says does not keep the container (config.md, "Poststop").
-func (c *Container) remove(ctx context.Context) error {
+func remove(ctx context.Context, c *Container) error {
 	layout, err := c.r.groups()
 	if err != nil {
 		return err
@@ -162,7 +162,7 @@ func (c *Container) remove(ctx context.Context) error {
 	spec, err := c.Config()
 	var hooks error
 	if err == nil && spec.Hooks != nil {
-		hooks = c.hooks(ctx, "poststop", spec.Hooks.Poststop, c.State(specs.StateStopped))
+		hooks = runHooks(ctx, "poststop", spec.Hooks.Poststop, c.State(specs.StateStopped))
 	}
 	return errors.Join(hooks, os.RemoveAll(c.dir))
 }

@@ -121,7 +121,7 @@ func (c *Container) Status() (specs.ContainerState, error) {
 	if _, err := os.Lstat(c.file(startFile)); err == nil {
 		return specs.StateCreated, nil
 	}
-	frozen, err := c.frozen()
+	frozen, err := frozen(c)
 	if err != nil {
 		return "", err
 	}
@@ -131,7 +131,7 @@ func (c *Container) Status() (specs.ContainerState, error) {
 	return specs.StateRunning, nil
 }
 
-func (c *Container) frozen() (bool, error) {
+func frozen(c *Container) (bool, error) {
 	g, err := c.group()
 	if fault.Is(err, fault.NotFound) {
 		return false, nil

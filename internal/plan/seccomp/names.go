@@ -24,14 +24,12 @@ func Operators() (names []string) {
 
 // Archs lists the system call interfaces of this host.
 func Archs() (names []string) {
-	for _, a := range knownArchs() {
-		if archs, err := archsFor(runtime.GOARCH, []specs.Arch{a}); err == nil {
-			for _, known := range archs {
-				if known.name == a {
-					names = append(names, string(a))
-				}
-			}
-		}
+	archs, err := archsFor(runtime.GOARCH, knownArchs())
+	if err != nil { // there are no tables for it
+		return nil
+	}
+	for _, a := range archs {
+		names = append(names, string(a.name))
 	}
 	return names
 }

@@ -5,8 +5,11 @@
 // specification orders packages without dependencies by their import paths).
 package nofile
 
-// started is read before main: see the package's comment.
-var started = ask()
+// limits are a soft and a hard one.
+type limits struct{ both [2]uint64 }
+
+// started is read before main, and never changed: see the package's comment.
+var started = limits{ask()}
 
 func ask() (limit [2]uint64) {
 	read(&limit)
@@ -19,4 +22,4 @@ func ask() (limit [2]uint64) {
 func read(limit *[2]uint64)
 
 // Started returns the soft and the hard limit of before.
-func Started() (soft, hard uint64) { return started[0], started[1] }
+func Started() (soft, hard uint64) { return started.both[0], started.both[1] }
