@@ -187,10 +187,10 @@ func (n *creation) begin(ctx context.Context, group *cgroup.Group) (pid int, err
 	if err != nil {
 		return 0, err
 	}
-	defer turn.Close()
-	c.Alone.Turn, c.Alone.Release = s.passed.add(ready), len(s.passed.files)
-	start, said := c.Alone.Release+1, c.Alone.Release+2
-	c.Alone.Start, c.Alone.Report = start, said
+	c.Alone.Turn, c.Alone.Release = s.passed.add(ready), s.passed.add(turn)
+	if err := n.gate(&s, c.Alone); err != nil {
+		return 0, err
+	}
 	var filters world.Filters
 	if c.Seccomp, err = filters.Get(n.spec.Linux.Seccomp); err != nil {
 		return 0, err
@@ -200,7 +200,7 @@ func (n *creation) begin(ctx context.Context, group *cgroup.Group) (pid int, err
 	if err != nil {
 		return 0, err
 	}
-	child, err := launch(program, append(s.passed.files, turn, n.start, n.said), nil, turn)
+	child, err := launch(program, s.passed.files, nil, turn)
 	if err != nil {
 		return 0, err
 	}
@@ -208,8 +208,29 @@ func (n *creation) begin(ctx context.Context, group *cgroup.Group) (pid int, err
 	if err := child.converse(n.answers(ctx)); err != nil {
 		return 0, named(n.spec.Process, err)
 	}
+	n.LastStep = len(program.Steps()) - 1
 	n.undo.Push("process", func(context.Context) error { task.Kill(child.pid); return nil })
 	return child.pid, nil
+}
+
+// gate passes the FIFOs under numbers above all others, between two that say where those
+// begin and end.
+func (n *creation) gate(s *scene, a *initstage.Alone) error {
+	last := 0
+	for _, f := range s.passed.files {
+		last = max(last, int(f.Fd()))
+	}
+	for _, p := range []struct {
+		f  *os.File
+		at *int
+	}{{n.start, &a.Low}, {n.start, &a.Start}, {n.said, &a.Report}, {n.said, &a.High}} {
+		f, err := fd.DupAbove(p.f, last)
+		if err != nil {
+			return err
+		}
+		last, *p.at = int(f.Fd()), s.passed.add(f)
+	}
+	return nil
 }
 
 func (n *creation) alone(s *scene) *initstage.Alone {

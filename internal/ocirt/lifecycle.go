@@ -77,8 +77,10 @@ func knock(c *Container) error {
 	switch {
 	case errno != 0:
 		return errno
+	case failed && int(r.Step) == c.LastStep:
+		return fd.Errno(r.Value)
 	case failed:
-		return fd.Errno(r.Value) // there is one step left in which something can fail: execve
+		return fault.Wrap(kindOf(fd.Errno(r.Value)), "seccomp", fd.Errno(r.Value))
 	}
 	return nil
 }

@@ -50,6 +50,9 @@ type Record struct {
 	// SharedPids says that the container has no pid namespace of its own: its processes
 	// do not end with the first.
 	SharedPids bool `json:"sharedPids,omitempty"`
+	// LastStep is the number of the program's last step, execve. Besides that only the
+	// loading of a filter can fail after create.
+	LastStep int `json:"lastStep"`
 }
 
 // Container is one that Load or Create has returned.

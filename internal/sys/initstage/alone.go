@@ -26,6 +26,9 @@ type Alone struct {
 	// Start and Report are FIFOs, -1 for none: a child that is ready closes its report
 	// pipe, waits for a byte from Start, and reports to Report what goes wrong with execve.
 	Start, Report int
+	// Low and High are files with the next lower and the next higher number: all others are
+	// closed while the child waits.
+	Low, High int
 	// RootPath is where the root file system is attached, seen from the host, while Hooks
 	// run. Without Hooks it hides the host's root from the beginning.
 	RootPath string
@@ -284,6 +287,9 @@ func (a *Alone) gate(b *spawn.Builder) {
 		return
 	}
 	b.Step("start")
+	// A filter may forbid it; then they are closed by execve.
+	b.Call(unix.SYS_CLOSE_RANGE, spawn.Imm(3+a.Preserve), passed(a.Low), spawn.Imm(0)).AllowAny()
+	b.Call(unix.SYS_CLOSE_RANGE, passed(a.High), spawn.Imm(^uint32(0)), spawn.Imm(0)).AllowAny()
 	b.Ready(passed(a.Report))
 	b.Await(passed(a.Start))
 }

@@ -57,6 +57,9 @@ func (e *ending) add(b *spawn.Builder, procfs spawn.Arg) error {
 		find(b, e.p)
 	}
 	confine(b, e.p, procfs)
+	if e.alone != nil { // a filter that is there before execve need not allow these
+		e.descriptors(b)
+	}
 	e.listen(b, !e.p.NoNewPrivileges)
 	if err := identity(b, e.p, e.lastCap, e.seccomp); err != nil {
 		return err
@@ -228,18 +231,26 @@ func workingDir(b *spawn.Builder, dir string, create bool) {
 	b.Close(at)
 }
 
-// execute closes everything at execve, unblocks signals and tries the command, in
-// each directory of PATH when its name has no slash, as execvp does.
-func (e *ending) execute(b *spawn.Builder) {
-	p, s, first := e.p, e.seccomp, 3
+// descriptors closes everything at execve and unblocks signals.
+func (e *ending) descriptors(b *spawn.Builder) {
+	first := 3
 	if e.alone != nil {
 		first += e.alone.Preserve
 	}
 	b.Step("descriptors")
 	b.Call(unix.SYS_CLOSE_RANGE, spawn.Imm(first), spawn.Imm(^uint32(0)), spawn.Imm(unix.CLOSE_RANGE_CLOEXEC))
 	b.Call(unix.SYS_RT_SIGPROCMASK, spawn.Imm(unix.SIG_SETMASK), b.Bytes(make([]byte, 8)), spawn.Imm(0), spawn.Imm(8))
+}
+
+// execute tries the command, in each directory of PATH when its name has no slash, as
+// execvp does.
+func (e *ending) execute(b *spawn.Builder) {
+	if e.alone == nil {
+		e.descriptors(b)
+	}
+	p := e.p
 	if p.NoNewPrivileges {
-		seccomp(b, s)
+		seccomp(b, e.seccomp)
 	}
 	b.Step(StepExec)
 	argv, env := b.Strings(p.Args), b.Strings(p.Env)
