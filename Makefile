@@ -23,10 +23,11 @@ RACE := $(if $(shell command -v $${CC:-cc} 2>/dev/null),-race)
 
 .DEFAULT_GOAL := build
 .PHONY: build
-build: ## build bin/carob, bin/carob-pod and bin/carob-toolbox (static)
+build: ## build bin/carob, carob-pod, carob-oci and carob-toolbox (static)
 	@mkdir -p bin
 	$(BUILD) -o bin/carob ./cmd/carob
 	$(BUILD) -o bin/carob-pod ./cmd/carob-pod
+	$(BUILD) -o bin/carob-oci ./cmd/carob-oci
 	$(BUILD) -o bin/carob-toolbox ./cmd/carob-toolbox
 
 .PHONY: demo
@@ -70,8 +71,9 @@ bench: build ## Go benchmarks, then whole processes against whatever peers are i
 	$(GO) run ./bench $(BENCHFLAGS)
 
 .PHONY: install
-install: build ## install to DESTDIR/PREFIX (carob to bin, the others to libexec/carob)
+install: build ## install to DESTDIR/PREFIX (carob and carob-oci to bin, the others to libexec/carob)
 	install -D -m 0755 bin/carob $(DESTDIR)$(PREFIX)/bin/carob
+	install -D -m 0755 bin/carob-oci $(DESTDIR)$(PREFIX)/bin/carob-oci
 	install -D -m 0755 bin/carob-pod $(DESTDIR)$(PREFIX)/libexec/carob/carob-pod
 	install -D -m 0755 bin/carob-toolbox $(DESTDIR)$(PREFIX)/libexec/carob/carob-toolbox
 
