@@ -127,7 +127,7 @@ func (a *app) check() error {
 	if os.Geteuid() != 0 || a.global.text("rootless") == "true" {
 		return fault.New(fault.Unsupported, "rootless containers are not supported: carob-oci runs as root")
 	}
-	a.runtime = &ocirt.Runtime{Root: root, Systemd: a.global.has("systemd-cgroup")}
+	a.runtime = &ocirt.Runtime{Root: root, Systemd: a.global.has("systemd-cgroup"), Warn: func(text string) { a.log("warning", text) }}
 	return nil
 }
 
@@ -190,8 +190,16 @@ func rangeError(n int64) error {
 // last line.
 func (a *app) complain(err error) {
 	fmt.Fprintln(a.Err, "carob-oci: "+err.Error())
+	a.log("error", err.Error())
+}
+
+// log appends a line to the log. Without one a warning goes to standard error.
+func (a *app) log(level, text string) {
 	name := a.global.text("log")
 	if name == "" {
+		if level != "error" { // that is there already
+			fmt.Fprintln(a.Err, "carob-oci: "+level+": "+text)
+		}
 		return
 	}
 	f, open := os.OpenFile(name, os.O_APPEND|os.O_WRONLY|os.O_CREATE, 0o644)
@@ -202,10 +210,10 @@ func (a *app) complain(err error) {
 	defer f.Close()
 	now := time.Now().Format(time.RFC3339)
 	if a.global.text("log-format") != "json" {
-		fmt.Fprintf(f, "time=%q level=error msg=%q\n", now, err.Error())
+		fmt.Fprintf(f, "time=%q level=%s msg=%q\n", now, level, text)
 		return
 	}
-	line, _ := json.Marshal(map[string]string{"level": "error", "msg": err.Error(), "time": now}) // strings always can be
+	line, _ := json.Marshal(map[string]string{"level": level, "msg": text, "time": now}) // strings always can be
 	fmt.Fprintf(f, "%s\n", line)
 }
 

@@ -196,6 +196,7 @@ func (n *creation) begin(ctx context.Context, group *cgroup.Group) (pid int, err
 		return 0, err
 	}
 	limitFiles(n.spec.Process)
+	n.r.grantable(n.spec.Process, bundle.New(n.spec, specs.UserNamespace))
 	program, err := c.Program()
 	if err != nil {
 		return 0, err

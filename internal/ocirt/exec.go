@@ -40,6 +40,7 @@ func (c *Container) Exec(_ context.Context, o ExecOptions) (pid int, err error) 
 		return 0, err
 	}
 	limitFiles(o.Process)
+	c.r.grantable(o.Process, bundle.Own(spec, specs.UserNamespace))
 	init, err := c.Init.Open()
 	if err != nil {
 		return 0, err

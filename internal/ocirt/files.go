@@ -214,7 +214,7 @@ func (s *scene) fileSystem(m specs.Mount, o mountopt.Options) (*os.File, error) 
 // outsideDevices are the devices with the host's ids.
 func (s *scene) outsideDevices() *specs.Spec {
 	l := *s.spec.Linux
-	l.Devices = slices.Clone(l.Devices)
+	l.Devices = ownDevices(l.Devices)
 	for i := range l.Devices {
 		d := &l.Devices[i]
 		if d.UID != nil {
@@ -227,6 +227,12 @@ func (s *scene) outsideDevices() *specs.Spec {
 		}
 	}
 	return &specs.Spec{Linux: &l}
+}
+
+// ownDevices leaves out /dev/ptmx, which is always the container's own (and which engines
+// list all the same).
+func ownDevices(all []specs.LinuxDevice) []specs.LinuxDevice {
+	return slices.DeleteFunc(slices.Clone(all), func(d specs.LinuxDevice) bool { return d.Path == "/dev/ptmx" })
 }
 
 func (s *scene) bind(i int, o mountopt.Options) error {
@@ -303,7 +309,7 @@ func (s *scene) nodes() {
 	foreign := slices.ContainsFunc(s.spec.Mounts, func(m specs.Mount) bool {
 		return m.Destination == "/dev" && m.Type != initstage.Remount
 	})
-	devices := slices.Clone(s.spec.Linux.Devices)
+	devices := ownDevices(s.spec.Linux.Devices)
 	if !foreign {
 		for name, n := range mount.DefaultDevices() {
 			at := "/dev/" + name

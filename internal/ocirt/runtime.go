@@ -24,6 +24,8 @@ type Runtime struct {
 	Root string
 	// Systemd asks for cgroups by way of systemd.
 	Systemd bool
+	// Warn is told what the specification wants to be a warning and no error; nil is nobody.
+	Warn func(string)
 
 	once   sync.Once
 	layout *cgroup.Layout

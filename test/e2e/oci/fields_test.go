@@ -57,6 +57,9 @@ func TestProcess(t *testing.T) {
 			Bounding: []string{"CAP_KILL", "CAP_CHOWN"}, Permitted: []string{"CAP_KILL"}, Effective: []string{"CAP_KILL"},
 			Inheritable: []string{"CAP_KILL"}, Ambient: []string{"CAP_KILL"},
 		}), `grep Cap /proc/self/status`, `CapInh:\t0+20\nCapPrm:\t0+20\nCapEff:\t0+20\nCapBnd:\t0+21\nCapAmb:\t0+20`},
+		{"unknown capability, which is a warning", func(b *box) {
+			b.spec.Process.Capabilities = &specs.LinuxCapabilities{Bounding: []string{"CAP_KILL", "CAP_NEW"}}
+		}, `grep CapBnd /proc/self/status`, `(?s)warning: .*CAP_NEW.*CapBnd:\t0+20`},
 		{"scheduler", func(b *box) { b.spec.Process.Scheduler = &specs.Scheduler{Policy: specs.SchedBatch, Nice: 5} },
 			`cat /proc/self/stat`, `^\d+ \(.*\) R( -?\d+){15} 5( -?\d+){21} 3 `},
 		{"personality", func(b *box) { b.spec.Linux.Personality = &specs.LinuxPersonality{Domain: specs.PerLinux32} },
@@ -128,7 +131,6 @@ func TestRefused(t *testing.T) {
 		{"process.ioPriority", func(s *specs.Spec) {
 			s.Process.IOPriority = &specs.LinuxIOPriority{Class: "IOPRIO_CLASS_BE", Priority: 9}
 		}},
-		{"capability CAP_NEW", func(s *specs.Spec) { s.Process.Capabilities.Bounding = []string{"CAP_NEW"} }},
 		{"hostname", func(s *specs.Spec) { s.Linux.Namespaces = without(s.Linux.Namespaces, "uts") }},
 		{"linux.namespaces", func(s *specs.Spec) { s.Linux.Namespaces = without(s.Linux.Namespaces, "mount") }},
 		{"linux.namespaces[6]", func(s *specs.Spec) {
