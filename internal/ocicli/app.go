@@ -55,7 +55,7 @@ func globalOptions() []option {
 		{"root", "", isText, "directory for state (default " + DefaultRoot + ")"},
 		{"log", "", isText, "append errors to this file"},
 		{"log-format", "", isText, "text or json"},
-		{"debug", "", isBool, "accepted; there is nothing more to say"},
+		{"debug", "", isBool, "log the command line"},
 		{"systemd-cgroup", "", isBool, "cgroups by way of systemd"},
 		{"rootless", "", isText, "true, false or auto; true is refused"},
 		{"criu", "", isText, "accepted; there is no checkpoint"},
@@ -105,6 +105,9 @@ func (a *app) run(args []string) (code int, err error) {
 	if err := a.check(); err != nil {
 		return 0, err
 	}
+	if a.global.has("debug") {
+		a.log("debug", "carob-oci "+strings.Join(rest, " "))
+	}
 	for _, c := range commands() {
 		if c.name == rest[0] {
 			return a.command(c, rest[1:])
@@ -152,21 +155,24 @@ func (a *app) command(c command, args []string) (int, error) {
 	if err := task.Protect(); err != nil {
 		return 0, err
 	}
-	preserve, err := a.preserve()
-	if err != nil {
-		return 0, err
-	}
-	if err := task.CloseInherited(3 + preserve); err != nil {
-		return 0, err
-	}
 	return c.run(context.Background(), a)
 }
 
 func (c command) takesCommand() bool { return strings.HasSuffix(c.usage, "...]") }
 
-// preserve is how many descriptors from 3 on a container's process inherits: those that
-// the flag says, and those of socket activation (sd_listen_fds(3)).
+// preserve closes what a container's process must not inherit, and returns how many
+// descriptors from 3 on it does. What is named by one (/dev/fd/63) has been read.
 func (a *app) preserve() (int, error) {
+	n, err := a.preserved()
+	if err == nil {
+		err = task.CloseInherited(3 + n)
+	}
+	return n, err
+}
+
+// preserved are the descriptors that the flag says, and those of socket activation
+// (sd_listen_fds(3)).
+func (a *app) preserved() (int, error) {
 	n, err := a.args.number("preserve-fds")
 	if err != nil || n < 0 || n > 1<<16 {
 		return 0, errors.Join(err, rangeError(n))
@@ -196,9 +202,11 @@ func (a *app) complain(err error) {
 // log appends a line to the log. Without one a warning goes to standard error.
 func (a *app) log(level, text string) {
 	name := a.global.text("log")
+	now := time.Now().Format(time.RFC3339)
+	line := fmt.Sprintf("time=%q level=%s msg=%q\n", now, level, text)
 	if name == "" {
 		if level != "error" { // that is there already
-			fmt.Fprintln(a.Err, "carob-oci: "+level+": "+text)
+			fmt.Fprint(a.Err, line)
 		}
 		return
 	}
@@ -208,13 +216,11 @@ func (a *app) log(level, text string) {
 		return
 	}
 	defer f.Close()
-	now := time.Now().Format(time.RFC3339)
-	if a.global.text("log-format") != "json" {
-		fmt.Fprintf(f, "time=%q level=%s msg=%q\n", now, level, text)
-		return
+	if a.global.text("log-format") == "json" {
+		object, _ := json.Marshal(map[string]string{"level": level, "msg": text, "time": now}) // strings always can be
+		line = string(object) + "\n"
 	}
-	line, _ := json.Marshal(map[string]string{"level": level, "msg": text, "time": now}) // strings always can be
-	fmt.Fprintf(f, "%s\n", line)
+	fmt.Fprint(f, line)
 }
 
 func (a *app) help() {
@@ -243,6 +249,9 @@ func (a *app) flags(options []option) {
 }
 
 func (a *app) load() (*ocirt.Container, error) { return a.runtime.Load(a.args.rest[0]) }
+
+// printLine prints JSON in one line, as runc does where tools read lines.
+func (a *app) printLine(v any) error { return json.NewEncoder(a.Out).Encode(v) }
 
 func (a *app) print(v any) error {
 	text, err := json.MarshalIndent(v, "", "  ")

@@ -60,6 +60,7 @@ func createOptions() []option {
 		{"bundle", "b", isText, "directory of the bundle (default: the working directory)"},
 		{"console-socket", "", isText, "unix socket that gets the terminal's master"},
 		{"pid-file", "", isText, "file for the process's number"},
+		{"pidfd-socket", "", isText, "unix socket that gets the process's pidfd"},
 		{"no-pivot", "", isBool, "leave the host's root without pivot_root: for a root that is the initial ramfs"},
 		{"no-new-keyring", "", isBool, "keep the caller's session keyring"},
 		{"preserve-fds", "", isText, "how many descriptors from 3 on are passed on"},
@@ -69,7 +70,7 @@ func createOptions() []option {
 func (a *app) createOptions() (o ocirt.CreateOptions, err error) {
 	o = ocirt.CreateOptions{
 		ID: a.args.rest[0], Bundle: a.args.text("bundle"), PidFile: a.args.text("pid-file"),
-		ConsoleSocket: a.args.text("console-socket"), NoPivot: a.args.has("no-pivot"), NoNewKeyring: a.args.has("no-new-keyring"),
+		ConsoleSocket: a.args.text("console-socket"), PidfdSocket: a.args.text("pidfd-socket"), NoPivot: a.args.has("no-pivot"), NoNewKeyring: a.args.has("no-new-keyring"),
 	}
 	if o.Bundle == "" {
 		o.Bundle = "."
@@ -164,9 +165,11 @@ func kill(ctx context.Context, a *app) (int, error) {
 	if len(a.args.rest) > 1 {
 		name = a.args.rest[1]
 	}
-	signal, err := session.Signal(name)
-	if err != nil {
-		return 0, err
+	signal := 0 // which only asks whether the process is there
+	if name != "0" {
+		if signal, err = session.Signal(name); err != nil {
+			return 0, err
+		}
 	}
 	return 0, c.Signal(ctx, signal, a.args.has("all"))
 }
@@ -206,7 +209,7 @@ func list(_ context.Context, a *app) (int, error) {
 		}
 		return 0, nil
 	case f == "json":
-		return 0, a.print(all)
+		return 0, a.printLine(all)
 	case f != "" && f != "table":
 		return 0, fault.New(fault.Invalid, "invalid format option")
 	}
@@ -229,7 +232,7 @@ func ps(ctx context.Context, a *app) (int, error) {
 	}
 	switch f := a.args.text("format"); f {
 	case "json":
-		return 0, a.print(pids)
+		return 0, a.printLine(pids)
 	case "", "table":
 	default:
 		return 0, fault.New(fault.Invalid, "invalid format option")

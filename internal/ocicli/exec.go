@@ -28,6 +28,7 @@ func execOptions() []option {
 		{"tty", "t", isBool, "give it a terminal"},
 		{"console-socket", "", isText, "unix socket that gets the terminal's master"},
 		{"pid-file", "", isText, "file for the process's number"},
+		{"pidfd-socket", "", isText, "unix socket that gets the process's pidfd"},
 		{"user", "u", isText, "UID[:GID]"},
 		{"cwd", "", isText, "working directory"},
 		{"env", "e", isList, "NAME=VALUE, besides the container's"},
@@ -59,7 +60,7 @@ func (a *app) execute(ctx context.Context) (int, error) {
 		return 0, err
 	}
 	o := ocirt.ExecOptions{
-		PidFile: a.args.text("pid-file"), ConsoleSocket: a.args.text("console-socket"), Paused: a.args.has("ignore-paused"),
+		PidFile: a.args.text("pid-file"), ConsoleSocket: a.args.text("console-socket"), PidfdSocket: a.args.text("pidfd-socket"), Paused: a.args.has("ignore-paused"),
 		Group: strings.TrimPrefix(a.args.text("cgroup"), "/"),
 	}
 	if o.Process, err = a.process(c); err != nil {
@@ -207,6 +208,9 @@ func (a Streams) resize(console *os.File) {
 // connect joins a process's terminal to this program's streams. What it returns is called
 // when the process has ended: it waits for the last output and gives the terminal back.
 func (a Streams) connect(console *os.File) (done func(), err error) {
+	if err := task.PlainOutput(console); err != nil {
+		return nil, err
+	}
 	restore := func() {}
 	if term.IsTerminal(int(a.In.Fd())) {
 		old, err := term.MakeRaw(int(a.In.Fd()))

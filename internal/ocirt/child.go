@@ -122,10 +122,15 @@ func step(steps []string, r spawn.Report) string {
 type errCommand struct {
 	name  string
 	cause error
+	found bool
 }
 
-// Error returns the text that os/exec has for it, as runc prints that.
+// Error returns runc's text: that of os/exec for a command that is not found, another one
+// for what execve says of a command that is there.
 func (e *errCommand) Error() string {
+	if e.found {
+		return fmt.Sprintf("exec %s: %v", e.name, e.cause)
+	}
 	if errors.Is(e.cause, fd.ENOENT) && !strings.Contains(e.name, "/") {
 		return fmt.Sprintf("exec: %q: executable file not found in $PATH", e.name)
 	}
@@ -137,17 +142,22 @@ func (e *errCommand) Unwrap() error { return e.cause }
 // stepFault says in a person's words what a program's failed step means.
 func stepFault(steps []string, r spawn.Report) error {
 	name, e := step(steps, r), fd.Errno(r.Value)
-	if name == initstage.StepExec {
-		return e
+	switch {
+	case name == initstage.StepFind:
+		return &errCommand{cause: e}
+	case name == initstage.StepExec:
+		return &errCommand{cause: e, found: true}
+	case e == fd.ELOOP && (strings.HasPrefix(name, "mount /proc") || strings.HasPrefix(name, "mount /sys")):
+		return fault.Wrap(fault.Invalid, name+": must be mounted on ordinary directory", e)
 	}
 	return fault.Wrap(kindOf(e), name, e)
 }
 
 // named puts a command's name to the failure of its execve.
 func named(p *specs.Process, err error) error {
-	var errno fd.Errno
-	if errors.As(err, &errno) && err == errno {
-		return &errCommand{p.Args[0], errno}
+	var e *errCommand
+	if errors.As(err, &e) {
+		e.name = p.Args[0]
 	}
 	return err
 }

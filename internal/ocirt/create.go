@@ -32,7 +32,9 @@ type CreateOptions struct {
 	PidFile string
 	// ConsoleSocket is who gets the terminal's master, or Console is where it is put.
 	ConsoleSocket string
-	Console       **os.File
+	// PidfdSocket is who gets a pidfd of the process.
+	PidfdSocket string
+	Console     **os.File
 	// Preserve is how many descriptors from 3 on the process inherits.
 	Preserve     int
 	NoPivot      bool
@@ -195,7 +197,9 @@ func (n *creation) begin(ctx context.Context, group *cgroup.Group) (pid int, err
 	if c.Seccomp, err = filters.Get(n.spec.Linux.Seccomp); err != nil {
 		return 0, err
 	}
-	limitFiles(n.spec.Process)
+	if err := complete(n.spec.Process, s.passed.files[s.files.Rootfs]); err != nil {
+		return 0, err
+	}
 	n.r.grantable(n.spec.Process, bundle.New(n.spec, specs.UserNamespace))
 	program, err := c.Program()
 	if err != nil {
@@ -289,6 +293,9 @@ func (n *creation) finish(pid int) (err error) {
 	if n.o.Console != nil {
 		*n.o.Console = n.term.keep()
 	}
+	if err := sendPidfd(n.o.PidfdSocket, pid); err != nil {
+		return err
+	}
 	if err := n.write(); err != nil {
 		return err
 	}
@@ -305,6 +312,12 @@ func writePid(name string, pid int) error {
 		return err
 	}
 	return os.Rename(next, name)
+}
+
+// complete adds to a process what the configuration leaves to the runtime.
+func complete(p *specs.Process, root *os.File) error {
+	limitFiles(p)
+	return setEnv(p, root)
 }
 
 // limitFiles lets the process have the limit that this one was started with, if the

@@ -10,6 +10,7 @@ import (
 
 	"carob/internal/fault"
 	"carob/internal/plan/bundle"
+	"carob/internal/sys/fd"
 	"carob/internal/sys/initstage"
 	"carob/internal/sys/mount"
 	"carob/internal/sys/task"
@@ -21,6 +22,7 @@ type ExecOptions struct {
 	Process       *specs.Process
 	PidFile       string
 	ConsoleSocket string
+	PidfdSocket   string
 	Console       **os.File
 	Preserve      int
 	// Paused lets a process be started in a paused container: it will wait there.
@@ -39,7 +41,14 @@ func (c *Container) Exec(_ context.Context, o ExecOptions) (pid int, err error) 
 	if err != nil {
 		return 0, err
 	}
-	limitFiles(o.Process)
+	root, err := fd.OpenPath(fmt.Sprintf("/proc/%d/root", c.Init.Pid))
+	if err != nil {
+		return 0, err
+	}
+	defer root.Close()
+	if err := complete(o.Process, root); err != nil {
+		return 0, err
+	}
 	c.r.grantable(o.Process, bundle.Own(spec, specs.UserNamespace))
 	init, err := c.Init.Open()
 	if err != nil {
@@ -61,7 +70,7 @@ func (c *Container) Exec(_ context.Context, o ExecOptions) (pid int, err error) 
 	if err != nil {
 		return 0, named(o.Process, err)
 	}
-	err = errors.Join(term.hand(o.ConsoleSocket), writePid(o.PidFile, pid))
+	err = errors.Join(term.hand(o.ConsoleSocket), sendPidfd(o.PidfdSocket, pid), writePid(o.PidFile, pid))
 	if err != nil {
 		task.Kill(pid)
 		return 0, err
@@ -132,7 +141,7 @@ func launchExec(c *Container, s *scene, o ExecOptions, init *os.File) (int, erro
 	defer turn.Close()
 	x := initstage.Exec{
 		Process: o.Process, Namespaces: joined(c.Init.Pid), Cgroups: s.files.Cgroups, Group: s.files.Group, Slave: s.files.Slave,
-		LastCap: lastCap(),
+		LastCap: lastCap(), Personality: s.spec.Linux.Personality,
 		Alone: &initstage.Alone{
 			Start: -1, Report: -1, Preserve: o.Preserve,
 			Own: streamsToGive(o.Process, outside(s.spec.Linux.UIDMappings, o.Process.User.UID)),

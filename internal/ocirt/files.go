@@ -66,10 +66,12 @@ func (s *scene) prepare() error {
 		return fmt.Errorf("rootfs: %w", err)
 	}
 	for i := range s.spec.Mounts {
+		s.aim(&s.spec.Mounts[i], root)
 		if err := s.mount(i, root); err != nil {
 			return fmt.Errorf("mount %s: %w", s.spec.Mounts[i].Destination, err)
 		}
 	}
+	s.tidy()
 	s.nodes()
 	return s.enter()
 }
@@ -164,6 +166,7 @@ func (s *scene) mount(i int, root *os.File) error {
 	case slices.Contains([]string{"proc", "sysfs", "mqueue"}, m.Type):
 		return nil
 	}
+	inherit(m, o, root)
 	f, err := s.fileSystem(*m, o)
 	if err != nil {
 		return err
@@ -205,7 +208,7 @@ func (s *scene) fileSystem(m specs.Mount, o mountopt.Options) (*os.File, error) 
 		m.Options[i] = key + "=" + strconv.Itoa(int(outside(mapping, uint32(id))))
 		owner = 0
 	}
-	if m.Destination == "/dev" || o.CopyUp { // has to be filled yet
+	if m.Destination == "/dev" || o.CopyUp { // has to be filled yet; tidy adds what makes it read-only
 		m.Options = slices.DeleteFunc(m.Options, func(w string) bool { return w == "ro" || w == "rro" })
 	}
 	return world.FileSystem(m, owner)

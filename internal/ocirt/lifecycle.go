@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -43,7 +44,7 @@ func (c *Container) Start(ctx context.Context) error {
 		return err
 	}
 	if h := spec.Hooks; h != nil {
-		if err := runHooksInside(ctx, "startContainer", h.StartContainer, c.State(specs.StateCreated)); err != nil {
+		if err := runHooksInside(ctx, "startContainer", withEnv(h.StartContainer, spec.Process.Env), c.State(specs.StateCreated)); err != nil {
 			return errors.Join(err, c.Init.Signal(fd.SIGKILL))
 		}
 	}
@@ -56,6 +57,17 @@ func (c *Container) Start(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// withEnv gives hooks without an environment of their own the process's.
+func withEnv(hooks []specs.Hook, env []string) []specs.Hook {
+	hooks = slices.Clone(hooks)
+	for i := range hooks {
+		if hooks[i].Env == nil {
+			hooks[i].Env = env
+		}
+	}
+	return hooks
 }
 
 // knock wakes the process and hears whether its execve has succeeded.
@@ -78,7 +90,7 @@ func knock(c *Container) error {
 	case errno != 0:
 		return errno
 	case failed && int(r.Step) == c.LastStep:
-		return fd.Errno(r.Value)
+		return &errCommand{cause: fd.Errno(r.Value), found: true}
 	case failed:
 		return fault.Wrap(kindOf(fd.Errno(r.Value)), "seccomp", fd.Errno(r.Value))
 	}

@@ -92,6 +92,26 @@ func sendFile(socket string, text []byte, f *os.File) error {
 	return fd.Send(conn, text, []*os.File{f})
 }
 
+// sendPidfd gives a pidfd of a process to whoever listens at a socket.
+func sendPidfd(socket string, pid int) error {
+	if socket == "" {
+		return nil
+	}
+	id, err := task.Find(pid)
+	if err != nil {
+		return err
+	}
+	pidfd, err := id.Open()
+	if err != nil {
+		return err
+	}
+	defer pidfd.Close()
+	if err := sendFile(socket, []byte("pidfd"), pidfd); err != nil {
+		return fmt.Errorf("pidfd socket: %w", err)
+	}
+	return nil
+}
+
 // sendListener takes the listener of a filter from the process that has loaded it, and
 // gives it to the agent that the configuration names.
 func sendListener(profile *specs.LinuxSeccomp, state specs.ContainerProcessState, number int) error {

@@ -188,6 +188,11 @@ func (c standalone) build(b *spawn.Builder) error {
 	b.Step("rootfs")
 	host := b.Call(unix.SYS_OPENAT, cwd(), b.Str("/"), spawn.Imm(unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC), spawn.Imm(0)).Result()
 	root := passed(c.Files.Rootfs)
+	if a.NoPivot { // what stays in sight of the kernel would let a user namespace mount its own, unmasked
+		for _, dir := range []string{"/proc", "/sys"} {
+			b.Call(unix.SYS_UMOUNT2, b.Str(dir), spawn.Imm(unix.MNT_DETACH)).AllowAny()
+		}
+	}
 	at := "/"
 	if a.Hooks && !a.NoPivot {
 		at = a.RootPath
@@ -305,7 +310,7 @@ func (a *Alone) inherited(b *spawn.Builder, p *specs.Process) {
 // find looks for the command before anybody waits for a start: who creates a container
 // wants to know of a command that is not there.
 func find(b *spawn.Builder, p *specs.Process) {
-	b.Step(StepExec)
+	b.Step(StepFind)
 	candidates := lookup(p.Args[0], p.Env)
 	for i, file := range candidates {
 		call := b.Call(unix.SYS_FACCESSAT, cwd(), b.Str(file), spawn.Imm(unix.X_OK))

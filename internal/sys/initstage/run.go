@@ -16,6 +16,8 @@ import (
 const (
 	StepCwd  = "working directory"
 	StepExec = "exec"
+	// StepFind looks for the command.
+	StepFind = "command"
 )
 
 // run is the end of every program: streams, identity, working directory, execve.
@@ -34,7 +36,7 @@ func (c Container) run(b *spawn.Builder, procfs spawn.Arg) error {
 // ending is how every program ends, a container's or an exec's.
 type ending struct {
 	p         *specs.Process
-	linux     *specs.Linux // nil for an exec
+	linux     *specs.Linux
 	slave     int
 	createCwd bool
 	lastCap   int
@@ -142,6 +144,8 @@ type Exec struct {
 	Slave   int
 	LastCap int
 	Seccomp Seccomp
+	// Personality is the container's, nil for none.
+	Personality *specs.LinuxPersonality
 	// Alone is nil below a supervisor.
 	Alone *Alone
 }
@@ -164,7 +168,7 @@ func (x Exec) Program() (*spawn.Builder, error) {
 	}
 	b.Step("session")
 	b.Call(unix.SYS_SETSID)
-	e := ending{p: x.Process, slave: x.Slave, lastCap: x.LastCap, seccomp: x.Seccomp, alone: x.Alone}
+	e := ending{p: x.Process, linux: &specs.Linux{Personality: x.Personality}, slave: x.Slave, lastCap: x.LastCap, seccomp: x.Seccomp, alone: x.Alone}
 	return b, e.add(b, kernelFiles)
 }
 

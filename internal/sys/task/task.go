@@ -243,6 +243,17 @@ func SetSize(tty *os.File, rows, columns uint16) error {
 	return failed("ioctl TIOCSWINSZ", unix.IoctlSetWinsize(int(tty.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Row: rows, Col: columns}))
 }
 
+// PlainOutput stops a terminal from writing a carriage return before every newline: what
+// comes out of it goes through another terminal, or none.
+func PlainOutput(tty *os.File) error {
+	t, err := unix.IoctlGetTermios(int(tty.Fd()), unix.TCGETS)
+	if err != nil {
+		return failed("ioctl TCGETS", err)
+	}
+	t.Oflag &^= unix.ONLCR
+	return failed("ioctl TCSETS", unix.IoctlSetTermios(int(tty.Fd()), unix.TCSETS, t))
+}
+
 // Size asks a terminal for its size.
 func Size(tty *os.File) (rows, columns uint16, err error) {
 	w, err := unix.IoctlGetWinsize(int(tty.Fd()), unix.TIOCGWINSZ)

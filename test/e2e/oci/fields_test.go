@@ -59,7 +59,7 @@ func TestProcess(t *testing.T) {
 		}), `grep Cap /proc/self/status`, `CapInh:\t0+20\nCapPrm:\t0+20\nCapEff:\t0+20\nCapBnd:\t0+21\nCapAmb:\t0+20`},
 		{"unknown capability, which is a warning", func(b *box) {
 			b.spec.Process.Capabilities = &specs.LinuxCapabilities{Bounding: []string{"CAP_KILL", "CAP_NEW"}}
-		}, `grep CapBnd /proc/self/status`, `(?s)warning: .*CAP_NEW.*CapBnd:\t0+20`},
+		}, `grep CapBnd /proc/self/status`, `(?s)level=warning .*CAP_NEW.*CapBnd:\t0+20`},
 		{"scheduler", func(b *box) { b.spec.Process.Scheduler = &specs.Scheduler{Policy: specs.SchedBatch, Nice: 5} },
 			`cat /proc/self/stat`, `^\d+ \(.*\) R( -?\d+){15} 5( -?\d+){21} 3 `},
 		{"personality", func(b *box) { b.spec.Linux.Personality = &specs.LinuxPersonality{Domain: specs.PerLinux32} },

@@ -116,7 +116,7 @@ func TestCommandIsMissing(t *testing.T) {
 	for command, want := range map[string]string{
 		"nosuch":      `exec: "nosuch": executable file not found in $PATH`,
 		"/bin/nosuch": `exec: "/bin/nosuch": no such file or directory`,
-		"/etc":        `exec: "/etc": permission denied`,
+		"/etc":        `exec /etc: permission denied`,
 		"/etc/hosts":  `exec: "/etc/hosts": permission denied`,
 	} {
 		b := newBox(t)
