@@ -105,9 +105,6 @@ func (a *app) run(args []string) (code int, err error) {
 	if err := a.check(); err != nil {
 		return 0, err
 	}
-	if a.global.has("debug") {
-		a.log("debug", "carob-oci "+strings.Join(rest, " "))
-	}
 	for _, c := range commands() {
 		if c.name == rest[0] {
 			return a.command(c, rest[1:])
@@ -141,19 +138,24 @@ func (a *app) command(c command, args []string) (int, error) {
 		return 0, fmt.Errorf("%s: %w", c.name, err)
 	}
 	if a.args.has("help") {
-		a.helpFor(c)
+		helpFor(a.Out, c)
 		return 0, nil
 	}
 	if n := len(a.args.rest); n < c.least || n > c.most && !c.takesCommand() {
 		return 0, fault.New(fault.Invalid, fmt.Sprintf("%s: %q takes %s", c.name, "carob-oci "+c.name, c.usage))
 	}
+	if c.starts {
+		if err := task.Protect(); err != nil {
+			return 0, err
+		}
+	}
+	if a.global.has("debug") {
+		a.log("debug", "carob-oci "+c.name+" "+strings.Join(args, " "))
+	}
 	if !c.starts {
 		ctx, stop := signal.NotifyContext(context.Background(), session.Quit()...)
 		defer stop()
 		return c.run(ctx, a)
-	}
-	if err := task.Protect(); err != nil {
-		return 0, err
 	}
 	return c.run(context.Background(), a)
 }
@@ -230,21 +232,21 @@ func (a *app) help() {
 		fmt.Fprintf(a.Out, "  %-11s %s\n", c.name, c.help)
 	}
 	fmt.Fprint(a.Out, "\nglobal flags:\n")
-	a.flags(globalOptions())
+	flagsHelp(a.Out, globalOptions())
 }
 
-func (a *app) helpFor(c command) {
-	fmt.Fprintf(a.Out, "%s\n\nusage: carob-oci %s [flags] %s\n\nflags:\n", c.help, c.name, c.usage)
-	a.flags(c.options)
+func helpFor(w io.Writer, c command) {
+	fmt.Fprintf(w, "%s\n\nusage: carob-oci %s [flags] %s\n\nflags:\n", c.help, c.name, c.usage)
+	flagsHelp(w, c.options)
 }
 
-func (a *app) flags(options []option) {
+func flagsHelp(w io.Writer, options []option) {
 	for _, o := range options {
 		name := "--" + o.name
 		if o.short != "" {
 			name = "-" + o.short + ", " + name
 		}
-		fmt.Fprintf(a.Out, "  %-24s %s\n", name, o.help)
+		fmt.Fprintf(w, "  %-24s %s\n", name, o.help)
 	}
 }
 

@@ -71,7 +71,7 @@ func (r *Runtime) Create(ctx context.Context, o CreateOptions) (c *Container, er
 	if err := n.claim(text); err != nil {
 		return nil, err
 	}
-	group, err := n.limit()
+	group, err := n.limit(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -134,7 +134,7 @@ func (n *creation) claim(text []byte) error {
 }
 
 // limit makes the cgroup with its limits. One that is there already must be empty.
-func (n *creation) limit() (*cgroup.Group, error) {
+func (n *creation) limit(ctx context.Context) (*cgroup.Group, error) {
 	path, err := bundle.Group(n.spec, n.o.ID, n.r.Systemd)
 	if err != nil {
 		return nil, err
@@ -148,7 +148,7 @@ func (n *creation) limit() (*cgroup.Group, error) {
 	limits.Devices = bundle.DeviceRules(limits.Devices)
 	group, err := layout.Create(path, &limits)
 	if fault.Is(err, fault.Exists) {
-		return reuse(layout, path, &limits)
+		return reuse(ctx, layout, path, &limits)
 	}
 	if err == nil {
 		n.undo.Push("cgroup", func(ctx context.Context) error {
@@ -158,7 +158,7 @@ func (n *creation) limit() (*cgroup.Group, error) {
 	return group, err
 }
 
-func reuse(layout *cgroup.Layout, path string, limits *specs.LinuxResources) (*cgroup.Group, error) {
+func reuse(ctx context.Context, layout *cgroup.Layout, path string, limits *specs.LinuxResources) (*cgroup.Group, error) {
 	group, err := layout.Open(path)
 	if err != nil {
 		return nil, err
@@ -170,7 +170,17 @@ func reuse(layout *cgroup.Layout, path string, limits *specs.LinuxResources) (*c
 	if len(pids) > 0 {
 		return nil, fault.New(fault.Conflict, "container's cgroup is not empty: "+strconv.Itoa(len(pids))+" process(es) found")
 	}
-	return group, group.Set(limits)
+	if frozen, err := group.Frozen(); err == nil && frozen {
+		return nil, fault.New(fault.Conflict, "container's cgroup unexpectedly frozen")
+	}
+	err = group.Set(limits)
+	if fault.Is(err, fault.NotFound) { // it is not in every hierarchy: nobody uses it
+		if err := layout.Remove(ctx, path); err != nil {
+			return nil, err
+		}
+		return layout.Create(path, limits)
+	}
+	return group, err
 }
 
 // begin starts the process and returns when it waits.

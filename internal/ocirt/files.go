@@ -76,8 +76,8 @@ func (s *scene) prepare() error {
 	return s.enter()
 }
 
-// joins opens the namespaces that are given by path, the user namespace first: the
-// others may belong to it.
+// joins opens the namespaces that are given by path, the user namespace last: the host's
+// root may join all of them, whomever they belong to, the root of that one may not.
 func (s *scene) joins() error {
 	all := slices.Clone(s.spec.Linux.Namespaces)
 	slices.SortStableFunc(all, func(a, b specs.LinuxNamespace) int { return rank(a.Type) - rank(b.Type) })
@@ -96,9 +96,9 @@ func (s *scene) joins() error {
 
 func rank(kind specs.LinuxNamespaceType) int {
 	if kind == specs.UserNamespace {
-		return 0
+		return 1
 	}
-	return 1
+	return 0
 }
 
 // root clones the root file system's mount, with all below it. Where it is mounted from

@@ -106,8 +106,7 @@ func (a *Alone) begin(b *spawn.Builder, p *specs.Process, score bool) {
 }
 
 // leave joins and makes namespaces, as enter does below a supervisor. What is joined by
-// path is joined with the host's rights, before a user namespace is made; one that is
-// joined comes first, as the others may belong to it.
+// path is joined with the host's rights, before a user namespace is made or joined.
 func (c standalone) leave(b *spawn.Builder, fresh uint64) {
 	flags := fresh &^ (unix.CLONE_NEWCGROUP | unix.CLONE_NEWTIME)
 	late, user := fresh&unix.CLONE_NEWTIME != 0, false
@@ -208,6 +207,7 @@ func (c standalone) build(b *spawn.Builder) error {
 	if !c.bornInside() {
 		joinCgroup(b, c.Files.Cgroups)
 	}
+	allProcessors(b)
 	if a.Hooks {
 		a.wait(b, StepHooks, spawn.Imm(0))
 	}

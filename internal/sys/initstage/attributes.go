@@ -138,6 +138,17 @@ func memoryPolicy(b *spawn.Builder, m *specs.LinuxMemoryPolicy) error {
 	return nil
 }
 
+// allProcessors undoes that whoever called the runtime was pinned to some processors: the
+// cpuset alone says where a container runs.
+func allProcessors(b *spawn.Builder) {
+	mask := make([]byte, 1024)
+	for i := range mask {
+		mask[i] = 0xff
+	}
+	b.Step("processors")
+	b.Call(unix.SYS_SCHED_SETAFFINITY, spawn.Imm(0), spawn.Imm(len(mask)), b.Bytes(mask)).AllowAny()
+}
+
 // affinity is sched_setaffinity(2) of a list of processors.
 func affinity(b *spawn.Builder, field, list string) error {
 	if list == "" {

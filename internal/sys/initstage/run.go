@@ -197,7 +197,10 @@ func (x Exec) enter(b *spawn.Builder) error {
 		b.Step("cgroup namespace: join")
 		b.Call(unix.SYS_SETNS, spawn.File(spawn.FileTarget), spawn.Imm(unix.CLONE_NEWCGROUP))
 	}
-	if x.Process.ExecCPUAffinity == nil { // after the cpuset has narrowed it
+	if x.Process.ExecCPUAffinity == nil {
+		if x.Alone != nil {
+			allProcessors(b)
+		}
 		return nil
 	}
 	return affinity(b, "process.execCPUAffinity.final", x.Process.ExecCPUAffinity.Final)

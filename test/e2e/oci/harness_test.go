@@ -75,7 +75,7 @@ func (b *box) fill(toolbox string) {
 		b.must(err)
 		b.must(os.WriteFile(b.rootfs("bin/toolbox"), text, 0o755))
 	}
-	for _, tool := range strings.Fields("sh cat echo id ls mkdir touch stat grep sleep true false readlink env hostname ps kill test chmod mknod mount head") {
+	for _, tool := range strings.Fields("sh cat echo id ls mkdir touch stat grep sleep true false readlink env hostname ps kill test chmod mknod mount head ip") {
 		b.must(os.Symlink("toolbox", b.rootfs("bin", tool)))
 	}
 }

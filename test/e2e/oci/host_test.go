@@ -193,18 +193,21 @@ func refuse(listener int) {
 	runtime.KeepAlive(response)
 }
 
-// TestNetDevices: a device of the host's moves into the container, under its new name.
+// TestNetDevices: a device of the host's moves into the container, under its new name and
+// with its addresses.
 // The host is a network namespace of the test's own.
 func TestNetDevices(t *testing.T) {
 	b := newBox(t)
 	b.spec.Linux.NetDevices = map[string]specs.LinuxNetDevice{"ctest0": {Name: "inside0"}}
-	b.sh(`ls /sys/class/net`)
+	b.sh(`ls /sys/class/net; ip -o addr`)
 	b.write()
-	script := `ip link add ctest0 type veth peer name ctest1 && "$0" --root "$1" run "$2"; ls /sys/class/net >/dev/null; ip -o link | grep -c ctest0`
+	script := `ip link add ctest0 type veth peer name ctest1 && ip addr add 10.99.0.7/24 dev ctest0 && ip addr add fd00:99::7/64 dev ctest0 && ip link set ctest0 up && "$0" --root "$1" run "$2"; ls /sys/class/net >/dev/null; ip -o link | grep -c ctest0`
 	cmd := exec.Command("unshare", "-n", "sh", "-c", script, b.binary, b.root, b.id)
 	cmd.Dir = b.dir
 	out, err := cmd.CombinedOutput()
-	if want := "inside0\nlo\n"; !strings.HasPrefix(string(out), want) {
-		t.Errorf("got %q, %v, want %q", out, err, want)
+	for _, want := range []string{"inside0\nlo\n", "10.99.0.7/24", "fd00:99::7/64"} {
+		if !strings.Contains(string(out), want) {
+			t.Errorf("got %q, %v, want %q", out, err, want)
+		}
 	}
 }
