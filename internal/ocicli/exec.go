@@ -208,9 +208,6 @@ func (a Streams) resize(console *os.File) {
 // connect joins a process's terminal to this program's streams. What it returns is called
 // when the process has ended: it waits for the last output and gives the terminal back.
 func (a Streams) connect(console *os.File) (done func(), err error) {
-	if err := task.PlainOutput(console); err != nil {
-		return nil, err
-	}
 	restore := func() {}
 	if term.IsTerminal(int(a.In.Fd())) {
 		old, err := term.MakeRaw(int(a.In.Fd()))

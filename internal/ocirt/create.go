@@ -207,7 +207,8 @@ func (n *creation) begin(ctx context.Context, group *cgroup.Group) (pid int, err
 	if c.Seccomp, err = filters.Get(n.spec.Linux.Seccomp); err != nil {
 		return 0, err
 	}
-	if err := complete(n.spec.Process, s.passed.files[s.files.Rootfs]); err != nil {
+	limitFiles(n.spec.Process)
+	if err := setEnv(n.spec.Process, s.passed.files[s.files.Rootfs]); err != nil {
 		return 0, err
 	}
 	n.r.grantable(n.spec.Process, bundle.New(n.spec, specs.UserNamespace))
@@ -322,12 +323,6 @@ func writePid(name string, pid int) error {
 		return err
 	}
 	return os.Rename(next, name)
-}
-
-// complete adds to a process what the configuration leaves to the runtime.
-func complete(p *specs.Process, root *os.File) error {
-	limitFiles(p)
-	return setEnv(p, root)
 }
 
 // limitFiles lets the process have the limit that this one was started with, if the

@@ -65,12 +65,12 @@ func homeOf(uid uint32, root *os.File) (string, error) {
 		return "", err
 	}
 	defer f.Close()
-	return home(io.LimitReader(f, maxPasswd), uid)
+	return lookHome(io.LimitReader(f, maxPasswd), uid)
 }
 
-// home reads a passwd(5). A directory with a control character would become two lines of
+// lookHome reads a passwd(5). A directory with a control character would become two lines of
 // somebody's environment (CVE-2022-4318 was such a line).
-func home(r io.Reader, uid uint32) (string, error) {
+func lookHome(r io.Reader, uid uint32) (string, error) {
 	id := strconv.FormatUint(uint64(uid), 10)
 	s := bufio.NewScanner(r)
 	for s.Scan() {

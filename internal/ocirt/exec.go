@@ -5,12 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"carob/internal/fault"
 	"carob/internal/plan/bundle"
-	"carob/internal/sys/fd"
 	"carob/internal/sys/initstage"
 	"carob/internal/sys/mount"
 	"carob/internal/sys/task"
@@ -41,12 +41,8 @@ func (c *Container) Exec(_ context.Context, o ExecOptions) (pid int, err error) 
 	if err != nil {
 		return 0, err
 	}
-	root, err := fd.OpenPath(fmt.Sprintf("/proc/%d/root", c.Init.Pid))
-	if err != nil {
-		return 0, err
-	}
-	defer root.Close()
-	if err := complete(o.Process, root); err != nil {
+	limitFiles(o.Process)
+	if err := home(c, o.Process); err != nil {
 		return 0, err
 	}
 	c.r.grantable(o.Process, bundle.Own(spec, specs.UserNamespace))
@@ -106,6 +102,9 @@ func joinGroup(c *Container, s *scene, o ExecOptions) error {
 	}
 	at := c.Cgroup
 	if o.Group != "" {
+		if path.Clean("/"+o.Group) != "/"+o.Group {
+			return fault.New(fault.Invalid, fmt.Sprintf("bad sub cgroup path: %.80q", o.Group))
+		}
 		at += "/" + o.Group
 	}
 	if s.group, err = layout.Open(at); err != nil {
@@ -123,7 +122,7 @@ func execTerminal(s *scene, init int, o ExecOptions) (terminal, error) {
 		return terminal{}, fmt.Errorf("terminal: %w", err)
 	}
 	defer pts.Close()
-	t, err := openTerminal(pts, o.Process, outside(s.spec.Linux.UIDMappings, o.Process.User.UID))
+	t, err := openTerminal(pts, o.Process, outside(s.spec.Linux.UIDMappings, o.Process.User.UID), o.Console != nil)
 	if err != nil {
 		return terminal{}, err
 	}

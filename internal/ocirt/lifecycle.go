@@ -43,7 +43,10 @@ func (c *Container) Start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if h := spec.Hooks; h != nil {
+	if h := spec.Hooks; h != nil && len(h.StartContainer) > 0 {
+		if err := home(c, spec.Process); err != nil {
+			return err
+		}
 		if err := runHooksInside(ctx, "startContainer", withEnv(h.StartContainer, spec.Process.Env), c.State(specs.StateCreated)); err != nil {
 			return errors.Join(err, c.Init.Signal(fd.SIGKILL))
 		}
@@ -57,6 +60,16 @@ func (c *Container) Start(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// home completes a process's environment from the container's own root.
+func home(c *Container, p *specs.Process) error {
+	root, err := fd.OpenPath(fmt.Sprintf("/proc/%d/root", c.Init.Pid))
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	return setEnv(p, root)
 }
 
 // withEnv gives hooks without an environment of their own the process's.
@@ -113,6 +126,9 @@ func (c *Container) Signal(ctx context.Context, sig int, all bool) error {
 	if !c.Init.Lives() {
 		return fault.New(fault.Conflict, "container not running")
 	}
+	if frozen, err := frozen(c); sig == fd.SIGKILL && err == nil && frozen {
+		return thaw(ctx, c, Paused)
+	}
 	return c.Init.Signal(sig)
 }
 
@@ -132,11 +148,26 @@ func (c *Container) Delete(ctx context.Context, force bool) error {
 		if !force && status != specs.StateCreated {
 			return fault.New(fault.Conflict, fmt.Sprintf("cannot delete container %s that is not stopped: %s", c.ID, status))
 		}
+		if err := thaw(ctx, c, status); err != nil {
+			return err
+		}
 		if err := end(c.Init); err != nil {
 			return err
 		}
 	}
 	return remove(ctx, c)
+}
+
+// thaw kills the processes of a paused container, which on cgroup v1 could not die.
+func thaw(ctx context.Context, c *Container, status specs.ContainerState) error {
+	if status != Paused {
+		return nil
+	}
+	g, err := c.group()
+	if err != nil {
+		return err
+	}
+	return g.Kill(ctx, fd.SIGKILL)
 }
 
 // endTime is how long a killed process may take to be gone, in milliseconds: it has

@@ -59,7 +59,7 @@ func (n *creation) terminal(s *scene) (err error) {
 	if s.files.Pts < 0 {
 		return fault.New(fault.Invalid, "process.terminal: needs a devpts at /dev/pts among the mounts")
 	}
-	n.term, err = openTerminal(s.passed.files[s.files.Pts], p, outside(s.spec.Linux.UIDMappings, p.User.UID))
+	n.term, err = openTerminal(s.passed.files[s.files.Pts], p, outside(s.spec.Linux.UIDMappings, p.User.UID), n.o.Console != nil)
 	if err != nil {
 		return err
 	}
@@ -68,9 +68,15 @@ func (n *creation) terminal(s *scene) (err error) {
 	return nil
 }
 
-func openTerminal(pts *os.File, p *specs.Process, user uint32) (terminal, error) {
+// openTerminal opens a terminal for a process; plain is one whose output goes on through
+// another terminal.
+func openTerminal(pts *os.File, p *specs.Process, user uint32, plain bool) (terminal, error) {
 	t, err := mount.OpenTerminal(pts, int(user))
+	if err == nil && plain {
+		err = task.PlainOutput(t.Master)
+	}
 	if err != nil {
+		t.Close()
 		return terminal{}, fmt.Errorf("terminal: %w", err)
 	}
 	if b := p.ConsoleSize; b != nil {

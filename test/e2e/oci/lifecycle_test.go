@@ -68,7 +68,8 @@ func TestLifecycle(t *testing.T) {
 	}
 	refused("cannot exec in a paused container", "exec", b.id, "true")
 	b.call("resume", b.id)
-	b.call("kill", b.id, "KILL")
+	b.call("pause", b.id)
+	b.call("kill", b.id, "KILL") // a frozen process must be able to die
 	b.eventually("it stops", func() bool { return b.state().Status == specs.StateStopped })
 	if pid := b.state().Pid; pid != 0 {
 		t.Errorf("a stopped container has pid %d", pid)
@@ -78,6 +79,13 @@ func TestLifecycle(t *testing.T) {
 	refused("cannot start a container that has stopped", "start", b.id)
 	b.call("delete", b.id)
 	refused("container does not exist", "state", b.id)
+	b.call("delete", "--force", b.id)
+}
+
+func TestDeletePaused(t *testing.T) {
+	b := newBox(t)
+	b.start()
+	b.call("pause", b.id)
 	b.call("delete", "--force", b.id)
 }
 
