@@ -89,9 +89,35 @@ func (s *scene) joins() error {
 		if err != nil {
 			return err
 		}
+		if n.Type == specs.UserNamespace {
+			if err := s.mappings(f); err != nil {
+				f.Close()
+				return err
+			}
+		}
 		s.files.Joins = append(s.files.Joins, initstage.Join{File: s.passed.add(f), Type: initstage.NamespaceFlag(string(n.Type))})
 	}
 	return nil
+}
+
+// mappings learns those of a user namespace that is joined: what is made for the container
+// must belong to its root. The kernel knows them better than a configuration.
+func (s *scene) mappings(users *os.File) error {
+	u, g, err := ns.Mappings(users)
+	if err != nil {
+		return err
+	}
+	l := *s.spec.Linux
+	l.UIDMappings, l.GIDMappings = idMappings(u), idMappings(g)
+	s.spec.Linux = &l
+	return nil
+}
+
+func idMappings(all ns.Ranges) (out []specs.LinuxIDMapping) {
+	for _, r := range all {
+		out = append(out, specs.LinuxIDMapping{ContainerID: r[0], HostID: r[1], Size: r[2]})
+	}
+	return out
 }
 
 func rank(kind specs.LinuxNamespaceType) int {

@@ -34,30 +34,37 @@ func (c *Container) Start(ctx context.Context) error {
 	}
 	switch status {
 	case specs.StateCreated:
+		return c.begin(ctx)
 	case specs.StateStopped:
 		return fault.New(fault.Conflict, "cannot start a container that has stopped")
-	default:
-		return fault.New(fault.Conflict, "cannot start an already running container")
 	}
+	return fault.New(fault.Conflict, "cannot start an already running container")
+}
+
+// begin is start of a created container. A hook that fails is the end of it.
+func (c *Container) begin(ctx context.Context) error {
 	spec, err := c.Config()
 	if err != nil {
 		return err
 	}
-	if h := spec.Hooks; h != nil && len(h.StartContainer) > 0 {
+	hooks := spec.Hooks
+	if hooks == nil {
+		hooks = &specs.Hooks{}
+	}
+	if len(hooks.StartContainer) > 0 {
 		if err := home(c, spec.Process); err != nil {
 			return err
 		}
-		if err := runHooksInside(ctx, "startContainer", withEnv(h.StartContainer, spec.Process.Env), c.State(specs.StateCreated)); err != nil {
+		list := withEnv(hooks.StartContainer, spec.Process.Env)
+		if err := runHooksInside(ctx, "startContainer", list, c.State(specs.StateCreated)); err != nil {
 			return errors.Join(err, c.Init.Signal(fd.SIGKILL))
 		}
 	}
 	if err := knock(c); err != nil {
 		return named(spec.Process, err)
 	}
-	if h := spec.Hooks; h != nil {
-		if err := runHooks(ctx, "poststart", h.Poststart, c.State(specs.StateRunning)); err != nil {
-			return errors.Join(err, c.Init.Signal(fd.SIGKILL))
-		}
+	if err := runHooks(ctx, "poststart", hooks.Poststart, c.State(specs.StateRunning)); err != nil {
+		return errors.Join(err, c.Init.Signal(fd.SIGKILL))
 	}
 	return nil
 }

@@ -213,7 +213,8 @@ func TestHooks(t *testing.T) {
 		Path: "/bin/sh", Args: []string{"sh", "-c", `cat > /tmp/state; readlink /proc/self/ns/mnt > /tmp/ns`}, Env: []string{"PATH=/bin"},
 	}}
 	b.spec.Hooks = &specs.Hooks{
-		Prestart:      hook("prestart"), //nolint:staticcheck // deprecated, and honoured
+		//lint:ignore SA1019 deprecated, and honoured
+		Prestart:      hook("prestart"),
 		CreateRuntime: hook("createRuntime"), CreateContainer: hook("createContainer"),
 		StartContainer: inside, Poststart: hook("poststart"), Poststop: hook("poststop"),
 	}

@@ -1,6 +1,7 @@
 package oci
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -143,11 +144,26 @@ func TestUserNamespace(t *testing.T) {
 	if uid := info.Sys().(*syscall.Stat_t).Uid; uid != 100000 {
 		t.Errorf("the file belongs to %d", uid)
 	}
-	// A second one joins it by path.
-	b = newBox(t)
-	userns(b)
-	b.start()
-	if got := b.exec(`cat /proc/self/uid_map; id`); !strings.Contains(got, "100000") || !strings.Contains(got, "uid=0") {
+}
+
+// TestJoinedUserNamespace: a second container joins the first one's by path; the
+// configuration need not repeat how it maps.
+func TestJoinedUserNamespace(t *testing.T) {
+	first := newBox(t)
+	userns(first)
+	first.start()
+	if got := first.exec(`cat /proc/self/uid_map; id`); !strings.Contains(got, "100000") || !strings.Contains(got, "uid=0") {
 		t.Errorf("exec: %q", got)
+	}
+	second := newBox(t)
+	userns(second)
+	second.spec.Linux.UIDMappings, second.spec.Linux.GIDMappings = nil, nil
+	last := len(second.spec.Linux.Namespaces) - 1
+	second.spec.Linux.Namespaces[last].Path = fmt.Sprintf("/proc/%d/ns/user", first.state().Pid)
+	got := second.run(`cat /proc/self/uid_map; stat -c %u /dev/null /dev/shm; readlink /proc/self/ns/user`)
+	ns, err := os.Readlink(fmt.Sprintf("/proc/%d/ns/user", first.state().Pid))
+	first.must(err)
+	if !strings.Contains(got, "100000") || !strings.HasSuffix(got, "\n0\n0\n"+ns) {
+		t.Errorf("got %q, want %s", got, ns)
 	}
 }
