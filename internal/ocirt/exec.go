@@ -140,7 +140,7 @@ func launchExec(c *Container, s *scene, o ExecOptions, init *os.File) (int, erro
 	defer turn.Close()
 	x := initstage.Exec{
 		Process: o.Process, Namespaces: joined(c.Init.Pid), Cgroups: s.files.Cgroups, Group: s.files.Group, Slave: s.files.Slave,
-		LastCap: lastCap(), Personality: s.spec.Linux.Personality,
+		LastCap: lastCap(), Linux: s.spec.Linux,
 		Alone: &initstage.Alone{
 			Start: -1, Report: -1, Preserve: o.Preserve,
 			Own: streamsToGive(o.Process, outside(s.spec.Linux.UIDMappings, o.Process.User.UID)),

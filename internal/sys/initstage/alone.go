@@ -204,6 +204,7 @@ func (c standalone) build(b *spawn.Builder) error {
 	}
 	c.nodes(b)
 	c.console(b)
+	c.remounts(b)
 	if !c.bornInside() {
 		joinCgroup(b, c.Files.Cgroups)
 	}
@@ -264,6 +265,17 @@ func (c standalone) nodes(b *spawn.Builder) {
 		b.Step("link " + l[0])
 		mkdirAll(b, path.Dir(l[0]))
 		b.Call(unix.SYS_SYMLINKAT, b.Str(l[1]), cwd(), b.Str(l[0])).Allow(uintptr(unix.EEXIST), uintptr(unix.EROFS))
+	}
+}
+
+// remounts changes what is mounted already.
+func (c standalone) remounts(b *spawn.Builder) {
+	for _, m := range c.Spec.Mounts {
+		if m.Type == Remount {
+			o, _ := mountopt.Parse(m.Options) // package bundle has checked them
+			b.Step("mount " + m.Destination)
+			remount(b, m.Destination, o)
+		}
 	}
 }
 

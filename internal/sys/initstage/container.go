@@ -311,9 +311,7 @@ func (c Container) mounts(b *spawn.Builder, which []int, kernel map[int]spawn.Ar
 
 // special does what is not a move of one mount.
 func (c Container) special(b *spawn.Builder, m specs.Mount) bool {
-	if m.Type == Remount {
-		o, _ := mountopt.Parse(m.Options)
-		remount(b, m.Destination, o)
+	if m.Type == Remount { // when everything else is there
 		return true
 	}
 	if m.Type == "cgroup" {

@@ -144,8 +144,8 @@ type Exec struct {
 	Slave   int
 	LastCap int
 	Seccomp Seccomp
-	// Personality is the container's, nil for none.
-	Personality *specs.LinuxPersonality
+	// Linux has the container's personality and memory policy; nil is none.
+	Linux *specs.Linux
 	// Alone is nil below a supervisor.
 	Alone *Alone
 }
@@ -168,7 +168,7 @@ func (x Exec) Program() (*spawn.Builder, error) {
 	}
 	b.Step("session")
 	b.Call(unix.SYS_SETSID)
-	e := ending{p: x.Process, linux: &specs.Linux{Personality: x.Personality}, slave: x.Slave, lastCap: x.LastCap, seccomp: x.Seccomp, alone: x.Alone}
+	e := ending{p: x.Process, linux: x.Linux, slave: x.Slave, lastCap: x.LastCap, seccomp: x.Seccomp, alone: x.Alone}
 	return b, e.add(b, kernelFiles)
 }
 

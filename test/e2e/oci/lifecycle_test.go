@@ -147,6 +147,8 @@ func TestCommandIsMissing(t *testing.T) {
 func TestExec(t *testing.T) {
 	b := newBox(t)
 	b.spec.Process.Env = append(b.spec.Process.Env, "FROM=config")
+	b.spec.Linux.Personality = &specs.LinuxPersonality{Domain: specs.PerLinux32}
+	b.spec.Linux.MemoryPolicy = &specs.LinuxMemoryPolicy{Mode: specs.MpolBind, Nodes: "0"}
 	b.start()
 	pid := b.state().Pid
 	if got := b.exec(`echo $FROM $$; readlink /proc/self/ns/mnt /proc/1/ns/mnt`); !strings.HasPrefix(got, "config ") || strings.Contains(got, " 1\n") {
@@ -163,6 +165,9 @@ func TestExec(t *testing.T) {
 		if strings.TrimSpace(got) != strings.TrimSpace(c.want) {
 			t.Errorf("%v: got %q, want %q", c.args, got, c.want)
 		}
+	}
+	if got := b.exec(`cat /proc/self/personality; head -n 1 /proc/self/numa_maps`); !strings.HasPrefix(got, "00000008\n") || !strings.Contains(got, "bind:0") {
+		t.Errorf("an exec's personality and memory policy: %q", got)
 	}
 	if _, err := b.try("exec", b.id, "/bin/sh", "-c", "exit 5"); code(err) != 5 {
 		t.Errorf("exit status: %v", err)

@@ -72,6 +72,8 @@ func TestMounts(t *testing.T) {
 			tmpfs("size=64k")(b)
 			add(b, specs.Mount{Destination: "/m", Options: []string{"remount", "ro", "noexec"}})
 		}, find, `/m ro,noexec`},
+		{"read-only /dev", func(b *box) { b.spec.Mounts[1].Options = append(b.spec.Mounts[1].Options, "ro") },
+			`grep " /dev " /proc/self/mountinfo; ls /dev/pts/ptmx; touch /dev/x 2>&1 || echo refused`, `/dev ro,nosuid.*\n/dev/pts/ptmx\n.*\nrefused$`},
 		{"proc with options", func(b *box) { b.spec.Mounts[0].Options = []string{"hidepid=invisible", "nosuid"} },
 			`grep " /proc " /proc/self/mountinfo`, `/proc rw,nosuid.* - proc proc rw,hidepid=invisible`},
 		{"sysfs", func(*box) {}, `grep " /sys " /proc/self/mountinfo`, `/sys ro,nosuid,nodev,noexec.* - sysfs`},
