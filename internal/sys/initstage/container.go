@@ -256,7 +256,7 @@ func (c Container) kernelMounts(b *spawn.Builder, which []int) map[int]spawn.Arg
 			b.Step("mount " + m.Destination)
 			made[i] = newMount(b, m)
 		}
-		if m.Source == ShmSource && c.Files.Shm < 0 {
+		if m.Source == ShmSource && c.Files.Shm < 0 && c.Alone == nil {
 			b.Step("mount " + m.Destination)
 			made[i] = b.Call(unix.SYS_OPEN_TREE, cwd(), b.Str(shmDir), spawn.Imm(unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC)).Result()
 		}
