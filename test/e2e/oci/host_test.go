@@ -197,6 +197,11 @@ func refuse(listener int) {
 // with its addresses.
 // The host is a network namespace of the test's own.
 func TestNetDevices(t *testing.T) {
+	for _, tool := range []string{"ip", "unshare"} {
+		if _, err := exec.LookPath(tool); err != nil {
+			t.Skip("no ", tool)
+		}
+	}
 	b := newBox(t)
 	b.spec.Linux.NetDevices = map[string]specs.LinuxNetDevice{"ctest0": {Name: "inside0"}}
 	b.sh(`ls /sys/class/net; ip -o addr`)
