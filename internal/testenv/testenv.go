@@ -27,7 +27,7 @@ const (
 	AppArmor Need = "apparmor"
 	// Toolchain is the go command.
 	Toolchain Need = "toolchain"
-	// Binaries are bin/carob, bin/carob-pod, bin/carob-oci and bin/carob-toolbox, built by make.
+	// Binaries are bin/carob, bin/carobd, bin/carob-pod, bin/carob-oci and bin/carob-toolbox, built by make.
 	Binaries Need = "binaries"
 	// Chromium is a browser that can be driven.
 	Chromium Need = "chromium"
@@ -153,7 +153,7 @@ func BinDir() (string, error) {
 		}
 		dir = dir[:i]
 	}
-	for _, b := range []string{"carob", "carob-pod", "carob-oci", "carob-toolbox"} {
+	for _, b := range []string{"carob", "carobd", "carob-pod", "carob-oci", "carob-toolbox"} {
 		if _, err := os.Stat(dir + "/bin/" + b); err != nil {
 			return "", err
 		}

@@ -111,7 +111,7 @@ func newMachine() (*machine, error) {
 		return nil, err
 	}
 	// Copies: a process's /proc/PID/exe then says which run it belongs to.
-	for _, b := range []string{"carob", "carob-pod", "carob-toolbox"} {
+	for _, b := range []string{"carob", "carobd", "carob-pod", "carob-toolbox"} {
 		if err := copyFile(filepath.Join(from, b), filepath.Join(dir, "bin", b)); err != nil {
 			return nil, err
 		}

@@ -20,13 +20,20 @@ func path(f *os.File, name string) string {
 	return filepath.Join("/proc/self/fd", strconv.Itoa(int(f.Fd())), name)
 }
 
-func mounts(t *testing.T) string {
+// mounts are those that have to do with the test's directories, which carry its name:
+// others come and go on the machine.
+func mounts(t *testing.T) (mine string) {
 	t.Helper()
 	b, err := os.ReadFile("/proc/self/mountinfo")
 	if err != nil {
 		t.Fatal(err)
 	}
-	return string(b)
+	for l := range strings.Lines(string(b)) {
+		if strings.Contains(l, t.Name()) {
+			mine += l
+		}
+	}
+	return mine
 }
 
 // layers makes a lower layer with a file of uid 7 and an empty upper.

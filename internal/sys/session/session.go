@@ -60,6 +60,12 @@ func Signal(s string) (int, error) {
 // Ctrl-C nor its hang-up reach it.
 func Detach(cmd *exec.Cmd) { cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true} }
 
+// Become executes a program in this process's place, with its pid, environment and
+// descriptors; args[0] is the name it sees. It returns only when that did not succeed.
+func Become(path string, args []string) error {
+	return fault.Wrap(fault.Internal, path, syscall.Exec(path, args, os.Environ()))
+}
+
 // Umask sets the mask for new files of this process: once, before anything is
 // created.
 func Umask(mask int) { syscall.Umask(mask) }

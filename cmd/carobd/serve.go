@@ -138,26 +138,8 @@ func cgroups() (*cgroup.Layout, error) {
 	return layout, err
 }
 
-// beside finds a binary of carob next to this one, or in ../libexec/carob.
-func beside(name string) (string, error) {
-	exe, err := os.Executable()
-	if err != nil {
-		return "", err
-	}
-	if exe, err = filepath.EvalSymlinks(exe); err != nil {
-		return "", err
-	}
-	dir := filepath.Dir(exe)
-	for _, p := range []string{filepath.Join(dir, name), filepath.Join(dir, "../libexec/carob", name)} {
-		if _, err := os.Stat(p); err == nil {
-			return p, nil
-		}
-	}
-	return "", fmt.Errorf("%s: neither beside %s nor in ../libexec/carob: %w", name, exe, fs.ErrNotExist)
-}
-
 func openNative(c config, layout *cgroup.Layout, users *roots.Users) (*runtime.Native, error) {
-	path, err := beside("carob-pod")
+	path, err := launch.Beside("carob-pod")
 	if err != nil {
 		return nil, err
 	}
@@ -179,7 +161,7 @@ func openImages(ctx context.Context, c config, log *slog.Logger) (*image.Store, 
 	if err != nil {
 		return nil, err
 	}
-	path, err := beside("carob-toolbox")
+	path, err := launch.Beside("carob-toolbox")
 	if err == nil {
 		_, err = images.EnsureToolbox(ctx, path)
 	}
@@ -222,7 +204,7 @@ func liveUIDs(e *pod.Engine) func(string) bool {
 func describe(c config, f host.Facts) api.Host {
 	yes := map[bool]string{true: "yes", false: "no"}
 	return api.Host{
-		About: about(), Root: c.root, Run: c.run, Pid: os.Getpid(), Kernel: f.KernelRelease, Cgroup: f.CgroupMode,
+		About: launch.About(version), Root: c.root, Run: c.run, Pid: os.Getpid(), Kernel: f.KernelRelease, Cgroup: f.CgroupMode,
 		CPUs: f.CPUs, Memory: uint64(f.Memory), Handler: "native",
 		Features: map[string]string{
 			"apparmor": yes[f.AppArmor], "selinux": yes[f.SELinux], "seccomp": yes[f.Seccomp()],
