@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"os/signal"
 	"strconv"
@@ -134,7 +135,11 @@ func (a *app) check() error {
 func (a *app) command(c command, args []string) (int, error) {
 	options := append(c.options, option{"help", "h", isBool, ""})
 	var err error
-	if a.args, err = parse(args, options, c.most); err != nil {
+	operands := math.MaxInt
+	if c.takesCommand() { // whose flags are its own
+		operands = c.most
+	}
+	if a.args, err = parse(args, options, operands); err != nil {
 		return 0, fmt.Errorf("%s: %w", c.name, err)
 	}
 	if a.args.has("help") {

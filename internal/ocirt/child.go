@@ -24,6 +24,7 @@ type child struct {
 	steps []string
 	// pid is the process that goes on: another one after a fork in the program.
 	pid  int
+	fork bool     // the program forks, and pid is not that of the process that goes on yet
 	turn *os.File // gives the child its turn
 }
 
@@ -66,7 +67,7 @@ func launchWith(b *spawn.Builder, streams, passed []*os.File, target *os.File) (
 	if errno != 0 {
 		return nil, fault.Wrap(kindOf(errno), "namespaces: clone", errno)
 	}
-	return &child{Child: c, steps: b.Steps(), pid: c.Pid}, nil
+	return &child{Child: c, steps: b.Steps(), pid: c.Pid, fork: b.Forks() > 0}, nil
 }
 
 // converse answers the child until it is ready or has come to execve. On an error the
@@ -81,6 +82,9 @@ func (c *child) converse(a answers) error {
 }
 
 func (c *child) talk(a answers) error {
+	// After a fork two processes report. What the younger one asks may come before the
+	// elder one has said who that is.
+	var early *spawn.Report
 	for {
 		r, ok, errno := c.ReadReport()
 		switch {
@@ -92,16 +96,28 @@ func (c *child) talk(a answers) error {
 			return stepFault(c.steps, r)
 		case r.Kind == spawn.ReportPid:
 			_, _ = task.Wait(c.pid) // it has done its part and is ending
-			c.pid = int(r.Value)
-		case r.Kind == spawn.ReportNumber:
-			if err := a[step(c.steps, r)](c.pid, r.Value); err != nil {
-				return err
+			c.pid, c.fork = int(r.Value), false
+			if early == nil {
+				continue
 			}
-			if _, err := c.turn.Write([]byte{0}); err != nil {
-				return err
-			}
+			r, early = *early, nil
+		case c.fork:
+			early = &r
+			continue
+		}
+		if err := c.answer(a, r); err != nil {
+			return err
 		}
 	}
+}
+
+// answer does what the child has asked for, and gives it its turn.
+func (c *child) answer(a answers, r spawn.Report) error {
+	if err := a[step(c.steps, r)](c.pid, r.Value); err != nil {
+		return err
+	}
+	_, err := c.turn.Write([]byte{0})
+	return err
 }
 
 // close gives up what belongs to the conversation.

@@ -11,6 +11,7 @@ import (
 
 	"carob/internal/fault"
 	"carob/internal/plan/bundle"
+	"carob/internal/sys/fd"
 	"carob/internal/sys/initstage"
 	"carob/internal/sys/mount"
 	"carob/internal/sys/task"
@@ -117,7 +118,7 @@ func execTerminal(s *scene, init int, o ExecOptions) (terminal, error) {
 	if !o.Process.Terminal {
 		return terminal{}, nil
 	}
-	pts, err := mount.CloneFrom(init, "/dev/pts")
+	pts, err := devpts(init)
 	if err != nil {
 		return terminal{}, fmt.Errorf("terminal: %w", err)
 	}
@@ -129,6 +130,25 @@ func execTerminal(s *scene, init int, o ExecOptions) (terminal, error) {
 	s.files.Slave = s.passed.add(t.Slave)
 	t.Slave = nil // the list's now
 	return t, nil
+}
+
+// devpts opens a process's /dev/pts, in its own mount namespace, so that the terminal has
+// a name there. A container may have put something else in its place.
+func devpts(pid int) (*os.File, error) {
+	root, err := fd.OpenPath(fmt.Sprintf("/proc/%d/root", pid))
+	if err != nil {
+		return nil, err
+	}
+	defer root.Close()
+	pts, err := fd.InRoot(root, "/dev/pts", false)
+	if err != nil {
+		return nil, err
+	}
+	if mount.FSType(fd.Path(pts)) != "devpts" {
+		pts.Close()
+		return nil, fault.New(fault.Invalid, "/dev/pts: is no devpts")
+	}
+	return pts, nil
 }
 
 // launchExec starts the exec's program.

@@ -184,6 +184,16 @@ func (b *Builder) Fork(flags uint64) Ref { return b.Call(callFork, Imm(flags), I
 // outside of its cgroup namespace.
 func (b *Builder) ForkInto(flags uint64, file Arg) Ref { return b.Call(callFork, Imm(flags), file) }
 
+// Forks is how many pids the program reports: one for each Fork that is come to.
+func (b *Builder) Forks() (n int) {
+	for _, c := range b.calls {
+		if c.nr == callFork {
+			n++
+		}
+	}
+	return n
+}
+
 // Init splits the child: the program goes on in a new process, and the process so
 // far stays as its parent: it forwards signals, reaps, and ends as its child ends.
 func (b *Builder) Init() Ref { return b.Call(callInit) }

@@ -43,7 +43,7 @@ func TestResources(t *testing.T) {
 	if got := b.exec(`grep Cpus_allowed_list /proc/self/status`); !strings.HasSuffix(got, "\t0") {
 		t.Errorf("an exec is not in the cpuset: %s", got)
 	}
-	b.call("update", "--memory", "96m", "--pids-limit", "60", b.id)
+	b.call("update", b.id, "--memory", "96m", "--pids-limit", "60")
 	check("100663296", "60")
 	cmd := b.cmd("update", "--resources", "-", b.id)
 	cmd.Stdin = strings.NewReader(`{"pids":{"limit":70}}`)
@@ -125,9 +125,9 @@ func TestTerminal(t *testing.T) {
 			t.Fatalf("no %q: %v", want, lines.Err())
 		}
 	}
-	b.detached("exec", "--tty", "--detach", "--console-socket", socket, b.id, "/bin/sh", "-c", "test -t 0 && echo from exec; sleep 1000")
+	b.detached("exec", "--tty", "--detach", "--console-socket", socket, b.id, "/bin/sh", "-c", "test -t 0 && echo from exec $(readlink /proc/self/fd/2); sleep 1000")
 	lines = bufio.NewScanner(terminal())
-	if !lines.Scan() || !strings.HasPrefix(lines.Text(), "from exec") {
+	if !lines.Scan() || !strings.HasPrefix(lines.Text(), "from exec /dev/pts/1") {
 		t.Errorf("exec wrote %q, %v", lines.Text(), lines.Err())
 	}
 }

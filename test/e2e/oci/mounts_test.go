@@ -148,6 +148,18 @@ func TestUserNamespace(t *testing.T) {
 	}
 }
 
+// TestNewUserAndTimeNamespace: a time namespace takes one process more, and the mapping
+// is given to the right one.
+func TestNewUserAndTimeNamespace(t *testing.T) {
+	b := newBox(t)
+	userns(b)
+	b.spec.Linux.Namespaces = append(b.spec.Linux.Namespaces, specs.LinuxNamespace{Type: "time"})
+	b.spec.Linux.TimeOffsets = map[string]specs.LinuxTimeOffset{"monotonic": {Secs: 9}}
+	if got := b.run(`cat /proc/self/uid_map /proc/self/timens_offsets`); !strings.Contains(got, "100000") || !strings.Contains(got, " 9 ") {
+		t.Errorf("got %q", got)
+	}
+}
+
 // TestJoinedUserNamespace: a second container joins the first one's by path; the
 // configuration need not repeat how it maps.
 func TestJoinedUserNamespace(t *testing.T) {
