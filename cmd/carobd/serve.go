@@ -18,6 +18,7 @@ import (
 	"carob/internal/groups"
 	"carob/internal/host"
 	"carob/internal/image"
+	"carob/internal/image/registry"
 	"carob/internal/kube"
 	"carob/internal/network"
 	"carob/internal/plan/ident"
@@ -34,6 +35,8 @@ type config struct {
 	root, run, socket string
 	readyFD           int
 	idBase, idSize    uint32
+	registries        string // directory of hosts.toml files
+	policy            string // file that says which images are trusted
 }
 
 func serveCommand(c config) *cobra.Command {
@@ -44,6 +47,11 @@ exit codes are there when it is back. SIGTERM and SIGINT end it.`,
 		Example: "  carob serve --root /var/lib/carob --run /run/carob",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if cmd.Flags().Changed("policy") {
+				if err := registry.CheckPolicy(c.policy); err != nil {
+					return err
+				}
+			}
 			ctx, stop := signal.NotifyContext(cmd.Context(), session.Quit()...)
 			defer stop()
 			debug.SetGCPercent(gcPercent)
@@ -56,6 +64,8 @@ exit codes are there when it is back. SIGTERM and SIGINT end it.`,
 	f.StringVar(&c.socket, "socket", c.socket, "`PATH` of the API's socket")
 	f.Uint32Var(&c.idBase, "userns-base", ident.DefaultBase, "first host `ID` for user namespaces of pods")
 	f.Uint32Var(&c.idSize, "userns-size", 1<<31-ident.DefaultBase, "`NUMBER` of host IDs for user namespaces of pods")
+	f.StringVar(&c.registries, "registry-config", c.registries, "`DIR` with HOST/hosts.toml for mirrors, certificates and plain HTTP")
+	f.StringVar(&c.policy, "policy", c.policy, "`FILE` that says which images may be pulled, in the form of containers-policy.json(5)")
 	f.IntVar(&c.readyFD, "ready-fd", 0, "write a line to this descriptor when ready")
 	_ = f.MarkHidden("ready-fd") // it was made in the line above
 	return cmd
@@ -124,8 +134,13 @@ func serve(ctx context.Context, c config) (err error) {
 	}
 	log.Info("ready", "version", version, "socket", c.socket, "root", c.root)
 	return api.Serve(ctx, door, api.Services{
-		Engine: engine, Images: images, Manifests: manifests{applier}, Host: describe(c, facts), Log: log,
+		Engine: engine, Images: images, Committer: image.NewCommitter(images), Registries: c.client(images, log), Manifests: manifests{applier}, Host: describe(c, facts), Log: log,
 	})
+}
+
+// client is who speaks with registries.
+func (c config) client(images *image.Store, log *slog.Logger) *registry.Client {
+	return registry.New(registry.Config{Images: image.NewIntake(images), Dir: c.registries, Policy: c.policy, Agent: "carob/" + version, Log: log})
 }
 
 // cgroups finds the host's hierarchies. In each stays a group for the pods that name

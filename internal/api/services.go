@@ -10,6 +10,7 @@ import (
 	v1 "github.com/opencontainers/image-spec/specs-go/v1"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
+	"carob/internal/archive"
 	"carob/internal/image"
 	"carob/internal/pod"
 	"carob/internal/spec"
@@ -80,8 +81,18 @@ type ImageStore interface {
 	ImportTar(ctx context.Context, name string, r io.Reader, cfg v1.ImageConfig) (image.Image, error)
 	ImportDir(ctx context.Context, name, dir string, cfg v1.ImageConfig) (image.Image, error)
 	Load(ctx context.Context, r io.Reader) ([]image.Image, error)
+	Content(ctx context.Context, name string) (*image.Content, error)
 	Tag(ctx context.Context, name, newName string) error
-	Remove(ctx context.Context, name string) (removed []string, err error)
+	Config(id string) ([]byte, error)
+	Discard(ctx context.Context, name string, force bool) (removed []string, err error)
+	Prune(ctx context.Context, p image.Pruning) (removed []string, freed int64, err error)
+	Usage(ctx context.Context) (image.Usage, error)
+}
+
+// Committer makes images of containers: *image.Committer.
+type Committer interface {
+	Changes(ctx context.Context, containerID string) ([]image.Change, error)
+	Commit(ctx context.Context, containerID string, c image.Commit, ids archive.IDs) (image.Image, error)
 }
 
 // Manifests carries out manifests: see kube.Applier. progress may be called from
@@ -89,13 +100,17 @@ type ImageStore interface {
 type Manifests interface {
 	Apply(ctx context.Context, p ApplyParams, progress func(Progress)) ([]Applied, error)
 	Delete(ctx context.Context, p DeleteParams, progress func(Progress)) ([]Applied, error)
+	// Images are those of all containers, each once, in the manifest's order.
+	Images(document []byte) ([]WantedImage, error)
 }
 
 // Services are what a server offers. All fields are required.
 type Services struct {
-	Engine    Engine
-	Images    ImageStore
-	Manifests Manifests
+	Engine     Engine
+	Images     ImageStore
+	Committer  Committer
+	Registries Registries
+	Manifests  Manifests
 	// Host describes the daemon; the counts are filled in per call.
 	Host Host
 	Log  *slog.Logger

@@ -18,6 +18,8 @@ import (
 	"github.com/opencontainers/image-spec/identity"
 	v1 "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"carob/internal/image/unpack"
+	"carob/internal/ref"
 	"carob/internal/sys/disk"
 )
 
@@ -33,7 +35,7 @@ func (s *Store) ImportTar(ctx context.Context, name string, r io.Reader, cfg v1.
 // meanwhile.
 func (s *Store) ImportDir(ctx context.Context, name, dir string, cfg v1.ImageConfig) (Image, error) {
 	if err := readableDir(dir); err != nil {
-		return Image{}, invalid("image %s: import: %w", name, err)
+		return Image{}, unpack.Invalid("image %s: import: %w", name, err)
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -41,7 +43,7 @@ func (s *Store) ImportDir(ctx context.Context, name, dir string, cfg v1.ImageCon
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		w.CloseWithError(archive.WriteDiff(quiet(ctx), w, "", dir))
+		w.CloseWithError(archive.WriteDiff(unpack.Quiet(ctx), w, "", dir))
 	}()
 	img, err := s.importOne(ctx, name, r, record{Config: cfg})
 	r.Close() // lets the writer go when the import ended early
@@ -66,7 +68,7 @@ func (s *Store) importOne(ctx context.Context, name string, r io.Reader, rec rec
 	subject := name
 	var names []string
 	if name != "" {
-		full, err := parseName(name)
+		full, err := ref.ParseName(name)
 		if err != nil {
 			return Image{}, err
 		}
@@ -86,7 +88,7 @@ func (s *Store) importOne(ctx context.Context, name string, r io.Reader, rec rec
 }
 
 func (tx *transaction) one(ctx context.Context, names []string, r io.Reader, rec record) (Image, error) {
-	diff, err := tx.add(ctx, &rec, nil, blob{r: r})
+	diff, err := tx.add(ctx, &rec, nil, unpack.Blob{R: r})
 	if err != nil {
 		return Image{}, err
 	}
@@ -94,6 +96,8 @@ func (tx *transaction) one(ctx context.Context, names []string, r io.Reader, rec
 		Platform: v1.Platform{Architecture: runtime.GOARCH, OS: "linux"},
 		Config:   rec.Config,
 		RootFS:   v1.RootFS{Type: "layers", DiffIDs: []digest.Digest{diff}},
+		// Without an entry for each layer buildah refuses to build on it.
+		History: []v1.History{{CreatedBy: "carob import"}},
 	})
 	if err != nil {
 		return Image{}, err
@@ -110,6 +114,8 @@ type arrival struct {
 	config []byte
 	names  []string // full
 	record record
+	// manifest is the text a registry gave; nil for all others.
+	manifest []byte
 }
 
 // transaction is one import: whatever it made and did not commit goes at its end.
@@ -118,6 +124,9 @@ type transaction struct {
 	pinned []string
 	temps  []*temp
 	moved  bool // a layer was put in place
+	// unflushed says that some layer may not be on the disk yet: one that was put in
+	// place, or was found there without an image.
+	unflushed bool
 }
 
 // end lets go of what the transaction held.
@@ -128,19 +137,19 @@ func (tx *transaction) end() error {
 	}
 	tx.store.holds.unpin(tx.pinned)
 	if tx.moved {
-		errs = append(errs, tx.store.collect())
+		errs = append(errs, waste{tx.store}.collect())
 	}
 	return errors.Join(errs...)
 }
 
 // add puts one more layer on those of rec, whose diff IDs are below, and returns its
 // diff ID. A layer that is there already is not even read when its diff ID is known.
-func (tx *transaction) add(ctx context.Context, rec *record, below []digest.Digest, b blob) (digest.Digest, error) {
+func (tx *transaction) add(ctx context.Context, rec *record, below []digest.Digest, b unpack.Blob) (digest.Digest, error) {
 	s := tx.store
-	if b.plain != "" {
-		if l, ok := tx.present(ctx, append(slices.Clone(below), b.plain)); ok {
+	if b.Plain != "" {
+		if l, ok := tx.present(ctx, append(slices.Clone(below), b.Plain)); ok {
 			rec.Layers = append(rec.Layers, l)
-			return b.plain, nil
+			return b.Plain, nil
 		}
 	}
 	t, err := s.holds.temp("layer-")
@@ -152,11 +161,11 @@ func (tx *transaction) add(ctx context.Context, rec *record, below []digest.Dige
 	if err := makeDir(tree, 0o755); err != nil {
 		return "", err
 	}
-	u := unpacker{limits: s.limits}
+	o := unpack.Options{Limits: s.limits}
 	for _, l := range slices.Backward(rec.Layers) {
-		u.parents = append(u.parents, filepath.Join(s.root.layers(), l.Chain))
+		o.Parents = append(o.Parents, filepath.Join(s.root.layers(), l.Chain))
 	}
-	diff, err := unpack(ctx, tree, b, u)
+	diff, err := unpack.Layer(ctx, tree, b, o)
 	if err != nil {
 		return "", err
 	}
@@ -172,7 +181,7 @@ func (tx *transaction) add(ctx context.Context, rec *record, below []digest.Dige
 func (tx *transaction) present(ctx context.Context, chain []digest.Digest) (layer, bool) {
 	hex := tx.pin(chain)
 	dir := filepath.Join(tx.store.root.layers(), hex)
-	if _, err := os.Lstat(dir); err != nil {
+	if !tx.store.root.hasLayer(hex) {
 		return layer{}, false
 	}
 	for _, r := range tx.store.snapshot.Load().index.Images {
@@ -182,6 +191,7 @@ func (tx *transaction) present(ctx context.Context, chain []digest.Digest) (laye
 			}
 		}
 	}
+	tx.unflushed = true // another transaction is about to commit it
 	use, err := cfs.DiskUsage(ctx, dir)
 	return layer{Chain: hex, Size: use.Size}, err == nil
 }
@@ -194,21 +204,26 @@ func (tx *transaction) place(ctx context.Context, tree string, chain []digest.Di
 	if err != nil {
 		return layer{}, err
 	}
-	if err := flush(tree); err != nil {
+	// The record first: a layer that is in place has one, also after a crash.
+	if err := os.Rename(tree+unpack.RecordSuffix, tx.store.root.tar(hex)); err != nil {
 		return layer{}, err
 	}
+	tx.moved, tx.unflushed = true, true
 	err = os.Rename(tree, filepath.Join(tx.store.root.layers(), hex))
 	if err != nil && !disk.Taken(err) {
 		return layer{}, err
 	}
-	tx.moved = true
 	return layer{Chain: hex, Size: use.Size}, nil
 }
 
-// flush makes a layer's files survive a power failure: without it a layer whose
-// index entry is on disk may hold files of length zero.
-func flush(tree string) error {
-	d, err := os.Open(tree)
+// flush makes new layers' files survive a power failure: without it a layer whose
+// index entry is on disk may hold files of length zero. One call is for all layers:
+// a layer that no index names is swept away after a crash.
+func (tx *transaction) flush() error {
+	if !tx.unflushed {
+		return nil
+	}
+	d, err := os.Open(tx.store.root.layers())
 	if err != nil {
 		return err
 	}
@@ -226,6 +241,9 @@ func (tx *transaction) pin(chain []digest.Digest) (hex string) {
 // and gets the new names too.
 func (tx *transaction) commit(arrivals []arrival) ([]Image, error) {
 	s := tx.store
+	if err := tx.flush(); err != nil {
+		return nil, err
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	ids := make([]string, len(arrivals))
@@ -233,7 +251,7 @@ func (tx *transaction) commit(arrivals []arrival) ([]Image, error) {
 		for i, a := range arrivals {
 			ids[i] = digest.FromBytes(a.config).String()
 			if old, ok := next.Images[ids[i]]; ok {
-				a.record.Created = old.Created
+				a.record = a.record.after(old)
 			}
 			if a.record.Created.IsZero() {
 				a.record.Created = s.now().UTC().Truncate(time.Second)
@@ -243,7 +261,7 @@ func (tx *transaction) commit(arrivals []arrival) ([]Image, error) {
 				next.Names[n] = ids[i]
 			}
 			// Under mu, where Sweep cannot take it for one that nobody needs.
-			if err := replace(s.root.config(ids[i]), a.config); err != nil {
+			if err := s.root.writeDocuments(ids[i], a); err != nil {
 				return err
 			}
 		}

@@ -14,6 +14,8 @@ import (
 	v1 "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"carob/internal/fault"
+	"carob/internal/image/flight"
+	"carob/internal/image/unpack"
 	"carob/internal/ref"
 )
 
@@ -25,10 +27,15 @@ type Image struct {
 	// Names are the references that lead to it, in familiar form, sorted; an image
 	// that lost its name to a newer one has none.
 	Names []string
+	// Digests are "registry/path@digest" of what registries called it when it was
+	// pulled or pushed: indexes or manifests.
+	Digests []string
 	// Created is when the image was made, or imported when it does not say.
 	Created time.Time
 	// Size is the bytes its layers take on disk.
 	Size int64
+	// LayerSizes are the layers' bytes on disk, in the order of Layers.
+	LayerSizes []int64
 	// Config is what containers of this image run by default. It is the image
 	// author's word: check it before use.
 	Config v1.ImageConfig
@@ -42,12 +49,15 @@ type Image struct {
 // concurrently.
 type Store struct {
 	root   dirs
-	limits limits
+	limits unpack.Limits
 	now    func() time.Time
 	// snapshot is replaced under mu, read without.
 	snapshot atomic.Pointer[state]
 	tenants  *tenants
 	holds    *holds
+
+	// flights are the layers being unpacked, by the hex of their chain ID.
+	flights flight.Group[layer]
 
 	// ensure lets one caller at a time rebuild the toolbox.
 	ensure sync.Mutex
@@ -57,13 +67,13 @@ type Store struct {
 }
 
 // Open reads the store below root, an absolute path, and makes what is missing. It
-// removes nothing: see Sweep.
+// moves layers of no image out of the way and removes nothing: see Sweep.
 func Open(root string) (*Store, error) {
 	if !filepath.IsAbs(root) {
 		return nil, fault.New(fault.Invalid, fmt.Sprintf("image store: root %q is not an absolute path", root))
 	}
 	at := dirs(filepath.Clean(root))
-	s := &Store{root: at, limits: defaultLimits(), now: time.Now, holds: newHolds(at.tmp())}
+	s := &Store{root: at, limits: unpack.DefaultLimits(), now: time.Now, holds: newHolds(at.tmp())}
 	err := at.make()
 	if err == nil {
 		s.tenants, err = readTenants(at)
@@ -76,6 +86,9 @@ func Open(root string) (*Store, error) {
 		return nil, err
 	}
 	s.snapshot.Store(newState(x, at.layers()))
+	if err := setAside(s); err != nil {
+		return nil, fmt.Errorf("image store: %w", err)
+	}
 	return s, nil
 }
 
@@ -124,7 +137,7 @@ func (st *state) find(name string) (id, full string, err error) {
 func (st *state) named(name string) (id, full string, ok bool) {
 	spellings := []string{name}
 	if !strings.ContainsRune(name, '/') {
-		spellings = append(spellings, ownDomain+name)
+		spellings = append(spellings, OwnDomain+name)
 	}
 	for _, s := range spellings {
 		r, err := ref.Parse(s)
@@ -133,6 +146,9 @@ func (st *state) named(name string) (id, full string, ok bool) {
 		}
 		if id, ok := st.index.Names[r.String()]; ok {
 			return id, r.String(), true
+		}
+		if id, ok := st.byDigest[r.Name()+"@"+r.Digest]; ok && r.Digest != "" {
+			return id, "", true
 		}
 	}
 	return "", "", false
@@ -154,12 +170,12 @@ func isHex(s string) bool {
 }
 
 func notStored(name string) error {
-	return fault.New(fault.NotFound, "image "+name+`: not in the local store; "carob image ls" lists what is, "carob image load" and "carob image import" add to it`)
+	return fault.New(fault.NotFound, "image "+name+`: not in the local store; "carob image ls" lists what is, "carob pull" adds to it`)
 }
 
 // Tag gives an image one more name; a name that another image had moves over.
 func (s *Store) Tag(_ context.Context, name, newName string) error {
-	full, err := parseName(newName)
+	full, err := ref.ParseName(newName)
 	if err != nil {
 		return err
 	}
@@ -173,18 +189,6 @@ func (s *Store) Tag(_ context.Context, name, newName string) error {
 		next.Names[full] = id
 		return nil
 	})
-}
-
-// parseName completes a name that is to be given to an image.
-func parseName(name string) (string, error) {
-	r, err := ref.Parse(name)
-	if err != nil {
-		return "", err
-	}
-	if r.Digest != "" {
-		return "", fault.New(fault.Invalid, "image name "+r.Familiar()+": a name given here cannot hold a digest")
-	}
-	return r.String(), nil
 }
 
 // commitLocked changes the index: edit gets the present state and a copy of its

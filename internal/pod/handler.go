@@ -139,6 +139,7 @@ type Observer interface {
 type Images interface {
 	Resolve(ctx context.Context, name string) (image.Image, error)
 	NewRootfs(ctx context.Context, containerID, imageID string) (image.Rootfs, error)
+	MountImage(ctx context.Context, containerID, imageID string) (lowerdir string, err error)
 	RemoveRootfs(ctx context.Context, containerID string) error
 	Sweep(ctx context.Context, keep func(containerID string) bool) error
 }

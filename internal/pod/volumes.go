@@ -34,9 +34,8 @@ func (e maker) prepareMounts(ctx context.Context, c *container, rec *containerRe
 			err = interruptibly(ctx, func() error { return bindSource(m, u) })
 		case spec.Volume:
 			err = e.volume(m, rec, u)
-		case spec.Tmpfs:
-		default:
-			err = fault.New(fault.Invalid, fmt.Sprintf("type %.20q unknown (bind, volume, tmpfs)", m.Type))
+		case spec.Image:
+			err = e.imageMount(ctx, m, rec, u)
 		}
 		if err != nil {
 			return fmt.Errorf("mount %.200s: %w", m.Target, err)
@@ -67,7 +66,7 @@ func bindSource(m spec.Mount, u *undo.Stack) error {
 	}
 	_, err := os.Stat(m.Source)
 	if !errors.Is(err, fs.ErrNotExist) || m.Create == "" {
-		return sourceFault(m, err)
+		return check.Source(m.Source, err)
 	}
 	switch m.Create {
 	case "dir":
@@ -89,16 +88,15 @@ func bindSource(m spec.Mount, u *undo.Stack) error {
 	return nil
 }
 
-func sourceFault(m spec.Mount, err error) error {
-	switch {
-	case err == nil:
-		return nil
-	case errors.Is(err, fs.ErrNotExist):
-		return fault.New(fault.NotFound, "source "+m.Source+": no such file or directory (create it, or use a named volume)")
-	case errors.Is(err, fs.ErrPermission):
-		return fault.Wrap(fault.Denied, "source", err)
+// imageMount keeps an image as long as the container.
+func (e maker) imageMount(ctx context.Context, m spec.Mount, rec *containerRecord, u *undo.Stack) error {
+	img, err := e.d.Images.Resolve(ctx, m.Source)
+	if err != nil {
+		return err
 	}
-	return fmt.Errorf("source: %w", err)
+	u.Push("image", func(ctx context.Context) error { return e.d.Images.RemoveRootfs(ctx, rec.Status.ID) })
+	rec.Volumes[path.Clean(m.Target)], err = e.d.Images.MountImage(ctx, rec.Status.ID, img.ID)
+	return err
 }
 
 // volume makes a named volume, which stays until somebody removes it, or an

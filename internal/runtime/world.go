@@ -127,8 +127,12 @@ func (w *world) mount(i int, users *os.File) error {
 			return err
 		}
 		w.files.Mounts[i] = w.passed.add(f)
-	case m.Type == "bind":
-		f, dir, err := w.bind(*m, users)
+	case m.Type == "bind", m.Type == "overlay":
+		make := w.bind
+		if m.Type == "overlay" {
+			make = w.overlay
+		}
+		f, dir, err := make(*m, users)
 		if err != nil {
 			return err
 		}
@@ -186,9 +190,25 @@ func (w *world) bind(m specs.Mount, users *os.File) (f *os.File, dir bool, err e
 	if err != nil {
 		return nil, false, err
 	}
-	mapping := prepare.Mapping{Users: users, Tree: !slices.Contains(m.Options, "bind"), Optional: strings.HasPrefix(m.Source, w.n.runDir+"/")}
+	mapping := prepare.Mapping{
+		Users: users, Tree: !slices.Contains(m.Options, "bind"), Optional: strings.HasPrefix(m.Source, w.n.runDir+"/"), Whole: true,
+	}
 	f, err = prepare.Bind(source, m, mapping)
 	return f, info.IsDir(), err
+}
+
+// overlay mounts layers read-only, mapped one by one, or a path in what they make
+// together.
+func (w *world) overlay(m specs.Mount, users *os.File) (f *os.File, dir bool, err error) {
+	sub := ""
+	m.Options = slices.DeleteFunc(slices.Clone(m.Options), func(o string) bool {
+		path, ok := strings.CutPrefix(o, oci.SubPathOption)
+		if ok {
+			sub = path
+		}
+		return ok
+	})
+	return prepare.Overlay(m, sub, users)
 }
 
 // openSource opens what is to be mounted; a path below it is never let out of it.

@@ -103,6 +103,9 @@ const (
 	Volume MountType = "volume"
 	// Tmpfs mounts a fresh memory file system.
 	Tmpfs MountType = "tmpfs"
+	// Image mounts the files of an image, read-only. Source is a reference or image ID
+	// that is present on the host; the image stays there as long as the container.
+	Image MountType = "image"
 )
 
 // Mount is one mount of a container besides its root file system and the kernel's

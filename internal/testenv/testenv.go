@@ -29,8 +29,12 @@ const (
 	Toolchain Need = "toolchain"
 	// Binaries are bin/carob, bin/carobd, bin/carob-pod, bin/carob-oci and bin/carob-toolbox, built by make.
 	Binaries Need = "binaries"
+	// DockerRegistry is the docker-registry command of Debian's package of that name.
+	DockerRegistry Need = "docker-registry"
 	// Chromium is a browser that can be driven.
 	Chromium Need = "chromium"
+	// Podman is podman, which builds and saves images without a daemon.
+	Podman Need = "podman"
 )
 
 // Variable is the environment variable that lists, comma separated, the needs
@@ -63,10 +67,13 @@ func missing(n Need) string {
 		Systemd:   func() string { return file("/run/systemd/system") }, // sd_booted(3)
 		AppArmor:  appArmor,
 		Toolchain: func() string { return program("go") },
+
+		DockerRegistry: func() string { return program("docker-registry") },
 		Binaries: func() string {
 			_, err := BinDir()
 			return text(err)
 		},
+		Podman: func() string { return program("podman") },
 		Chromium: func() string {
 			_, err := ChromiumPath()
 			return text(err)

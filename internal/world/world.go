@@ -68,6 +68,9 @@ type Mapping struct {
 	Tree bool
 	// Optional leaves the mount as it is where its file system cannot be mapped.
 	Optional bool
+	// Whole gives what the options say also to what is mounted below: carob's own words
+	// mean that, those of the OCI specification only with an "r" before them.
+	Whole bool
 }
 
 // Bind clones the mount that the open source is in and gives it the mount's attributes.
@@ -91,6 +94,12 @@ func Bind(source *os.File, m specs.Mount, users Mapping) (*os.File, error) {
 // attributes sets flags, and the mapping apart from them, so that a file system that
 // cannot be mapped is told from the rest.
 func attributes(f *os.File, o mountopt.Options, users Mapping, tree bool) error {
+	if users.Whole {
+		o.SetTree, o.ClearTree = o.SetTree|o.Set, o.ClearTree|o.Clear
+		if o.PropagationTree == "" {
+			o.PropagationTree = o.Propagation
+		}
+	}
 	flags := []mount.Attributes{
 		{Set: mount.Flags(o.SetTree), Clear: mount.Flags(o.ClearTree), Recursive: true},
 		{Set: mount.Flags(o.Set), Clear: mount.Flags(o.Clear)},

@@ -105,12 +105,12 @@ var table = map[string]map[string]rule{
 		"serviceAccount":                ignored(noCluster),
 		"automountServiceAccountToken":  ignored(noCluster),
 		"enableServiceLinks":            ignored(noCluster),
-		"imagePullSecrets":              ignored("images are local"),
+		"imagePullSecrets":              ignored("credentials are those of who applies: carob login"),
 	},
 	"Container": {
 		"name": also(""), "command": also(""), "args": also(""), "workingDir": also(""),
-		"image":           also("an image that is on this machine"),
-		"imagePullPolicy": oneOf("images are local, nothing is pulled", "IfNotPresent", "Never"),
+		"image":           also("carob apply pulls it as imagePullPolicy says"),
+		"imagePullPolicy": also("IfNotPresent when unset, whatever the tag"),
 		"env":             also("$(VAR) is expanded here, in command and in args"),
 		"ports":           also(""),
 		"resources":       also(""),
@@ -141,7 +141,11 @@ var table = map[string]map[string]rule{
 	"VolumeMount": with(with(full("name", "mountPath", "readOnly", "mountPropagation", "bindMountOptions"),
 		"subPath", also("never leaves the volume; made when missing")),
 		"recursiveReadOnly", also("a read-only mount always is so with all that is mounted below it, even when this says Disabled")),
-	"Volume": full("name", "emptyDir", "hostPath"),
+	"Volume": full("name", "emptyDir", "hostPath", "image"),
+	"ImageVolumeSource": {
+		"reference":  also("mounted read-only and without executables, whole or a subPath of it"),
+		"pullPolicy": also("IfNotPresent when unset, whatever the tag"),
+	},
 	"EmptyDirVolumeSource": {
 		"medium":    oneOf("", "", "Memory"),
 		"sizeLimit": also("only with medium: Memory"),

@@ -199,9 +199,11 @@ func (t tree) mount(m *spec.Mount, target, volume string) (specs.Mount, error) {
 	switch m.Type {
 	case spec.Tmpfs:
 		return tmpfs(m, target)
+	case spec.Image:
+		return t.image(m, target, volume)
 	case spec.Bind, spec.Volume:
 	default:
-		return specs.Mount{}, fault.New(fault.Invalid, "type \""+clip(string(m.Type))+"\" is none of bind, volume, tmpfs")
+		return specs.Mount{}, fault.New(fault.Invalid, "type \""+clip(string(m.Type))+"\" is none of bind, volume, tmpfs, image")
 	}
 	source := m.Source
 	if m.Type == spec.Volume {
@@ -220,6 +222,29 @@ func (t tree) mount(m *spec.Mount, target, volume string) (specs.Mount, error) {
 		return specs.Mount{}, err
 	}
 	return t.bind(target, source, options), nil
+}
+
+// image plans a read-only overlay of an image's layers, whose lowerdir is. Flags for
+// devices and set-user-ID programs are there whatever the options say: an image that is
+// mounted is data.
+func (t tree) image(m *spec.Mount, target, lowerdir string) (specs.Mount, error) {
+	if lowerdir == "" {
+		return specs.Mount{}, fault.New(fault.Internal, "image \""+clip(m.Source)+"\" has no layers")
+	}
+	if m.Size != 0 || m.Mode != 0 || m.Create != "" || m.Propagation != "" || m.NonRecursive {
+		return specs.Mount{}, fault.New(fault.Invalid, "an image takes a subpath and mount flags, nothing else")
+	}
+	asked, err := bindOptions(m)
+	if err != nil {
+		return specs.Mount{}, err
+	}
+	options := []string{"ro", "nosuid", "nodev", "lowerdir=" + lowerdir}
+	for _, o := range asked[3:] { // after rbind, rw and rprivate
+		if o != "rw" && o != "suid" && o != "dev" {
+			options = append(options, o)
+		}
+	}
+	return specs.Mount{Destination: target, Type: "overlay", Source: "overlay", Options: options}, nil
 }
 
 // bind maps the owners of the files into the pod's user namespace, so that what

@@ -1,0 +1,110 @@
+package api
+
+import (
+	"context"
+	"sync"
+
+	"github.com/opencontainers/go-digest"
+
+	"carob/internal/fault"
+	"carob/internal/image"
+	"carob/internal/image/registry/call"
+)
+
+// PullParams name an image, and who asks for it.
+type PullParams struct {
+	Ref string `json:"ref"`
+	// Platform is "os/architecture[/variant]"; empty is the host's.
+	Platform string       `json:"platform,omitempty"`
+	Auth     RegistryAuth `json:"auth,omitzero"`
+}
+
+// Pushed is what became of a push.
+type Pushed struct {
+	Digest string `json:"digest"`
+}
+
+// LoginParams name a registry by its host, and who wants in.
+type LoginParams struct {
+	Registry string       `json:"registry"`
+	Auth     RegistryAuth `json:"auth"`
+}
+
+// The registry client's own words, for clients of the daemon, which do not know it.
+type (
+	// RegistryAuth are credentials for one call.
+	RegistryAuth = call.Auth
+	// PullOptions say how an image is pulled.
+	PullOptions = call.PullOptions
+	// PushOptions say how an image is pushed.
+	PushOptions = call.PushOptions
+	// PullProgress is the newest about one layer or image.
+	PullProgress = call.Progress
+)
+
+// Registries speaks to registries: *registry.Client.
+type Registries interface {
+	Pull(ctx context.Context, name string, o call.PullOptions) (image.Image, error)
+	Push(ctx context.Context, name string, o call.PushOptions) (digest.Digest, error)
+	Login(ctx context.Context, host string, auth call.Auth, progress func(call.Progress)) error
+}
+
+type registries struct{ s Services }
+
+func (s *registries) entries() []entry {
+	return []entry{
+		on(ImagePull, s.pull),
+		on(ImagePush, s.push),
+		on(RegistryLogin, func(ctx context.Context, p LoginParams, t turnOf[PullProgress]) (None, error) {
+			return None{}, s.s.Registries.Login(ctx, p.Registry, p.Auth, report(t))
+		}),
+		plain(ManifestImages, s.wanted),
+	}
+}
+
+// report passes progress on, one frame at a time. A client that cannot be told has
+// closed the connection, which cancels the call.
+func report(t turnOf[PullProgress]) func(PullProgress) {
+	var mu sync.Mutex
+	return func(p PullProgress) {
+		mu.Lock()
+		defer mu.Unlock()
+		_ = t.Emit(p)
+	}
+}
+
+func (s *registries) pull(ctx context.Context, p PullParams, t turnOf[PullProgress]) (Image, error) {
+	return (&images{store: s.s.Images}).one(s.s.Registries.Pull(ctx, p.Ref, call.PullOptions{
+		Platform: p.Platform, Auth: p.Auth, Progress: report(t),
+	}))
+}
+
+func (s *registries) push(ctx context.Context, p PullParams, t turnOf[PullProgress]) (Pushed, error) {
+	if p.Platform != "" {
+		return Pushed{}, fault.New(fault.Unsupported, "push "+p.Ref+": --platform: what is here is for one platform")
+	}
+	d, err := s.s.Registries.Push(ctx, p.Ref, call.PushOptions{Auth: p.Auth, Progress: report(t)})
+	return Pushed{Digest: d.String()}, err
+}
+
+// wanted decides by each container's policy: Always is pulled, Never is not, and without
+// one what is not here is.
+func (s *registries) wanted(ctx context.Context, p ApplyParams) ([]string, error) {
+	policies, err := s.s.Manifests.Images(p.Document)
+	if err != nil {
+		return nil, err
+	}
+	var pull []string
+	for _, w := range policies {
+		_, err := s.s.Images.Resolve(ctx, w.Image)
+		if w.Policy == "Always" || w.Policy != "Never" && err != nil {
+			pull = append(pull, w.Image)
+		}
+	}
+	return pull, nil
+}
+
+// WantedImage is an image that a manifest names, with its imagePullPolicy.
+type WantedImage struct {
+	Image, Policy string
+}
