@@ -68,8 +68,9 @@ type Mapping struct {
 	Tree bool
 	// Optional leaves the mount as it is where its file system cannot be mapped.
 	Optional bool
-	// Whole gives what the options say also to what is mounted below: carob's own words
-	// mean that, those of the OCI specification only with an "r" before them.
+	// Whole gives what the options say also to what is mounted below, and takes nothing
+	// away that the source has ("rw" of what is mounted read-only): carob's own words mean
+	// that. In those of the OCI specification an "r" before them does.
 	Whole bool
 }
 
@@ -95,7 +96,7 @@ func Bind(source *os.File, m specs.Mount, users Mapping) (*os.File, error) {
 // cannot be mapped is told from the rest.
 func attributes(f *os.File, o mountopt.Options, users Mapping, tree bool) error {
 	if users.Whole {
-		o.SetTree, o.ClearTree = o.SetTree|o.Set, o.ClearTree|o.Clear
+		o.SetTree, o.Clear = o.SetTree|o.Set, 0
 		if o.PropagationTree == "" {
 			o.PropagationTree = o.Propagation
 		}

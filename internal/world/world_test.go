@@ -54,4 +54,17 @@ func TestWhole(t *testing.T) {
 		}
 		f.Close()
 	}
+	ro, err := Bind(source, specs.Mount{Source: dir, Options: []string{"rbind", "ro"}}, Mapping{Whole: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ro.Close()
+	again, err := Bind(ro, specs.Mount{Source: dir, Options: []string{"bind", "rw"}}, Mapping{Whole: true})
+	if err != nil {
+		t.Skip("this kernel clones no detached mount: ", err)
+	}
+	defer again.Close()
+	if err := os.WriteFile(fd.Path(again)+"/y", nil, 0o600); err == nil {
+		t.Error("a read-only source has become writable")
+	}
 }
