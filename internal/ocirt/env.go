@@ -20,18 +20,20 @@ import (
 func setEnv(p *specs.Process, root *os.File) error {
 	seen := map[string]bool{}
 	var env []string
+	hasHome := false
 	for _, e := range slices.Backward(p.Env) {
 		name, _, ok := strings.Cut(e, "=")
 		if !ok || name == "" {
 			return fault.New(fault.Invalid, "process.env: "+strconv.Quote(e)+" is not NAME=VALUE")
 		}
 		if !seen[name] && e != "HOME=" {
-			seen[name] = true
 			env = append(env, e)
 		}
+		hasHome = hasHome || name == "HOME" && !seen[name] && e != "HOME="
+		seen[name] = true
 	}
 	slices.Reverse(env)
-	if !seen["HOME"] {
+	if !hasHome {
 		home, err := homeOf(p.User.UID, root)
 		if err != nil {
 			return err

@@ -32,6 +32,7 @@ func TestSetEnv(t *testing.T) {
 		{0, []string{"A=1", "B=2", "A=3"}, []string{"B=2", "A=3", "HOME=/root"}},
 		{0, []string{"HOME=/x"}, []string{"HOME=/x"}},
 		{0, []string{"HOME=", "A=\n"}, []string{"A=\n", "HOME=/root"}},
+		{0, []string{"HOME=/x", "HOME="}, []string{"HOME=/root"}},
 		{7, nil, []string{"HOME=/"}},
 		{8, nil, []string{"HOME=/"}},
 		{9, nil, []string{"HOME=/"}},
