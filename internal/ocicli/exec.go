@@ -16,7 +16,7 @@ import (
 
 	"carob/internal/fault"
 	"carob/internal/ocirt"
-	"carob/internal/plan/bundle"
+	"carob/internal/plan/ocispec"
 	"carob/internal/sys/session"
 	"carob/internal/sys/task"
 )
@@ -90,7 +90,7 @@ func (a *app) process(c *ocirt.Container) (*specs.Process, error) {
 		}
 		defer f.Close()
 		p := &specs.Process{}
-		if err := bundle.Read(f, p); err != nil {
+		if err := ocispec.Read(f, p); err != nil {
 			return nil, fmt.Errorf("%s: %w", name, err)
 		}
 		return p, nil

@@ -13,8 +13,8 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go/features"
 
 	"carob/internal/fault"
-	"carob/internal/plan/bundle"
 	"carob/internal/plan/mountopt"
+	"carob/internal/plan/ocispec"
 	"carob/internal/plan/seccomp"
 	"carob/internal/sys/cgroup"
 	"carob/internal/sys/initstage"
@@ -59,7 +59,7 @@ func spec(_ context.Context, a *app) (int, error) {
 	if a.args.has("rootless") {
 		return 0, fault.New(fault.Unsupported, "rootless containers are not supported")
 	}
-	text, err := json.MarshalIndent(bundle.Default(), "", "\t")
+	text, err := json.MarshalIndent(ocispec.Default(), "", "\t")
 	if err != nil {
 		return 0, err
 	}

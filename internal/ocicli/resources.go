@@ -11,7 +11,7 @@ import (
 
 	"carob/internal/fault"
 	"carob/internal/ocirt"
-	"carob/internal/plan/bundle"
+	"carob/internal/plan/ocispec"
 	"carob/internal/sys/cgroup"
 )
 
@@ -146,7 +146,7 @@ func (a *app) limitsFrom(name string) (*specs.LinuxResources, error) {
 		from = f
 	}
 	r := &specs.LinuxResources{}
-	if err := bundle.Read(from, r); err != nil {
+	if err := ocispec.Read(from, r); err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	return r, nil
@@ -158,7 +158,7 @@ func (a *app) amount(flag string, to any) error {
 	if text == "" {
 		return nil
 	}
-	n, err := bundle.Size(text)
+	n, err := ocispec.Size(text)
 	if err != nil {
 		return fmt.Errorf("--%s: %w", flag, err)
 	}

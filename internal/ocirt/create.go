@@ -16,7 +16,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"carob/internal/fault"
-	"carob/internal/plan/bundle"
+	"carob/internal/plan/ocispec"
 	"carob/internal/sys/cgroup"
 	"carob/internal/sys/fd"
 	"carob/internal/sys/initstage"
@@ -55,7 +55,7 @@ type creation struct {
 // Create makes a container whose process waits to be started. fault.Exists says "container
 // with given ID already exists". On an error nothing of it remains.
 func (r *Runtime) Create(ctx context.Context, o CreateOptions) (c *Container, err error) {
-	if err := bundle.ID(o.ID); err != nil {
+	if err := ocispec.ID(o.ID); err != nil {
 		return nil, err
 	}
 	if o.Bundle, err = filepath.Abs(o.Bundle); err != nil {
@@ -102,7 +102,7 @@ func (n *creation) read() (text []byte, err error) {
 	}
 	defer f.Close()
 	var kept bytes.Buffer
-	n.spec, err = bundle.Parse(io.TeeReader(f, &kept))
+	n.spec, err = ocispec.Parse(io.TeeReader(f, &kept))
 	if err != nil {
 		return nil, fmt.Errorf("config.json: %w", err)
 	}
@@ -135,7 +135,7 @@ func (n *creation) claim(text []byte) error {
 
 // limit makes the cgroup with its limits. One that is there already must be empty.
 func (n *creation) limit(ctx context.Context) (*cgroup.Group, error) {
-	path, err := bundle.Group(n.spec, n.o.ID, n.r.Systemd)
+	path, err := ocispec.Group(n.spec, n.o.ID, n.r.Systemd)
 	if err != nil {
 		return nil, err
 	}
@@ -145,7 +145,7 @@ func (n *creation) limit(ctx context.Context) (*cgroup.Group, error) {
 	}
 	n.Cgroup = path
 	limits := *n.spec.Linux.Resources
-	limits.Devices = bundle.DeviceRules(limits.Devices)
+	limits.Devices = ocispec.DeviceRules(limits.Devices)
 	group, err := layout.Create(path, &limits)
 	if fault.Is(err, fault.Exists) {
 		return reuse(ctx, layout, path, &limits)
@@ -211,7 +211,7 @@ func (n *creation) begin(ctx context.Context, group *cgroup.Group) (pid int, err
 	if err := setEnv(n.spec.Process, s.passed.files[s.files.Rootfs]); err != nil {
 		return 0, err
 	}
-	n.r.grantable(n.spec.Process, bundle.New(n.spec, specs.UserNamespace))
+	n.r.grantable(n.spec.Process, ocispec.New(n.spec, specs.UserNamespace))
 	program, err := c.Program()
 	if err != nil {
 		return 0, err
@@ -297,7 +297,7 @@ func (n *creation) finish(pid int) (err error) {
 		return errors.Join(err, errStillborn)
 	}
 	n.Version, n.Created = specs.Version, time.Now().UTC()
-	n.SharedPids = !bundle.New(n.spec, specs.PIDNamespace)
+	n.SharedPids = !ocispec.New(n.spec, specs.PIDNamespace)
 	if err := n.term.hand(n.o.ConsoleSocket); err != nil {
 		return err
 	}

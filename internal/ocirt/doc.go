@@ -1,6 +1,6 @@
 // Package ocirt is an OCI runtime without a daemon: it creates containers from bundles,
 // starts, executes in, signals and deletes them, as the runtime specification's
-// "Runtime and Lifecycle" has it. It joins what package bundle decides to the init stage's
+// "Runtime and Lifecycle" has it. It joins what package ocispec decides to the init stage's
 // programs; flags, output and exit codes are package ocicli's.
 //
 // A container between create and start is a process that has its world and waits at a

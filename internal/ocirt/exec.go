@@ -10,7 +10,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"carob/internal/fault"
-	"carob/internal/plan/bundle"
+	"carob/internal/plan/ocispec"
 	"carob/internal/sys/fd"
 	"carob/internal/sys/initstage"
 	"carob/internal/sys/mount"
@@ -46,7 +46,7 @@ func (c *Container) Exec(_ context.Context, o ExecOptions) (pid int, err error) 
 	if err := home(c, o.Process); err != nil {
 		return 0, err
 	}
-	c.r.grantable(o.Process, bundle.Own(spec, specs.UserNamespace))
+	c.r.grantable(o.Process, ocispec.Own(spec, specs.UserNamespace))
 	init, err := c.Init.Open()
 	if err != nil {
 		return 0, err
@@ -79,7 +79,7 @@ func (c *Container) Exec(_ context.Context, o ExecOptions) (pid int, err error) 
 }
 
 func (c *Container) mayExec(o ExecOptions) error {
-	if err := bundle.Process(o.Process); err != nil {
+	if err := ocispec.Process(o.Process); err != nil {
 		return err
 	}
 	status, err := c.Status()

@@ -13,7 +13,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"carob/internal/fault"
-	"carob/internal/plan/bundle"
+	"carob/internal/plan/ocispec"
 	"carob/internal/sys/cgroup"
 	"carob/internal/sys/fd"
 	"carob/internal/sys/spawn"
@@ -234,7 +234,7 @@ func removeGroup(ctx context.Context, layout *cgroup.Layout, path string) error 
 
 // Discard removes what a create that did not come to its end has left of an id.
 func (r *Runtime) Discard(id string) error {
-	if err := bundle.ID(id); err != nil {
+	if err := ocispec.ID(id); err != nil {
 		return err
 	}
 	err := os.RemoveAll(filepath.Join(r.Root, id))

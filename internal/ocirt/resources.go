@@ -7,7 +7,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"carob/internal/fault"
-	"carob/internal/plan/bundle"
+	"carob/internal/plan/ocispec"
 	"carob/internal/sys/cgroup"
 )
 
@@ -59,7 +59,7 @@ func (c *Container) inStatus(otherwise string, do func(*cgroup.Group) error, whi
 // Update changes limits, all or nothing; what is left out stays as it is.
 func (c *Container) Update(limits *specs.LinuxResources) error {
 	if len(limits.Devices) > 0 {
-		limits.Devices = bundle.DeviceRules(limits.Devices)
+		limits.Devices = ocispec.DeviceRules(limits.Devices)
 	}
 	return c.inStatus("container not running, created or paused", func(g *cgroup.Group) error { return g.Set(limits) },
 		specs.StateRunning, specs.StateCreated, Paused)

@@ -12,7 +12,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"carob/internal/fault"
-	"carob/internal/plan/bundle"
+	"carob/internal/plan/ocispec"
 	"carob/internal/sys/cgroup"
 	"carob/internal/sys/fd"
 	"carob/internal/sys/task"
@@ -76,7 +76,7 @@ func errMissing() error { return fault.New(fault.NotFound, "container does not e
 
 // Load finds a container. NotFound says "container does not exist".
 func (r *Runtime) Load(id string) (*Container, error) {
-	if err := bundle.ID(id); err != nil {
+	if err := ocispec.ID(id); err != nil {
 		return nil, err
 	}
 	c := &Container{r: r, dir: filepath.Join(r.Root, id)}
@@ -167,7 +167,7 @@ func (c *Container) Config() (*specs.Spec, error) {
 		return nil, err
 	}
 	defer f.Close()
-	return bundle.Parse(f)
+	return ocispec.Parse(f)
 }
 
 // State is the specification's state of the container, in the given status.

@@ -272,7 +272,7 @@ func (c standalone) nodes(b *spawn.Builder) {
 func (c standalone) remounts(b *spawn.Builder) {
 	for _, m := range c.Spec.Mounts {
 		if m.Type == Remount {
-			o, _ := mountopt.Parse(m.Options) // package bundle has checked them
+			o, _ := mountopt.Parse(m.Options) // package ocispec has checked them
 			b.Step("mount " + m.Destination)
 			remount(b, m.Destination, o)
 		}

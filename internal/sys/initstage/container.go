@@ -268,7 +268,7 @@ func (c Container) kernelMounts(b *spawn.Builder, which []int) map[int]spawn.Arg
 // file system into a container.
 const ShmSource = "carob:shm"
 
-// newMount makes a file system of a mount's type. Package bundle and plan/oci have
+// newMount makes a file system of a mount's type. Package ocispec and plan/oci have
 // checked the options.
 func newMount(b *spawn.Builder, m specs.Mount) spawn.Arg {
 	o, _ := mountopt.Parse(m.Options)

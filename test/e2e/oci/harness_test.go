@@ -18,7 +18,7 @@ import (
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
-	"carob/internal/plan/bundle"
+	"carob/internal/plan/ocispec"
 	"carob/internal/testenv"
 )
 
@@ -50,7 +50,7 @@ func newBox(t *testing.T) *box {
 	}
 	b := &box{
 		T: t, dir: dir, root: filepath.Join(dir, "state"), binary: filepath.Join(bin, "carob-oci"),
-		id: fmt.Sprintf("test-%d-%d", os.Getpid(), count.Add(1)), spec: bundle.Default(),
+		id: fmt.Sprintf("test-%d-%d", os.Getpid(), count.Add(1)), spec: ocispec.Default(),
 	}
 	t.Cleanup(b.clean)
 	b.must(os.Chmod(dir, 0o755))

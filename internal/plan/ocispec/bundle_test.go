@@ -1,4 +1,4 @@
-package bundle
+package ocispec
 
 import (
 	"encoding/json"

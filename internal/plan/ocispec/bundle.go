@@ -1,8 +1,8 @@
-// Package bundle reads the configuration of an OCI bundle and refuses what cannot be
+// Package ocispec reads the configuration of an OCI bundle and refuses what cannot be
 // honoured, by the name of its field, before anything has been made. It is strict where
 // the specification says MUST, and where a mistake would let a container see or change
 // what is the host's. It does no I/O besides the reader it is given.
-package bundle
+package ocispec
 
 import (
 	"encoding/json"
