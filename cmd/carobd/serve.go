@@ -24,22 +24,11 @@ import (
 	"carob/internal/plan/ident"
 	"carob/internal/pod"
 	"carob/internal/roots"
-	"carob/internal/runtime"
-	"carob/internal/store"
 	"carob/internal/sys/cgroup"
 	"carob/internal/sys/session"
 )
 
-// config is what `carob serve` is told.
-type config struct {
-	root, run, socket string
-	readyFD           int
-	idBase, idSize    uint32
-	registries        string // directory of hosts.toml files
-	policy            string // file that says which images are trusted
-}
-
-func serveCommand(c config) *cobra.Command {
+func serveCommand(c settings) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "serve [FLAGS]", Short: "Run the daemon in the foreground",
 		Long: `Runs the daemon. Containers do not depend on it: they go on when it stops, and their
@@ -47,10 +36,8 @@ exit codes are there when it is back. SIGTERM and SIGINT end it.`,
 		Example: "  carob serve --root /var/lib/carob --run /run/carob",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if cmd.Flags().Changed("policy") {
-				if err := registry.CheckPolicy(c.policy); err != nil {
-					return err
-				}
+			if err := c.complete(); err != nil {
+				return err
 			}
 			ctx, stop := signal.NotifyContext(cmd.Context(), session.Quit()...)
 			defer stop()
@@ -58,16 +45,7 @@ exit codes are there when it is back. SIGTERM and SIGINT end it.`,
 			return serve(ctx, c)
 		},
 	}
-	f := cmd.Flags()
-	f.StringVar(&c.root, "root", c.root, "`DIR` for images, volumes and logs")
-	f.StringVar(&c.run, "run", c.run, "`DIR` for what lives as long as the machine runs")
-	f.StringVar(&c.socket, "socket", c.socket, "`PATH` of the API's socket")
-	f.Uint32Var(&c.idBase, "userns-base", ident.DefaultBase, "first host `ID` for user namespaces of pods")
-	f.Uint32Var(&c.idSize, "userns-size", 1<<31-ident.DefaultBase, "`NUMBER` of host IDs for user namespaces of pods")
-	f.StringVar(&c.registries, "registry-config", c.registries, "`DIR` with HOST/hosts.toml for mirrors, certificates and plain HTTP")
-	f.StringVar(&c.policy, "policy", c.policy, "`FILE` that says which images may be pulled, in the form of containers-policy.json(5)")
-	f.IntVar(&c.readyFD, "ready-fd", 0, "write a line to this descriptor when ready")
-	_ = f.MarkHidden("ready-fd") // it was made in the line above
+	c.bind(cmd)
 	return cmd
 }
 
@@ -77,7 +55,7 @@ exit codes are there when it is back. SIGTERM and SIGINT end it.`,
 const gcPercent = 200
 
 // serve wires the house together and runs it until ctx ends.
-func serve(ctx context.Context, c config) (err error) {
+func serve(ctx context.Context, c settings) (err error) {
 	session.Umask(0o022)
 	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
 	door, err := launch.Open(c.run, c.socket, launch.Activation{PID: os.Getenv("LISTEN_PID"), FDs: os.Getenv("LISTEN_FDS")})
@@ -101,45 +79,70 @@ func serve(ctx context.Context, c config) (err error) {
 	users := &roots.Users{}
 	rootfs := roots.New(users)
 	defer rootfs.Close()
-	native, err := openNative(c, layout, users)
+	handlers, err := openHandlers(c, layout, users)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, native.Close()) }()
-	records, err := store.Open(filepath.Join(c.run, "state"))
-	if err != nil {
-		return err
-	}
+	defer func() { err = errors.Join(err, handlers.Close()) }()
 	ranges, err := idRanges(c)
 	if err != nil {
 		return err
 	}
+	records, networks, err := openNetworks(c, log)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, networks.Close()) }()
 	engine := pod.New(pod.Deps{
-		Sandboxes: native, Processes: native, Groups: groups.New(layout), Roots: rootfs, Observer: groups.New(layout),
-		Images: images, Network: network.Loopback{}, Store: records,
+		Sandboxes: handlers.router, Processes: handlers.router, Groups: groups.New(layout), Roots: rootfs, Observer: groups.New(layout),
+		Images: images, Network: networks, Store: records,
 		Facts: facts, Log: log, RunDir: c.run, LibDir: c.root, Ranges: ranges,
 	})
 	defer func() { err = errors.Join(err, engine.Close()) }()
 	if err := engine.Recover(ctx); err != nil {
 		log.Error("recover", "error", err)
 	}
+	return attend(ctx, c, door, house{engine: engine, images: images, handlers: handlers, networks: networks, facts: facts, log: log})
+}
+
+// house is what the door leads to.
+type house struct {
+	engine   *pod.Engine
+	images   *image.Store
+	handlers *handlers
+	networks *network.Builtin
+	facts    host.Facts
+	log      *slog.Logger
+}
+
+// attend serves the API until ctx ends.
+func attend(ctx context.Context, c settings, door *launch.Door, h house) error {
+	engine, log := h.engine, h.log
+	applier := newApplier(c, engine, log)
+	if err := launch.Ready(c.readyFD); err != nil {
+		log.Warn("ready", "error", err) // whoever started the daemon has gone
+	}
+	log.Info("ready", "version", version, "socket", c.socket, "root", c.root)
+	return api.Serve(ctx, door, api.Services{
+		Engine: engine, Images: h.images, Committer: image.NewCommitter(h.images), Registries: c.client(h.images, log), Manifests: manifests{applier},
+		Networks: h.networks, Wiring: pod.Wiring{Engine: engine},
+		Host: describe(c, h.facts), Handlers: h.handlers.describe, Log: log,
+	})
+}
+
+// newApplier carries out manifests, and has removed what earlier pods of theirs left.
+func newApplier(c settings, engine *pod.Engine, log *slog.Logger) *kube.Applier {
 	applier := &kube.Applier{
 		Engine: kubeEngine{engine}, Mounts: hostMounts{}, Logs: logTail{}, Facts: kube.Local, Dir: filepath.Join(c.root, "pods"),
 	}
 	if err := applier.Sweep(liveUIDs(engine)); err != nil {
 		log.Error("sweep volumes", "error", err)
 	}
-	if err := launch.Ready(c.readyFD); err != nil {
-		log.Warn("ready", "error", err) // whoever started the daemon has gone
-	}
-	log.Info("ready", "version", version, "socket", c.socket, "root", c.root)
-	return api.Serve(ctx, door, api.Services{
-		Engine: engine, Images: images, Committer: image.NewCommitter(images), Registries: c.client(images, log), Manifests: manifests{applier}, Host: describe(c, facts), Log: log,
-	})
+	return applier
 }
 
 // client is who speaks with registries.
-func (c config) client(images *image.Store, log *slog.Logger) *registry.Client {
+func (c settings) client(images *image.Store, log *slog.Logger) *registry.Client {
 	return registry.New(registry.Config{Images: image.NewIntake(images), Dir: c.registries, Policy: c.policy, Agent: "carob/" + version, Log: log})
 }
 
@@ -153,22 +156,9 @@ func cgroups() (*cgroup.Layout, error) {
 	return layout, err
 }
 
-func openNative(c config, layout *cgroup.Layout, users *roots.Users) (*runtime.Native, error) {
-	path, err := launch.Beside("carob-pod")
-	if err != nil {
-		return nil, err
-	}
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = f.Close() }() // only read from
-	return runtime.New(runtime.Config{Supervisor: f, Layout: layout, Users: users, RunDir: c.run})
-}
-
 // openImages opens the image store and makes the toolbox image, without which carob
 // still works.
-func openImages(ctx context.Context, c config, log *slog.Logger) (*image.Store, error) {
+func openImages(ctx context.Context, c settings, log *slog.Logger) (*image.Store, error) {
 	if err := os.MkdirAll(c.root, 0o711); err != nil {
 		return nil, err
 	}
@@ -188,7 +178,7 @@ func openImages(ctx context.Context, c config, log *slog.Logger) (*image.Store, 
 
 // idRanges keeps pods' user namespaces away from what /etc/subuid and /etc/subgid
 // give to others.
-func idRanges(c config) (pod.Ranges, error) {
+func idRanges(c settings) (pod.Ranges, error) {
 	r := pod.Ranges{First: c.idBase, Size: c.idSize, Count: ident.DefaultCount}
 	for _, path := range []string{"/etc/subuid", "/etc/subgid"} {
 		f, err := os.Open(path)
@@ -216,11 +206,11 @@ func liveUIDs(e *pod.Engine) func(string) bool {
 	return func(uid string) bool { return live[uid] }
 }
 
-func describe(c config, f host.Facts) api.Host {
+func describe(c settings, f host.Facts) api.Host {
 	yes := map[bool]string{true: "yes", false: "no"}
 	return api.Host{
 		About: launch.About(version), Root: c.root, Run: c.run, Pid: os.Getpid(), Kernel: f.KernelRelease, Cgroup: f.CgroupMode,
-		CPUs: f.CPUs, Memory: uint64(f.Memory), Handler: "native",
+		CPUs: f.CPUs, Memory: uint64(f.Memory),
 		Features: map[string]string{
 			"apparmor": yes[f.AppArmor], "selinux": yes[f.SELinux], "seccomp": yes[f.Seccomp()],
 			"user namespaces": yes[f.UserNamespaces], "swap limits": yes[f.SwapAccounting],

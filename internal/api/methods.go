@@ -26,7 +26,7 @@ func (m Method[P, E, R]) Looks() bool {
 	switch string(m) {
 	case string(Containers), string(Container), string(InspectContainer), string(Pods), string(InspectPod), string(Top),
 		string(Version), string(Info), string(Stat), string(Images), string(InspectImage), string(DiskUsage), string(Changes),
-		string(ManifestImages):
+		string(ManifestImages), string(Networks), string(InspectNetwork):
 		return true
 	}
 	return false
@@ -102,6 +102,15 @@ const (
 	// out.
 	CopyIn Method[PathParams, None, archive.Skipped] = "copy-in"
 
+	NetworkCreate  Method[spec.Network, None, status.Network] = "network-create"
+	Networks       Method[None, None, []status.Network]       = "networks"
+	InspectNetwork Method[Ref, None, status.Network]          = "inspect-network"
+	NetworkRemove  Method[Ref, None, None]                    = "network-remove"
+	// Connect brings a pod, or a container's pod, into a network, Disconnect takes it
+	// out.
+	Connect    Method[ConnectParams, None, None] = "network-connect"
+	Disconnect Method[ConnectParams, None, None] = "network-disconnect"
+
 	Images       Method[None, None, []Image]       = "images"
 	InspectImage Method[Ref, None, ImageDetails]   = "inspect-image"
 	ImageImport  Method[ImportParams, None, Image] = "image-import"
@@ -152,6 +161,12 @@ type RunParams struct {
 	Container spec.Container `json:"container"`
 	Detach    bool           `json:"detach,omitempty"`
 	Size      Size           `json:"size,omitzero"`
+}
+
+// ConnectParams name a pod, or a container, and a network.
+type ConnectParams struct {
+	Ref  string    `json:"ref"`
+	Join spec.Join `json:"join"`
 }
 
 // Size is a terminal's; zero is unknown.
@@ -386,19 +401,34 @@ type About struct {
 // Host is what the daemon says of itself and the machine.
 type Host struct {
 	About
-	Root    string `json:"root"`
-	Run     string `json:"run"`
-	Pid     int    `json:"pid"`
-	Kernel  string `json:"kernel"`
-	Cgroup  string `json:"cgroup"`
-	CPUs    int    `json:"cpus"`
-	Memory  uint64 `json:"memory"`
-	Handler string `json:"handler"`
+	Root   string `json:"root"`
+	Run    string `json:"run"`
+	Pid    int    `json:"pid"`
+	Kernel string `json:"kernel"`
+	Cgroup string `json:"cgroup"`
+	CPUs   int    `json:"cpus"`
+	Memory uint64 `json:"memory"`
+	// Handlers run pods.
+	Handlers []Handler `json:"handlers"`
 	// Features are named properties of the host: "apparmor": "no".
 	Features   map[string]string `json:"features,omitempty"`
 	Containers map[string]int    `json:"containers"`
 	Pods       int               `json:"pods"`
 	Images     int               `json:"images"`
+}
+
+// Handler is what runs pods that choose it by its name.
+type Handler struct {
+	Name string `json:"name"`
+	// Path is the OCI runtime's binary, Runtime and Version its own words of itself; none
+	// of the native handler's. Problem says why it cannot be used.
+	Path    string `json:"path,omitempty"`
+	Runtime string `json:"runtime,omitempty"`
+	Version string `json:"version,omitempty"`
+	Problem string `json:"problem,omitempty"`
+	// What Kubernetes wants to know of a handler (CRI RuntimeHandlerFeatures).
+	RecursiveReadOnlyMounts bool `json:"recursiveReadOnlyMounts"`
+	UserNamespaces          bool `json:"userNamespaces"`
 }
 
 // The engine's own words, for clients, which do not know the engine.

@@ -9,6 +9,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -37,7 +38,7 @@ type Env struct {
 	Dial func(ctx context.Context) (*api.Client, error)
 	// RunDirs are carob's run directories, where names are read without a daemon.
 	RunDirs []string
-	// About is this binary; Extra are commands that need no daemon.
+	// About is this binary; Extra are further commands.
 	About api.About
 	Extra []*cobra.Command
 }
@@ -164,6 +165,7 @@ const (
 	groupContainers = "containers"
 	groupPods       = "pods"
 	groupImages     = "images"
+	groupNetworks   = "networks"
 	groupLook       = "look"
 	groupSystem     = "system"
 )
@@ -187,7 +189,7 @@ needed and not running; containers go on when it stops.`,
 	})
 	for _, g := range []cobra.Group{
 		{ID: groupContainers, Title: "Containers:"}, {ID: groupPods, Title: "Pods:"},
-		{ID: groupImages, Title: "Images:"}, {ID: groupLook, Title: "Look:"},
+		{ID: groupImages, Title: "Images:"}, {ID: groupNetworks, Title: "Networks:"}, {ID: groupLook, Title: "Look:"},
 		{ID: groupSystem, Title: "System:"},
 	} {
 		root.AddGroup(&g)
@@ -199,7 +201,7 @@ needed and not running; containers go on when it stops.`,
 	}
 	for _, g := range all {
 		for _, c := range g.commands {
-			c.GroupID = g.id
+			c.GroupID = cmp.Or(c.GroupID, g.id)
 			a.checkArgs(c)
 			root.AddCommand(c)
 		}

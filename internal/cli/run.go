@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -44,7 +45,11 @@ func createCommand(a *app) *cobra.Command {
 				return refusal(err, 125)
 			}
 			return refusal(withImage(cmd.Context(), a, q.Container.Image, r.Pull, func() error {
-				made, err := call(cmd.Context(), a, api.Create, params(q))
+				p, err := params(cmd.Context(), a, q)
+				if err != nil {
+					return err
+				}
+				made, err := call(cmd.Context(), a, api.Create, p)
 				if err == nil {
 					fmt.Fprintln(a.Stdout, made.ID)
 				}
@@ -62,9 +67,9 @@ func completeRun(a *app, c *cobra.Command) {
 	c.Flags().Bool("help", false, "help for "+c.Name())
 	c.ValidArgsFunction = first(words{a}.images)
 	for flag, f := range map[string]cobra.CompletionFunc{
-		"pod": words{a}.pods, "network": words{a}.modes("private", "host", "none"), "ipc": words{a}.modes("private", "shareable", "host", "none"),
+		"pod": words{a}.pods, "network": words{a}.anyNetwork, "ipc": words{a}.modes("private", "shareable", "host", "none"),
 		"pid": words{a}.modes("private", "host"), "uts": words{a}.modes("private", "host"), "userns": words{a}.modes("private", "host"),
-		"cgroupns": fixed("private", "host"), "pull": fixed(ask.PullPolicies()...), "restart": fixed("no", "on-failure", "always", "unless-stopped"),
+		"runtime": words{a}.handlers, "cgroupns": fixed("private", "host"), "pull": fixed(ask.PullPolicies()...), "restart": fixed("no", "on-failure", "always", "unless-stopped"),
 	} {
 		_ = c.RegisterFlagCompletionFunc(flag, f) // the flags exist: they were bound before
 	}
@@ -82,8 +87,18 @@ func (a *app) request(r *ask.Run, words []string) (ask.Request, error) {
 	return q, nil
 }
 
-func params(q ask.Request) api.RunParams {
-	return api.RunParams{Pod: q.Pod, PodRef: q.PodRef, Container: q.Container}
+// params are what the daemon is asked for. The image, which may have to be pulled before,
+// says which ports -P means.
+func params(ctx context.Context, a *app, q ask.Request) (api.RunParams, error) {
+	p := api.RunParams{Pod: q.Pod, PodRef: q.PodRef, Container: q.Container}
+	if q.PublishAll {
+		exposed, err := words{a}.env().Exposed(ctx, q.Container.Image)
+		if err != nil {
+			return p, err
+		}
+		p.Pod.Ports = slices.Concat(p.Pod.Ports, exposed)
+	}
+	return p, nil
 }
 
 func (a *app) run(ctx context.Context, r *ask.Run, words []string) error {
@@ -91,7 +106,13 @@ func (a *app) run(ctx context.Context, r *ask.Run, words []string) error {
 	if err != nil {
 		return err
 	}
-	return withImage(ctx, a, q.Container.Image, r.Pull, func() error { return runOnce(ctx, a, r, params(q)) })
+	return withImage(ctx, a, q.Container.Image, r.Pull, func() error {
+		p, err := params(ctx, a, q)
+		if err != nil {
+			return err
+		}
+		return runOnce(ctx, a, r, p)
+	})
 }
 
 func runOnce(ctx context.Context, a *app, r *ask.Run, p api.RunParams) error {

@@ -17,6 +17,7 @@ import (
 	"carob/internal/plan/check"
 	"carob/internal/plan/ident"
 	"carob/internal/plan/namespace"
+	"carob/internal/pod/attempt"
 	"carob/internal/pod/name"
 	"carob/internal/spec"
 	"carob/internal/status"
@@ -31,16 +32,16 @@ func (e *Engine) RunPod(ctx context.Context, s spec.Pod) (status.Pod, error) {
 	if s.Solo {
 		return status.Pod{}, fault.New(fault.Invalid, "pod "+s.Name+": a solo pod is made with its container")
 	}
-	if err := check.Pod(&s); err != nil {
+	if err := cmp.Or(check.Pod(&s), e.d.Sandboxes.Admit(&s)); err != nil {
 		return status.Pod{}, err
 	}
-	r, err := attempts{e}.attempt(ctx, request{
-		key:     strings.Join([]string{"pod", s.Namespace, s.Name, s.UID, fmt.Sprint(s.Attempt), anonymous(s.Name)}, "\n"),
-		want:    s,
-		title:   "pod " + s.Name,
-		run:     func(ctx context.Context) (any, error) { return maker{e}.runPod(ctx, s) },
-		exists:  func(r any) bool { return !r.(*pod).view.load().gone },
-		discard: func(r any) { maker{e}.discardPod(r.(*pod)) },
+	r, err := e.attempts.Do(ctx, attempt.Request{
+		Key:     strings.Join([]string{"pod", s.Namespace, s.Name, s.UID, fmt.Sprint(s.Attempt), anonymous(s.Name)}, "\n"),
+		Want:    s,
+		Title:   "pod " + s.Name,
+		Run:     func(ctx context.Context) (any, error) { return maker{e}.runPod(ctx, s) },
+		Exists:  func(r any) bool { return !r.(*pod).view.load().gone },
+		Discard: func(r any) { maker{e}.discardPod(r.(*pod)) },
 	})
 	if err != nil {
 		return status.Pod{}, err
@@ -297,7 +298,7 @@ func (e starter) connect(ctx context.Context, p *pod, pid int, b *undo.Stack) ([
 // attachmentOf is the pod as the network knows it.
 func attachmentOf(p *pod, pid int) Attachment {
 	return Attachment{
-		PodID: p.id, Name: p.name, Namespace: p.namespace, Pid: pid, Joins: p.spec.Networks, Spec: &p.spec,
+		PodID: p.id, Name: p.name, Namespace: p.namespace, Pid: pid, Joins: p.view.load().status.Spec.Networks, Spec: &p.spec,
 		Connections: p.view.load().status.Connections,
 	}
 }
@@ -321,7 +322,7 @@ func (e starter) box(p *pod, rec podRecord) Sandbox {
 	return Sandbox{
 		PodID: p.id, Hostname: p.hostname(), Namespaces: rec.Namespaces, IDs: rec.Status.UserMapping,
 		Sysctls: p.spec.Sysctls, ShmSize: cmp.Or(p.spec.ShmSize, defaultShm), Dir: p.dir,
-		Cgroup: rec.Status.Cgroup,
+		Cgroup: rec.Status.Cgroup, Handler: p.spec.Handler, Solo: p.spec.Solo,
 	}
 }
 

@@ -29,10 +29,16 @@ const (
 	Toolchain Need = "toolchain"
 	// Binaries are bin/carob, bin/carobd, bin/carob-pod, bin/carob-oci and bin/carob-toolbox, built by make.
 	Binaries Need = "binaries"
+	// Network is a kernel with netfilter, and the commands ip, sysctl and nsenter.
+	Network Need = "network"
 	// DockerRegistry is the docker-registry command of Debian's package of that name.
 	DockerRegistry Need = "docker-registry"
 	// Chromium is a browser that can be driven.
 	Chromium Need = "chromium"
+	// Runc, Crun and Runsc are OCI runtimes.
+	Runc  Need = "runc"
+	Crun  Need = "crun"
+	Runsc Need = "runsc"
 	// Podman is podman, which builds and saves images without a daemon.
 	Podman Need = "podman"
 )
@@ -67,6 +73,7 @@ func missing(n Need) string {
 		Systemd:   func() string { return file("/run/systemd/system") }, // sd_booted(3)
 		AppArmor:  appArmor,
 		Toolchain: func() string { return program("go") },
+		Network:   network,
 
 		DockerRegistry: func() string { return program("docker-registry") },
 		Binaries: func() string {
@@ -78,6 +85,9 @@ func missing(n Need) string {
 			_, err := ChromiumPath()
 			return text(err)
 		},
+		Runc:  func() string { return program("runc") },
+		Crun:  func() string { return program("crun") },
+		Runsc: func() string { return program("runsc") },
 	}[n]
 	if !known {
 		return "unknown need"
@@ -111,6 +121,15 @@ func appArmor() string {
 		return "this kernel does not run AppArmor"
 	}
 	return program("apparmor_parser")
+}
+
+func network() string {
+	for _, name := range []string{"ip", "sysctl", "nsenter"} {
+		if why := program(name); why != "" {
+			return why
+		}
+	}
+	return file("/proc/sys/net/netfilter")
 }
 
 func file(name string) string {

@@ -79,6 +79,7 @@ func TestTranslate(t *testing.T) {
 		{"--name web --rm -it img", func(q *Request, c *spec.Container) {
 			q.Pod.Name, c.Name, c.AutoRemove, c.Stdin, c.StdinOnce, c.TTY = "web", "web", true, true, true, true
 		}},
+		{"--runtime crun img", func(q *Request, _ *spec.Container) { q.Pod.Handler = "crun" }},
 		{"-di img", func(_ *Request, c *spec.Container) { c.Stdin = true }},
 		{"--entrypoint sh img -c x", func(_ *Request, c *spec.Container) {
 			c.Command, c.Args = []string{"sh"}, []string{"-c", "x"}
@@ -135,7 +136,8 @@ func TestTranslate(t *testing.T) {
 		{"--env-file env -e A=2 -e HOME -e NOPE -e EMPTY img", func(_ *Request, c *spec.Container) {
 			c.Env = []string{"A=1", "HOME=/root", `B= x "y"`, "A=2", "HOME=/root", "EMPTY="}
 		}},
-		{"-l a=b -l c --label-file label --annotation x=y=z img", func(_ *Request, c *spec.Container) {
+		{"-l a=b -l c --label-file label --annotation x=y=z img", func(q *Request, c *spec.Container) {
+			q.Pod.Annotations = map[string]string{"x": "y=z"}
 			c.Labels = map[string]string{"a": "b", "c": "", "tier": "back"}
 			c.Annotations = map[string]string{"x": "y=z"}
 		}},
@@ -220,6 +222,7 @@ func TestTranslate(t *testing.T) {
 func TestTranslateRefuses(t *testing.T) {
 	for _, c := range []struct{ line, begins string }{
 		{"", "needs an image"},
+		{"--pod p --runtime crun img", "--runtime: belongs to the pod"},
 		{"--memory lots img", `--memory "lots"`},
 		{"--memory -5m img", `--memory "-5m"`},
 		{"-m 1g --memory-swap 1m img", `--memory-swap "1m"`},
@@ -253,7 +256,7 @@ func TestTranslateRefuses(t *testing.T) {
 		{"--ulimit nofile=2:1 img", `--ulimit "nofile=2:1"`},
 		{"--security-opt frob=1 img", `--security-opt "frob=1"`},
 		{"--security-opt seccomp=nojs img", `--security-opt "seccomp=nojs"`},
-		{"--network mynet img", `--network "mynet"`},
+		{"--network one:two img", `--network "one:two"`},
 		{"--uts none img", `--uts "none"`},
 		{"--pid pod img", `--pid: pod needs --pod`},
 		{"--cgroupns container:x img", `--cgroupns "container:x"`},
@@ -261,8 +264,14 @@ func TestTranslateRefuses(t *testing.T) {
 		{"--pod p --hostname x img", "--hostname: in a pod"},
 		{"--pod p --dns 1.1.1.1 img", "--dns: belongs"},
 		{"--cgroup-parent foo img", `--cgroup-parent "foo"`},
-		{"-p 80:80 img", "--publish 80:80: publishing ports"},
-		{"-P img", "--publish-all: publishing ports"},
+		{"-p 80:x img", `port "80:x": "x" is not a port`},
+		{"-p 80:80 --network none img", "--publish: conflicts with --network none"},
+		{"-p 80:80 --pod p img", "--publish: belongs to the pod"},
+		{"--network a --pod p img", "--network a: belongs to the pod"},
+		{"--network host --network a img", "--network host: cannot be one of several"},
+		{"--network a --network b --ip 10.0.0.1 img", "--ip: is for one network"},
+		{"--ip 10.0.0.256 img", `--ip "10.0.0.256": not an IP address`},
+		{"--mac-address 01:00:00:00:00:01 img", `--mac-address "01:00:00:00:00:01": not the hardware address`},
 		{"--pull sometimes img", `--pull "sometimes"`},
 		{"--restart sometimes img", `--restart "sometimes"`},
 		{"--restart always:3 img", `--restart "always:3"`},

@@ -132,7 +132,8 @@ func (p *Pod) Bind(fs *pflag.FlagSet) {
 	r.Limits.Bind(fs)
 	fs.StringVar(&p.name, "name", "", "name of the pod")
 	fs.BoolVar(&p.sharePID, "share-pid", false, "share one PID namespace among the pod's containers")
-	fs.StringVar(&r.net, "network", "", "network namespace: private, host, none, container:`NAME`")
+	r.net.bind(fs)
+	_ = fs.MarkHidden("publish-all") // no image is named here
 	fs.StringVar(&r.ipc, "ipc", "", "IPC namespace: private, host, container:`NAME`")
 	fs.StringVar(&r.pid, "pid", "", "PID namespace: private, host, container:`NAME`")
 	fs.StringVar(&r.uts, "uts", "", "UTS namespace: private, host, container:`NAME`")
@@ -140,7 +141,7 @@ func (p *Pod) Bind(fs *pflag.FlagSet) {
 	fs.StringVar(&r.cgroupParent, "cgroup-parent", "", "cgroup to make the pod's cgroup in, an absolute path")
 	fs.StringVar(&r.hostname, "hostname", "", "host name in the pod")
 	fs.StringVar(&r.shm, "shm-size", "", "size of /dev/shm in `BYTES`; 64m when not given")
-	fs.StringVar(&p.handler, "handler", "", "runtime that runs the pod")
+	fs.StringVar(&p.handler, "runtime", "", "`NAME` of the handler that runs the pod: native, or an OCI runtime that carob info lists")
 	fs.StringArrayVarP(&r.labels, "label", "l", nil, "label `KEY=VALUE`")
 	fs.StringArrayVar(&r.annotations, "annotation", nil, "annotation `KEY=VALUE`")
 	fs.StringArrayVar(&r.sysctls, "sysctl", nil, "kernel parameter `NAME=VALUE` of the pod's namespaces")
@@ -159,7 +160,7 @@ func (p *Pod) Translate(words []string, h Host) (spec.Pod, error) {
 		p.name = words[0]
 	}
 	var q Request
-	for _, step := range []func(*Request, Host) error{p.r.world, p.r.networks} {
+	for _, step := range []func(*Request, Host) error{p.r.world, p.r.namespaces} {
 		if err := step(&q, h); err != nil {
 			return spec.Pod{}, err
 		}

@@ -11,8 +11,10 @@ import (
 	"strings"
 
 	"carob/internal/fault"
+	"carob/internal/plan/address"
 	"carob/internal/plan/etc"
 	"carob/internal/plan/oci"
+	"carob/internal/plan/port"
 	"carob/internal/spec"
 )
 
@@ -52,13 +54,10 @@ func Pod(s *spec.Pod) error {
 	if len(s.UID) > 253 || strings.ContainsAny(s.UID, "/\x00\n") {
 		return fault.New(fault.Invalid, fmt.Sprintf("%s: uid %.80q: too long, or with a slash, NUL or new line", subject, s.UID))
 	}
-	if s.Handler != "" && s.Handler != "native" {
-		return fault.New(fault.Unsupported, fmt.Sprintf("%s: handler %.80q: unknown (native)", subject, s.Handler))
-	}
 	if s.ShmSize < 0 {
 		return fault.New(fault.Invalid, subject+": shm size is negative")
 	}
-	return firstOf(subject, hostname(s.Hostname), cgroupParent(s.CgroupParent), etc.CheckHosts(s.Hosts), dns(s.DNS), timeout(s.StopTimeout))
+	return firstOf(subject, hostname(s.Hostname), cgroupParent(s.CgroupParent), etc.CheckHosts(s.Hosts), dns(s.DNS), port.Check(s.Ports), joins(s.Networks), timeout(s.StopTimeout))
 }
 
 // firstOf returns the first of what was found wrong with a subject.
@@ -66,6 +65,26 @@ func firstOf(subject string, found ...error) error {
 	for _, err := range found {
 		if err != nil {
 			return fmt.Errorf("%s: %w", subject, err)
+		}
+	}
+	return nil
+}
+
+// joins checks how networks are asked for; whether there are any, the network knows.
+func joins(all []spec.Join) error {
+	seen := map[string]bool{}
+	for _, j := range all {
+		if seen[j.Network] {
+			return fault.New(fault.Invalid, fmt.Sprintf("network %.80s: asked for twice", j.Network))
+		}
+		seen[j.Network] = true
+		if j.MAC != "" && !address.MAC(j.MAC) {
+			return fault.New(fault.Invalid, fmt.Sprintf("network %.80s: hardware address %.40q: not that of one interface, like 02:00:00:00:00:01", j.Network, j.MAC))
+		}
+		for _, a := range j.Aliases {
+			if err := hostname(a); err != nil || a == "" {
+				return fault.New(fault.Invalid, fmt.Sprintf("network %.80s: alias %.80q: not a host name", j.Network, a))
+			}
 		}
 	}
 	return nil

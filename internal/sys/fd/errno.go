@@ -19,6 +19,7 @@ const (
 	ENOTTY     = unix.ENOTTY
 	EOPNOTSUPP = unix.EOPNOTSUPP
 	ESRCH      = unix.ESRCH
+	ECHILD     = unix.ECHILD
 	ELOOP      = unix.ELOOP
 )
 
