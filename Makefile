@@ -23,11 +23,12 @@ RACE := $(if $(shell command -v $${CC:-cc} 2>/dev/null),-race)
 
 .DEFAULT_GOAL := build
 .PHONY: build
-build: ## build bin/carob, bin/carobd, bin/carob-pod and bin/carob-toolbox (static)
+build: ## build bin/carob, carobd, carob-pod, carob-oci and carob-toolbox (static)
 	@mkdir -p bin
 	$(BUILD) -o bin/carob ./cmd/carob
 	$(BUILD) -o bin/carobd ./cmd/carobd
 	$(BUILD) -o bin/carob-pod ./cmd/carob-pod
+	$(BUILD) -o bin/carob-oci ./cmd/carob-oci
 	$(BUILD) -o bin/carob-toolbox ./cmd/carob-toolbox
 
 .PHONY: demo
@@ -75,8 +76,9 @@ bench: build ## Go benchmarks, then whole processes against whatever peers are i
 	$(GO) run ./bench $(BENCHFLAGS)
 
 .PHONY: install
-install: build ## install to DESTDIR/PREFIX (carob to bin, the others to libexec/carob)
+install: build ## install to DESTDIR/PREFIX (carob and carob-oci to bin, the others to libexec/carob)
 	install -D -m 0755 bin/carob $(DESTDIR)$(PREFIX)/bin/carob
+	install -D -m 0755 bin/carob-oci $(DESTDIR)$(PREFIX)/bin/carob-oci
 	install -D -m 0755 bin/carobd $(DESTDIR)$(PREFIX)/libexec/carob/carobd
 	install -D -m 0755 bin/carob-pod $(DESTDIR)$(PREFIX)/libexec/carob/carob-pod
 	install -D -m 0755 bin/carob-toolbox $(DESTDIR)$(PREFIX)/libexec/carob/carob-toolbox

@@ -36,7 +36,7 @@ func (b *bench) prepare(ctx context.Context) error {
 	if err := b.rootfs(ctx); err != nil {
 		return err
 	}
-	for _, r := range []string{"runc", "crun"} {
+	for _, r := range []string{filepath.Join(b.bin, "carob-oci"), "runc", "crun"} {
 		if has(r) {
 			if err := b.bundle(ctx, r); err != nil {
 				return err
@@ -66,12 +66,13 @@ func (b *bench) tryPodman(ctx context.Context) error {
 
 // tryRuntime lets an OCI runtime take part if it works on this host: crun refuses
 // hybrid cgroups, and then runs without any.
-func (b *bench) tryRuntime(ctx context.Context, r string) {
+func (b *bench) tryRuntime(ctx context.Context, program string) {
+	r := filepath.Base(program)
 	run := []string{"run", "--bundle", filepath.Join(b.dir, r), "carob-bench-" + r}
-	s := subject{name: r + " run", once: b.program(r, run...)}
+	s := subject{name: r + " run", once: b.program(program, run...)}
 	err := s.once(ctx)
 	if err != nil && r == "crun" {
-		s = subject{name: "crun run, no cgroup", once: b.program(r, append([]string{"--cgroup-manager=disabled"}, run...)...)}
+		s = subject{name: "crun run, no cgroup", once: b.program(program, append([]string{"--cgroup-manager=disabled"}, run...)...)}
 		err = s.once(ctx)
 	}
 	if err != nil {
@@ -94,7 +95,7 @@ func (b *bench) rootfs(ctx context.Context) error {
 // bundle writes an OCI bundle whose process is true, with the runtime's own
 // default configuration.
 func (b *bench) bundle(ctx context.Context, runtime string) error {
-	dir := filepath.Join(b.dir, runtime)
+	dir := filepath.Join(b.dir, filepath.Base(runtime))
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}

@@ -35,13 +35,16 @@ var rooms = []room{
 	{"image", []string{"fault", "ref", "sys", "undo", "status", "archive"}},
 	{"look", []string{"fault", "sys"}},
 	{"view", []string{"fault", "look"}}, // shows what look observes, and nothing else
+	{"world", []string{"archive", "fault", "plan", "sys"}},
+	{"ocirt", []string{"fault", "undo", "plan", "sys", "world"}},
+	{"ocicli", []string{"fault", "plan", "sys", "ocirt"}},
 	{"pod", []string{"fault", "undo", "ref", "lifecycle", "spec", "status", "plan", "host", "image", "logfile"}},
 	// The engine declares what it needs of the machine in its own terms; handlers
 	// are written against that contract, and the engine never sees them.
 	{"network", []string{"fault", "spec", "status", "sys", "undo", "host", "plan", "pod"}},
 	{"groups", []string{"fault", "status", "sys"}},
 	{"roots", []string{"fault", "status", "image", "sys"}},
-	{"runtime", []string{"fault", "undo", "spec", "status", "plan", "host", "sys", "podproc", "logfile", "image", "pod", "roots"}},
+	{"runtime", []string{"fault", "undo", "spec", "status", "plan", "host", "sys", "podproc", "logfile", "image", "pod", "roots", "world"}},
 	{"api", []string{"fault", "lifecycle", "spec", "status", "pod", "image", "sys", "logfile", "archive"}},
 	{"kube", []string{"fault", "undo", "spec", "status", "lifecycle"}},
 	// The command line speaks to the daemon: api is its protocol. What looks at the

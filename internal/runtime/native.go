@@ -6,7 +6,6 @@ import (
 	"io"
 	"os"
 
-	"carob/internal/plan/seccomp"
 	"carob/internal/pod"
 	"carob/internal/roots"
 	"carob/internal/runtime/supervisor"
@@ -14,6 +13,7 @@ import (
 	"carob/internal/sys/cgroup"
 	"carob/internal/sys/initstage"
 	"carob/internal/sys/mount"
+	prepare "carob/internal/world"
 )
 
 // Native is carob's own handler. New makes one; Close lets go of the supervisors,
@@ -23,7 +23,7 @@ type Native struct {
 	layout  *cgroup.Layout
 	runDir  string
 	lastCap int
-	filters filterCache
+	filters prepare.Filters
 	users   *roots.Users
 }
 
@@ -49,7 +49,7 @@ func New(c Config) (*Native, error) {
 	}
 	return &Native{
 		Pool: pool, layout: c.Layout, users: c.Users, runDir: c.RunDir, lastCap: supervisor.LastCap(),
-		filters: filterCache{kernel: seccomp.Kernel{NoX32: initstage.NoX32()}},
+		filters: prepare.Filters{NoX32: initstage.NoX32()},
 	}, nil
 }
 

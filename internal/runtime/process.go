@@ -7,11 +7,7 @@ import (
 	"os"
 	"path"
 	"strings"
-	"sync"
 
-	specs "github.com/opencontainers/runtime-spec/specs-go"
-
-	"carob/internal/plan/seccomp"
 	"carob/internal/pod"
 	"carob/internal/runtime/supervisor"
 	"carob/internal/sys/initstage"
@@ -33,38 +29,6 @@ func (l *fileList) close() {
 	for _, f := range l.files {
 		f.Close()
 	}
-}
-
-// filterCache keeps compiled seccomp filters: pods use few different profiles.
-type filterCache struct {
-	kernel seccomp.Kernel
-
-	mu    sync.Mutex
-	known map[*specs.LinuxSeccomp]initstage.Seccomp
-}
-
-// maxFilters bounds the cache; a full one is emptied.
-const maxFilters = 64
-
-func (c *filterCache) get(profile *specs.LinuxSeccomp) (initstage.Seccomp, error) {
-	if profile == nil {
-		return initstage.Seccomp{}, nil
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if f, ok := c.known[profile]; ok {
-		return f, nil
-	}
-	compiled, err := seccomp.Compile(profile, c.kernel)
-	if err != nil {
-		return initstage.Seccomp{}, err
-	}
-	f := initstage.Seccomp{Filter: compiled.Program, Flags: uint(compiled.Flags)}
-	if c.known == nil || len(c.known) >= maxFilters {
-		c.known = map[*specs.LinuxSeccomp]initstage.Seccomp{}
-	}
-	c.known[profile] = f
-	return f, nil
 }
 
 // Prepare makes the container's world.
@@ -91,7 +55,7 @@ func (w *world) Start(ctx context.Context, p pod.Process) (pid int, err error) {
 		Spec: w.spec, Files: w.files, Init: p.Init, CreateCwd: p.CreateCwd, LastCap: w.n.lastCap,
 		JoinTarget: w.joinReaper, Outside: w.scant() || !w.mayCloneInto(p.Cgroup),
 	}
-	if c.Seccomp, err = w.n.filters.get(p.Spec.Linux.Seccomp); err != nil {
+	if c.Seccomp, err = w.n.filters.Get(p.Spec.Linux.Seccomp); err != nil {
 		return 0, err
 	}
 	program, err := c.Program()
@@ -144,7 +108,7 @@ func (n *Native) Exec(ctx context.Context, p pod.Process) (pid int, err error) {
 		}
 	}
 	if p.Spec.Linux != nil {
-		if x.Seccomp, err = n.filters.get(p.Spec.Linux.Seccomp); err != nil {
+		if x.Seccomp, err = n.filters.Get(p.Spec.Linux.Seccomp); err != nil {
 			return 0, err
 		}
 	}

@@ -5,7 +5,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"sort"
 	"strings"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -18,6 +17,7 @@ import (
 	"carob/internal/sys/initstage"
 	"carob/internal/sys/mount"
 	"carob/internal/sys/ns"
+	prepare "carob/internal/world"
 )
 
 // world collects what a process is started with: files to pass, and where each of
@@ -123,7 +123,7 @@ func (w *world) mount(i int, users *os.File) error {
 	case m.Type == "cgroup":
 		return w.cgroupDirs(slices.Contains(m.Options, "rw"))
 	case m.Type == "tmpfs":
-		f, err := tmpfs(*m, int(w.p.IDs.HostID))
+		f, err := prepare.FileSystem(*m, w.p.IDs.HostID)
 		if err != nil {
 			return err
 		}
@@ -145,7 +145,7 @@ func (w *world) mount(i int, users *os.File) error {
 func (w *world) devices(m specs.Mount) error {
 	owner := int(w.p.IDs.HostID)
 	if m.Type != "devpts" {
-		f, err := mount.Dev(owner, devices(w.spec))
+		f, err := mount.Dev(owner, prepare.Devices(w.spec, 0))
 		if err != nil {
 			return err
 		}
@@ -175,45 +175,6 @@ func (w *world) shm() error {
 	return nil
 }
 
-func tmpfs(m specs.Mount, owner int) (*os.File, error) {
-	flags, _, rest := splitOptions(m.Options)
-	var options []mount.Option
-	for _, o := range rest {
-		key, value, _ := strings.Cut(o, "=")
-		options = append(options, mount.Option{Key: key, Value: value})
-	}
-	if owner > 0 {
-		id := fmt.Sprint(owner)
-		options = append(options, mount.Option{Key: "uid", Value: id}, mount.Option{Key: "gid", Value: id})
-	}
-	return mount.New("tmpfs", flags, options...)
-}
-
-// splitOptions separates a mount's flags and propagation from what the file
-// system itself is told.
-func splitOptions(options []string) (flags mount.Flags, propagation string, rest []string) {
-	for _, o := range options {
-		switch o {
-		case "ro":
-			flags |= mount.ReadOnly
-		case "nosuid":
-			flags |= mount.NoSuid
-		case "nodev":
-			flags |= mount.NoDev
-		case "noexec":
-			flags |= mount.NoExec
-		case "noatime":
-			flags |= mount.NoAtime
-		case "rw", "suid", "dev", "exec", "bind", "rbind", "relatime", "strictatime", "atime", "nodiratime", "diratime", "norelatime":
-		case "private", "slave", "shared", "unbindable", "rprivate", "rslave", "rshared", "runbindable":
-			propagation = strings.TrimPrefix(o, "r")
-		default:
-			rest = append(rest, o)
-		}
-	}
-	return flags, propagation, rest
-}
-
 // OpenSource makes the mount that a bind or an overlay of the plan's asks for, detached,
 // with the mapping of users unless that is nil. own says that it is a file of
 // carob's. dir tells whether it is a directory. The file is the caller's to close.
@@ -224,11 +185,10 @@ func OpenSource(m specs.Mount, users *os.File, own bool) (f *os.File, dir bool, 
 	return bind(m, users, own)
 }
 
-// bind clones a mount of the host and gives it the mount's attributes.
+// bind clones a mount of the host. A file system that cannot be mapped is an error,
+// except for carob's own files, which a container may also read as they are.
 func bind(m specs.Mount, users *os.File, own bool) (f *os.File, dir bool, err error) {
-	flags, propagation, rest := splitOptions(m.Options)
-	recursive := !slices.Contains(m.Options, "bind")
-	source, err := openSource(m.Source, rest)
+	source, err := openSource(m.Source, m.Options)
 	if err != nil {
 		return nil, false, err
 	}
@@ -237,69 +197,25 @@ func bind(m specs.Mount, users *os.File, own bool) (f *os.File, dir bool, err er
 	if err != nil {
 		return nil, false, err
 	}
-	f, err = mount.Clone(source, "", recursive)
-	if err != nil {
-		return nil, false, err
+	mapping := prepare.Mapping{
+		Users: users, Tree: !slices.Contains(m.Options, "bind"), Optional: own, Whole: true,
 	}
-	if err := attributes(f, mount.Attributes{Set: flags, Propagation: propagation, Recursive: recursive}, users, own); err != nil {
-		f.Close()
-		return nil, false, fmt.Errorf("source %s: %w", m.Source, err)
-	}
-	return f, info.IsDir(), nil
+	f, err = prepare.Bind(source, m, mapping)
+	return f, info.IsDir(), err
 }
 
 // overlay mounts layers read-only, mapped one by one, or a path in what they make
 // together.
 func overlay(m specs.Mount, users *os.File) (f *os.File, dir bool, err error) {
-	flags, _, rest := splitOptions(m.Options)
-	l := mount.Layers{Users: users}
 	sub := ""
-	for _, o := range rest {
-		key, value, _ := strings.Cut(o, "=")
-		switch key + "=" {
-		case "lowerdir=":
-			l.Lower = mount.SplitLower(value)
-		case oci.SubPathOption:
-			sub = value
-		default:
-			return nil, false, fault.New(fault.Unsupported, "overlay: option "+o)
+	m.Options = slices.DeleteFunc(slices.Clone(m.Options), func(o string) bool {
+		path, ok := strings.CutPrefix(o, oci.SubPathOption)
+		if ok {
+			sub = path
 		}
-	}
-	f, layers, err := mount.Overlay(l)
-	fd.CloseAll(layers)
-	if err == nil && sub != "" {
-		f, err = mount.Below(f, sub)
-	}
-	if err != nil {
-		return nil, false, err
-	}
-	info, err := f.Stat()
-	if err == nil {
-		err = mount.SetAttributes(f, mount.Attributes{Set: flags | mount.ReadOnly, Propagation: "private"})
-	}
-	if err != nil {
-		f.Close()
-		return nil, false, err
-	}
-	return f, info.IsDir(), nil
-}
-
-// attributes sets flags, and the mapping apart from them: a file system that
-// cannot be mapped is an error, except for carob's own files, which a container
-// may also read as they are.
-func attributes(f *os.File, a mount.Attributes, users *os.File, own bool) error {
-	if err := mount.SetAttributes(f, a); err != nil {
-		return err
-	}
-	if users == nil {
-		return nil
-	}
-	err := mount.SetAttributes(f, mount.Attributes{Users: users, Recursive: a.Recursive})
-	if err == nil || own {
-		return nil
-	}
-	return fault.Wrap(fault.Unsupported, "its file system ("+mount.FSType(fd.Path(f))+
-		") cannot be id-mapped for the pod's user namespace on this kernel (use --userns host, or another volume)", err)
+		return ok
+	})
+	return prepare.Overlay(m, sub, users)
 }
 
 // openSource opens what is to be mounted; a path below it is never let out of it.
@@ -340,29 +256,6 @@ func create(source, kind string) error {
 		return err
 	}
 	return f.Close()
-}
-
-func devices(s *specs.Spec) []mount.Device {
-	var out []mount.Device
-	for _, d := range s.Linux.Devices {
-		dev := mount.Device{Path: strings.TrimPrefix(d.Path, "/dev/"), Mode: 0o666, Major: uint32(d.Major), Minor: uint32(d.Minor)}
-		if d.FileMode != nil {
-			dev.Mode = uint32(d.FileMode.Perm())
-		}
-		if d.UID != nil && d.GID != nil {
-			dev.UID, dev.GID = int(*d.UID), int(*d.GID)
-		}
-		switch d.Type {
-		case "b":
-			dev.Mode |= fd.ModeBlock
-		case "p":
-			dev.Mode |= fd.ModeFIFO
-		default:
-			dev.Mode |= fd.ModeChar
-		}
-		out = append(out, dev)
-	}
-	return out
 }
 
 // cgroup opens the group's files. For an exec with a deadline it makes a group
@@ -407,32 +300,9 @@ func (w *world) cgroupDirs(writable bool) error {
 	if err != nil {
 		return err
 	}
-	dirs := g.Dirs()
-	names := make([]string, 0, len(dirs))
-	for name := range dirs {
-		names = append(names, name)
+	dirs, err := prepare.CgroupDirs(g, writable)
+	for _, d := range dirs {
+		w.files.CgroupDirs = append(w.files.CgroupDirs, initstage.NamedFile{Name: d.Name, File: w.passed.add(d.File)})
 	}
-	sort.Strings(names)
-	if names[0] != "" {
-		base, err := mount.Empty(names)
-		if err != nil {
-			return err
-		}
-		w.files.CgroupDirs = append(w.files.CgroupDirs, initstage.NamedFile{File: w.passed.add(base)})
-	}
-	flags := mount.NoSuid | mount.NoDev | mount.NoExec
-	if !writable {
-		flags |= mount.ReadOnly
-	}
-	for _, name := range names {
-		f, err := mount.Clone(nil, dirs[name], false)
-		if err != nil {
-			return err
-		}
-		w.files.CgroupDirs = append(w.files.CgroupDirs, initstage.NamedFile{Name: name, File: w.passed.add(f)})
-		if err := mount.SetAttributes(f, mount.Attributes{Set: flags}); err != nil {
-			return err
-		}
-	}
-	return nil
+	return err
 }

@@ -20,6 +20,7 @@ const (
 	EOPNOTSUPP = unix.EOPNOTSUPP
 	ESRCH      = unix.ESRCH
 	ECHILD     = unix.ECHILD
+	ELOOP      = unix.ELOOP
 )
 
 // SIGKILL is its number, the same on every architecture.

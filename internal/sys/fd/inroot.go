@@ -88,6 +88,14 @@ func ReadLink(f *os.File) (string, error) {
 	return string(buf[:n]), nil
 }
 
+// Mode returns the permissions of a file described by info, with set-id and sticky bits.
+func Mode(info os.FileInfo) uint32 {
+	if st, ok := info.Sys().(*unixStat); ok {
+		return st.Mode & 0o7777
+	}
+	return uint32(info.Mode().Perm())
+}
+
 // Owner returns the user and group of a file described by info.
 func Owner(info os.FileInfo) (uid, gid uint32) {
 	if st, ok := info.Sys().(*unixStat); ok {

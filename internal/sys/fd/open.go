@@ -15,10 +15,13 @@ const (
 
 // Dup returns a second descriptor of an open file, close-on-exec, the caller's to
 // close.
-func Dup(f *os.File) (*os.File, error) {
+func Dup(f *os.File) (*os.File, error) { return DupAbove(f, 2) }
+
+// DupAbove is Dup to the first free number above another.
+func DupAbove(f *os.File, number int) (*os.File, error) {
 	var n int
 	err := control(f, func(fd int) (err error) {
-		n, err = unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 3)
+		n, err = unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, number+1)
 		return err
 	})
 	if err != nil {

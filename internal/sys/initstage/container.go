@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"carob/internal/fault"
+	"carob/internal/plan/mountopt"
 	"carob/internal/sys/spawn"
 )
 
@@ -28,6 +29,18 @@ type Files struct {
 	// CgroupDirs are detached mounts for /sys/fs/cgroup: name "" is the directory
 	// itself, others go below it.
 	CgroupDirs []NamedFile
+	// Nodes and Links (path, target) are made in the root itself where /dev is not a
+	// prepared file system.
+	Nodes []Node
+	Links [][2]string
+}
+
+// Node is a device node. Mode has its type; users are the container's.
+type Node struct {
+	Path         string
+	Mode         uint32
+	Major, Minor uint32
+	UID, GID     uint32
 }
 
 // NamedFile is a passed file with a name.
@@ -59,6 +72,8 @@ type Container struct {
 	// LastCap is the kernel's last capability (/proc/sys/kernel/cap_last_cap).
 	LastCap int
 	Seccomp Seccomp
+	// Alone is nil below a supervisor.
+	Alone *Alone
 }
 
 // NamespaceFlag returns the CLONE_NEW flag of a namespace kind, named as the OCI
@@ -79,6 +94,8 @@ func NamespaceFlag(kind string) uint64 {
 		return unix.CLONE_NEWCGROUP
 	case "user":
 		return unix.CLONE_NEWUSER
+	case "time":
+		return unix.CLONE_NEWTIME
 	}
 	return 0
 }
@@ -87,6 +104,9 @@ func passed(n int) spawn.Arg { return spawn.File(spawn.FirstFile + n) }
 
 // Program returns the container's program.
 func (c Container) Program() (*spawn.Builder, error) {
+	if c.Alone != nil {
+		return standalone{c}.program()
+	}
 	b := &spawn.Builder{}
 	fresh := c.fresh()
 	oomScoreAdj(b, c.Spec.Process)
@@ -236,7 +256,7 @@ func (c Container) kernelMounts(b *spawn.Builder, which []int) map[int]spawn.Arg
 			b.Step("mount " + m.Destination)
 			made[i] = newMount(b, m)
 		}
-		if m.Source == ShmSource && c.Files.Shm < 0 {
+		if m.Source == ShmSource && c.Files.Shm < 0 && c.Alone == nil {
 			b.Step("mount " + m.Destination)
 			made[i] = b.Call(unix.SYS_OPEN_TREE, cwd(), b.Str(shmDir), spawn.Imm(unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC)).Result()
 		}
@@ -248,24 +268,22 @@ func (c Container) kernelMounts(b *spawn.Builder, which []int) map[int]spawn.Arg
 // file system into a container.
 const ShmSource = "carob:shm"
 
+// newMount makes a file system of a mount's type. Package ocispec and plan/oci have
+// checked the options.
 func newMount(b *spawn.Builder, m specs.Mount) spawn.Arg {
-	var attr uint64
-	for _, o := range m.Options {
-		switch o {
-		case "ro":
-			attr |= unix.MOUNT_ATTR_RDONLY
-		case "nosuid":
-			attr |= unix.MOUNT_ATTR_NOSUID
-		case "nodev":
-			attr |= unix.MOUNT_ATTR_NODEV
-		case "noexec":
-			attr |= unix.MOUNT_ATTR_NOEXEC
-		}
-	}
+	o, _ := mountopt.Parse(m.Options)
 	fs := b.Call(unix.SYS_FSOPEN, b.Str(m.Type), spawn.Imm(unix.FSOPEN_CLOEXEC)).Result()
 	b.Call(unix.SYS_FSCONFIG, fs, spawn.Imm(unix.FSCONFIG_SET_STRING), b.Str("source"), b.Str(m.Type), spawn.Imm(0))
+	for _, d := range o.Data {
+		key, value, isString := strings.Cut(d, "=")
+		if isString {
+			b.Call(unix.SYS_FSCONFIG, fs, spawn.Imm(unix.FSCONFIG_SET_STRING), b.Str(key), b.Str(value), spawn.Imm(0))
+			continue
+		}
+		b.Call(unix.SYS_FSCONFIG, fs, spawn.Imm(unix.FSCONFIG_SET_FLAG), b.Str(key), spawn.Imm(0), spawn.Imm(0))
+	}
 	b.Call(unix.SYS_FSCONFIG, fs, spawn.Imm(unix.FSCONFIG_CMD_CREATE), spawn.Imm(0), spawn.Imm(0), spawn.Imm(0))
-	mnt := b.Call(unix.SYS_FSMOUNT, fs, spawn.Imm(unix.FSMOUNT_CLOEXEC), spawn.Imm(attr)).Result()
+	mnt := b.Call(unix.SYS_FSMOUNT, fs, spawn.Imm(unix.FSMOUNT_CLOEXEC), spawn.Imm(o.Set|o.SetTree)).Result()
 	b.Close(fs)
 	return mnt
 }
@@ -275,27 +293,50 @@ func (c Container) mounts(b *spawn.Builder, which []int, kernel map[int]spawn.Ar
 	for _, i := range which {
 		m := c.Spec.Mounts[i]
 		b.Step("mount " + m.Destination)
-		mnt, ok := kernel[i]
-		switch n, passedIn := c.Files.Mounts[i]; {
-		case ok:
-		case m.Destination == "/dev" && c.Files.Dev >= 0:
-			mnt = passed(c.Files.Dev)
-		case m.Destination == "/dev/pts" && c.Files.Pts >= 0:
-			mnt = passed(c.Files.Pts)
-		case m.Source == ShmSource && c.Files.Shm >= 0:
-			mnt = passed(c.Files.Shm)
-		case m.Type == "cgroup":
-			c.cgroupMounts(b, m.Destination)
+		if c.special(b, m) {
 			continue
-		case passedIn:
-			mnt = passed(n)
-		default:
+		}
+		mnt, ok := c.prepared(i)
+		if made, isKernel := kernel[i]; isKernel {
+			mnt, ok = made, true
+		}
+		if !ok {
 			return fault.New(fault.Unsupported, "mount "+m.Destination+": file system "+m.Type+" is not supported")
 		}
 		target(b, m.Destination, m.Type == BindFile)
 		place(b, mnt, m.Destination)
 	}
 	return nil
+}
+
+// special does what is not a move of one mount.
+func (c Container) special(b *spawn.Builder, m specs.Mount) bool {
+	if m.Type == Remount { // when everything else is there
+		return true
+	}
+	if m.Type == "cgroup" {
+		target(b, m.Destination, false)
+		c.cgroupMounts(b, m.Destination)
+		return true
+	}
+	return false
+}
+
+// prepared is the detached mount that was passed for the i-th one.
+func (c Container) prepared(i int) (spawn.Arg, bool) {
+	m := c.Spec.Mounts[i]
+	n, ok := c.Files.Mounts[i]
+	switch {
+	case m.Destination == "/dev" && c.Files.Dev >= 0:
+		n = c.Files.Dev
+	case m.Destination == "/dev/pts" && c.Files.Pts >= 0:
+		n = c.Files.Pts
+	case m.Source == ShmSource && c.Files.Shm >= 0:
+		n = c.Files.Shm
+	case !ok:
+		return spawn.Arg{}, false
+	}
+	return passed(n), true
 }
 
 // console puts the terminal at /dev/console: the first of a devpts that nobody else
@@ -314,6 +355,9 @@ func (c Container) console(b *spawn.Builder) {
 // BindFile is the mount type that the handler gives a bind mount of something that
 // is not a directory.
 const BindFile = "bind-file"
+
+// Remount is the mount type of a change to something that is mounted already.
+const Remount = "remount"
 
 func (c Container) cgroupMounts(b *spawn.Builder, at string) {
 	for _, d := range c.Files.CgroupDirs {

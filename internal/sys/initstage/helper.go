@@ -106,6 +106,6 @@ func (h Helper) Program() *spawn.Builder {
 	streams(b, p, -1)
 	b.Step("directory " + h.Dir)
 	b.Call(unix.SYS_CHDIR, b.Str(h.Dir))
-	execute(b, p, Seccomp{})
+	(&ending{p: p}).execute(b)
 	return b
 }

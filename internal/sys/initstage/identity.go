@@ -53,7 +53,9 @@ func identity(b *spawn.Builder, p *specs.Process, lastCap int, s Seccomp) error 
 	ids(b, p.User)
 	b.Step("capabilities")
 	capset(b, caps.effective, caps.permitted, caps.inheritable)
-	ambient(b, caps.ambient)
+	// The kernel takes no other as ambient; runc's own default configuration names some, and
+	// runc leaves them out.
+	ambient(b, caps.ambient&caps.permitted&caps.inheritable)
 	return nil
 }
 
@@ -109,6 +111,9 @@ func capNames() []string {
 	}
 }
 
+// Capabilities lists the names of all that are known, without CAP_, by their numbers.
+func Capabilities() []string { return capNames() }
+
 func capset(b *spawn.Builder, effective, permitted, inheritable uint64) {
 	head := make([]byte, 8) // version 3, this process
 	putU32(head, unix.LINUX_CAPABILITY_VERSION_3)
@@ -138,8 +143,12 @@ func seccomp(b *spawn.Builder, s Seccomp) {
 		return
 	}
 	b.Step("seccomp")
+	load(b, s)
+}
+
+func load(b *spawn.Builder, s Seccomp) spawn.Ref {
 	prog := b.Words(spawn.Imm(len(s.Filter)/8), b.Bytes(s.Filter)) // struct sock_fprog
-	b.Call(unix.SYS_SECCOMP, spawn.Imm(unix.SECCOMP_SET_MODE_FILTER), spawn.Imm(s.Flags), prog)
+	return b.Call(unix.SYS_SECCOMP, spawn.Imm(unix.SECCOMP_SET_MODE_FILTER), spawn.Imm(s.Flags), prog)
 }
 
 // rlimitNames maps RLIMIT_ names to numbers.

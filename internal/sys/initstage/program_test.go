@@ -27,7 +27,10 @@ func name(nr uint32) string {
 		unix.SYS_SETGROUPS: "setgroups", unix.SYS_SETRESGID: "setresgid", unix.SYS_SETRESUID: "setresuid", unix.SYS_CAPSET: "capset",
 		unix.SYS_SECCOMP: "seccomp", unix.SYS_PRLIMIT64: "prlimit64", unix.SYS_DUP3: "dup3", unix.SYS_FCHOWN: "fchown",
 		unix.SYS_IOCTL: "ioctl", unix.SYS_SOCKET: "socket", unix.SYS_SETHOSTNAME: "sethostname", unix.SYS_CLOSE_RANGE: "close_range",
-		unix.SYS_RT_SIGPROCMASK: "rt_sigprocmask", unix.SYS_EXECVE: "execve", unix.SYS_UMASK: "umask", unix.SYS_RT_SIGACTION: "rt_sigaction",
+		unix.SYS_KEYCTL: "keyctl", unix.SYS_SETDOMAINNAME: "setdomainname", unix.SYS_SYMLINKAT: "symlinkat", unix.SYS_MKNODAT: "mknodat",
+		unix.SYS_FCHOWNAT: "fchownat", unix.SYS_FCHMODAT: "fchmodat", unix.SYS_FACCESSAT: "faccessat", unix.SYS_SCHED_SETAFFINITY: "sched_setaffinity",
+		unix.SYS_SCHED_SETATTR: "sched_setattr", unix.SYS_IOPRIO_SET: "ioprio_set", unix.SYS_PERSONALITY: "personality",
+		unix.SYS_SET_MEMPOLICY: "set_mempolicy", unix.SYS_RT_SIGPROCMASK: "rt_sigprocmask", unix.SYS_EXECVE: "execve", unix.SYS_UMASK: "umask", unix.SYS_RT_SIGACTION: "rt_sigaction",
 	}
 	if n, ok := names[nr]; ok {
 		return n

@@ -16,6 +16,8 @@ import (
 const (
 	StepCwd  = "working directory"
 	StepExec = "exec"
+	// StepFind looks for the command.
+	StepFind = "command"
 )
 
 // run is the end of every program: streams, identity, working directory, execve.
@@ -27,14 +29,61 @@ func (c Container) run(b *spawn.Builder, procfs spawn.Arg) error {
 		b.Init()
 		b.Call(unix.SYS_SETSID)
 	}
-	streams(b, p, c.Files.Slave)
-	workingDir(b, p.Cwd, c.CreateCwd)
-	confine(b, p, procfs)
-	if err := identity(b, p, c.LastCap, c.Seccomp); err != nil {
+	e := ending{p, c.Spec.Linux, c.Files.Slave, c.CreateCwd, c.LastCap, c.Seccomp, c.Alone}
+	return e.add(b, procfs)
+}
+
+// ending is how every program ends, a container's or an exec's.
+type ending struct {
+	p         *specs.Process
+	linux     *specs.Linux
+	slave     int
+	createCwd bool
+	lastCap   int
+	seccomp   Seccomp
+	alone     *Alone // nil below a supervisor
+}
+
+func (e *ending) add(b *spawn.Builder, procfs spawn.Arg) error {
+	switch {
+	case e.alone != nil && e.slave < 0:
+		e.alone.inherited(b, e.p)
+	default:
+		streams(b, e.p, e.slave)
+	}
+	workingDir(b, e.p.Cwd, e.createCwd)
+	if err := attributes(b, e.p, e.linux); err != nil {
 		return err
 	}
-	execute(b, p, c.Seccomp)
+	if e.alone != nil {
+		find(b, e.p)
+	}
+	confine(b, e.p, procfs)
+	if e.alone != nil { // a filter that is there before execve need not allow these
+		e.descriptors(b)
+	}
+	e.listen(b, !e.p.NoNewPrivileges)
+	if err := identity(b, e.p, e.lastCap, e.seccomp); err != nil {
+		return err
+	}
+	e.listen(b, e.p.NoNewPrivileges)
+	e.alone.gate(b)
+	e.execute(b)
 	return nil
+}
+
+// listen loads a filter with a listener, which somebody must have before the process
+// goes on. now is whether this is the place for it: without no_new_privs it takes
+// privileges that identity gives up.
+func (e *ending) listen(b *spawn.Builder, now bool) {
+	if !now || e.seccomp.Flags&unix.SECCOMP_FILTER_FLAG_NEW_LISTENER == 0 || e.alone == nil {
+		return
+	}
+	b.Step("seccomp")
+	listener := load(b, e.seccomp).Result()
+	e.alone.wait(b, StepListener, listener)
+	b.Close(listener)
+	e.seccomp = Seccomp{} // it is there
 }
 
 // oomScoreAdj sets the score through the supervisor's procfs, which nobody in a
@@ -95,14 +144,44 @@ type Exec struct {
 	Slave   int
 	LastCap int
 	Seccomp Seccomp
+	// Linux has the container's personality and memory policy; nil is none.
+	Linux *specs.Linux
+	// Alone is nil below a supervisor.
+	Alone *Alone
 }
 
 // Program returns the exec's program: the container's, with every namespace joined
 // and no world to build.
 func (x Exec) Program() (*spawn.Builder, error) {
 	b := &spawn.Builder{}
-	oomScoreAdj(b, x.Process)
+	if x.Alone != nil {
+		if err := x.initially(b); err != nil {
+			return nil, err
+		}
+		x.Alone.begin(b, x.Process, true)
+	} else {
+		oomScoreAdj(b, x.Process)
+	}
 	kernelFiles := procfs(b, x.Process)
+	if err := x.enter(b); err != nil {
+		return nil, err
+	}
+	b.Step("session")
+	b.Call(unix.SYS_SETSID)
+	e := ending{p: x.Process, linux: x.Linux, slave: x.Slave, lastCap: x.LastCap, seccomp: x.Seccomp, alone: x.Alone}
+	return b, e.add(b, kernelFiles)
+}
+
+// initially pins the process while it is the runtime's and on its way.
+func (x Exec) initially(b *spawn.Builder) error {
+	if x.Process.ExecCPUAffinity == nil {
+		return nil
+	}
+	return affinity(b, "process.execCPUAffinity.initial", x.Process.ExecCPUAffinity.Initial)
+}
+
+// enter joins the container's namespaces and cgroup.
+func (x Exec) enter(b *spawn.Builder) error {
 	b.Step("namespaces: join")
 	b.Call(unix.SYS_SETNS, spawn.File(spawn.FileTarget), spawn.Imm(x.Namespaces&^unix.CLONE_NEWCGROUP|unix.CLONE_NEWPID|unix.CLONE_NEWNS))
 	if x.Group >= 0 {
@@ -111,20 +190,20 @@ func (x Exec) Program() (*spawn.Builder, error) {
 		b.Fork(0)
 		joinCgroup(b, x.Cgroups)
 	}
+	if x.Namespaces&unix.CLONE_NEWUSER != 0 {
+		becomeRoot(b)
+	}
 	if x.Namespaces&unix.CLONE_NEWCGROUP != 0 { // from inside, the way into the group would be closed
 		b.Step("cgroup namespace: join")
 		b.Call(unix.SYS_SETNS, spawn.File(spawn.FileTarget), spawn.Imm(unix.CLONE_NEWCGROUP))
 	}
-	b.Step("session")
-	b.Call(unix.SYS_SETSID)
-	streams(b, x.Process, x.Slave)
-	workingDir(b, x.Process.Cwd, false)
-	confine(b, x.Process, kernelFiles)
-	if err := identity(b, x.Process, x.LastCap, x.Seccomp); err != nil {
-		return nil, err
+	if x.Process.ExecCPUAffinity == nil {
+		if x.Alone != nil {
+			allProcessors(b)
+		}
+		return nil
 	}
-	execute(b, x.Process, x.Seccomp)
-	return b, nil
+	return affinity(b, "process.execCPUAffinity.final", x.Process.ExecCPUAffinity.Final)
 }
 
 // streams puts the process's ends at 0, 1 and 2; what is not there reads or writes
@@ -159,14 +238,26 @@ func workingDir(b *spawn.Builder, dir string, create bool) {
 	b.Close(at)
 }
 
-// execute closes everything at execve, unblocks signals and tries the command, in
-// each directory of PATH when its name has no slash, as execvp does.
-func execute(b *spawn.Builder, p *specs.Process, s Seccomp) {
+// descriptors closes everything at execve and unblocks signals.
+func (e *ending) descriptors(b *spawn.Builder) {
+	first := 3
+	if e.alone != nil {
+		first += e.alone.Preserve
+	}
 	b.Step("descriptors")
-	b.Call(unix.SYS_CLOSE_RANGE, spawn.Imm(3), spawn.Imm(^uint32(0)), spawn.Imm(unix.CLOSE_RANGE_CLOEXEC))
+	b.Call(unix.SYS_CLOSE_RANGE, spawn.Imm(first), spawn.Imm(^uint32(0)), spawn.Imm(unix.CLOSE_RANGE_CLOEXEC))
 	b.Call(unix.SYS_RT_SIGPROCMASK, spawn.Imm(unix.SIG_SETMASK), b.Bytes(make([]byte, 8)), spawn.Imm(0), spawn.Imm(8))
+}
+
+// execute tries the command, in each directory of PATH when its name has no slash, as
+// execvp does.
+func (e *ending) execute(b *spawn.Builder) {
+	if e.alone == nil {
+		e.descriptors(b)
+	}
+	p := e.p
 	if p.NoNewPrivileges {
-		seccomp(b, s)
+		seccomp(b, e.seccomp)
 	}
 	b.Step(StepExec)
 	argv, env := b.Strings(p.Args), b.Strings(p.Env)

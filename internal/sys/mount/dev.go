@@ -2,6 +2,7 @@ package mount
 
 import (
 	"os"
+	"slices"
 	"strconv"
 
 	"golang.org/x/sys/unix"
@@ -24,6 +25,13 @@ func links() map[string]string {
 	}
 }
 
+// DefaultDevices and DefaultLinks are what FillDev makes, for a /dev that is no file
+// system of its own: paths in /dev.
+func DefaultDevices() map[string][2]uint32 { return nodes() }
+
+// DefaultLinks maps names in /dev to their targets.
+func DefaultLinks() map[string]string { return links() }
+
 // Device is one more device node for a container's /dev.
 type Device struct {
 	// Path is relative to /dev; Mode has the type (S_IFCHR, S_IFBLK) and permissions.
@@ -45,12 +53,16 @@ func Dev(owner int, extra []Device) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := fillDev(int(m.Fd()), owner, extra); err != nil {
+	if err := FillDev(m, owner, extra); err != nil {
 		m.Close()
 		return nil, err
 	}
 	return m, nil
 }
+
+// FillDev puts what belongs into a /dev into a detached file system. A device of extra
+// replaces the default one of that name.
+func FillDev(m *os.File, owner int, extra []Device) error { return fillDev(int(m.Fd()), owner, extra) }
 
 func fillDev(dir, owner int, extra []Device) error {
 	for _, name := range []string{"pts", "shm", "mqueue"} {
@@ -67,6 +79,9 @@ func fillDev(dir, owner int, extra []Device) error {
 		}
 	}
 	for name, n := range nodes() {
+		if slices.ContainsFunc(extra, func(d Device) bool { return d.Path == name }) {
+			continue
+		}
 		if err := mknod(dir, Device{Path: name, Mode: unix.S_IFCHR | 0o666, Major: n[0], Minor: n[1], UID: owner, GID: owner}); err != nil {
 			return err
 		}

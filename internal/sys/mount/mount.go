@@ -2,6 +2,7 @@ package mount
 
 import (
 	"os"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
@@ -69,8 +70,8 @@ func New(fstype string, flags Flags, options ...Option) (*os.File, error) {
 	}
 	defer unix.Close(fs)
 	// What stands in the first column of a mount table: "none" helps nobody.
-	if err := unix.FsconfigSetString(fs, "source", fstype); err != nil {
-		return nil, wrap("fsconfig source", fstype, err)
+	if !slices.ContainsFunc(options, func(o Option) bool { return o.Key == "source" }) {
+		options = append([]Option{{Key: "source", Value: fstype}}, options...)
 	}
 	for _, o := range options {
 		switch {
@@ -112,10 +113,14 @@ func Clone(dir *os.File, path string, recursive bool) (*os.File, error) {
 	return os.NewFile(uintptr(fd), path), nil
 }
 
+// atime is the mask of the flags about access times.
+const atime = unix.MOUNT_ATTR__ATIME
+
 // Attributes are changes to a mount.
 type Attributes struct {
-	// Set are flags to set.
-	Set Flags
+	// Set are flags to set, Clear to take away. Of the access times' flags only one can
+	// be set; setting one, or none of them to have relatime, needs all of them in Clear.
+	Set, Clear Flags
 	// Propagation is "", private, slave, shared or unbindable.
 	Propagation string
 	// Users is a user namespace whose mapping the mount takes on; nil for none. The
@@ -127,7 +132,10 @@ type Attributes struct {
 
 // SetAttributes changes a detached mount.
 func SetAttributes(m *os.File, a Attributes) error {
-	attr := unix.MountAttr{Attr_set: uint64(a.Set)}
+	attr := unix.MountAttr{Attr_set: uint64(a.Set), Attr_clr: uint64(a.Clear)}
+	if a.Set&atime != 0 {
+		attr.Attr_clr |= atime
+	}
 	switch a.Propagation {
 	case "private":
 		attr.Propagation = unix.MS_PRIVATE
@@ -164,6 +172,7 @@ func FSType(path string) string {
 		unix.TMPFS_MAGIC: "tmpfs", unix.OVERLAYFS_SUPER_MAGIC: "overlay", unix.NFS_SUPER_MAGIC: "nfs",
 		unix.FUSE_SUPER_MAGIC: "fuse", unix.PROC_SUPER_MAGIC: "proc", unix.SYSFS_MAGIC: "sysfs",
 		unix.CGROUP_SUPER_MAGIC: "cgroup", unix.CGROUP2_SUPER_MAGIC: "cgroup2",
+		unix.DEVPTS_SUPER_MAGIC: "devpts",
 	}
 	if n, ok := names[int64(st.Type)]; ok {
 		return n

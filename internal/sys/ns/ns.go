@@ -25,6 +25,25 @@ func Open(pid int, kind string) (*os.File, error) {
 	return os.NewFile(uintptr(n), name), nil
 }
 
+// OpenPath opens a namespace by a path, and makes sure that it is one of this kind, named
+// as the OCI specification names it: a file of another kind is fault.Invalid.
+func OpenPath(path, kind string) (*os.File, error) {
+	n, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, fault.Wrap(fault.NotFound, kind+" namespace "+path, err)
+	}
+	flags := map[string]int{
+		"pid": unix.CLONE_NEWPID, "network": unix.CLONE_NEWNET, "mount": unix.CLONE_NEWNS, "ipc": unix.CLONE_NEWIPC,
+		"uts": unix.CLONE_NEWUTS, "user": unix.CLONE_NEWUSER, "cgroup": unix.CLONE_NEWCGROUP, "time": unix.CLONE_NEWTIME,
+	}
+	is, err := unix.IoctlRetInt(n, unix.NS_GET_NSTYPE)
+	if err != nil || is != flags[kind] {
+		_ = unix.Close(n)
+		return nil, fault.New(fault.Invalid, kind+" namespace "+path+": is none")
+	}
+	return os.NewFile(uintptr(n), path), nil
+}
+
 // Same reports whether two processes are in the same namespace of a kind.
 func Same(a, b int, kind string) bool {
 	one, err := os.Readlink("/proc/" + strconv.Itoa(a) + "/ns/" + kind)
@@ -50,7 +69,10 @@ func (m Mapping) write(pid int) error {
 }
 
 // NewUser makes a user namespace with this mapping that only the file keeps alive.
-func NewUser(m Mapping) (*os.File, error) {
+func NewUser(m Mapping) (*os.File, error) { return NewUserOf(m.write) }
+
+// NewUserOf is NewUser with a function that gives the namespace of a process its mapping.
+func NewUserOf(mapping func(pid int) error) (*os.File, error) {
 	hold, release, err := os.Pipe()
 	if err != nil {
 		return nil, err
@@ -71,10 +93,68 @@ func NewUser(m Mapping) (*os.File, error) {
 		_ = unix.Close(child.PidFD)
 		_ = unix.Close(child.Report)
 	}()
-	if err := m.write(child.Pid); err != nil {
+	if err := mapping(child.Pid); err != nil {
 		return nil, err
 	}
 	return Open(child.Pid, "user")
+}
+
+// Ranges are the lines of a mapping: ids from the first number on, inside, are those from
+// the second on, outside, as many as the third says.
+type Ranges [][3]uint32
+
+// Mappings reads how an open user namespace maps users and groups, as this process sees
+// it: a child enters it and is looked at.
+func Mappings(namespace *os.File) (users, groups Ranges, err error) {
+	hold, release, err := os.Pipe()
+	if err != nil {
+		return nil, nil, err
+	}
+	defer hold.Close()
+	b := &spawn.Builder{}
+	b.Call(unix.SYS_CLOSE, spawn.File(spawn.FirstFile+1))
+	b.Step("user namespace: join")
+	b.Call(unix.SYS_SETNS, spawn.File(spawn.FirstFile+2), spawn.Imm(unix.CLONE_NEWUSER))
+	b.Tell(spawn.Imm(0))
+	b.Call(unix.SYS_READ, spawn.File(spawn.FirstFile), b.Bytes(make([]byte, 8)), spawn.Imm(1))
+	child, err := start(b, []int{-1, -1, -1, -1, int(hold.Fd()), int(release.Fd()), int(namespace.Fd())})
+	if err != nil {
+		release.Close()
+		return nil, nil, err
+	}
+	defer func() {
+		release.Close()
+		Reap(child.Pid)
+		_ = unix.Close(child.PidFD)
+		_ = unix.Close(child.Report)
+	}()
+	r, ok, errno := child.ReadReport()
+	if errno != 0 || !ok || r.Kind != spawn.ReportNumber {
+		return nil, nil, fault.Wrap(fault.Denied, "user namespace "+namespace.Name()+": join", unix.Errno(r.Value))
+	}
+	if users, err = readMap(child.Pid, "uid_map"); err == nil {
+		groups, err = readMap(child.Pid, "gid_map")
+	}
+	return users, groups, err
+}
+
+func readMap(pid int, name string) (out Ranges, err error) {
+	text, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/" + name)
+	if err != nil {
+		return nil, fault.Wrap(fault.NotFound, name, err)
+	}
+	for line := range strings.Lines(string(text)) {
+		var r [3]uint32
+		for i, f := range strings.Fields(line) {
+			n, err := strconv.ParseUint(f, 10, 32)
+			if err != nil || i > 2 {
+				return nil, fault.New(fault.Internal, name+": is not as user_namespaces(7) says")
+			}
+			r[i] = uint32(n)
+		}
+		out = append(out, r)
+	}
+	return out, nil
 }
 
 func start(b *spawn.Builder, files []int) (spawn.Child, error) {

@@ -11,6 +11,9 @@ const (
 	callFork  = 1<<16 + iota // args: clone flags, cgroup or -1; goes on in the child, the middle process reports its pid and ends
 	callInit                 // forks; goes on in the child, this process becomes its reaping init
 	callPause                // sleeps for good
+	callAwait                // args: file; goes on when a byte has been read from it
+	callTell                 // args: a number; reports it
+	callReady                // args: file; ends the report pipe, what follows is reported there
 )
 
 // Arg is one argument of a call: an immediate value, the address of data, a file
@@ -181,12 +184,33 @@ func (b *Builder) Fork(flags uint64) Ref { return b.Call(callFork, Imm(flags), I
 // outside of its cgroup namespace.
 func (b *Builder) ForkInto(flags uint64, file Arg) Ref { return b.Call(callFork, Imm(flags), file) }
 
+// Forks is how many pids the program reports: one for each Fork that is come to.
+func (b *Builder) Forks() (n int) {
+	for _, c := range b.calls {
+		if c.nr == callFork {
+			n++
+		}
+	}
+	return n
+}
+
 // Init splits the child: the program goes on in a new process, and the process so
 // far stays as its parent: it forwards signals, reaps, and ends as its child ends.
 func (b *Builder) Init() Ref { return b.Call(callInit) }
 
 // Pause ends the program by sleeping until a signal kills the process.
 func (b *Builder) Pause() Ref { return b.Call(callPause) }
+
+// Await goes on when a byte can be read from the file; its end is EPIPE: whoever was
+// to give the byte has gone.
+func (b *Builder) Await(file Arg) Ref { return b.Call(callAwait, file) }
+
+// Tell reports a number, usually a result.
+func (b *Builder) Tell(n Arg) Ref { return b.Call(callTell, n) }
+
+// Ready closes the report pipe, so that its reader sees the end as after an execve, and
+// lets a later failure be reported to the file instead.
+func (b *Builder) Ready(file Arg) Ref { return b.Call(callReady, file) }
 
 // Allow lets the call fail with any of these errnos (at most four): the program
 // goes on behind it.

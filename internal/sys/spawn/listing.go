@@ -17,12 +17,18 @@ func (b *Builder) Listing(name func(nr uint32) string) string {
 			step = int(c.step)
 			out.WriteString(b.steps[step] + "\n")
 		}
-		out.WriteString("\t" + b.line(c, name) + "\n")
+		out.WriteString("\t" + line(c, b.data, name) + "\n")
 	}
 	return out.String()
 }
 
-func (b *Builder) line(c *call, name func(nr uint32) string) string {
+func pseudo() map[uint32]string {
+	return map[uint32]string{
+		callFork: "FORK", callInit: "INIT", callPause: "PAUSE", callAwait: "AWAIT", callTell: "TELL", callReady: "READY",
+	}
+}
+
+func line(c *call, data []byte, name func(nr uint32) string) string {
 	last := -1
 	for k := range c.args {
 		if c.kinds[k] != kindImm || c.args[k] != 0 {
@@ -31,17 +37,10 @@ func (b *Builder) line(c *call, name func(nr uint32) string) string {
 	}
 	args := make([]string, 0, 6)
 	for k := range last + 1 {
-		args = append(args, b.argument(c.kinds[k], c.args[k]))
+		args = append(args, argument(c.kinds[k], c.args[k], data))
 	}
-	word := ""
-	switch c.nr {
-	case callFork:
-		word = "FORK"
-	case callInit:
-		word = "INIT"
-	case callPause:
-		word = "PAUSE"
-	default:
+	word, ok := pseudo()[c.nr]
+	if !ok {
 		word = name(c.nr)
 	}
 	s := word + "(" + strings.Join(args, ", ") + ")"
@@ -60,14 +59,14 @@ func (b *Builder) line(c *call, name func(nr uint32) string) string {
 	return s
 }
 
-func (b *Builder) argument(kind uint8, v uint64) string {
+func argument(kind uint8, v uint64, data []byte) string {
 	switch kind {
 	case kindFile:
 		return "file" + strconv.FormatUint(v, 10)
 	case kindReg:
 		return "r" + strconv.FormatUint(v, 10)
 	case kindData:
-		s, _, _ := strings.Cut(string(b.data[v:]), "\x00")
+		s, _, _ := strings.Cut(string(data[v:]), "\x00")
 		for _, r := range s {
 			if r < ' ' || r > '~' {
 				return "data"

@@ -26,6 +26,8 @@ const (
 	ReportPid ReportKind = 1
 	// ReportFailed gives the step and errno of the call that ended the program.
 	ReportFailed ReportKind = 2
+	// ReportNumber gives the number of a Tell.
+	ReportNumber ReportKind = 3
 )
 
 // Report is what a child tells its maker before execve, as it stands in the pipe.
@@ -111,7 +113,7 @@ func (p *Program) RunHere(files []int) (step int, err syscall.Errno) {
 	p.fillFiles(files)
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	s, e := run(p, ^uintptr(0))
+	s, _, e := run(p, ^uintptr(0))
 	return int(s), e
 }
 
@@ -152,7 +154,7 @@ func forkRun(args *cloneArgs, p *Program, report uintptr) (uintptr, syscall.Errn
 		return pid, err
 	}
 	defaultSignals()
-	step, err := run(p, report)
+	step, report, err := run(p, report)
 	if err != 0 {
 		tell(report, ReportFailed, step, uintptr(err))
 		exit(127)
@@ -175,11 +177,11 @@ func defaultSignals() {
 	}
 }
 
-// run makes the calls one after another.
+// run makes the calls one after another. It returns where to report what went wrong.
 //
 //go:norace
 //go:nosplit
-func run(p *Program, report uintptr) (step uintptr, err syscall.Errno) {
+func run(p *Program, report uintptr) (step, to uintptr, err syscall.Errno) {
 	n := uintptr(len(p.calls))
 	first := unsafe.Pointer(unsafe.SliceData(p.calls))
 	for i := uintptr(0); i < n; i++ {
@@ -190,14 +192,14 @@ func run(p *Program, report uintptr) (step uintptr, err syscall.Errno) {
 			r, err = divide(report, uint64(c.args[0]), uint64(c.args[1]))
 		case callInit:
 			r, err = beInit()
-		case callPause:
-			pause()
+		case callPause, callAwait, callTell, callReady:
+			report, err = converse(c, arg(p, c, 0), report)
 		default:
 			r, _, err = syscall.RawSyscall6(uintptr(c.nr), arg(p, c, 0), arg(p, c, 1), arg(p, c, 2), arg(p, c, 3), arg(p, c, 4), arg(p, c, 5))
 		}
 		if err != 0 {
 			if !permits(c, err) {
-				return uintptr(c.step), err
+				return uintptr(c.step), report, err
 			}
 			r = ^uintptr(0)
 			i += uintptr(c.skipErr)
@@ -209,7 +211,7 @@ func run(p *Program, report uintptr) (step uintptr, err syscall.Errno) {
 		}
 		err = 0
 	}
-	return 0, 0
+	return 0, report, 0
 }
 
 //go:norace
@@ -307,6 +309,43 @@ func reap(child uintptr) {
 			exit(uintptr(128 + sig))
 		}
 		exit(uintptr(status>>8) & 0xff)
+	}
+}
+
+// converse does what takes somebody else: waiting and reporting.
+//
+//go:norace
+//go:nosplit
+func converse(c *call, a, report uintptr) (uintptr, syscall.Errno) {
+	switch c.nr {
+	case callPause:
+		pause()
+	case callAwait:
+		return report, await(a)
+	case callTell:
+		tell(report, ReportNumber, uintptr(c.step), a)
+	case callReady:
+		_, _, _ = syscall.RawSyscall6(syscall.SYS_CLOSE, report, 0, 0, 0, 0, 0)
+		return a, 0
+	}
+	return report, 0
+}
+
+//go:norace
+//go:nosplit
+func await(file uintptr) syscall.Errno {
+	var b byte
+	for {
+		n, _, err := syscall.RawSyscall6(syscall.SYS_READ, file, uintptr(unsafe.Pointer(&b)), 1, 0, 0, 0)
+		switch {
+		case err == syscall.EINTR:
+		case err != 0:
+			return err
+		case n == 0:
+			return syscall.EPIPE
+		default:
+			return 0
+		}
 	}
 }
 

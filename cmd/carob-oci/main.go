@@ -1,0 +1,16 @@
+// Command carob-oci is an OCI runtime with runc's command line: containerd, Docker and
+// podman call it where they would call runc.
+package main
+
+import (
+	"os"
+
+	"carob/internal/ocicli"
+)
+
+// version is set by the linker.
+var version = "dev"
+
+func main() {
+	os.Exit(ocicli.Run(version, os.Args[1:], ocicli.Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr}))
+}

@@ -1,0 +1,269 @@
+package ocicli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"os/signal"
+	"strconv"
+	"strings"
+	"time"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"carob/internal/fault"
+	"carob/internal/ocirt"
+	"carob/internal/sys/session"
+	"carob/internal/sys/task"
+)
+
+// DefaultRoot is where state is kept if --root does not say otherwise.
+const DefaultRoot = "/run/carob-oci"
+
+// Streams are what the program was started with.
+type Streams struct {
+	In       *os.File
+	Out, Err io.Writer
+}
+
+// app is one call of the program.
+type app struct {
+	Streams
+	version string
+	global  arguments
+	args    arguments
+	runtime *ocirt.Runtime
+}
+
+// command is one command of the program.
+type command struct {
+	name, usage, help string
+	options           []option
+	// least and most are how many operands it takes; with most reached the rest is not
+	// looked at for flags.
+	least, most int
+	// starts says that processes are started: this program must be safe from them.
+	starts bool
+	run    func(context.Context, *app) (code int, err error)
+}
+
+func globalOptions() []option {
+	return []option{
+		{"root", "", isText, "directory for state (default " + DefaultRoot + ")"},
+		{"log", "", isText, "append errors to this file"},
+		{"log-format", "", isText, "text or json"},
+		{"debug", "", isBool, "log the command line"},
+		{"systemd-cgroup", "", isBool, "cgroups by way of systemd"},
+		{"rootless", "", isText, "true, false or auto; true is refused"},
+		{"criu", "", isText, "accepted; there is no checkpoint"},
+		{"version", "v", isBool, "print the version"},
+		{"help", "h", isBool, "print help"},
+	}
+}
+
+// exitError is an error with an exit status of its own.
+type exitError struct {
+	code int
+	err  error
+}
+
+func (e *exitError) Error() string { return e.err.Error() }
+func (e *exitError) Unwrap() error { return e.err }
+
+// Run reads a command line, without the program's name, carries it out, and returns the
+// exit status.
+func Run(version string, args []string, s Streams) int {
+	a := &app{Streams: s, version: version}
+	code, err := a.run(args)
+	if err == nil {
+		return code
+	}
+	a.complain(err)
+	var exit *exitError
+	if errors.As(err, &exit) {
+		return exit.code
+	}
+	return 1
+}
+
+func (a *app) run(args []string) (code int, err error) {
+	if a.global, err = parse(args, globalOptions(), 1); err != nil {
+		return 0, err
+	}
+	rest := a.global.rest
+	switch {
+	case a.global.has("version"):
+		fmt.Fprintf(a.Out, "carob-oci version %s\nspec: %s\n", a.version, specs.Version)
+		return 0, nil
+	case len(rest) == 0 || rest[0] == "help" || a.global.has("help"):
+		a.help()
+		return 0, nil
+	}
+	if err := a.check(); err != nil {
+		return 0, err
+	}
+	for _, c := range commands() {
+		if c.name == rest[0] {
+			return a.command(c, rest[1:])
+		}
+	}
+	return 0, fault.New(fault.Invalid, "no such command: "+rest[0])
+}
+
+// check reads the global flags.
+func (a *app) check() error {
+	switch f := a.global.text("log-format"); f {
+	case "", "text", "json":
+	default:
+		return fault.New(fault.Invalid, "invalid log-format: "+f)
+	}
+	root := a.global.text("root")
+	if root == "" {
+		root = DefaultRoot
+	}
+	if os.Geteuid() != 0 || a.global.text("rootless") == "true" {
+		return fault.New(fault.Unsupported, "rootless containers are not supported: carob-oci runs as root")
+	}
+	a.runtime = &ocirt.Runtime{Root: root, Systemd: a.global.has("systemd-cgroup"), Warn: func(text string) { a.log("warning", text) }}
+	return nil
+}
+
+func (a *app) command(c command, args []string) (int, error) {
+	options := append(c.options, option{"help", "h", isBool, ""})
+	var err error
+	operands := math.MaxInt
+	if c.takesCommand() { // whose flags are its own
+		operands = c.most
+	}
+	if a.args, err = parse(args, options, operands); err != nil {
+		return 0, fmt.Errorf("%s: %w", c.name, err)
+	}
+	if a.args.has("help") {
+		helpFor(a.Out, c)
+		return 0, nil
+	}
+	if n := len(a.args.rest); n < c.least || n > c.most && !c.takesCommand() {
+		return 0, fault.New(fault.Invalid, fmt.Sprintf("%s: %q takes %s", c.name, "carob-oci "+c.name, c.usage))
+	}
+	if c.starts {
+		if err := task.Protect(); err != nil {
+			return 0, err
+		}
+	}
+	if a.global.has("debug") {
+		a.log("debug", "carob-oci "+c.name+" "+strings.Join(args, " "))
+	}
+	if !c.starts {
+		ctx, stop := signal.NotifyContext(context.Background(), session.Quit()...)
+		defer stop()
+		return c.run(ctx, a)
+	}
+	return c.run(context.Background(), a)
+}
+
+func (c command) takesCommand() bool { return strings.HasSuffix(c.usage, "...]") }
+
+// preserve closes what a container's process must not inherit, and returns how many
+// descriptors from 3 on it does. What is named by one (/dev/fd/63) has been read.
+func (a *app) preserve() (int, error) {
+	n, err := a.preserved()
+	if err == nil {
+		err = task.CloseInherited(3 + n)
+	}
+	return n, err
+}
+
+// preserved are the descriptors that the flag says, and those of socket activation
+// (sd_listen_fds(3)).
+func (a *app) preserved() (int, error) {
+	n, err := a.args.number("preserve-fds")
+	if err != nil || n < 0 || n > 1<<16 {
+		return 0, errors.Join(err, rangeError(n))
+	}
+	listen, err := strconv.Atoi(os.Getenv("LISTEN_FDS"))
+	if err != nil || listen < 0 || listen > 1<<16 {
+		return int(n), nil
+	}
+	return int(n) + listen, nil
+}
+
+func rangeError(n int64) error {
+	if n < 0 || n > 1<<16 {
+		return fault.New(fault.Invalid, fmt.Sprintf("--preserve-fds: %d is out of range", n))
+	}
+	return nil
+}
+
+// complain puts an error where it is looked for: on standard error, and in the log that
+// an engine has named, in logrus' formats, from which containerd and podman take the
+// last line.
+func (a *app) complain(err error) {
+	fmt.Fprintln(a.Err, "carob-oci: "+err.Error())
+	a.log("error", err.Error())
+}
+
+// log appends a line to the log. Without one a warning goes to standard error.
+func (a *app) log(level, text string) {
+	name := a.global.text("log")
+	now := time.Now().Format(time.RFC3339)
+	line := fmt.Sprintf("time=%q level=%s msg=%q\n", now, level, text)
+	if name == "" {
+		if level != "error" { // that is there already
+			fmt.Fprint(a.Err, line)
+		}
+		return
+	}
+	f, open := os.OpenFile(name, os.O_APPEND|os.O_WRONLY|os.O_CREATE, 0o644)
+	if open != nil {
+		fmt.Fprintln(a.Err, "carob-oci: "+open.Error())
+		return
+	}
+	defer f.Close()
+	if a.global.text("log-format") == "json" {
+		object, _ := json.Marshal(map[string]string{"level": level, "msg": text, "time": now}) // strings always can be
+		line = string(object) + "\n"
+	}
+	fmt.Fprint(f, line)
+}
+
+func (a *app) help() {
+	fmt.Fprint(a.Out, "carob-oci runs containers from OCI bundles, with runc's command line.\n\n"+
+		"usage: carob-oci [global flags] command [flags] [arguments]\n\ncommands:\n")
+	for _, c := range commands() {
+		fmt.Fprintf(a.Out, "  %-11s %s\n", c.name, c.help)
+	}
+	fmt.Fprint(a.Out, "\nglobal flags:\n")
+	flagsHelp(a.Out, globalOptions())
+}
+
+func helpFor(w io.Writer, c command) {
+	fmt.Fprintf(w, "%s\n\nusage: carob-oci %s [flags] %s\n\nflags:\n", c.help, c.name, c.usage)
+	flagsHelp(w, c.options)
+}
+
+func flagsHelp(w io.Writer, options []option) {
+	for _, o := range options {
+		name := "--" + o.name
+		if o.short != "" {
+			name = "-" + o.short + ", " + name
+		}
+		fmt.Fprintf(w, "  %-24s %s\n", name, o.help)
+	}
+}
+
+func (a *app) load() (*ocirt.Container, error) { return a.runtime.Load(a.args.rest[0]) }
+
+// printLine prints JSON in one line, as runc does where tools read lines.
+func (a *app) printLine(v any) error { return json.NewEncoder(a.Out).Encode(v) }
+
+func (a *app) print(v any) error {
+	text, err := json.MarshalIndent(v, "", "  ")
+	if err == nil {
+		_, err = fmt.Fprintln(a.Out, string(text))
+	}
+	return err
+}

@@ -1,0 +1,61 @@
+package ocirt
+
+import (
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"carob/internal/sys/initstage"
+)
+
+// grantable leaves out of a process's capabilities what this kernel does not know, or
+// what this program has not itself, with a warning: the specification says that a
+// runtime should not fail for those (config.md, "capabilities"). In a new user
+// namespace everything can be granted.
+func (r *Runtime) grantable(p *specs.Process, newUsers bool) {
+	if p.Capabilities == nil {
+		return
+	}
+	held := ^uint64(0)
+	if !newUsers {
+		held = boundingSet()
+	}
+	known, last := initstage.Capabilities(), lastCap()
+	var missing []string
+	for _, set := range []*[]string{
+		&p.Capabilities.Bounding, &p.Capabilities.Effective, &p.Capabilities.Permitted, &p.Capabilities.Inheritable, &p.Capabilities.Ambient,
+	} {
+		*set = slices.DeleteFunc(slices.Clone(*set), func(name string) bool {
+			n := slices.Index(known, strings.TrimPrefix(name, "CAP_"))
+			if n >= 0 && n <= last && held&(1<<n) != 0 {
+				return false
+			}
+			missing = append(missing, name)
+			return true
+		})
+	}
+	slices.Sort(missing)
+	if missing = slices.Compact(missing); len(missing) > 0 && r.Warn != nil {
+		r.Warn("ignoring unknown or unavailable capabilities: " + strings.Join(missing, " "))
+	}
+}
+
+// boundingSet is what this process can give away. It is everything if that cannot be read:
+// the kernel then refuses by itself.
+func boundingSet() uint64 {
+	text, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		return ^uint64(0)
+	}
+	for line := range strings.Lines(string(text)) {
+		if v, ok := strings.CutPrefix(line, "CapBnd:"); ok {
+			if n, err := strconv.ParseUint(strings.TrimSpace(v), 16, 64); err == nil {
+				return n
+			}
+		}
+	}
+	return ^uint64(0)
+}

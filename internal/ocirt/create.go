@@ -1,0 +1,359 @@
+package ocirt
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"carob/internal/fault"
+	"carob/internal/plan/ocispec"
+	"carob/internal/sys/cgroup"
+	"carob/internal/sys/fd"
+	"carob/internal/sys/initstage"
+	"carob/internal/sys/task"
+	"carob/internal/undo"
+	"carob/internal/world"
+)
+
+// CreateOptions are a create's.
+type CreateOptions struct {
+	ID, Bundle string
+	// PidFile gets the number of the container's first process.
+	PidFile string
+	// ConsoleSocket is who gets the terminal's master, or Console is where it is put.
+	ConsoleSocket string
+	// PidfdSocket is who gets a pidfd of the process.
+	PidfdSocket string
+	Console     **os.File
+	// Preserve is how many descriptors from 3 on the process inherits.
+	Preserve     int
+	NoPivot      bool
+	NoNewKeyring bool
+}
+
+// creation is a create under way.
+type creation struct {
+	*Container
+	o     CreateOptions
+	spec  *specs.Spec
+	undo  undo.Stack
+	start *os.File // both FIFOs
+	said  *os.File
+	term  terminal
+}
+
+// Create makes a container whose process waits to be started. fault.Exists says "container
+// with given ID already exists". On an error nothing of it remains.
+func (r *Runtime) Create(ctx context.Context, o CreateOptions) (c *Container, err error) {
+	if err := ocispec.ID(o.ID); err != nil {
+		return nil, err
+	}
+	if o.Bundle, err = filepath.Abs(o.Bundle); err != nil {
+		return nil, err
+	}
+	n := &creation{Container: &Container{r: r, dir: filepath.Join(r.Root, o.ID)}, o: o}
+	defer n.undo.OnError(ctx, &err)
+	defer n.close()
+	text, err := n.read()
+	if err != nil {
+		return nil, err
+	}
+	if err := n.claim(text); err != nil {
+		return nil, err
+	}
+	group, err := n.limit(ctx)
+	if err != nil {
+		return nil, err
+	}
+	pid, err := n.begin(ctx, group)
+	if err != nil {
+		return nil, err
+	}
+	return n.Container, n.finish(pid)
+}
+
+func (n *creation) close() {
+	for _, f := range []*os.File{n.start, n.said} {
+		if f != nil {
+			f.Close()
+		}
+	}
+	n.term.close()
+}
+
+// read reads the configuration, which is kept as it is now.
+func (n *creation) read() (text []byte, err error) {
+	f, err := os.Open(filepath.Join(n.o.Bundle, "config.json"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fault.New(fault.NotFound, "JSON specification file config.json not found in "+n.o.Bundle)
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	var kept bytes.Buffer
+	n.spec, err = ocispec.Parse(io.TeeReader(f, &kept))
+	if err != nil {
+		return nil, fmt.Errorf("config.json: %w", err)
+	}
+	n.ID, n.Bundle, n.Annotations = n.o.ID, n.o.Bundle, n.spec.Annotations
+	return kept.Bytes(), terminalFits(n.spec.Process.Terminal, n.o.ConsoleSocket != "", n.o.Console != nil)
+}
+
+// claim takes the id.
+func (n *creation) claim(text []byte) error {
+	if err := os.MkdirAll(n.r.Root, 0o700); err != nil {
+		return err
+	}
+	err := os.Mkdir(n.dir, 0o700)
+	if errors.Is(err, fs.ErrExist) {
+		return fault.New(fault.Exists, "container with given ID already exists")
+	}
+	if err != nil {
+		return err
+	}
+	n.undo.Push("state", func(context.Context) error { return os.RemoveAll(n.dir) })
+	if err := os.WriteFile(n.file(configFile), text, 0o600); err != nil {
+		return err
+	}
+	if n.start, err = task.FIFO(n.file(startFile)); err != nil {
+		return err
+	}
+	n.said, err = task.FIFO(n.file(reportFile))
+	return err
+}
+
+// limit makes the cgroup with its limits. One that is there already must be empty.
+func (n *creation) limit(ctx context.Context) (*cgroup.Group, error) {
+	path, err := ocispec.Group(n.spec, n.o.ID, n.r.Systemd)
+	if err != nil {
+		return nil, err
+	}
+	layout, err := n.r.groups()
+	if err != nil {
+		return nil, err
+	}
+	n.Cgroup = path
+	limits := *n.spec.Linux.Resources
+	limits.Devices = ocispec.DeviceRules(limits.Devices)
+	group, err := layout.Create(path, &limits)
+	if fault.Is(err, fault.Exists) {
+		return reuse(ctx, layout, path, &limits)
+	}
+	if err == nil {
+		n.undo.Push("cgroup", func(ctx context.Context) error {
+			return errors.Join(group.Kill(ctx, fd.SIGKILL), group.Remove(ctx))
+		})
+	}
+	return group, err
+}
+
+func reuse(ctx context.Context, layout *cgroup.Layout, path string, limits *specs.LinuxResources) (*cgroup.Group, error) {
+	group, err := layout.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	pids, err := group.Procs()
+	if err != nil {
+		return nil, err
+	}
+	if len(pids) > 0 {
+		return nil, fault.New(fault.Conflict, "container's cgroup is not empty: "+strconv.Itoa(len(pids))+" process(es) found")
+	}
+	if frozen, err := group.Frozen(); err == nil && frozen {
+		return nil, fault.New(fault.Conflict, "container's cgroup unexpectedly frozen")
+	}
+	err = group.Set(limits)
+	if fault.Is(err, fault.NotFound) { // it is not in every hierarchy: nobody uses it
+		if err := layout.Remove(ctx, path); err != nil {
+			return nil, err
+		}
+		return layout.Create(path, limits)
+	}
+	return group, err
+}
+
+// begin starts the process and returns when it waits.
+func (n *creation) begin(ctx context.Context, group *cgroup.Group) (pid int, err error) {
+	s := scene{spec: n.spec, bundle: n.o.Bundle, group: group}
+	defer s.close()
+	if err := s.prepare(); err != nil {
+		return 0, err
+	}
+	n.Rootfs = s.rootPath()
+	if err := n.terminal(&s); err != nil {
+		return 0, err
+	}
+	c := initstage.Container{Spec: n.spec, Files: s.files, CreateCwd: true, LastCap: lastCap(), Alone: n.alone(&s)}
+	ready, turn, err := os.Pipe()
+	if err != nil {
+		return 0, err
+	}
+	c.Alone.Turn, c.Alone.Release = s.passed.add(ready), s.passed.add(turn)
+	if err := n.gate(&s, c.Alone); err != nil {
+		return 0, err
+	}
+	var filters world.Filters
+	if c.Seccomp, err = filters.Get(n.spec.Linux.Seccomp); err != nil {
+		return 0, err
+	}
+	limitFiles(n.spec.Process)
+	if err := setEnv(n.spec.Process, s.passed.files[s.files.Rootfs]); err != nil {
+		return 0, err
+	}
+	n.r.grantable(n.spec.Process, ocispec.New(n.spec, specs.UserNamespace))
+	program, err := c.Program()
+	if err != nil {
+		return 0, err
+	}
+	child, err := launch(program, s.passed.files, nil, turn)
+	if err != nil {
+		return 0, err
+	}
+	ready.Close() // closed twice, which is harmless: a child that has died must not be written to
+	if err := child.converse(n.answers(ctx)); err != nil {
+		return 0, named(n.spec.Process, err)
+	}
+	n.LastStep = len(program.Steps()) - 1
+	n.undo.Push("process", func(context.Context) error { task.Kill(child.pid); return nil })
+	return child.pid, nil
+}
+
+// gate passes the FIFOs under numbers above all others, between two that say where those
+// begin and end.
+func (n *creation) gate(s *scene, a *initstage.Alone) error {
+	last := 0
+	for _, f := range s.passed.files {
+		last = max(last, int(f.Fd()))
+	}
+	for _, p := range []struct {
+		f  *os.File
+		at *int
+	}{{n.start, &a.Low}, {n.start, &a.Start}, {n.said, &a.Report}, {n.said, &a.High}} {
+		f, err := fd.DupAbove(p.f, last)
+		if err != nil {
+			return err
+		}
+		last, *p.at = int(f.Fd()), s.passed.add(f)
+	}
+	return nil
+}
+
+func (n *creation) alone(s *scene) *initstage.Alone {
+	a := &initstage.Alone{
+		RootPath: n.Rootfs, Hooks: hooked(n.spec), NoPivot: n.o.NoPivot,
+		Own: streamsToGive(n.spec.Process, outside(s.spec.Linux.UIDMappings, n.spec.Process.User.UID)), Preserve: n.o.Preserve,
+	}
+	if !n.o.NoNewKeyring {
+		a.Keyring = "_ses." + n.o.ID
+	}
+	return a
+}
+
+// answers are what create does while the child waits.
+func (n *creation) answers(ctx context.Context) answers {
+	return answers{
+		initstage.StepMapping: func(pid int, _ uint64) error { return n.mapUsers(pid) },
+		initstage.StepHooks:   func(pid int, _ uint64) error { return n.beforePivot(ctx, pid) },
+		initstage.StepListener: func(pid int, number uint64) error {
+			return sendListener(n.spec.Linux.Seccomp, processState(n.State(specs.StateCreating), pid), int(number))
+		},
+	}
+}
+
+// processState is what whoever gets a process's listener is told.
+func processState(state specs.State, pid int) specs.ContainerProcessState {
+	return specs.ContainerProcessState{Version: specs.Version, Fds: []string{specs.SeccompFdName}, Pid: pid, State: state}
+}
+
+// mapUsers gives the new user namespace its mapping, and the process what it cannot take
+// itself from then on.
+func (n *creation) mapUsers(pid int) error {
+	l := n.spec.Linux
+	if err := task.Map(pid, ranges(l.UIDMappings), ranges(l.GIDMappings)); err != nil {
+		return err
+	}
+	if adj := n.spec.Process.OOMScoreAdj; adj != nil {
+		if err := task.Score(pid, *adj); err != nil {
+			return fault.Wrap(fault.Denied, "process.oomScoreAdj", err)
+		}
+	}
+	return nil
+}
+
+// finish writes down what there is now.
+func (n *creation) finish(pid int) (err error) {
+	if n.Init, err = task.Find(pid); err != nil || !n.Init.Lives() {
+		return errors.Join(err, errStillborn)
+	}
+	n.Version, n.Created = specs.Version, time.Now().UTC()
+	n.SharedPids = !ocispec.New(n.spec, specs.PIDNamespace)
+	if err := n.term.hand(n.o.ConsoleSocket); err != nil {
+		return err
+	}
+	if n.o.Console != nil {
+		*n.o.Console = n.term.keep()
+	}
+	if err := sendPidfd(n.o.PidfdSocket, pid); err != nil {
+		return err
+	}
+	if err := n.write(); err != nil {
+		return err
+	}
+	return writePid(n.o.PidFile, pid)
+}
+
+// writePid writes a pid file at once: who waits for it must not read half of it.
+func writePid(name string, pid int) error {
+	if name == "" {
+		return nil
+	}
+	next := filepath.Join(filepath.Dir(name), "."+filepath.Base(name))
+	if err := os.WriteFile(next, []byte(strconv.Itoa(pid)), 0o644); err != nil {
+		return err
+	}
+	return os.Rename(next, name)
+}
+
+// limitFiles lets the process have the limit that this one was started with, if the
+// configuration does not say another.
+func limitFiles(p *specs.Process) {
+	for _, l := range p.Rlimits {
+		if l.Type == "RLIMIT_NOFILE" {
+			return
+		}
+	}
+	soft, hard := task.Files()
+	p.Rlimits = append(p.Rlimits, specs.POSIXRlimit{Type: "RLIMIT_NOFILE", Soft: soft, Hard: hard})
+}
+
+// streamsToGive lists the descriptors that belong to another user than the process's.
+func streamsToGive(p *specs.Process, user uint32) (which []int) {
+	for n := range 3 {
+		if owner, err := task.Owner(n); err == nil && owner != user && !task.HostNull(n) && !p.Terminal {
+			which = append(which, n)
+		}
+	}
+	return which
+}
+
+// lastCap reads the number of the kernel's last capability.
+func lastCap() int {
+	text, err := os.ReadFile("/proc/sys/kernel/cap_last_cap")
+	if err == nil {
+		if n, err := strconv.Atoi(strings.TrimSpace(string(text))); err == nil {
+			return n
+		}
+	}
+	return 40 // CAP_CHECKPOINT_RESTORE, the last one of Linux 5.9 to 6.18
+}

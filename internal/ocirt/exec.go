@@ -1,0 +1,190 @@
+package ocirt
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"carob/internal/fault"
+	"carob/internal/plan/ocispec"
+	"carob/internal/sys/fd"
+	"carob/internal/sys/initstage"
+	"carob/internal/sys/mount"
+	"carob/internal/sys/task"
+	"carob/internal/world"
+)
+
+// ExecOptions are an exec's.
+type ExecOptions struct {
+	Process       *specs.Process
+	PidFile       string
+	ConsoleSocket string
+	PidfdSocket   string
+	Console       **os.File
+	Preserve      int
+	// Paused lets a process be started in a paused container: it will wait there.
+	Paused bool
+	// Group is a cgroup below the container's, "" for that itself.
+	Group string
+}
+
+// Exec starts one more process in a container and returns its number when it has come to
+// execve. It is a child of this process.
+func (c *Container) Exec(_ context.Context, o ExecOptions) (pid int, err error) {
+	if err := c.mayExec(o); err != nil {
+		return 0, err
+	}
+	spec, err := c.Config()
+	if err != nil {
+		return 0, err
+	}
+	limitFiles(o.Process)
+	if err := home(c, o.Process); err != nil {
+		return 0, err
+	}
+	c.r.grantable(o.Process, ocispec.Own(spec, specs.UserNamespace))
+	init, err := c.Init.Open()
+	if err != nil {
+		return 0, err
+	}
+	defer init.Close()
+	s := scene{spec: spec}
+	defer s.close()
+	s.files = noFiles()
+	if err := joinGroup(c, &s, o); err != nil {
+		return 0, err
+	}
+	term, err := execTerminal(&s, c.Init.Pid, o)
+	if err != nil {
+		return 0, err
+	}
+	defer term.close()
+	pid, err = launchExec(c, &s, o, init)
+	if err != nil {
+		return 0, named(o.Process, err)
+	}
+	err = errors.Join(term.hand(o.ConsoleSocket), sendPidfd(o.PidfdSocket, pid), writePid(o.PidFile, pid))
+	if err != nil {
+		task.Kill(pid)
+		return 0, err
+	}
+	if o.Console != nil {
+		*o.Console = term.keep()
+	}
+	return pid, nil
+}
+
+func (c *Container) mayExec(o ExecOptions) error {
+	if err := ocispec.Process(o.Process); err != nil {
+		return err
+	}
+	status, err := c.Status()
+	if err != nil {
+		return err
+	}
+	switch {
+	case status == specs.StateStopped:
+		return fault.New(fault.Conflict, "cannot exec in a stopped container")
+	case status == Paused && !o.Paused:
+		return fault.New(fault.Conflict, "cannot exec in a paused container (use --ignore-paused to override)")
+	}
+	return terminalFits(o.Process.Terminal, o.ConsoleSocket != "", o.Console != nil)
+}
+
+// joinGroup opens the way into the container's cgroup, or one below it.
+func joinGroup(c *Container, s *scene, o ExecOptions) error {
+	layout, err := c.r.groups()
+	if err != nil {
+		return err
+	}
+	at := c.Cgroup
+	if o.Group != "" {
+		if path.Clean("/"+o.Group) != "/"+o.Group {
+			return fault.New(fault.Invalid, fmt.Sprintf("bad sub cgroup path: %.80q", o.Group))
+		}
+		at += "/" + o.Group
+	}
+	if s.group, err = layout.Open(at); err != nil {
+		return err
+	}
+	return s.enter()
+}
+
+func execTerminal(s *scene, init int, o ExecOptions) (terminal, error) {
+	if !o.Process.Terminal {
+		return terminal{}, nil
+	}
+	pts, err := devpts(init)
+	if err != nil {
+		return terminal{}, fmt.Errorf("terminal: %w", err)
+	}
+	defer pts.Close()
+	t, err := openTerminal(pts, o.Process, outside(s.spec.Linux.UIDMappings, o.Process.User.UID), o.Console != nil)
+	if err != nil {
+		return terminal{}, err
+	}
+	s.files.Slave = s.passed.add(t.Slave)
+	t.Slave = nil // the list's now
+	return t, nil
+}
+
+// devpts opens a process's /dev/pts, in its own mount namespace, so that the terminal has
+// a name there. A container may have put something else in its place.
+func devpts(pid int) (*os.File, error) {
+	root, err := fd.OpenPath(fmt.Sprintf("/proc/%d/root", pid))
+	if err != nil {
+		return nil, err
+	}
+	defer root.Close()
+	pts, err := fd.InRoot(root, "/dev/pts", false)
+	if err != nil {
+		return nil, err
+	}
+	if mount.FSType(fd.Path(pts)) != "devpts" {
+		pts.Close()
+		return nil, fault.New(fault.Invalid, "/dev/pts: is no devpts")
+	}
+	return pts, nil
+}
+
+// launchExec starts the exec's program.
+func launchExec(c *Container, s *scene, o ExecOptions, init *os.File) (int, error) {
+	ready, turn, err := os.Pipe()
+	if err != nil {
+		return 0, err
+	}
+	defer turn.Close()
+	x := initstage.Exec{
+		Process: o.Process, Namespaces: joined(c.Init.Pid), Cgroups: s.files.Cgroups, Group: s.files.Group, Slave: s.files.Slave,
+		LastCap: lastCap(), Linux: s.spec.Linux,
+		Alone: &initstage.Alone{
+			Start: -1, Report: -1, Preserve: o.Preserve,
+			Own: streamsToGive(o.Process, outside(s.spec.Linux.UIDMappings, o.Process.User.UID)),
+		},
+	}
+	x.Alone.Turn, x.Alone.Release = s.passed.add(ready), len(s.passed.files)
+	var filters world.Filters
+	profile := s.spec.Linux.Seccomp
+	if x.Seccomp, err = filters.Get(profile); err != nil {
+		return 0, err
+	}
+	program, err := x.Program()
+	if err != nil {
+		return 0, err
+	}
+	child, err := launch(program, append(s.passed.files, turn), init, turn)
+	if err != nil {
+		return 0, err
+	}
+	ready.Close() // see begin
+	err = child.converse(answers{
+		initstage.StepListener: func(pid int, number uint64) error {
+			return sendListener(profile, processState(c.State(specs.StateRunning), pid), int(number))
+		},
+	})
+	return child.pid, err
+}

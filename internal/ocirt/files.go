@@ -1,0 +1,412 @@
+package ocirt
+
+import (
+	"fmt"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"carob/internal/fault"
+	"carob/internal/plan/mountopt"
+	"carob/internal/sys/cgroup"
+	"carob/internal/sys/fd"
+	"carob/internal/sys/initstage"
+	"carob/internal/sys/mount"
+	"carob/internal/sys/ns"
+	"carob/internal/sys/task"
+	"carob/internal/world"
+)
+
+// fileList owns the files that a program is started with.
+type fileList struct{ files []*os.File }
+
+// add takes the file over and returns its place.
+func (l *fileList) add(f *os.File) int {
+	l.files = append(l.files, f)
+	return len(l.files) - 1
+}
+
+func (l *fileList) close() { fd.CloseAll(l.files) }
+
+// scene collects what a container's process is started with.
+type scene struct {
+	spec   *specs.Spec
+	bundle string
+	group  *cgroup.Group
+
+	passed fileList
+	files  initstage.Files
+	users  *os.File // a namespace with the container's mapping, for mounts
+}
+
+func (s *scene) close() {
+	s.passed.close()
+	if s.users != nil {
+		s.users.Close()
+	}
+}
+
+func noFiles() initstage.Files {
+	return initstage.Files{Rootfs: -1, Dev: -1, Pts: -1, Slave: -1, Shm: -1, Group: -1, Mounts: map[int]int{}}
+}
+
+// prepare opens and makes everything.
+func (s *scene) prepare() error {
+	s.files = noFiles()
+	if err := s.joins(); err != nil {
+		return err
+	}
+	root, err := s.root()
+	if err != nil {
+		return fmt.Errorf("rootfs: %w", err)
+	}
+	for i := range s.spec.Mounts {
+		s.aim(&s.spec.Mounts[i], root)
+		if err := s.mount(i, root); err != nil {
+			return fmt.Errorf("mount %s: %w", s.spec.Mounts[i].Destination, err)
+		}
+	}
+	s.tidy()
+	s.nodes()
+	return s.enter()
+}
+
+// joins opens the namespaces that are given by path, the user namespace last: the host's
+// root may join all of them, whomever they belong to, the root of that one may not.
+func (s *scene) joins() error {
+	all := slices.Clone(s.spec.Linux.Namespaces)
+	slices.SortStableFunc(all, func(a, b specs.LinuxNamespace) int { return rank(a.Type) - rank(b.Type) })
+	for _, n := range all {
+		if n.Path == "" {
+			continue
+		}
+		f, err := ns.OpenPath(n.Path, string(n.Type))
+		if err != nil {
+			return err
+		}
+		if n.Type == specs.UserNamespace {
+			if err := s.mappings(f); err != nil {
+				f.Close()
+				return err
+			}
+		}
+		s.files.Joins = append(s.files.Joins, initstage.Join{File: s.passed.add(f), Type: initstage.NamespaceFlag(string(n.Type))})
+	}
+	return nil
+}
+
+// mappings learns those of a user namespace that is joined: what is made for the container
+// must belong to its root. The kernel knows them better than a configuration.
+func (s *scene) mappings(users *os.File) error {
+	u, g, err := ns.Mappings(users)
+	if err != nil {
+		return err
+	}
+	l := *s.spec.Linux
+	l.UIDMappings, l.GIDMappings = idMappings(u), idMappings(g)
+	s.spec.Linux = &l
+	return nil
+}
+
+func idMappings(all ns.Ranges) (out []specs.LinuxIDMapping) {
+	for _, r := range all {
+		out = append(out, specs.LinuxIDMapping{ContainerID: r[0], HostID: r[1], Size: r[2]})
+	}
+	return out
+}
+
+func rank(kind specs.LinuxNamespaceType) int {
+	if kind == specs.UserNamespace {
+		return 1
+	}
+	return 0
+}
+
+// root clones the root file system's mount, with all below it. Where it is mounted from
+// must not hear of what the container mounts.
+func (s *scene) root() (*os.File, error) {
+	dir, err := fd.OpenPath(s.rootPath())
+	if err != nil {
+		return nil, err
+	}
+	defer dir.Close()
+	if info, err := dir.Stat(); err != nil || !info.IsDir() {
+		return nil, fault.New(fault.Invalid, s.rootPath()+": not a directory")
+	}
+	f, err := mount.Clone(dir, "", true)
+	if err != nil {
+		return nil, err
+	}
+	s.files.Rootfs = s.passed.add(f)
+	kind := "slave"
+	if p := strings.TrimPrefix(s.spec.Linux.RootfsPropagation, "r"); p == "private" || p == "unbindable" {
+		kind = "private"
+	}
+	return f, mount.SetAttributes(f, mount.Attributes{Propagation: kind, Recursive: true})
+}
+
+func (s *scene) rootPath() string {
+	if filepath.IsAbs(s.spec.Root.Path) {
+		return s.spec.Root.Path
+	}
+	return filepath.Join(s.bundle, s.spec.Root.Path)
+}
+
+// owner is the host's id of the container's id 0, which owns what is made for it.
+func (s *scene) owner() int {
+	return int(outside(s.spec.Linux.UIDMappings, 0))
+}
+
+// outside maps a container's id to the host's.
+func outside(mappings []specs.LinuxIDMapping, id uint32) uint32 {
+	for _, m := range mappings {
+		if id >= m.ContainerID && id-m.ContainerID < m.Size {
+			return m.HostID + id - m.ContainerID
+		}
+	}
+	return id
+}
+
+// mount prepares the i-th mount. proc, sysfs and mqueue belong to namespaces that the
+// process will have: it makes them itself.
+func (s *scene) mount(i int, root *os.File) error {
+	m := &s.spec.Mounts[i]
+	o, err := mountopt.Parse(m.Options)
+	if err != nil {
+		return err
+	}
+	switch {
+	case o.Remount:
+		m.Type = initstage.Remount
+		return nil
+	case m.Type == "bind" || o.Bind || o.Tree:
+		return s.bind(i, o)
+	case m.Type == "cgroup" || m.Type == "cgroup2":
+		m.Type = "cgroup"
+		return s.cgroupDirs(o)
+	case slices.Contains([]string{"proc", "sysfs", "mqueue"}, m.Type):
+		return nil
+	}
+	inherit(m, o, root)
+	f, err := s.fileSystem(*m, o)
+	if err != nil {
+		return err
+	}
+	s.files.Mounts[i] = s.passed.add(f)
+	if o.CopyUp {
+		return world.CopyUp(root, m.Destination, f)
+	}
+	return s.special(*m, s.files.Mounts[i])
+}
+
+// special fills a /dev, and remembers where terminals come from.
+func (s *scene) special(m specs.Mount, n int) error {
+	switch m.Destination + " " + m.Type {
+	case "/dev tmpfs":
+		s.files.Dev = n
+		return mount.FillDev(s.passed.files[n], s.owner(), world.Devices(s.outsideDevices(), s.owner()))
+	case "/dev/pts devpts":
+		s.files.Pts = n
+	}
+	return nil
+}
+
+// fileSystem makes a file system with the ids among its options as the host has them:
+// it belongs to the host's user namespace.
+func (s *scene) fileSystem(m specs.Mount, o mountopt.Options) (*os.File, error) {
+	m.Options = slices.Clone(m.Options)
+	owner := uint32(s.owner())
+	for i, word := range m.Options {
+		key, value, _ := strings.Cut(word, "=")
+		id, err := strconv.ParseUint(value, 10, 32)
+		if err != nil || key != "uid" && key != "gid" {
+			continue
+		}
+		mapping := s.spec.Linux.UIDMappings
+		if key == "gid" {
+			mapping = s.spec.Linux.GIDMappings
+		}
+		m.Options[i] = key + "=" + strconv.Itoa(int(outside(mapping, uint32(id))))
+		owner = 0
+	}
+	if m.Destination == "/dev" || o.CopyUp { // has to be filled yet; tidy adds what makes it read-only
+		m.Options = slices.DeleteFunc(m.Options, func(w string) bool { return w == "ro" || w == "rro" })
+	}
+	return world.FileSystem(m, owner)
+}
+
+// outsideDevices are the devices with the host's ids.
+func (s *scene) outsideDevices() *specs.Spec {
+	l := *s.spec.Linux
+	l.Devices = ownDevices(l.Devices)
+	for i := range l.Devices {
+		d := &l.Devices[i]
+		if d.UID != nil {
+			id := outside(l.UIDMappings, *d.UID)
+			d.UID = &id
+		}
+		if d.GID != nil {
+			id := outside(l.GIDMappings, *d.GID)
+			d.GID = &id
+		}
+	}
+	return &specs.Spec{Linux: &l}
+}
+
+// ownDevices leaves out /dev/ptmx, which is always the container's own (and which engines
+// list all the same).
+func ownDevices(all []specs.LinuxDevice) []specs.LinuxDevice {
+	return slices.DeleteFunc(slices.Clone(all), func(d specs.LinuxDevice) bool { return d.Path == "/dev/ptmx" })
+}
+
+func (s *scene) bind(i int, o mountopt.Options) error {
+	m := &s.spec.Mounts[i]
+	if !filepath.IsAbs(m.Source) {
+		m.Source = filepath.Join(s.bundle, m.Source)
+	}
+	source, err := fd.OpenPath(m.Source)
+	if err != nil {
+		return err
+	}
+	defer source.Close()
+	info, err := source.Stat()
+	if err != nil {
+		return err
+	}
+	mapping, err := s.mapping(*m, o)
+	if err != nil {
+		return err
+	}
+	if mapping.Users != nil {
+		defer mapping.Users.Close()
+	}
+	f, err := world.Bind(source, *m, mapping)
+	if err != nil {
+		return err
+	}
+	m.Type = "bind"
+	if !info.IsDir() {
+		m.Type = initstage.BindFile
+	}
+	s.files.Mounts[i] = s.passed.add(f)
+	return nil
+}
+
+// mapping makes a user namespace with the mapping that a bind mount asks for: its own,
+// or the container's.
+func (s *scene) mapping(m specs.Mount, o mountopt.Options) (world.Mapping, error) {
+	users, groups := m.UIDMappings, m.GIDMappings
+	if len(users) == 0 {
+		if o.IDMap == mountopt.Unmapped {
+			return world.Mapping{}, nil
+		}
+		users, groups = s.spec.Linux.UIDMappings, s.spec.Linux.GIDMappings
+	}
+	if len(users) == 0 {
+		return world.Mapping{}, fault.New(fault.Invalid, "idmap: neither the mount nor the container has mappings")
+	}
+	f, err := ns.NewUserOf(func(pid int) error { return task.Map(pid, ranges(users), ranges(groups)) })
+	return world.Mapping{Users: f, Tree: o.IDMap == mountopt.MappedTree}, err
+}
+
+func ranges(mappings []specs.LinuxIDMapping) (out []task.Range) {
+	for _, m := range mappings {
+		out = append(out, task.Range{Inside: m.ContainerID, Outside: m.HostID, Size: m.Size})
+	}
+	return out
+}
+
+func (s *scene) cgroupDirs(o mountopt.Options) error {
+	if s.group == nil {
+		return fault.New(fault.Unsupported, "this host has no cgroups")
+	}
+	dirs, err := world.CgroupDirs(s.group, o.Set&mountopt.ReadOnly == 0)
+	for _, d := range dirs {
+		s.files.CgroupDirs = append(s.files.CgroupDirs, initstage.NamedFile{Name: d.Name, File: s.passed.add(d.File)})
+	}
+	return err
+}
+
+// nodes are the devices for which no /dev has been prepared. A /dev that is mounted from
+// the host has what it has.
+func (s *scene) nodes() {
+	foreign := slices.ContainsFunc(s.spec.Mounts, func(m specs.Mount) bool {
+		return m.Destination == "/dev" && m.Type != initstage.Remount
+	})
+	devices := ownDevices(s.spec.Linux.Devices)
+	if !foreign {
+		for name, n := range mount.DefaultDevices() {
+			at := "/dev/" + name
+			if slices.ContainsFunc(devices, func(d specs.LinuxDevice) bool { return d.Path == at }) {
+				continue
+			}
+			devices = append(devices, specs.LinuxDevice{Path: at, Type: "c", Major: int64(n[0]), Minor: int64(n[1])})
+		}
+		for name, to := range mount.DefaultLinks() {
+			s.files.Links = append(s.files.Links, [2]string{"/dev/" + name, to})
+		}
+	}
+	for _, d := range devices {
+		if foreign && strings.HasPrefix(d.Path, "/dev/") {
+			continue
+		}
+		s.files.Nodes = append(s.files.Nodes, node(d))
+	}
+}
+
+func node(d specs.LinuxDevice) initstage.Node {
+	n := initstage.Node{Path: path.Clean(d.Path), Mode: 0o666, Major: uint32(d.Major), Minor: uint32(d.Minor)}
+	if d.FileMode != nil {
+		n.Mode = uint32(d.FileMode.Perm())
+	}
+	n.Mode |= world.DeviceType(d.Type)
+	if d.UID != nil {
+		n.UID = *d.UID
+	}
+	if d.GID != nil {
+		n.GID = *d.GID
+	}
+	return n
+}
+
+// enter opens the way into the cgroup.
+func (s *scene) enter() error {
+	if s.group == nil {
+		return nil
+	}
+	entry, err := s.group.Entry()
+	if err != nil {
+		return err
+	}
+	for _, f := range entry.Files {
+		s.files.Cgroups = append(s.files.Cgroups, s.passed.add(f))
+	}
+	if entry.Dir != nil {
+		s.files.Group = s.passed.add(entry.Dir)
+	}
+	if scant(s.spec) {
+		s.files.Group = -1
+	}
+	return nil
+}
+
+// scant tells whether the memory limit is so low that what builds the world, some 300 KB,
+// must not be charged to the container: then the slow way into the group is taken, late.
+func scant(s *specs.Spec) bool {
+	const enough = 16 << 20
+	m := s.Linux.Resources.Memory
+	return m != nil && m.Limit != nil && *m.Limit > 0 && *m.Limit < enough
+}
+
+// hooked tells whether something has to be done in the container's namespaces before
+// its process leaves the host's root.
+func hooked(s *specs.Spec) bool {
+	h := s.Hooks
+	//lint:ignore SA1019 a deprecated field must still be honoured
+	return len(s.Linux.NetDevices) > 0 || h != nil && len(h.Prestart)+len(h.CreateRuntime)+len(h.CreateContainer) > 0
+}

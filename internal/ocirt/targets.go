@@ -1,0 +1,106 @@
+package ocirt
+
+import (
+	"fmt"
+	"os"
+	"path"
+	"slices"
+	"strings"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"carob/internal/fault"
+	"carob/internal/plan/mountopt"
+	"carob/internal/sys/fd"
+	"carob/internal/sys/initstage"
+)
+
+// aim replaces a mount's destination that goes through a link to nothing by where that
+// leads, so that the target can be made there: images have /etc/resolv.conf as a link into
+// /run. Where it leads is inside of the root whatever it says, and the init stage
+// looks it up again.
+func (s *scene) aim(m *specs.Mount, root *os.File) {
+	for _, kernel := range []string{"/proc", "/sys", "/dev"} {
+		if m.Destination == kernel || strings.HasPrefix(m.Destination, kernel+"/") {
+			return
+		}
+	}
+	at, err := fd.InRoot(root, m.Destination, true)
+	if err == nil {
+		at.Close()
+		return
+	}
+	if fault.Is(err, fault.NotFound) {
+		m.Destination = follow(root, m.Destination)
+	}
+}
+
+// maxLinks is how many links the kernel follows in one path.
+const maxLinks = 40
+
+// follow resolves the links of a path below root, as far as there are any.
+func follow(root *os.File, name string) string {
+	done, rest := "/", strings.Split(strings.Trim(name, "/"), "/")
+	for links := 0; len(rest) > 0 && links < maxLinks; {
+		next := path.Join(done, rest[0])
+		to, isLink := link(root, next)
+		if !isLink {
+			done, rest = next, rest[1:]
+			continue
+		}
+		links++
+		if path.IsAbs(to) {
+			done = "/"
+		}
+		rest = append(strings.Split(strings.Trim(to, "/"), "/"), rest[1:]...)
+	}
+	return path.Join(append([]string{done}, rest...)...)
+}
+
+func link(root *os.File, name string) (to string, isLink bool) {
+	at, err := fd.InRoot(root, name, false)
+	if err != nil {
+		return "", false
+	}
+	defer at.Close()
+	info, err := at.Stat()
+	if err != nil || info.Mode()&os.ModeSymlink == 0 {
+		return "", false
+	}
+	to, err = fd.ReadLink(at)
+	return to, err == nil
+}
+
+// inherit gives a tmpfs without a mode that of the directory that it covers.
+func inherit(m *specs.Mount, o mountopt.Options, root *os.File) {
+	hasMode := slices.ContainsFunc(o.Data, func(d string) bool { return strings.HasPrefix(d, "mode=") })
+	if m.Type != "tmpfs" || hasMode {
+		return
+	}
+	at, err := fd.InRoot(root, m.Destination, true)
+	if err != nil { // it will be made
+		return
+	}
+	defer at.Close()
+	if info, err := at.Stat(); err == nil && info.IsDir() {
+		m.Options = append(slices.Clone(m.Options), fmt.Sprintf("mode=%o", fd.Mode(info)))
+	}
+}
+
+// tidy makes a /dev read-only once everything is in it, and drops what is masked twice.
+func (s *scene) tidy() {
+	for _, m := range s.spec.Mounts {
+		if m.Destination == "/dev" && m.Type == "tmpfs" && slices.Contains(m.Options, "ro") {
+			s.spec.Mounts = append(s.spec.Mounts, specs.Mount{Destination: "/dev", Type: initstage.Remount, Options: []string{"ro"}})
+			break
+		}
+	}
+	for _, list := range []*[]string{&s.spec.Linux.MaskedPaths, &s.spec.Linux.ReadonlyPaths} {
+		seen := map[string]bool{}
+		*list = slices.DeleteFunc(slices.Clone(*list), func(p string) bool {
+			again := seen[path.Clean(p)]
+			seen[path.Clean(p)] = true
+			return again
+		})
+	}
+}
