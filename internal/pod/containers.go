@@ -19,6 +19,7 @@ import (
 	"carob/internal/lifecycle"
 	"carob/internal/plan/check"
 	"carob/internal/plan/namespace"
+	"carob/internal/plan/oci"
 	"carob/internal/pod/name"
 	"carob/internal/spec"
 	"carob/internal/status"
@@ -299,13 +300,13 @@ func (e *Engine) UpdateContainer(ctx context.Context, ref string, res *specs.Lin
 		next.Restart = *restart
 	}
 	if res != nil {
-		next.Resources = merged(next.Resources, res)
+		next.Resources = oci.Merge(next.Resources, res)
 	}
 	if err := check.Container(&next); err != nil {
 		return err
 	}
 	if c.view.load().gone {
-		return notFound("container", ref)
+		return name.NotFound("container", ref)
 	}
 	if res != nil {
 		if err := (maker{e}).updateGroup(ctx, c, rec, next); err != nil {
@@ -338,29 +339,6 @@ func (e maker) updateGroup(ctx context.Context, c *container, rec containerRecor
 	limits.Devices = nil
 	c.step.set("cgroup: update")
 	return e.d.Groups.UpdateGroup(ctx, rec.Status.Cgroup, &limits)
-}
-
-// merged lays the limits of change over those of base: every limit that change
-// names replaces base's.
-func merged(base, change *specs.LinuxResources) *specs.LinuxResources {
-	if base == nil {
-		return change
-	}
-	out := *base
-	// JSON has exactly the wanted meaning: what change leaves out stays.
-	whole, err := json.Marshal(base)
-	if err != nil {
-		return change
-	}
-	part, err := json.Marshal(change)
-	if err != nil {
-		return change
-	}
-	out = specs.LinuxResources{}
-	if json.Unmarshal(whole, &out) != nil || json.Unmarshal(part, &out) != nil {
-		return change
-	}
-	return &out
 }
 
 // discardContainer takes back a container that nobody claimed.

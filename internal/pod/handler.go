@@ -222,8 +222,10 @@ type Process struct {
 	// Spec is complete: numeric user, absolute cwd, limits, mounts. The mounts'
 	// sources are host paths that the handler resolves.
 	Spec *specs.Spec
-	// Rootfs is the detached root mount of a container.
+	// Rootfs is the detached root mount of a container, Images those that its mounts with
+	// the source oci.ImageSource stand for, by their targets.
 	Rootfs *os.File
+	Images map[string]*os.File
 	// Join maps a namespace kind to the pid whose namespace is taken; kinds that are
 	// neither here nor listed without a path in Spec.Linux.Namespaces are inherited
 	// from the sandbox.

@@ -15,6 +15,7 @@ import (
 	"carob/internal/lifecycle"
 	"carob/internal/plan/ident"
 	"carob/internal/plan/oci"
+	"carob/internal/pod/name"
 	"carob/internal/spec"
 	"carob/internal/status"
 	"carob/internal/undo"
@@ -114,7 +115,7 @@ func (e starter) start(ctx context.Context, c *container, o startOptions) error 
 // process of the container.
 func (e starter) mayStart(ctx context.Context, c *container) error {
 	if c.view.load().gone {
-		return notFound("container", c.title())
+		return name.NotFound("container", c.title())
 	}
 	if _, err := lifecycle.NextContainer(c.view.load().status.State, lifecycle.Start); err != nil {
 		return fmt.Errorf("container %s: %w", c.title(), err)
@@ -162,7 +163,7 @@ func (c *container) settleParked() {
 // user as its files know it; at the same time the sandbox (of a solo pod) and the rest
 // of the container's world; then the process.
 func (e starter) launch(ctx context.Context, c *container, io Streams, u *undo.Stack) (int, error) {
-	l := launching{starter: e, c: c, rec: c.record(), streams: io}
+	l := launching{starter: e, c: c, rec: c.record(), streams: io, images: map[string]*os.File{}}
 	defer l.close()
 	c.step.set("root file system: mount")
 	errs := parallel(
@@ -194,6 +195,7 @@ type launching struct {
 	streams Streams
 
 	root     *os.File
+	images   map[string]*os.File
 	identity ident.Identity
 	world    Launch
 }
@@ -204,6 +206,9 @@ func (l *launching) close() {
 	if l.world != nil {
 		l.world.Close()
 	}
+	for _, f := range l.images {
+		_ = f.Close()
+	}
 	if l.root != nil && !l.spawn(func() { _ = l.root.Close() }) {
 		_ = l.root.Close()
 	}
@@ -213,11 +218,19 @@ func (l *launching) mount(ctx context.Context) (err error) {
 	if l.root, err = l.d.Roots.MountRoot(ctx, l.rec.Rootfs, l.c.pod.view.load().status.UserMapping); err != nil {
 		return err
 	}
-	l.identity, err = l.starter.identity(l.root, userOf(l.rec), l.rec.Status.Spec.Groups)
+	s := &l.rec.Status.Spec
+	l.identity, err = l.starter.identity(l.root, ident.Wish{User: userOf(l.rec), Groups: s.Groups, Policy: s.GroupsPolicy})
 	return err
 }
 
 func (l *launching) prepare(ctx context.Context) error {
+	for _, v := range l.rec.Images {
+		f, err := l.d.Roots.MountRoot(ctx, v.Rootfs, l.c.pod.view.load().status.UserMapping)
+		if err != nil {
+			return fmt.Errorf("mount %s: %w", v.Target, err)
+		}
+		l.images[v.Target] = f
+	}
 	world, err := l.plan(l.c, l.rec)
 	if err != nil {
 		return err
@@ -238,6 +251,7 @@ func (l *launching) execute(ctx context.Context) (int, error) {
 	}
 	l.c.mu.Lock()
 	l.c.rec.Identity, l.c.world = l.identity, world
+	l.c.rec.Status.User = &status.User{UID: l.identity.UID, GID: l.identity.GID, Groups: l.identity.Groups}
 	l.c.mu.Unlock()
 	p, err := l.process(world)
 	if err != nil {
@@ -259,7 +273,7 @@ func (l *launching) process(world *specs.Spec) (Process, error) {
 		PodID: l.c.pod.id, ID: l.c.id, Spec: world, Join: join, IDs: l.c.pod.view.load().status.UserMapping,
 		Cgroup: l.rec.Status.Cgroup, LogPath: l.rec.Status.LogPath,
 		Stdin: s.Stdin, StdinOnce: s.StdinOnce, Init: s.Init, Streams: l.streams,
-		CreateCwd: s.WorkingDir == "",
+		CreateCwd: s.WorkingDir == "", Images: l.images,
 	}, nil
 }
 
@@ -337,10 +351,11 @@ func userOf(rec containerRecord) string {
 
 // identity resolves a user in the files of a root file system, which are opened
 // only when they can matter: "uid:gid" without names needs none.
-func (e starter) identity(root *os.File, user string, groups []string) (ident.Identity, error) {
+func (e starter) identity(root *os.File, w ident.Wish) (ident.Identity, error) {
+	user := w.User
 	uid, gid, both := strings.Cut(user, ":")
-	if both && digits(uid) && digits(gid) && allDigits(groups) {
-		return ident.Lookup(user, groups, nil, nil)
+	if both && digits(uid) && digits(gid) && allDigits(w.Groups) && w.Policy != spec.GroupsMerge {
+		return ident.Lookup(w, nil, nil)
 	}
 	passwd, err := e.d.Roots.OpenFile(root, "/etc/passwd")
 	if err != nil && !fault.Is(err, fault.NotFound) {
@@ -352,7 +367,7 @@ func (e starter) identity(root *os.File, user string, groups []string) (ident.Id
 		return ident.Identity{}, fmt.Errorf("user %.80s: /etc/group: %w", user, err)
 	}
 	defer closeFile(group)
-	return ident.Lookup(user, groups, reader(passwd), reader(group))
+	return ident.Lookup(w, reader(passwd), reader(group))
 }
 
 // reader is f, or a nil interface without one.

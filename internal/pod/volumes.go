@@ -34,14 +34,33 @@ func (e maker) prepareMounts(ctx context.Context, c *container, rec *containerRe
 			err = interruptibly(ctx, func() error { return bindSource(m, u) })
 		case spec.Volume:
 			err = e.volume(m, rec, u)
+		case spec.Image:
+			err = e.imageVolume(ctx, m, rec, u)
 		case spec.Tmpfs:
 		default:
-			err = fault.New(fault.Invalid, fmt.Sprintf("type %.20q unknown (bind, volume, tmpfs)", m.Type))
+			err = fault.New(fault.Invalid, fmt.Sprintf("type %.20q unknown (bind, volume, tmpfs, image)", m.Type))
 		}
 		if err != nil {
 			return fmt.Errorf("mount %.200s: %w", m.Target, err)
 		}
 	}
+	return nil
+}
+
+// imageVolume plans the mount of an image's files. What is written into its upper
+// directory nobody can: the mount is read-only.
+func (e maker) imageVolume(ctx context.Context, m spec.Mount, rec *containerRecord, u *undo.Stack) error {
+	img, err := e.d.Images.Resolve(ctx, m.Source)
+	if err != nil {
+		return err
+	}
+	v := imageVolume{Target: path.Clean(m.Target), ID: fmt.Sprintf("%s-%d", rec.Status.ID, len(rec.Images))}
+	u.Push("image volume", func(ctx context.Context) error { return e.d.Images.RemoveRootfs(ctx, v.ID) })
+	if v.Rootfs, err = e.d.Images.NewRootfs(ctx, v.ID, img.ID); err != nil {
+		return err
+	}
+	v.Rootfs.Lower = v.Rootfs.Lower[:len(v.Rootfs.Lower)-1] // without the places for a container's mounts
+	rec.Images = append(slices.Clip(rec.Images), v)
 	return nil
 }
 

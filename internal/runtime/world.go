@@ -217,11 +217,14 @@ func splitOptions(options []string) (flags mount.Flags, propagation string, rest
 func (w *world) bind(m specs.Mount, users *os.File) (f *os.File, dir bool, err error) {
 	flags, propagation, rest := splitOptions(m.Options)
 	recursive := !slices.Contains(m.Options, "bind")
-	source, err := openSource(m.Source, rest)
+	source, err := w.openSource(m, rest)
 	if err != nil {
 		return nil, false, err
 	}
 	defer source.Close()
+	if m.Source == oci.ImageSource {
+		users = nil
+	}
 	info, err := source.Stat()
 	if err != nil {
 		return nil, false, err
@@ -231,7 +234,15 @@ func (w *world) bind(m specs.Mount, users *os.File) (f *os.File, dir bool, err e
 		return nil, false, err
 	}
 	own := strings.HasPrefix(m.Source, w.n.runDir+"/")
-	if err := attributes(f, mount.Attributes{Set: flags, Propagation: propagation, Recursive: recursive}, users, own); err != nil {
+	top := mount.Attributes{}
+	if slices.Contains(rest, oci.TopOption) {
+		top.Set, flags = flags&mount.ReadOnly, flags&^mount.ReadOnly
+	}
+	err = attributes(f, mount.Attributes{Set: flags, Propagation: propagation, Recursive: recursive}, users, own)
+	if err == nil {
+		err = mount.SetAttributes(f, top)
+	}
+	if err != nil {
 		f.Close()
 		return nil, false, fmt.Errorf("source %s: %w", m.Source, err)
 	}
@@ -257,7 +268,8 @@ func attributes(f *os.File, a mount.Attributes, users *os.File, own bool) error 
 }
 
 // openSource opens what is to be mounted; a path below it is never let out of it.
-func openSource(source string, options []string) (*os.File, error) {
+func (w *world) openSource(m specs.Mount, options []string) (*os.File, error) {
+	source := m.Source
 	for _, o := range options {
 		if kind, ok := strings.CutPrefix(o, oci.CreateOption); ok {
 			if err := create(source, kind); err != nil {
@@ -265,7 +277,13 @@ func openSource(source string, options []string) (*os.File, error) {
 			}
 		}
 	}
-	f, err := fd.OpenPath(source)
+	var f *os.File
+	var err error
+	if source == oci.ImageSource {
+		f, err = fd.Dup(w.p.Images[m.Destination])
+	} else {
+		f, err = fd.OpenPath(source)
+	}
 	if err != nil {
 		return nil, err
 	}

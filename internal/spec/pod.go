@@ -30,6 +30,9 @@ type Pod struct {
 	// Namespaces says per kind whether the sandbox gets its own, the host's or
 	// another container's. See Namespaces for the defaults.
 	Namespaces Namespaces `json:"namespaces,omitzero"`
+	// UserIDs are the host's ids that a user namespace of the pod's own maps from 0 on;
+	// zero lets the engine choose a range that nobody else has.
+	UserIDs IDRange `json:"userIDs,omitzero"`
 	// Sysctls are applied in the sandbox's namespaces; only namespaced ones whose
 	// namespace the pod owns are accepted (CVE-2022-0532).
 	Sysctls map[string]string `json:"sysctls,omitempty"`
@@ -49,6 +52,12 @@ type Pod struct {
 	DNS *DNS `json:"dns,omitempty"`
 	// StopTimeout is the pod's grace period in seconds; nil means 10.
 	StopTimeout *int `json:"stopTimeout,omitempty"`
+}
+
+// IDRange is Count ids of the host from First on, for users and groups alike.
+type IDRange struct {
+	First uint32 `json:"first"`
+	Count uint32 `json:"count"`
 }
 
 // Port is a port a container listens on.

@@ -75,8 +75,17 @@ type Container struct {
 	RestartCount int    `json:"restartCount,omitempty"`
 	LogPath      string `json:"logPath,omitempty"`
 	Cgroup       string `json:"cgroup,omitempty"`
+	// User is who the present or last process was started as.
+	User *User `json:"user,omitempty"`
 	// Spec is what was asked.
 	Spec spec.Container `json:"spec"`
+}
+
+// User is who a process is started as, inside its user namespace.
+type User struct {
+	UID    uint32   `json:"uid"`
+	GID    uint32   `json:"gid"`
+	Groups []uint32 `json:"groups,omitempty"`
 }
 
 // Exit is how a process ended.
@@ -126,6 +135,30 @@ type Stats struct {
 	PidsLimit uint64 `json:"pidsLimit"`
 	IORead    uint64 `json:"ioRead"`
 	IOWrite   uint64 `json:"ioWrite"`
+	// Details are what only the CRI shows.
+	Details Details `json:"-"`
+}
+
+// Details are further numbers of a group; those that the kernel does not have are
+// zero or nil.
+type Details struct {
+	// CPU time in nanoseconds; periods of the CPU limit are counts.
+	CPUUser, CPUSystem             uint64
+	CPUPeriods, CPUThrottled       uint64
+	MemoryRSS, MemoryCache         uint64 // bytes
+	SwapLimit                      uint64 // bytes, 0 is none
+	PageFaults, MajorFaults        uint64
+	IOReads, IOWrites              uint64 // operations
+	CPUStall, MemoryStall, IOStall *Stall
+}
+
+// Stall is pressure stall information: how long some, or all, tasks waited.
+type Stall struct{ Some, Full Pressure }
+
+// Pressure is per cent of the last 10, 60 and 300 seconds, and microseconds in total.
+type Pressure struct {
+	Avg10, Avg60, Avg300 float64
+	Total                uint64
 }
 
 // Process is one process of a container, as `carob top` shows it.

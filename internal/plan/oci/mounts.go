@@ -25,6 +25,10 @@ const (
 	// CreateOption starts the option that asks for a missing source to be made:
 	// "dir" or "file".
 	CreateOption = "carob:create="
+	// ImageSource as the source of a bind stands for the files of an image.
+	ImageSource = "carob:image"
+	// TopOption confines a bind's "ro" to the source's own mount.
+	TopOption = "carob:ro-top"
 )
 
 // defaultShmSize is Docker's and Kubernetes' size of /dev/shm in bytes.
@@ -199,9 +203,11 @@ func (t tree) mount(m *spec.Mount, target, volume string) (specs.Mount, error) {
 	switch m.Type {
 	case spec.Tmpfs:
 		return tmpfs(m, target)
+	case spec.Image:
+		return imageMount(m, target)
 	case spec.Bind, spec.Volume:
 	default:
-		return specs.Mount{}, fault.New(fault.Invalid, "type \""+clip(string(m.Type))+"\" is none of bind, volume, tmpfs")
+		return specs.Mount{}, fault.New(fault.Invalid, "type \""+clip(string(m.Type))+"\" is none of bind, volume, tmpfs, image")
 	}
 	source := m.Source
 	if m.Type == spec.Volume {
@@ -220,6 +226,15 @@ func (t tree) mount(m *spec.Mount, target, volume string) (specs.Mount, error) {
 		return specs.Mount{}, err
 	}
 	return t.bind(target, source, options), nil
+}
+
+// imageMount has no mapping of owners: the image's layers are mapped before.
+func imageMount(m *spec.Mount, target string) (specs.Mount, error) {
+	if !m.ReadOnly || m.Propagation != "" || m.Create != "" || m.Size != 0 || m.Mode != 0 {
+		return specs.Mount{}, fault.New(fault.Invalid, "an image is mounted read-only and private, it has no size, no mode and nothing to create")
+	}
+	options, err := bindOptions(m)
+	return specs.Mount{Destination: target, Type: "bind", Source: ImageSource, Options: append(options, "nosuid", "nodev")}, err
 }
 
 // bind maps the owners of the files into the pod's user namespace, so that what
@@ -248,13 +263,15 @@ func bindOptions(m *spec.Mount) ([]string, error) {
 		}
 		out = append(out, o)
 	}
+	if m.ReadOnly && m.ReadOnlyTop {
+		out = append(out, TopOption)
+	}
 	if m.SubPath != "" {
-		if path.IsAbs(m.SubPath) || !plainPath(m.SubPath) {
-			return nil, fault.New(fault.Invalid, "subpath \""+clip(m.SubPath)+"\" leaves the source")
+		sub, err := subPath(m.SubPath)
+		if err != nil {
+			return nil, err
 		}
-		if sub := path.Clean(m.SubPath); sub != "." {
-			out = append(out, SubPathOption+sub)
-		}
+		out = append(out, sub...)
 	}
 	switch m.Create {
 	case "":
@@ -264,6 +281,16 @@ func bindOptions(m *spec.Mount) ([]string, error) {
 		return nil, fault.New(fault.Invalid, "create \""+clip(m.Create)+"\" is neither dir nor file")
 	}
 	return out, nil
+}
+
+func subPath(unsafePath string) ([]string, error) {
+	if path.IsAbs(unsafePath) || !plainPath(unsafePath) {
+		return nil, fault.New(fault.Invalid, "subpath \""+clip(unsafePath)+"\" leaves the source")
+	}
+	if sub := path.Clean(unsafePath); sub != "." {
+		return []string{SubPathOption + sub}, nil
+	}
+	return nil, nil
 }
 
 // tmpfs has Docker's noexec, nosuid and nodev unless the options say otherwise.
