@@ -273,7 +273,7 @@ func (l *launching) process(world *specs.Spec) (Process, error) {
 		PodID: l.c.pod.id, ID: l.c.id, Spec: world, Join: join, IDs: l.c.pod.view.load().status.UserMapping,
 		Cgroup: l.rec.Status.Cgroup, LogPath: l.rec.Status.LogPath,
 		Stdin: s.Stdin, StdinOnce: s.StdinOnce, Init: s.Init, Streams: l.streams,
-		CreateCwd: s.WorkingDir == "", Images: l.images,
+		CreateCwd: s.WorkingDir == "" || l.c.pod.spec.Owner == spec.OwnerCRI, Images: l.images,
 	}, nil
 }
 

@@ -55,8 +55,8 @@ type containerRecord struct {
 	Volumes   map[string]string `json:"volumes,omitempty"`
 	Anonymous []string          `json:"anonymous,omitempty"`
 	// Images are the images mounted as volumes.
-	Images []imageVolume `json:"images,omitempty"`
-	Identity  ident.Identity    `json:"identity,omitzero"`
+	Images   []imageVolume  `json:"images,omitempty"`
+	Identity ident.Identity `json:"identity,omitzero"`
 	// Devices are the host's nodes with the paths they get.
 	Devices []specs.LinuxDevice `json:"devices,omitempty"`
 	// Creating is written first and cleared when the container is complete;
