@@ -22,6 +22,13 @@ func (d dirs) config(id string) string {
 	return filepath.Join(d.configs(), strings.TrimPrefix(id, "sha256:")+".json")
 }
 
+// manifestSuffix tells a manifest's file from its image's configuration.
+const manifestSuffix = ".manifest"
+
+func (d dirs) manifest(id string) string {
+	return filepath.Join(d.configs(), strings.TrimPrefix(id, "sha256:")+manifestSuffix+".json")
+}
+
 // rootfs is the directory of one container, or of all when the ID is empty.
 func (d dirs) rootfs(containerID string) string {
 	return filepath.Join(string(d), "rootfs", containerID)

@@ -110,6 +110,8 @@ type arrival struct {
 	config []byte
 	names  []string // full
 	record record
+	// manifest is the text a registry gave; nil for all others.
+	manifest []byte
 }
 
 // transaction is one import: whatever it made and did not commit goes at its end.
@@ -118,6 +120,9 @@ type transaction struct {
 	pinned []string
 	temps  []*temp
 	moved  bool // a layer was put in place
+	// unflushed says that some layer may not be on the disk yet: one that was put in
+	// place, or was found there without an image.
+	unflushed bool
 }
 
 // end lets go of what the transaction held.
@@ -182,6 +187,7 @@ func (tx *transaction) present(ctx context.Context, chain []digest.Digest) (laye
 			}
 		}
 	}
+	tx.unflushed = true // another transaction is about to commit it
 	use, err := cfs.DiskUsage(ctx, dir)
 	return layer{Chain: hex, Size: use.Size}, err == nil
 }
@@ -194,21 +200,22 @@ func (tx *transaction) place(ctx context.Context, tree string, chain []digest.Di
 	if err != nil {
 		return layer{}, err
 	}
-	if err := flush(tree); err != nil {
-		return layer{}, err
-	}
 	err = os.Rename(tree, filepath.Join(tx.store.root.layers(), hex))
 	if err != nil && !disk.Taken(err) {
 		return layer{}, err
 	}
-	tx.moved = true
+	tx.moved, tx.unflushed = true, true
 	return layer{Chain: hex, Size: use.Size}, nil
 }
 
-// flush makes a layer's files survive a power failure: without it a layer whose
-// index entry is on disk may hold files of length zero.
-func flush(tree string) error {
-	d, err := os.Open(tree)
+// flush makes new layers' files survive a power failure: without it a layer whose
+// index entry is on disk may hold files of length zero. One call is for all layers:
+// a layer that no index names is swept away after a crash.
+func (tx *transaction) flush() error {
+	if !tx.unflushed {
+		return nil
+	}
+	d, err := os.Open(tx.store.root.layers())
 	if err != nil {
 		return err
 	}
@@ -226,6 +233,9 @@ func (tx *transaction) pin(chain []digest.Digest) (hex string) {
 // and gets the new names too.
 func (tx *transaction) commit(arrivals []arrival) ([]Image, error) {
 	s := tx.store
+	if err := tx.flush(); err != nil {
+		return nil, err
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	ids := make([]string, len(arrivals))
@@ -233,7 +243,7 @@ func (tx *transaction) commit(arrivals []arrival) ([]Image, error) {
 		for i, a := range arrivals {
 			ids[i] = digest.FromBytes(a.config).String()
 			if old, ok := next.Images[ids[i]]; ok {
-				a.record.Created = old.Created
+				a.record = a.record.after(old)
 			}
 			if a.record.Created.IsZero() {
 				a.record.Created = s.now().UTC().Truncate(time.Second)
@@ -243,7 +253,7 @@ func (tx *transaction) commit(arrivals []arrival) ([]Image, error) {
 				next.Names[n] = ids[i]
 			}
 			// Under mu, where Sweep cannot take it for one that nobody needs.
-			if err := replace(s.root.config(ids[i]), a.config); err != nil {
+			if err := s.root.writeDocuments(ids[i], a); err != nil {
 				return err
 			}
 		}

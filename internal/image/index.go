@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/opencontainers/go-digest"
 	v1 "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"carob/internal/fault"
@@ -33,6 +34,10 @@ type record struct {
 	Config  v1.ImageConfig `json:"config"`
 	Layers  []layer        `json:"layers"`
 	Pinned  bool           `json:"pinned,omitempty"`
+	// Digests are "registry/path@digest" of the manifests and indexes it was pulled by.
+	Digests []string `json:"digests,omitempty"`
+	// Manifest is the digest of the manifest it was pulled by; "" for what no registry gave.
+	Manifest digest.Digest `json:"manifest,omitempty"`
 	// Source is what a generated image was made from; nil for all others.
 	Source *source `json:"source,omitempty"`
 }
@@ -78,15 +83,19 @@ func (x index) layersInUse() map[string]bool {
 
 // state is a snapshot: an index and the images made from it.
 type state struct {
-	index  index
-	byID   map[string]Image
-	sorted []Image // newest first, then by ID
+	index    index
+	byID     map[string]Image
+	byDigest map[string]string // "registry/path@digest" → image ID
+	sorted   []Image           // newest first, then by ID
 }
 
 func newState(x index, layersDir string) *state {
-	s := &state{index: x, byID: make(map[string]Image, len(x.Images))}
+	s := &state{index: x, byID: make(map[string]Image, len(x.Images)), byDigest: map[string]string{}}
 	for id, r := range x.Images {
-		img := Image{ID: id, Created: r.Created, Config: r.Config, Pinned: r.Pinned}
+		img := Image{ID: id, Created: r.Created, Config: r.Config, Pinned: r.Pinned, Digests: r.Digests}
+		for _, d := range r.Digests {
+			s.byDigest[d] = id
+		}
 		for _, name := range x.namesOf(id) {
 			img.Names = append(img.Names, familiar(name))
 		}

@@ -141,17 +141,31 @@ func (s *Store) trashLayers() ([]*temp, error) {
 	return trash, nil
 }
 
+// setAside moves layers of no image below tmp, for Sweep to remove: they may have been
+// cut short by a power failure, and an import must not take them for whole.
+func setAside(s *Store) error {
+	trash, err := s.trashLayers()
+	s.holds.mu.Lock()
+	defer s.holds.mu.Unlock()
+	for _, t := range trash {
+		delete(s.holds.temps, filepath.Base(t.dir))
+	}
+	return err
+}
+
 func (s *Store) dropConfig(id string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if _, again := s.snapshot.Load().index.Images[id]; again {
 		return nil // imported anew since
 	}
-	err := os.Remove(s.root.config(id))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
+	var errs []error
+	for _, path := range []string{s.root.config(id), s.root.manifest(id)} {
+		if err := os.Remove(path); !errors.Is(err, fs.ErrNotExist) {
+			errs = append(errs, err)
+		}
 	}
-	return err
+	return errors.Join(errs...)
 }
 
 func (s *Store) sweepConfigs() error {
@@ -159,6 +173,7 @@ func (s *Store) sweepConfigs() error {
 	errs := []error{err}
 	for _, e := range entries {
 		hex, ok := strings.CutSuffix(e.Name(), ".json")
+		hex = strings.TrimSuffix(hex, manifestSuffix)
 		if ok && ref.IsID(hex) {
 			errs = append(errs, s.dropConfig("sha256:"+hex))
 		}

@@ -25,6 +25,9 @@ type Image struct {
 	// Names are the references that lead to it, in familiar form, sorted; an image
 	// that lost its name to a newer one has none.
 	Names []string
+	// Digests are "registry/path@digest" of what registries called it when it was
+	// pulled or pushed: indexes or manifests.
+	Digests []string
 	// Created is when the image was made, or imported when it does not say.
 	Created time.Time
 	// Size is the bytes its layers take on disk.
@@ -49,6 +52,8 @@ type Store struct {
 	tenants  *tenants
 	holds    *holds
 
+	flights flights
+
 	// ensure lets one caller at a time rebuild the toolbox.
 	ensure sync.Mutex
 
@@ -57,7 +62,7 @@ type Store struct {
 }
 
 // Open reads the store below root, an absolute path, and makes what is missing. It
-// removes nothing: see Sweep.
+// moves layers of no image out of the way and removes nothing: see Sweep.
 func Open(root string) (*Store, error) {
 	if !filepath.IsAbs(root) {
 		return nil, fault.New(fault.Invalid, fmt.Sprintf("image store: root %q is not an absolute path", root))
@@ -76,6 +81,9 @@ func Open(root string) (*Store, error) {
 		return nil, err
 	}
 	s.snapshot.Store(newState(x, at.layers()))
+	if err := setAside(s); err != nil {
+		return nil, fmt.Errorf("image store: %w", err)
+	}
 	return s, nil
 }
 
@@ -124,7 +132,7 @@ func (st *state) find(name string) (id, full string, err error) {
 func (st *state) named(name string) (id, full string, ok bool) {
 	spellings := []string{name}
 	if !strings.ContainsRune(name, '/') {
-		spellings = append(spellings, ownDomain+name)
+		spellings = append(spellings, OwnDomain+name)
 	}
 	for _, s := range spellings {
 		r, err := ref.Parse(s)
@@ -133,6 +141,9 @@ func (st *state) named(name string) (id, full string, ok bool) {
 		}
 		if id, ok := st.index.Names[r.String()]; ok {
 			return id, r.String(), true
+		}
+		if id, ok := st.byDigest[r.Name()+"@"+r.Digest]; ok && r.Digest != "" {
+			return id, "", true
 		}
 	}
 	return "", "", false
@@ -154,7 +165,7 @@ func isHex(s string) bool {
 }
 
 func notStored(name string) error {
-	return fault.New(fault.NotFound, "image "+name+`: not in the local store; "carob image ls" lists what is, "carob image load" and "carob image import" add to it`)
+	return fault.New(fault.NotFound, "image "+name+`: not in the local store; "carob image ls" lists what is, "carob pull" adds to it`)
 }
 
 // Tag gives an image one more name; a name that another image had moves over.

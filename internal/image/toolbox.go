@@ -17,10 +17,10 @@ import (
 )
 
 // ToolboxName is the image that needs no registry.
-const ToolboxName = ownDomain + "toolbox:latest"
+const ToolboxName = OwnDomain + "toolbox:latest"
 
-// ownDomain is where images live that no registry has.
-const ownDomain = "carob.local/"
+// OwnDomain is where images live that no registry has.
+const OwnDomain = "carob.local/"
 
 // toolboxFlag makes the toolbox binary write the tar of its root filesystem: it
 // alone knows which programs it is.

@@ -22,7 +22,7 @@ type blob struct {
 	// r is the packed or plain tar.
 	r io.Reader
 	// packed and plain are the digests r must have before and after decompression;
-	// empty when nobody knows them.
+	// empty when nobody knows them, or r's end already says that it is right.
 	packed, plain digest.Digest
 }
 

@@ -1,0 +1,187 @@
+package image
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/opencontainers/go-digest"
+	"github.com/opencontainers/image-spec/identity"
+	v1 "github.com/opencontainers/image-spec/specs-go/v1"
+)
+
+// Intake is the store as a registry client sees it. It may be used concurrently.
+type Intake struct{ store *Store }
+
+// NewIntake returns the intake of a store.
+func NewIntake(s *Store) *Intake { return &Intake{s} }
+
+// Remote is an image that somebody else keeps, as it is handed in: small parts by
+// value, layers to be opened one by one.
+type Remote struct {
+	// Names are full references to be given to it; one with a digest is allowed here.
+	Names []string
+	// Digests are "registry/path@digest" of what it was found by.
+	Digests []string
+	// Config and Manifest are texts whose digests the caller has checked.
+	Config, Manifest []byte
+	// Layers are lowest first, as many as Config has diff IDs.
+	Layers []RemoteLayer
+}
+
+// RemoteLayer is one packed layer.
+type RemoteLayer struct {
+	// Name says in errors which layer it is.
+	Name string
+	// Open returns the blob; it is not called for a layer that is here. The reader ends
+	// with io.EOF only when the whole blob was read and its digest is right. It may be
+	// called after Add has returned, for others who wait for the same layer.
+	Open func(context.Context) (io.ReadCloser, error)
+	// Begin is called when this layer's turn comes, End when it is in place; both in
+	// the order of the layers.
+	Begin, End func()
+}
+
+// Add makes an image of a remote one. Layers that are here are not opened; a layer
+// that others are adding at this moment is unpacked once for all of them. Cancelling
+// ctx undoes it. Invalid is a configuration or a layer that no image has.
+func (in *Intake) Add(ctx context.Context, r Remote) (Image, error) {
+	cfg, err := in.CheckConfig(r.Config, len(r.Layers))
+	if err != nil {
+		return Image{}, err
+	}
+	tx := &transaction{store: in.store}
+	img, err := tx.arrive(ctx, r, cfg)
+	if e := tx.end(); err == nil && e != nil {
+		err = e
+	}
+	return img, err
+}
+
+// CheckConfig reads an image's configuration and holds it against the number of
+// layers that its manifest has; every error is Invalid.
+func (in *Intake) CheckConfig(text []byte, layers int) (v1.Image, error) {
+	p := packedImage{config: text, layers: make([]packedLayer, layers)}
+	a := contents{limits: in.store.limits}
+	err := a.checkConfig(&p, digest.FromBytes(text).String())
+	return p.parsed, err
+}
+
+// Missing tells which of the layers with these diff IDs, lowest first, would have to be
+// opened by an Add now.
+func (in *Intake) Missing(diffs []digest.Digest) []bool {
+	missing := make([]bool, len(diffs))
+	for i := range diffs {
+		_, err := os.Lstat(filepath.Join(in.store.root.layers(), identity.ChainID(diffs[:i+1]).Encoded()))
+		missing[i] = err != nil
+	}
+	return missing
+}
+
+// Scratch returns an empty file on the store's file system that has no name: it is gone
+// when it is closed, or when the process ends.
+func (in *Intake) Scratch() (*os.File, error) {
+	f, err := os.CreateTemp(in.store.root.tmp(), "scratch-")
+	if err != nil {
+		return nil, err
+	}
+	if err := os.Remove(f.Name()); err != nil && !errors.Is(err, os.ErrNotExist) { // Sweep may have been first
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
+}
+
+// Documents returns an image's configuration and the manifest it was pulled by, which
+// is empty when no registry gave one.
+func (in *Intake) Documents(id string) (config, manifest []byte, err error) {
+	r, ok := in.store.snapshot.Load().index.Images[id]
+	if !ok {
+		return nil, nil, notStored(id)
+	}
+	if config, err = os.ReadFile(in.store.root.config(id)); err != nil {
+		return nil, nil, fmt.Errorf("image %s: configuration: %w", id, err)
+	}
+	if digest.FromBytes(config).String() != id {
+		return nil, nil, fmt.Errorf("image %s: configuration: damaged on disk", id)
+	}
+	if r.Manifest == "" {
+		return config, nil, nil
+	}
+	if manifest, err = os.ReadFile(in.store.root.manifest(id)); err != nil {
+		return nil, nil, fmt.Errorf("image %s: manifest: %w", id, err)
+	}
+	if digest.FromBytes(manifest) != r.Manifest {
+		return nil, nil, fmt.Errorf("image %s: manifest: damaged on disk", id)
+	}
+	return config, manifest, nil
+}
+
+func (tx *transaction) arrive(ctx context.Context, r Remote, cfg v1.Image) (Image, error) {
+	a := arrival{config: r.Config, manifest: r.Manifest, names: r.Names, record: record{Config: cfg.Config, Digests: r.Digests}}
+	if len(r.Manifest) > 0 {
+		a.record.Manifest = digest.FromBytes(r.Manifest)
+	}
+	if cfg.Created != nil {
+		a.record.Created = cfg.Created.UTC()
+	}
+	for i, l := range r.Layers {
+		l.Begin()
+		if err := tx.join(ctx, &a.record, cfg.RootFS.DiffIDs[:i+1], l.Open); err != nil {
+			return Image{}, fmt.Errorf("layer %s: %w", l.Name, err)
+		}
+		l.End()
+	}
+	if img, ok := tx.unchanged(a); ok {
+		return img, nil
+	}
+	imgs, err := tx.commit([]arrival{a})
+	if err != nil {
+		return Image{}, err
+	}
+	return imgs[0], nil
+}
+
+// unchanged returns the image when committing the arrival would change nothing.
+func (tx *transaction) unchanged(a arrival) (Image, bool) {
+	st := tx.store.snapshot.Load()
+	id := digest.FromBytes(a.config).String()
+	old, ok := st.index.Images[id]
+	if !ok || a.record.Manifest != "" && old.Manifest != a.record.Manifest {
+		return Image{}, false
+	}
+	for _, n := range a.names {
+		if st.index.Names[n] != id {
+			return Image{}, false
+		}
+	}
+	for _, d := range a.record.Digests {
+		if !slices.Contains(old.Digests, d) {
+			return Image{}, false
+		}
+	}
+	return st.byID[id], true
+}
+
+// after is the record of an image that was here before as old.
+func (r record) after(old record) record {
+	r.Created = old.Created
+	r.Digests = slices.Concat(old.Digests, r.Digests)
+	slices.Sort(r.Digests)
+	r.Digests = slices.Compact(r.Digests)
+	if r.Manifest == "" {
+		r.Manifest = old.Manifest
+	}
+	return r
+}
+
+func (d dirs) writeDocuments(id string, a arrival) error {
+	err := replace(d.config(id), a.config)
+	if err == nil && len(a.manifest) > 0 {
+		err = replace(d.manifest(id), a.manifest)
+	}
+	return err
+}

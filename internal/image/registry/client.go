@@ -1,0 +1,75 @@
+package registry
+
+import (
+	"log/slog"
+	"time"
+
+	"carob/internal/image"
+)
+
+// Config says how registries are spoken to.
+type Config struct {
+	// Images takes what is pulled.
+	Images *image.Intake
+	// Dir holds HOST/hosts.toml in containerd's form; it is read at every call. One that
+	// is missing or empty means no special hosts.
+	Dir string
+	// Agent is the User-Agent that registries see.
+	Agent string
+	Log   *slog.Logger
+	// Pace bounds waiting; zero fields are the defaults.
+	Pace Pace
+}
+
+// Pace bounds how long a registry is waited for.
+type Pace struct {
+	// Window is the time in which a download must bring at least Least bytes, or end; when
+	// it does not, the connection is given up and another one goes on from there. The
+	// defaults are 30 s and 64 KiB.
+	Window time.Duration
+	Least  int64
+	// Attempts bounds how often a request is made, and how often a download may begin
+	// anew without having brought Least bytes; 5 by default.
+	Attempts int
+	// Pause is the time before the second attempt, doubled each time; 500 ms by default.
+	// MostPause bounds it, and what a registry asks for by Retry-After; 60 s by default.
+	Pause, MostPause time.Duration
+	// Answer bounds the time for a manifest or configuration, attempts included; 2
+	// minutes by default.
+	Answer time.Duration
+}
+
+func (p Pace) orDefault() Pace {
+	if p.Window == 0 {
+		p.Window = 30 * time.Second
+	}
+	if p.Least == 0 {
+		p.Least = 64 << 10
+	}
+	if p.Attempts == 0 {
+		p.Attempts = 5
+	}
+	if p.Pause == 0 {
+		p.Pause = 500 * time.Millisecond
+	}
+	if p.MostPause == 0 {
+		p.MostPause = 60 * time.Second
+	}
+	if p.Answer == 0 {
+		p.Answer = 2 * time.Minute
+	}
+	return p
+}
+
+// Client pulls and pushes for one store. It keeps no connections and no credentials
+// between calls. Its methods may be called concurrently.
+type Client struct {
+	c         Config
+	downloads *downloads
+}
+
+// New returns a client. Nothing is opened or read.
+func New(c Config) *Client {
+	c.Pace = c.Pace.orDefault()
+	return &Client{c: c, downloads: newDownloads(c.Images.Scratch, c.Pace)}
+}
