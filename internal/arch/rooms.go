@@ -32,12 +32,12 @@ var rooms = []room{
 	{"podproc", []string{"fault", "sys"}},
 	{"store", []string{"fault", "sys", "undo"}},
 	{"image", []string{"fault", "ref", "sys", "undo", "status", "archive"}},
-	{"network", []string{"fault", "spec", "status", "sys", "undo", "host"}},
 	{"look", []string{"fault", "sys"}},
 	{"view", []string{"fault", "look"}}, // shows what look observes, and nothing else
 	{"pod", []string{"fault", "undo", "ref", "lifecycle", "spec", "status", "plan", "host", "image", "logfile"}},
 	// The engine declares what it needs of the machine in its own terms; handlers
 	// are written against that contract, and the engine never sees them.
+	{"network", []string{"fault", "spec", "status", "sys", "undo", "host", "pod"}},
 	{"groups", []string{"fault", "status", "sys"}},
 	{"roots", []string{"fault", "status", "image", "sys"}},
 	{"runtime", []string{"fault", "undo", "spec", "status", "plan", "host", "sys", "podproc", "logfile", "image", "pod", "roots"}},

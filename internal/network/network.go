@@ -7,14 +7,18 @@ package network
 import (
 	"context"
 
-	"carob/internal/spec"
+	"carob/internal/pod"
+	"carob/internal/status"
 )
 
 // Loopback is the network of pods that talk only inside themselves.
 type Loopback struct{}
 
 // Attach has nothing to connect and gives the pod no address.
-func (Loopback) Attach(context.Context, string, int, *spec.Pod) ([]string, error) { return nil, nil }
+func (Loopback) Attach(context.Context, pod.Attachment) ([]status.Connection, error) { return nil, nil }
 
 // Detach has nothing to take back.
-func (Loopback) Detach(context.Context, string) error { return nil }
+func (Loopback) Detach(context.Context, string, string) error { return nil }
+
+// Keep has nothing to release.
+func (Loopback) Keep(context.Context, []pod.Attachment) error { return nil }

@@ -8,6 +8,7 @@ import (
 
 	"carob/internal/plan/etc"
 	"carob/internal/spec"
+	"carob/internal/status"
 )
 
 // The files of /etc that carob writes for a pod, all in the pod's directory.
@@ -15,14 +16,14 @@ func etcFiles() []string { return []string{"hosts", "hostname", "resolv.conf"} }
 
 // writeFiles writes the pod's /etc files. They are rewritten in place: containers
 // have the very files bind mounted.
-func (e starter) writeFiles(p *pod, ips []string) error {
+func (e starter) writeFiles(p *pod, links []status.Connection) error {
 	p.step.set("files")
 	resolv, err := e.resolvConf(p)
 	if err != nil {
 		return err
 	}
 	for name, text := range map[string]string{
-		"hosts":       etc.Hosts(p.hostname(), ips, p.spec.Hosts),
+		"hosts":       etc.Hosts(p.hostname(), status.IPs(links), p.spec.Hosts),
 		"hostname":    p.hostname() + "\n",
 		"resolv.conf": resolv,
 	} {

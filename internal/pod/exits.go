@@ -237,7 +237,7 @@ func (e ender) lose(c *container, at time.Time) {
 // dropSandbox disconnects and ends a sandbox. Both steps are idempotent, so that
 // whoever fails in the middle repeats both.
 func (e ender) dropSandbox(ctx context.Context, p *pod) error {
-	if err := e.d.Network.Detach(ctx, p.id); err != nil {
+	if err := e.d.Network.Detach(ctx, p.id, ""); err != nil {
 		return fault.Wrap(fault.KindOf(err), "pod "+p.title()+": network: detach", err)
 	}
 	if err := e.d.Sandboxes.StopSandbox(ctx, p.id); err != nil {

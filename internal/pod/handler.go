@@ -143,13 +143,37 @@ type Images interface {
 	Sweep(ctx context.Context, keep func(containerID string) bool) error
 }
 
-// Network connects a sandbox.
+// Network connects sandboxes. What it needs to take a connection back it keeps by
+// itself, over a crash of the daemon: Detach gets no more than names.
 type Network interface {
-	// Attach connects the network namespace of the process pid and returns the pod's
-	// addresses. A failed Attach is always followed by Detach.
-	Attach(ctx context.Context, podID string, pid int, p *spec.Pod) (ips []string, err error)
-	// Detach is idempotent and works when the namespace is gone.
-	Detach(ctx context.Context, podID string) error
+	// Attach connects a sandbox to networks and returns one connection for each, that of
+	// the default route first. For a sandbox that is connected already, it adds a.Joins to
+	// what there is. Conflict and Exists are about addresses and host ports,
+	// Unsupported names what the host lacks. A failed Attach of a new sandbox is
+	// always followed by Detach; one that adds has left nothing behind.
+	Attach(ctx context.Context, a Attachment) ([]status.Connection, error)
+	// Detach takes a sandbox from one network, "" is all. It is idempotent and works when
+	// the namespace is gone.
+	Detach(ctx context.Context, podID, network string) error
+	// Keep says once, before the first Attach, which sandboxes of earlier daemons go
+	// on: whatever belongs to any other is released.
+	Keep(ctx context.Context, live []Attachment) error
+}
+
+// Attachment is a sandbox to connect.
+type Attachment struct {
+	PodID string
+	// Name and Namespace are the pod's, as Kubernetes means them.
+	Name, Namespace string
+	// Pid holds the network namespace, /proc/PID/ns/net, for as long as the pod is ready.
+	// The namespace may belong to a user namespace of the pod's own.
+	Pid int
+	// Joins are the networks asked for; none is the default network.
+	Joins []spec.Join
+	// Spec is the pod's: host ports, annotations.
+	Spec *spec.Pod
+	// Connections are what Attach has returned before.
+	Connections []status.Connection
 }
 
 // Store keeps records over a crash of the daemon, not over a reboot. Keys are

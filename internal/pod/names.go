@@ -17,7 +17,7 @@ func newID() string {
 	return hex.EncodeToString(b[:])
 }
 
-func isHex(s string) bool { return s != "" && strings.Trim(s, "0123456789abcdef") == "" }
+func notFound(what, ref string) error { return name.NotFound(what, ref) }
 
 // findPod resolves a reference: an ID, "name" or "namespace/name", or a prefix of
 // an ID that only one pod has. Pods that somebody asked for come before solo ones.
@@ -35,7 +35,7 @@ func (e registry) findPodLocked(ref string) (*pod, error) {
 	for id, p := range e.pods {
 		switch {
 		case !p.named(ref):
-			if isHex(ref) && strings.HasPrefix(id, ref) {
+			if name.IsHex(ref) && strings.HasPrefix(id, ref) {
 				begin = append(begin, p.candidate())
 			}
 		case p.spec.Solo:
@@ -56,9 +56,8 @@ func (e registry) findPodLocked(ref string) (*pod, error) {
 
 // named reports whether ref is the pod's "name" or "namespace/name".
 func (p *pod) named(ref string) bool {
-	namespace, own, qualified := strings.Cut(ref, "/")
-	if qualified {
-		return p.name == own && p.namespace == namespace
+	if namespace, n, qualified := strings.Cut(ref, "/"); qualified {
+		return p.name == n && p.namespace == namespace
 	}
 	return p.name == ref
 }
@@ -108,7 +107,7 @@ func (e registry) matchesLocked(ref string) (solo, begin []name.Candidate, byPod
 			solo = append(solo, c.candidate())
 		case c.name == ref:
 			byPod[c.pod] = append(byPod[c.pod], c.candidate())
-		case isHex(ref) && strings.HasPrefix(id, ref):
+		case name.IsHex(ref) && strings.HasPrefix(id, ref):
 			begin = append(begin, c.candidate())
 		}
 	}
@@ -128,15 +127,15 @@ func (e registry) onePerPodLocked(ref string, byPod map[*pod][]name.Candidate) (
 	return named, nil
 }
 
-func (e registry) inPodLocked(p *pod, called, ref string) (*container, error) {
+func (e registry) inPodLocked(p *pod, named, ref string) (*container, error) {
 	var cs []name.Candidate
 	for _, c := range p.containers {
-		if c.name == called {
+		if c.name == named {
 			cs = append(cs, c.candidate())
 		}
 	}
 	if len(cs) == 0 {
-		return nil, name.NotFound("container", ref)
+		return nil, notFound("container", ref)
 	}
 	id, err := name.Pick("container", ref, cs)
 	return e.containers[id], err

@@ -237,11 +237,11 @@ func (e starter) wake(ctx context.Context, p *pod, b *undo.Stack) error {
 		return fmt.Errorf("pod %s: sandbox: %w", p.title(), err)
 	}
 	b.Push("sandbox", func(ctx context.Context) error { return e.d.Sandboxes.StopSandbox(ctx, p.id) })
-	ips, err := e.connect(ctx, p, state.Pid, b)
+	links, err := e.connect(ctx, p, state.Pid, b)
 	if err != nil {
 		return err
 	}
-	if err := e.writeFiles(p, ips); err != nil {
+	if err := e.writeFiles(p, links); err != nil {
 		return fmt.Errorf("pod %s: %w", p.title(), err)
 	}
 	// What the kernel shows is told where it can be learned; a pod is not refused for it.
@@ -254,7 +254,8 @@ func (e starter) wake(ctx context.Context, p *pod, b *undo.Stack) error {
 				}
 			}
 		}
-		r.Status.Pid, r.Status.IPs, r.Status.Namespaces = state.Pid, ips, ns
+		r.Status.Pid, r.Status.Namespaces = state.Pid, ns
+		r.Status.Connect(links)
 		r.Reaper = state.ReaperPid
 		return r.move(lifecycle.Start)
 	})
@@ -268,18 +269,19 @@ func (e starter) wake(ctx context.Context, p *pod, b *undo.Stack) error {
 
 // exited is the record of a pod whose sandbox is gone.
 func (r *podRecord) exited() error {
-	r.Status.Pid, r.Status.IPs, r.Status.Namespaces = 0, nil, nil
+	r.Status.Pid, r.Status.Namespaces = 0, nil
+	r.Status.Connect(nil)
 	r.Since, r.Reaper = time.Time{}, 0
 	return r.move(lifecycle.Exit)
 }
 
 // connect attaches the network where the pod has one of its own; a pod in another
 // container's network has that one's addresses.
-func (e starter) connect(ctx context.Context, p *pod, pid int, b *undo.Stack) ([]string, error) {
+func (e starter) connect(ctx context.Context, p *pod, pid int, b *undo.Stack) ([]status.Connection, error) {
 	rec := p.record()
 	if id, ok := rec.Peers["net"]; ok {
 		if c, err := registry(e).findContainer(id); err == nil {
-			return c.pod.view.load().status.IPs, nil
+			return c.pod.view.load().status.Connections, nil
 		}
 		return nil, nil
 	}
@@ -287,12 +289,20 @@ func (e starter) connect(ctx context.Context, p *pod, pid int, b *undo.Stack) ([
 		return nil, nil
 	}
 	p.step.set("network: attach")
-	b.Push("network", func(ctx context.Context) error { return e.d.Network.Detach(ctx, p.id) })
-	ips, err := e.d.Network.Attach(ctx, p.id, pid, &rec.Status.Spec)
+	b.Push("network", func(ctx context.Context) error { return e.d.Network.Detach(ctx, p.id, "") })
+	links, err := e.d.Network.Attach(ctx, attachmentOf(p, pid))
 	if err != nil {
 		return nil, fmt.Errorf("pod %s: network: %w", p.title(), err)
 	}
-	return ips, nil
+	return links, nil
+}
+
+// attachmentOf is the pod as the network knows it.
+func attachmentOf(p *pod, pid int) Attachment {
+	return Attachment{
+		PodID: p.id, Name: p.name, Namespace: p.namespace, Pid: pid, Joins: p.spec.Networks, Spec: &p.spec,
+		Connections: p.view.load().status.Connections,
+	}
 }
 
 // sandbox says what the handler must know of p. Containers whose namespaces it takes

@@ -384,11 +384,24 @@ func (e recovery) sweep(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, undo.Timeout)
 	defer cancel()
 	return errors.Join(
+		e.d.Network.Keep(ctx, e.attached()),
 		e.d.Images.Sweep(ctx, keep),
 		sweepDir(filepath.Join(e.d.LibDir, "volumes"), func(dir string) bool { return used[dir] }),
 		sweepDir(filepath.Join(e.d.LibDir, "logs"), func(dir string) bool { return pods[filepath.Base(dir)] }),
 		sweepDir(filepath.Join(e.d.RunDir, "pods"), func(dir string) bool { return pods[filepath.Base(dir)] }),
 	)
+}
+
+// attached returns the sandboxes that are connected.
+func (e recovery) attached() (all []Attachment) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, p := range e.pods {
+		if st := &p.view.load().status; st.State == lifecycle.PodReady && len(st.Connections) > 0 {
+			all = append(all, attachmentOf(p, st.Pid))
+		}
+	}
+	return all
 }
 
 // inUse returns the pods there are and the anonymous volumes of their containers.

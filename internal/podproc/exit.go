@@ -8,20 +8,24 @@ import (
 )
 
 // sweep reaps what has ended: the process of the pidfd that woke the loop, and
-// any other child. Unknown ones are middle processes, and the rare process whose
-// middle one was killed between making it and saying so.
+// any other child. Unknown ones are middle processes, processes that have ended before
+// their middle one came to say whose they are, and the rare process whose middle one was
+// killed before that.
 func (v *Supervisor) sweep(fd int) {
 	for pid := loop.Dead(); pid != 0; pid = loop.Dead() {
 		p := v.child(pid)
-		for q := v.procs; q != nil && p == nil; q = q.next {
+		for q := v.procs; q != nil && p == nil; {
+			next := q.next
 			v.reports(q) // it may be the child that a middle process has just reported
-			p = v.child(pid)
+			q, p = next, v.child(pid)
 		}
 		if p != nil {
 			v.reap(p)
 			continue
 		}
-		_, _, _ = loop.Reap(pid) // its status interests nobody
+		if status, ok, _ := loop.Reap(pid); ok && v.expecting() {
+			v.strangers.add(pid, status)
+		}
 	}
 	// Only now: that it was a middle process may have been reported just before.
 	if v.slots[fd].role == middle {
@@ -47,6 +51,31 @@ func (v *Supervisor) reap(p *process) {
 	}
 	p.status, p.endedAt = status, loop.Nanotime()
 	v.finish(p)
+}
+
+// strangers are the latest children that ended without anybody knowing whose they were,
+// oldest first. A pid is not used again as soon as that.
+type strangers struct {
+	list [16]struct {
+		pid    int
+		status uint32
+	}
+}
+
+func (s *strangers) add(pid int, status uint32) {
+	copy(s.list[:], s.list[1:])
+	last := &s.list[len(s.list)-1]
+	last.pid, last.status = pid, status
+}
+
+func (s *strangers) take(pid int) (status uint32, ok bool) {
+	for i := range s.list {
+		if at := &s.list[i]; at.pid == pid {
+			at.pid = 0
+			return at.status, true
+		}
+	}
+	return 0, false
 }
 
 // finish brings out what the process has left in its pipes and records its end.

@@ -2,8 +2,9 @@ package podproc
 
 // family is the processes there are, the youngest first.
 type family struct {
-	procs *process
-	free  *process // records for the next ones
+	procs     *process
+	free      *process // records for the next ones
+	strangers strangers
 }
 
 // find returns the process with this handle, nil if there is none.
@@ -23,6 +24,16 @@ func (f *family) count() (n uint64) {
 		}
 	}
 	return n
+}
+
+// expecting reports whether a child may have ended that has not been reported yet.
+func (f *family) expecting() bool {
+	for p := f.procs; p != nil; p = p.next {
+		if p.state == starting {
+			return true
+		}
+	}
+	return false
 }
 
 // newProcess returns a record, which is among the processes from now on.

@@ -1,9 +1,90 @@
 package podproc
 
 import (
+	"bytes"
+	"encoding/binary"
+	"net"
+	"path/filepath"
+	"syscall"
 	"testing"
 	"time"
+
+	"carob/internal/sys/loop"
+	"carob/internal/sys/spawn"
 )
+
+// TestEndBeforeReport has the process of an exec end, and be reaped, before its middle
+// process says that it is one.
+func TestEndBeforeReport(t *testing.T) {
+	for name, last := range map[string][]spawn.Report{
+		"executed": nil,
+		"failed":   {{Kind: spawn.ReportFailed, Step: 3, Value: uint64(loop.ENOENT)}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			v := supervisor(t)
+			r, w, e := loop.Pipe()
+			if e != 0 || loop.Unblock(r) != 0 {
+				t.Fatal(e)
+			}
+			p := v.newProcess(7, 0)
+			p.report = r
+			pid, err := syscall.ForkExec("/bin/sh", []string{"sh", "-c", "exit 5"}, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for loop.Dead() == 0 {
+				time.Sleep(time.Millisecond)
+			}
+			v.sweep(0)
+			for _, report := range append([]spawn.Report{{Kind: spawn.ReportPid, Value: uint64(pid)}}, last...) {
+				var b bytes.Buffer
+				if err := binary.Write(&b, binary.NativeEndian, report); err != nil {
+					t.Fatal(err)
+				}
+				if n, err := syscall.Write(w, b.Bytes()); n != spawn.ReportSize || err != nil {
+					t.Fatal(n, err)
+				}
+			}
+			loop.Close(w)
+			v.conn.fd = -1
+			if last != nil { // somebody waits for the answer
+				pair, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_SEQPACKET, 0)
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer syscall.Close(pair[0])
+				defer syscall.Close(pair[1])
+				v.conn.fd = pair[0]
+			}
+			v.reports(p)
+			switch {
+			case last == nil && (p.state != ended || p.status != 5<<8 || v.find(7) != p):
+				t.Errorf("state %d, status %#x", p.state, p.status)
+			case last != nil && (p.state != failed || v.procs != nil):
+				t.Errorf("state %d, processes %v", p.state, v.procs)
+			}
+		})
+	}
+}
+
+func supervisor(t *testing.T) *Supervisor {
+	t.Helper()
+	l, err := net.ListenUnix("unixpacket", &net.UnixAddr{Name: filepath.Join(t.TempDir(), "s"), Net: "unixpacket"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	f, err := l.File()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { f.Close() })
+	v, e := New(int(f.Fd()))
+	if e != 0 {
+		t.Fatal(e)
+	}
+	return v
+}
 
 func TestStampIsWhatTimeFormats(t *testing.T) {
 	const layout = "2006-01-02T15:04:05.000000000Z07:00"

@@ -34,6 +34,7 @@ type process struct {
 	killsBefore, kills uint64
 	status             uint32
 	endedAt            int64 // nanoseconds since 1970
+	buried             bool  // it has been reaped, and its status is known
 }
 
 func (p *process) terminal() bool { return p.flags&wire.HasTerminal != 0 }
@@ -66,6 +67,9 @@ func (v *Supervisor) spawn(q *wire.Packet, files []int) loop.Errno {
 		return e
 	}
 	table[spawn.FileTarget] = target
+	if !v.expecting() {
+		v.strangers = strangers{} // before their pids come round again
+	}
 	p := v.newProcess(q.Handle, flags|wire.Starting)
 	p.seq, p.turn = q.Seq, v.conn.turn
 	if e := v.launch(p, prog, launch{table, files[1:given]}); e != 0 {
@@ -192,19 +196,26 @@ func (v *Supervisor) begin(p *process) {
 	if p.turn == v.conn.turn {
 		v.conn.send(&wire.Packet{Op: wire.Spawn, Seq: p.seq, Handle: p.handle, A: uint64(p.pid)})
 	}
+	if p.buried {
+		p.endedAt = loop.Nanotime()
+		v.finish(p)
+	}
 }
 
-// divide notes that the program goes on in another child.
+// divide notes that the program goes on in another child, or went.
 func (v *Supervisor) divide(p *process, pid int) {
+	if status, ok := v.strangers.take(pid); ok {
+		v.letGo(p)
+		p.pid, p.pidfd, p.status, p.buried = pid, -1, status, true
+		return
+	}
 	fd, e := loop.Open(pid)
 	if e != 0 {
 		loop.KillChild(pid)
 		v.fail(p, e, 0)
 		return
 	}
-	if p.pidfd >= 0 {
-		v.slots[p.pidfd].role, v.slots[p.pidfd].p = middle, nil
-	}
+	v.letGo(p)
 	p.pid, p.pidfd = pid, fd
 	if e := v.watchExit(p); e != 0 {
 		loop.KillChild(pid)
@@ -225,6 +236,9 @@ func (v *Supervisor) fail(p *process, e loop.Errno, step uint32) {
 	v.conn.send(&wire.Packet{Op: wire.Spawn, Seq: p.seq, Handle: p.handle, Err: uint16(e), A: uint64(step)})
 	p.handle = 0
 	v.release(p)
+	if p.buried {
+		v.recycle(p)
+	}
 }
 
 // release closes everything of a process except for its pidfd, and drops its

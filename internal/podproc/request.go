@@ -44,7 +44,7 @@ func (v *Supervisor) requestOf(p *process, q *wire.Packet, files []int) loop.Err
 		v.recycle(p)
 		return 0
 	}
-	if p.state == ended {
+	if p.state == ended || p.buried {
 		return loop.ESRCH
 	}
 	switch q.Op {

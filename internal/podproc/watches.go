@@ -57,6 +57,13 @@ func (w *watches) watchExit(p *process) loop.Errno {
 	return w.watch(p.pidfd, watch{role: exit, events: loop.Readable | loop.Edge, p: p})
 }
 
+// letGo leaves the pidfd of a middle process to its end.
+func (w *watches) letGo(p *process) {
+	if p.pidfd >= 0 {
+		w.slots[p.pidfd].role, w.slots[p.pidfd].p = middle, nil
+	}
+}
+
 // watchOutput watches what a process writes.
 func (w *watches) watchOutput(s *stream, r role) loop.Errno {
 	if e := loop.Unblock(s.fd); e != 0 {

@@ -2,6 +2,7 @@ package runtime
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -20,7 +21,8 @@ import (
 	"carob/internal/testenv"
 )
 
-// start starts a container that stays, and returns it with its pid.
+// start starts a container that stays, and returns it with its pid. A script that ends in
+// exec has come there.
 func (b *bench) start(s pod.Sandbox, script string, change func(*pod.Process)) (pod.Process, int) {
 	b.t.Helper()
 	p := b.process(s, script, change)
@@ -28,7 +30,22 @@ func (b *bench) start(s pod.Sandbox, script string, change func(*pod.Process)) (
 	if err != nil {
 		b.t.Fatal(err)
 	}
+	if _, last, ok := strings.Cut(script, "exec "); ok {
+		name, _, _ := strings.Cut(last, " ")
+		b.becomes(pid, name)
+	}
 	return p, pid
+}
+
+// becomes waits until a process executes the program of this name.
+func (b *bench) becomes(pid int, name string) {
+	b.t.Helper()
+	for late := time.Now().Add(testenv.Patience(10 * time.Second)); time.Now().Before(late); time.Sleep(time.Millisecond) {
+		if comm, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid)); string(comm) == name+"\n" {
+			return
+		}
+	}
+	b.t.Fatalf("process %d does not become %s", pid, name)
 }
 
 // exec runs a shell command in a container.

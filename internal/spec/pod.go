@@ -47,7 +47,11 @@ type Pod struct {
 	ShmSize int64 `json:"shmSize,omitempty"`
 	// Handler names the runtime that runs the pod; empty is "native".
 	Handler string `json:"handler,omitempty"`
-	// Ports document what containers listen on (container side).
+	// Networks are those the pod joins when its network namespace is its own; empty is
+	// the default network. The first one has the default route.
+	Networks []Join `json:"networks,omitempty"`
+	// Ports are what containers listen on; those with a HostPort are reachable at the
+	// host's addresses.
 	Ports []Port `json:"ports,omitempty"`
 	// Hosts are extra /etc/hosts lines (hostAliases, --add-host).
 	Hosts []HostAlias `json:"hosts,omitempty"`
@@ -64,6 +68,17 @@ const OwnerCRI = "cri"
 type IDRange struct {
 	First uint32 `json:"first"`
 	Count uint32 `json:"count"`
+}
+
+// Join asks for one network.
+type Join struct {
+	Network string `json:"network"`
+	// IPs are fixed addresses, one per family at most; chosen by the network when empty.
+	IPs []string `json:"ips,omitempty"`
+	// MAC is the interface's hardware address; chosen by the network when empty.
+	MAC string `json:"mac,omitempty"`
+	// Aliases are further names by which the network's members find the pod.
+	Aliases []string `json:"aliases,omitempty"`
 }
 
 // Port is a port a container listens on.

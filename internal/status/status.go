@@ -32,12 +32,41 @@ type Pod struct {
 	Namespaces map[string]string `json:"namespaces,omitempty"`
 	// UserMapping is the pod's user namespace mapping; zero for the host's.
 	UserMapping IDMapping `json:"userMapping,omitzero"`
-	// IPs are the addresses the network gave the pod.
-	IPs []string `json:"ips,omitempty"`
+	// Connections are the pod's networks, that of the default route first; IPs are all
+	// the addresses they gave it. A pod in another's network has that one's.
+	Connections []Connection `json:"connections,omitempty"`
+	IPs         []string     `json:"ips,omitempty"`
 	// Spec is what was asked.
 	Spec       spec.Pod `json:"spec"`
 	Containers []string `json:"containers,omitempty"`
 }
+
+// Connection is a pod's part in one network.
+type Connection struct {
+	Network string `json:"network"`
+	// Interface is the name inside the pod.
+	Interface string `json:"interface"`
+	MAC       string `json:"mac,omitempty"`
+	// IPs are the pod's addresses, without prefix length.
+	IPs []string `json:"ips,omitempty"`
+	// Gateways are the host's addresses in the network, one per family.
+	Gateways []string `json:"gateways,omitempty"`
+	// Aliases are further names of the pod in this network.
+	Aliases []string `json:"aliases,omitempty"`
+	// DNS is what the network says about names; nil says nothing.
+	DNS *spec.DNS `json:"dns,omitempty"`
+}
+
+// IPs returns the addresses of all connections.
+func IPs(all []Connection) (ips []string) {
+	for _, c := range all {
+		ips = append(ips, c.IPs...)
+	}
+	return ips
+}
+
+// Connect notes the pod's connections and their addresses.
+func (p *Pod) Connect(all []Connection) { p.Connections, p.IPs = all, IPs(all) }
 
 // IDMapping maps Size ids starting at 0 in the pod to HostID on the host, for
 // users and groups alike.

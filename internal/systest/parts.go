@@ -426,24 +426,6 @@ func (i images) Sweep(ctx context.Context, keep func(string) bool) error {
 	})
 }
 
-type network struct{ m *Machine }
-
-func (n network) Attach(ctx context.Context, podID string, _ int, _ *spec.Pod) (ips []string, err error) {
-	err = n.m.do(ctx, "Network.Attach", func() error {
-		n.m.attached[podID] = true
-		ips = []string{fmt.Sprintf("10.88.0.%d", len(n.m.attached)+1)}
-		return nil
-	})
-	return ips, err
-}
-
-func (n network) Detach(ctx context.Context, podID string) error {
-	return n.m.do(ctx, "Network.Detach", func() error {
-		delete(n.m.attached, podID)
-		return nil
-	})
-}
-
 type store struct{ m *Machine }
 
 func (s store) Put(kind, id string, value any) error {

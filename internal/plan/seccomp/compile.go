@@ -11,7 +11,10 @@
 // is not, x32 included, kills the process.
 //
 // What differs from libseccomp: the multiplexers of 32-bit x86, socketcall and
-// ipc, are system calls like any other, allowed only by their own names.
+// ipc, are system calls like any other, allowed only by their own names; arguments of
+// 32-bit calls are compared with all 64 bits of the register, which the kernel has
+// cleared; and what libseccomp kills the thread for, an architecture that is not in the
+// profile, ends the process. TestLikeLibseccomp holds that there is nothing else.
 package seccomp
 
 import (

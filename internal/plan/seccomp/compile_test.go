@@ -65,6 +65,8 @@ func execute(program []byte, d data) (ret uint32, steps int, err error) {
 			hit = acc > k
 		case opReach:
 			hit = acc >= k
+		case 0x45: // BPF_JMP | BPF_JSET | BPF_K, libseccomp's
+			hit = acc&k != 0
 		default:
 			return 0, steps, fmt.Errorf("opcode %#x", op)
 		}

@@ -1,4 +1,5 @@
-// Package name makes up names for pods and containers that were given none.
+// Package name makes up names for pods and containers that were given none, and
+// chooses among things that a name may mean.
 package name
 
 import (

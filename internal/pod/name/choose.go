@@ -1,0 +1,72 @@
+package name
+
+import (
+	"fmt"
+	"strings"
+
+	"carob/internal/fault"
+)
+
+// IsHex reports whether s could be the beginning of an ID.
+func IsHex(s string) bool { return s != "" && strings.Trim(s, "0123456789abcdef") == "" }
+
+// Candidate is a thing a reference may mean. Of several with one name, the live
+// one is meant, and among those that are not the one of the highest rank.
+type Candidate struct {
+	ID, Title string
+	Live      bool
+	Rank      int64
+}
+
+// Pick chooses among things that carry the name that was asked for; there is one at
+// least. Several live ones are Invalid. what names the kind of thing.
+func Pick(what, ref string, cs []Candidate) (id string, err error) {
+	var live []Candidate
+	for _, c := range cs {
+		if c.Live {
+			live = append(live, c)
+		}
+	}
+	switch {
+	case len(live) > 1:
+		return "", ambiguous(what, ref, live)
+	case len(live) == 1:
+		return live[0].ID, nil
+	}
+	best := cs[0]
+	for _, c := range cs[1:] {
+		if c.Rank > best.Rank {
+			best = c
+		}
+	}
+	return best.ID, nil
+}
+
+// Only returns the one candidate there is: NotFound without one, Invalid with several.
+func Only(what, ref string, cs []Candidate) (id string, err error) {
+	switch len(cs) {
+	case 0:
+		return "", NotFound(what, ref)
+	case 1:
+		return cs[0].ID, nil
+	}
+	return "", ambiguous(what, ref, cs)
+}
+
+// NotFound says that ref means nothing.
+func NotFound(what, ref string) error {
+	return fault.New(fault.NotFound, what+" "+ref+": no such "+what)
+}
+
+func ambiguous(what, ref string, cs []Candidate) error {
+	const most = 5
+	var names []string
+	for i, c := range cs {
+		if i == most {
+			names = append(names, fmt.Sprintf("%d more", len(cs)-most))
+			break
+		}
+		names = append(names, fmt.Sprintf("%s (%s)", c.ID[:12], c.Title))
+	}
+	return fault.New(fault.Invalid, fmt.Sprintf("%s %s: means several: %s", what, ref, strings.Join(names, ", ")))
+}
