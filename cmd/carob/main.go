@@ -13,6 +13,7 @@ import (
 
 	"carob/internal/api/launch"
 	"carob/internal/cli"
+	"carob/internal/cli/forward"
 	"carob/internal/sys/session"
 )
 
@@ -35,7 +36,10 @@ func main() {
 	os.Exit(cli.Main(context.Background(), cli.Env{
 		Args: os.Args[1:], Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, LookupEnv: os.LookupEnv,
 		Dial: start.Dial, About: launch.About(version), RunDirs: []string{run},
-		Extra: []*cobra.Command{serveCommand()},
+		Extra: cli.Extra{
+			Pods:   []*cobra.Command{forward.Command(forward.Env{Stdout: os.Stdout, Stderr: os.Stderr, Dial: start.Dial})},
+			System: []*cobra.Command{serveCommand()},
+		},
 	}))
 }
 

@@ -22,6 +22,7 @@ import (
 	"carob/internal/spec"
 	"carob/internal/status"
 	"carob/internal/sys/fd"
+	"carob/internal/testenv"
 )
 
 const id = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
@@ -32,6 +33,7 @@ type engine struct {
 	Engine
 	root  string
 	logs  string
+	pods  func(ref string) (status.Pod, error)
 	start error
 
 	mu      sync.Mutex
@@ -42,7 +44,8 @@ type engine struct {
 }
 
 func newEngine() *engine {
-	return &engine{exit: make(chan status.Exit, 1), events: make(chan status.Event, 10), waiting: make(chan struct{}, 10)}
+	none := func(string) (status.Pod, error) { return status.Pod{}, nil }
+	return &engine{pods: none, exit: make(chan status.Exit, 1), events: make(chan status.Event, 10), waiting: make(chan struct{}, 10)}
 }
 
 func (e *engine) note(s string) {
@@ -113,7 +116,7 @@ func (e *engine) Container(ref string) (status.Container, error) {
 	return e.it(), nil
 }
 
-func (e *engine) Pod(string) (status.Pod, error)                       { return status.Pod{}, nil }
+func (e *engine) Pod(ref string) (status.Pod, error)                   { return e.pods(ref) }
 func (e *engine) Containers(pod.Filter) []status.Container             { return []status.Container{e.it()} }
 func (e *engine) Resize(context.Context, string, uint16, uint16) error { e.note("resize"); return nil }
 func (e *engine) Events(context.Context, uint64) <-chan status.Event   { return e.events }
@@ -386,4 +389,63 @@ func TestStatAndCopy(t *testing.T) {
 	if err != nil || !bytes.Contains(out, []byte("../../etc/passwd")) || bytes.Contains(out, []byte("root:")) {
 		t.Errorf("%v, %d bytes", err, len(out))
 	}
+}
+
+// TestPodDial: the connection comes to the client, and stays when the daemon has gone.
+func TestPodDial(t *testing.T) {
+	testenv.Require(t, testenv.Root) // to enter a namespace, be it the own one
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	port := uint16(l.Addr().(*net.TCPAddr).Port)
+	link, err := os.Readlink("/proc/self/ns/net")
+	if err != nil {
+		t.Fatal(err)
+	}
+	state := status.Pod{ID: "p", Name: "foo", Pid: os.Getpid(), Namespaces: map[string]string{"net": link}}
+	e := newEngine()
+	e.pods = func(ref string) (status.Pod, error) {
+		if ref != "p" {
+			return status.Pod{}, fault.New(fault.NotFound, "no such pod")
+		}
+		return state, nil
+	}
+	c := dial(t, serve(t, e))
+	for _, ref := range []string{"p", id} { // the pod's own, and a container's in it
+		var f *os.File
+		if _, err := Do(t.Context(), c, PodDial, Exchange[DialParams, None]{Params: DialParams{Ref: ref, Port: port}, Take: func(got *os.File) { f = got }}); err != nil || f == nil {
+			t.Fatal(ref, f, err)
+		}
+		there, err := l.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := there.Write([]byte("hello")); err != nil {
+			t.Fatal(err)
+		}
+		there.Close()
+		if b, err := io.ReadAll(f); err != nil || string(b) != "hello" {
+			t.Errorf("%q, %v", b, err)
+		}
+		f.Close()
+	}
+	// Nobody takes it: the descriptor is not lost (see serve).
+	if _, err := Call(t.Context(), c, PodDial, DialParams{Ref: "p", Port: port}); err != nil {
+		t.Error(err)
+	}
+	l.Close()
+	refuse := func(kind fault.Kind, p DialParams) {
+		t.Helper()
+		if _, err := Call(t.Context(), c, PodDial, p); !fault.Is(err, kind) {
+			t.Errorf("%+v: %v, want %v", p, err, kind)
+		}
+	}
+	refuse(fault.Unavailable, DialParams{Ref: "p", Port: port})
+	refuse(fault.Invalid, DialParams{Ref: "p"})
+	state.Namespaces = map[string]string{"net": "net:[1]"} // the pid is another process's now
+	refuse(fault.Conflict, DialParams{Ref: "p", Port: port})
+	state.Pid = 0
+	refuse(fault.Conflict, DialParams{Ref: "p", Port: port})
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"sync"
 
 	"carob/internal/fault"
@@ -69,11 +70,13 @@ func (c *Client) conn() (*net.UnixConn, error) {
 
 // Exchange is what a call with files or events needs. Files stay the caller's; they
 // have been passed when the first event or the result comes. OnEvent, when not nil,
-// is called in the order of the events, from Do's goroutine.
+// is called in the order of the events, from Do's goroutine. Take gets the file that
+// comes with the result of a method that gives one; it is Take's to close.
 type Exchange[P, E any] struct {
 	Params  P
 	Files   Files
 	OnEvent func(E)
+	Take    func(*os.File)
 }
 
 // Call calls a method that has neither files nor events. A cancelled ctx closes the
@@ -104,14 +107,17 @@ func Do[P, E, R any](ctx context.Context, c *Client, m Method[P, E, R], x Exchan
 	if err := writeFrame(conn, request{Method: string(m), Params: params, Files: names}, files); err != nil {
 		return result, lost(err)
 	}
+	from := &carrier{UnixConn: conn}
+	defer from.drop()
 	for {
-		p, err := readReply(conn)
+		p, err := readReply(from)
 		switch {
 		case err != nil:
 			return result, lost(err)
 		case p.Error != nil:
 			return result, p.Error.fromWire()
 		case p.Result != nil:
+			from.give(x.Take)
 			return result, decode(p.Result, &result)
 		case p.Event != nil && x.OnEvent != nil:
 			var e E

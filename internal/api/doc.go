@@ -7,7 +7,8 @@
 //	client                                     daemon
 //	  ── request {method, params, files} ──────▶      files by SCM_RIGHTS, with the first byte
 //	  ◀─────────────────────── {"event": …} ──        none, one or many
-//	  ◀──────── {"result": …} or {"error": …} ──      exactly one, then both close
+//	  ◀──────── {"result": …} or {"error": …} ──      exactly one, then both close;
+//	                                                  a result may bring a file, too
 //
 // A frame is a length in 4 bytes, big-endian, and so many bytes of JSON. Closing the
 // connection cancels the call; what has been done by then stays done unless the
@@ -186,4 +187,39 @@ func readReply(r io.Reader) (reply, error) {
 		return reply{}, fault.Wrap(fault.Internal, "reply", err)
 	}
 	return p, nil
+}
+
+// carrier reads from a connection and keeps the file that comes with what it reads.
+type carrier struct {
+	*net.UnixConn
+	gift *os.File
+}
+
+// Read fills b unless the connection ends before.
+func (c *carrier) Read(b []byte) (int, error) {
+	files, err := fd.Receive(c.UnixConn, b, 1)
+	if err != nil {
+		return 0, err
+	}
+	if len(files) == 1 {
+		c.drop()
+		c.gift = files[0]
+	}
+	return len(b), nil
+}
+
+// give hands the file to whoever takes it.
+func (c *carrier) give(take func(*os.File)) {
+	if c.gift != nil && take != nil {
+		take(c.gift)
+		c.gift = nil
+	}
+}
+
+// drop closes a file that nobody takes.
+func (c *carrier) drop() {
+	if c.gift != nil {
+		_ = c.gift.Close() // never used
+		c.gift = nil
+	}
 }

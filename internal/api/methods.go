@@ -87,6 +87,10 @@ const (
 	PodStop   Method[StopParams, None, None]     = "pod-stop"
 	// PodRemove removes a pod; with Force it is stopped first.
 	PodRemove Method[RemoveParams, None, None] = "pod-remove"
+	// PodDial connects to a TCP port of the pod's loopback, from within its network
+	// namespace. The connected socket comes with the result: bytes do not pass the
+	// daemon, and the connection outlives it.
+	PodDial Method[DialParams, None, None] = "pod-dial"
 	// Apply makes the pods of a manifest, Delete removes them; events say what they do.
 	Apply  Method[ApplyParams, Progress, []Applied]  = "apply"
 	Delete Method[DeleteParams, Progress, []Applied] = "delete"
@@ -211,6 +215,12 @@ type LogsParams struct {
 	Since      time.Time `json:"since,omitzero"`
 	Until      time.Time `json:"until,omitzero"`
 	Timestamps bool      `json:"timestamps,omitempty"`
+}
+
+// DialParams name a pod, or a container for the pod it is in, and a TCP port.
+type DialParams struct {
+	Ref  string `json:"ref"`
+	Port uint16 `json:"port"`
 }
 
 // ApplyParams are a manifest in YAML or JSON and what to do with pods that exist

@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"time"
 
 	"carob/internal/fault"
 	"carob/internal/image"
+	"carob/internal/sys/netns"
 )
 
 type pods struct{ s Services }
@@ -16,7 +18,7 @@ func (s *pods) entries() []entry {
 	return []entry{
 		plain(PodCreate, e.RunPod),
 		act(PodStop, func(ctx context.Context, p StopParams) error { return e.StopPod(ctx, p.Ref, p.Timeout) }),
-		act(PodRemove, s.remove),
+		act(PodRemove, s.remove), on(PodDial, s.dial),
 		on(Apply, func(ctx context.Context, p ApplyParams, t turnOf[Progress]) ([]Applied, error) {
 			return s.s.Manifests.Apply(ctx, p, tell(t))
 		}),
@@ -37,6 +39,40 @@ func (s *pods) remove(ctx context.Context, p RemoveParams) error {
 		}
 	}
 	return s.s.Engine.RemovePod(ctx, now.ID)
+}
+
+// dialTime bounds a connection to a loopback: it takes microseconds, unless a packet
+// filter of the pod's own swallows it.
+const dialTime = 10 * time.Second
+
+func (s *pods) dial(ctx context.Context, p DialParams, t turnOf[None]) (None, error) {
+	now, err := s.s.Engine.Pod(p.Ref)
+	if fault.Is(err, fault.NotFound) {
+		if c, cerr := s.s.Engine.Container(p.Ref); cerr == nil {
+			now, err = s.s.Engine.Pod(c.PodID)
+		}
+	}
+	switch {
+	case err != nil:
+		return None{}, err
+	case p.Port == 0:
+		return None{}, fault.New(fault.Invalid, "pod "+now.Name+": port 0 cannot be connected to")
+	case now.Pid == 0:
+		return None{}, fault.New(fault.Conflict, "pod "+now.Name+": does not run")
+	}
+	ns, err := netns.Open(now.Pid, now.Namespaces["net"])
+	if err != nil {
+		return None{}, fault.Wrap(fault.Conflict, "pod "+now.Name+": does not run", err)
+	}
+	defer func() { _ = ns.Close() }() // only entered
+	ctx, cancel := context.WithTimeout(ctx, dialTime)
+	defer cancel()
+	socket, err := netns.DialLocal(ctx, ns, p.Port)
+	if err != nil {
+		return None{}, fault.Wrap(fault.KindOf(err), "pod "+now.Name, err)
+	}
+	t.Give(socket)
+	return None{}, nil
 }
 
 // tell passes progress on, one frame at a time. A client that cannot be told has

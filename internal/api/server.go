@@ -93,6 +93,7 @@ type route func(ctx context.Context, params json.RawMessage, t turn) (any, error
 type turn struct {
 	Files
 	emit func(any) error
+	give func(*os.File)
 }
 
 // entry is a route with its method's name.
@@ -108,14 +109,16 @@ func on[P, E, R any](m Method[P, E, R], do func(context.Context, P, turnOf[E]) (
 		if err := strict(params, &p); err != nil {
 			return nil, fault.Wrap(fault.Invalid, string(m)+": params", err)
 		}
-		return do(ctx, p, turnOf[E]{Files: t.Files, Emit: func(e E) error { return t.emit(e) }})
+		return do(ctx, p, turnOf[E]{Files: t.Files, Emit: func(e E) error { return t.emit(e) }, Give: t.give})
 	}}
 }
 
 // turnOf is a turn with typed events. An error of Emit means that the client is gone.
+// Give, called at most once, sends a file with the result; it is the server's then.
 type turnOf[E any] struct {
 	Files
 	Emit func(E) error
+	Give func(*os.File)
 }
 
 // plain ties a method without files and events to what serves it.
@@ -160,7 +163,12 @@ func (s *server) serve(ctx context.Context, conn *net.UnixConn) {
 		_, _ = conn.Read(make([]byte, 1))
 		cancel()
 	})
-	result, err := s.call(ctx, conn, req, files)
+	var gift []*os.File
+	defer func() { fd.CloseAll(gift) }()
+	result, err := s.call(ctx, req, turn{
+		Files: files, emit: func(e any) error { return s.event(conn, req.Method, e) },
+		give: func(f *os.File) { gift = []*os.File{f} },
+	})
 	final := reply{}
 	if err != nil {
 		final.Error = toWire(err)
@@ -168,32 +176,34 @@ func (s *server) serve(ctx context.Context, conn *net.UnixConn) {
 		final.Error = toWire(fault.Wrap(fault.Internal, req.Method, err))
 	}
 	if err == nil || serving.Err() == nil {
-		_ = s.reply(conn, final) // a client that has gone misses it
+		_ = s.reply(conn, final, gift...) // a client that has gone misses it
 	} // else the daemon ends: to the client that is ErrLost, and it may ask the next one
 	_ = conn.CloseRead() // ends the goroutine above
 	gone.Wait()
 	cancel()
 }
 
-func (s *server) call(ctx context.Context, conn *net.UnixConn, req request, files Files) (any, error) {
+func (s *server) call(ctx context.Context, req request, t turn) (any, error) {
 	do, ok := s.routes[req.Method]
 	if !ok {
 		return nil, fault.New(fault.Unsupported, "method \""+req.Method+"\" is unknown to this daemon (another version?)")
 	}
-	return do(ctx, req.Params, turn{Files: files, emit: func(e any) error {
-		raw, err := json.Marshal(e)
-		if err != nil {
-			return fault.Wrap(fault.Internal, req.Method+": event", err)
-		}
-		return s.reply(conn, reply{Event: raw})
-	}})
+	return do(ctx, req.Params, t)
 }
 
-func (s *server) reply(conn *net.UnixConn, r reply) error {
+func (s *server) event(conn *net.UnixConn, method string, e any) error {
+	raw, err := json.Marshal(e)
+	if err != nil {
+		return fault.Wrap(fault.Internal, method+": event", err)
+	}
+	return s.reply(conn, reply{Event: raw})
+}
+
+func (s *server) reply(conn *net.UnixConn, r reply, files ...*os.File) error {
 	if err := conn.SetWriteDeadline(time.Now().Add(replyTime)); err != nil {
 		return err
 	}
-	return writeFrame(conn, r, nil)
+	return writeFrame(conn, r, files)
 }
 
 // receive reads the request; its files are the caller's unless there is an error.

@@ -37,10 +37,13 @@ type Env struct {
 	Dial func(ctx context.Context) (*api.Client, error)
 	// RunDirs are carob's run directories, where names are read without a daemon.
 	RunDirs []string
-	// About is this binary; Extra are commands that need no daemon.
+	// About is this binary; Extra are further commands for the groups Pods and System.
 	About api.About
-	Extra []*cobra.Command
+	Extra Extra
 }
+
+// Extra are commands that main supplies.
+type Extra struct{ Pods, System []*cobra.Command }
 
 // app is one run of the command line.
 type app struct {
@@ -193,9 +196,9 @@ needed and not running; containers go on when it stops.`,
 		root.AddGroup(&g)
 	}
 	all := []grouped{
-		{groupContainers, containerCommands(a)}, {groupPods, podCommands(a)},
+		{groupContainers, containerCommands(a)}, {groupPods, append(podCommands(a), a.Extra.Pods...)},
 		{groupImages, imageCommands(a)}, {groupLook, []*cobra.Command{lookCommand(a), sight.Explain(a.sight()), viewCommand(a)}},
-		{groupSystem, append(systemCommands(a), a.Extra...)},
+		{groupSystem, append(systemCommands(a), a.Extra.System...)},
 	}
 	for _, g := range all {
 		for _, c := range g.commands {

@@ -2,10 +2,8 @@ package cri
 
 import (
 	"context"
-	"fmt"
 	"time"
 
-	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"google.golang.org/grpc"
 	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
 
@@ -15,7 +13,6 @@ import (
 	"carob/internal/lifecycle"
 	"carob/internal/pod"
 	"carob/internal/spec"
-	"carob/internal/status"
 )
 
 type containers struct {
@@ -131,26 +128,11 @@ func (c *containers) UpdateContainerResources(ctx context.Context, r *cri.Update
 	if err != nil || limits == nil {
 		return &cri.UpdateContainerResourcesResponse{}, err
 	}
-	if err := c.fits(ctx, one, limits); err != nil {
-		return nil, err
+	if limits.Memory != nil {
+		check := true // cgroup v2 would take a limit below what is used, and kill
+		limits.Memory.CheckBeforeUpdate = &check
 	}
 	return &cri.UpdateContainerResourcesResponse{}, c.s.Engine.UpdateContainer(ctx, one.ID, limits, nil)
-}
-
-// fits refuses a memory limit below what a running container uses and cannot give back:
-// cgroup v2 would take it, and kill the container.
-func (c *containers) fits(ctx context.Context, one status.Container, limits *specs.LinuxResources) error {
-	if one.State != lifecycle.ContainerRunning || limits.Memory == nil || limits.Memory.Limit == nil || *limits.Memory.Limit <= 0 {
-		return nil
-	}
-	now, err := c.s.Groups.GroupStats(ctx, one.Cgroup)
-	if err != nil {
-		return err
-	}
-	if limit := uint64(*limits.Memory.Limit); now.MemoryWorkingSet > limit {
-		return fault.New(fault.Conflict, fmt.Sprintf("container %s: memory_limit_in_bytes: %d is below the %d bytes in use", one.Name, limit, now.MemoryWorkingSet))
-	}
-	return nil
 }
 
 // ReopenContainerLog goes on in the file that is at the log's path now.

@@ -91,7 +91,6 @@ type runtimeService struct {
 	*containers
 	*processes
 	*stats
-	*metrics
 	*events
 	*about
 	rest
@@ -106,6 +105,6 @@ func newRuntimeService(s Services, streams Streams) *runtimeService {
 	n := &stats{s: s, finder: f, last: map[string]reading{}}
 	return &runtimeService{
 		sandboxes: &sandboxes{s, f}, containers: &containers{s, f}, processes: &processes{s, f, streams},
-		stats: n, metrics: &metrics{n}, events: &events{s, f}, about: &about{s, time.Now()},
+		stats: n, events: &events{s, f}, about: &about{s, time.Now()},
 	}
 }

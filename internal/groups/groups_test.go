@@ -79,6 +79,9 @@ func TestGroupOfARealProcess(t *testing.T) {
 	if s, err := g.GroupStats(ctx, path); err != nil || s.Pids != 1 || s.PidsLimit != 0 || s.MemoryLimit != uint64(limit) || s.MemoryUsage == 0 {
 		t.Errorf("stats %+v, %v", s, err)
 	}
+	if o, err := g.Observe(ctx, cmd.Process.Pid, ""); err != nil || o.Resources != nil || o.Namespaces["net"] != self["net"] {
+		t.Errorf("a process without a group of its own: %+v, %v", o, err)
+	}
 	if err := g.KillGroup(ctx, path); err != nil {
 		t.Error(err)
 	}

@@ -35,7 +35,8 @@ func (g *Groups) Namespaces(pid int) (map[string]string, error) {
 	return out, nil
 }
 
-// Observe reads what the kernel shows of a container's first process and group.
+// Observe reads what the kernel shows of a process and, unless path is empty, as it is
+// for a solo pod's supervisor on cgroup v1, of a group.
 func (g *Groups) Observe(_ context.Context, pid int, path string) (status.Observed, error) {
 	var o status.Observed
 	var err error
@@ -53,6 +54,9 @@ func (g *Groups) Observe(_ context.Context, pid int, path string) (status.Observ
 	}
 	if text, err = os.ReadFile(dir + "/oom_score_adj"); err == nil {
 		o.OOMScoreAdj, _ = strconv.Atoi(strings.TrimSpace(string(text))) // the kernel writes a number
+	}
+	if path == "" {
+		return o, nil
 	}
 	c, err := g.layout.Open(path)
 	if err != nil {
