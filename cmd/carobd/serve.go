@@ -15,6 +15,7 @@ import (
 
 	"carob/internal/api"
 	"carob/internal/api/launch"
+	"carob/internal/cri"
 	"carob/internal/groups"
 	"carob/internal/host"
 	"carob/internal/image"
@@ -32,6 +33,7 @@ import (
 // config is what `carob serve` is told.
 type config struct {
 	root, run, socket string
+	cri               criConfig
 	readyFD           int
 	idBase, idSize    uint32
 }
@@ -54,6 +56,9 @@ exit codes are there when it is back. SIGTERM and SIGINT end it.`,
 	f.StringVar(&c.root, "root", c.root, "`DIR` for images, volumes and logs")
 	f.StringVar(&c.run, "run", c.run, "`DIR` for what lives as long as the machine runs")
 	f.StringVar(&c.socket, "socket", c.socket, "`PATH` of the API's socket")
+	f.StringVar(&c.cri.socket, "cri-socket", filepath.Join(c.run, "carob.sock"), "`PATH` of the kubelet's socket (CRI v1), none when empty")
+	f.StringVar(&c.cri.streams, "cri-streams", "127.0.0.1:0", "`ADDRESS` where the kubelet finds streams of exec, attach and port-forward")
+	f.StringVar(&c.cri.registries, "registries", "/etc/carob/certs.d", "`DIR` of HOST/hosts.toml, as containerd's: where and how to reach registries")
 	f.Uint32Var(&c.idBase, "userns-base", ident.DefaultBase, "first host `ID` for user namespaces of pods")
 	f.Uint32Var(&c.idSize, "userns-size", 1<<31-ident.DefaultBase, "`NUMBER` of host IDs for user namespaces of pods")
 	f.IntVar(&c.readyFD, "ready-fd", 0, "write a line to this descriptor when ready")
@@ -119,6 +124,16 @@ func serve(ctx context.Context, c config) (err error) {
 	if err := applier.Sweep(liveUIDs(engine)); err != nil {
 		log.Error("sweep volumes", "error", err)
 	}
+	kubelet, err := openCRI(c, cri.Services{
+		Engine: engine, Images: images, Groups: groups.New(layout), Host: criHost(facts, layout), Version: version,
+		Network: func() error { return nil }, Root: c.root, Log: log,
+	})
+	if err != nil {
+		return err
+	}
+	ctx, end := context.WithCancel(ctx)
+	defer func() { end(); err = errors.Join(err, <-kubelet.ended) }()
+	go kubelet.serve(ctx, end)
 	if err := launch.Ready(c.readyFD); err != nil {
 		log.Warn("ready", "error", err) // whoever started the daemon has gone
 	}
