@@ -29,7 +29,7 @@ const (
 func main() {
 	run, root := setting("CAROB_RUN", defaultRun), setting("CAROB_ROOT", defaultRoot)
 	socket := setting("CAROB_SOCKET", filepath.Join(run, launch.SocketName))
-	start := launch.Starter{Socket: socket, RunDir: run, Note: os.Stderr, Env: []string{"PATH=" + os.Getenv("PATH")}}
+	start := launch.Starter{Socket: socket, RunDir: run, Note: os.Stderr, Env: environment(os.LookupEnv)}
 	if exe, err := os.Executable(); err == nil {
 		start.Command = []string{exe, "serve", "--root=" + root, "--run=" + run, "--socket=" + socket}
 	}
@@ -57,6 +57,20 @@ func serveCommand() *cobra.Command {
 			return fmt.Errorf("serve: %w", session.Become(path, os.Args))
 		},
 	}
+}
+
+// environment is all that a daemon started from here learns of it: where programs are,
+// and which proxy leads to registries.
+func environment(lookup func(string) (string, bool)) []string {
+	var env []string
+	for _, name := range []string{
+		"PATH", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy", "SSL_CERT_FILE", "SSL_CERT_DIR",
+	} {
+		if v, ok := lookup(name); ok {
+			env = append(env, name+"="+v)
+		}
+	}
+	return env
 }
 
 func setting(name, otherwise string) string {

@@ -23,7 +23,7 @@ import (
 
 // criConfig is what `carob serve` is told about the kubelet's side.
 type criConfig struct {
-	socket, streams, registries string
+	socket, streams string
 }
 
 // kubelet is the CRI's server; one without a socket serves nobody.
@@ -34,28 +34,29 @@ type kubelet struct {
 	ended    chan error
 }
 
-func openCRI(c config, s cri.Services) (*kubelet, error) {
+func openCRI(c criConfig, s cri.Services) (*kubelet, error) {
 	k := &kubelet{services: s, ended: make(chan error, 1)}
-	if c.cri.socket == "" {
+	if c.socket == "" {
 		return k, nil
 	}
-	client := registry.New(registry.Config{
-		Images: image.NewIntake(s.Images), Dir: c.cri.registries, Agent: "carob/" + version, Log: s.Log,
-	})
-	k.services.Pull = func(ctx context.Context, ref string, a *api.AuthConfig) (image.Image, error) {
-		return client.Pull(ctx, ref, registry.PullOptions{Auth: registry.Auth{
+	var err error
+	if k.streams, err = stream.Listen(c.streams, s.Engine); err != nil {
+		return nil, fmt.Errorf("--cri-streams: %w", err)
+	}
+	if k.socket, err = launch.Listen(c.socket); err != nil {
+		return nil, fmt.Errorf("--cri-socket: %w", err)
+	}
+	return k, nil
+}
+
+// puller fetches images with the credentials of the request.
+func puller(c *registry.Client) cri.Puller {
+	return func(ctx context.Context, ref string, a *api.AuthConfig) (image.Image, error) {
+		return c.Pull(ctx, ref, registry.PullOptions{Auth: registry.Auth{
 			Username: a.GetUsername(), Password: a.GetPassword(), Auth: a.GetAuth(), ServerAddress: a.GetServerAddress(),
 			IdentityToken: a.GetIdentityToken(), RegistryToken: a.GetRegistryToken(),
 		}})
 	}
-	var err error
-	if k.streams, err = stream.Listen(c.cri.streams, s.Engine); err != nil {
-		return nil, fmt.Errorf("--cri-streams: %w", err)
-	}
-	if k.socket, err = launch.Listen(c.cri.socket); err != nil {
-		return nil, fmt.Errorf("--cri-socket: %w", err)
-	}
-	return k, nil
 }
 
 // serve serves until ctx ends. When it cannot go on, it ends the daemon.
@@ -77,7 +78,7 @@ func (k *kubelet) serve(ctx context.Context, end context.CancelFunc) {
 // criHost is what translating the kubelet's requests needs of the machine.
 func criHost(facts host.Facts, layout *cgroup.Layout) asked.Host {
 	name, _ := os.Hostname() // uname(2) does not fail
-	return asked.Host{Facts: facts, Hostname: name, Hugetlb: layout.Version("hugetlb") != "", ReadProfile: readProfile}
+	return asked.Host{Facts: facts, Hostname: name, Hugetlb: layout.Version("hugetlb") != 0, ReadProfile: readProfile}
 }
 
 // maxProfile is far more than any seccomp profile has, in bytes.

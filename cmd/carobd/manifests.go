@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"io"
+	"slices"
 
 	"carob/internal/api"
 	"carob/internal/kube"
@@ -67,6 +68,23 @@ func (m manifests) Delete(ctx context.Context, p api.DeleteParams, progress func
 	}
 	results, err := m.Applier.Delete(ctx, refs, p.Grace, steps(progress))
 	return applied(results), err
+}
+
+func (m manifests) Images(document []byte) ([]api.WantedImage, error) {
+	pods, err := manifest.Parse(bytes.NewReader(document))
+	if err != nil {
+		return nil, err
+	}
+	var all []api.WantedImage
+	for _, one := range pods {
+		for _, c := range slices.Concat(one.Pod.Spec.InitContainers, one.Pod.Spec.Containers) {
+			w := api.WantedImage{Image: c.Image, Policy: string(c.ImagePullPolicy)}
+			if !slices.Contains(all, w) {
+				all = append(all, w)
+			}
+		}
+	}
+	return all, nil
 }
 
 func steps(progress func(api.Progress)) func(kube.Progress) {

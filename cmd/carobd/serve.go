@@ -19,6 +19,7 @@ import (
 	"carob/internal/groups"
 	"carob/internal/host"
 	"carob/internal/image"
+	"carob/internal/image/registry"
 	"carob/internal/kube"
 	"carob/internal/network"
 	"carob/internal/plan/ident"
@@ -36,6 +37,7 @@ type config struct {
 	cri               criConfig
 	readyFD           int
 	idBase, idSize    uint32
+	registries        string
 }
 
 func serveCommand(c config) *cobra.Command {
@@ -58,9 +60,9 @@ exit codes are there when it is back. SIGTERM and SIGINT end it.`,
 	f.StringVar(&c.socket, "socket", c.socket, "`PATH` of the API's socket")
 	f.StringVar(&c.cri.socket, "cri-socket", filepath.Join(c.run, "carob.sock"), "`PATH` of the kubelet's socket (CRI v1), none when empty")
 	f.StringVar(&c.cri.streams, "cri-streams", "127.0.0.1:0", "`ADDRESS` where the kubelet finds streams of exec, attach and port-forward")
-	f.StringVar(&c.cri.registries, "registries", "/etc/carob/certs.d", "`DIR` of HOST/hosts.toml, as containerd's: where and how to reach registries")
 	f.Uint32Var(&c.idBase, "userns-base", ident.DefaultBase, "first host `ID` for user namespaces of pods")
 	f.Uint32Var(&c.idSize, "userns-size", 1<<31-ident.DefaultBase, "`NUMBER` of host IDs for user namespaces of pods")
+	f.StringVar(&c.registries, "registry-config", c.registries, "`DIR` with HOST/hosts.toml for mirrors, certificates and plain HTTP")
 	f.IntVar(&c.readyFD, "ready-fd", 0, "write a line to this descriptor when ready")
 	_ = f.MarkHidden("ready-fd") // it was made in the line above
 	return cmd
@@ -124,8 +126,9 @@ func serve(ctx context.Context, c config) (err error) {
 	if err := applier.Sweep(liveUIDs(engine)); err != nil {
 		log.Error("sweep volumes", "error", err)
 	}
-	kubelet, err := openCRI(c, cri.Services{
-		Engine: engine, Images: images, Groups: groups.New(layout), Host: criHost(facts, layout), Version: version,
+	registries := registry.New(registry.Config{Images: image.NewIntake(images), Dir: c.registries, Agent: "carob/" + version, Log: log})
+	kubelet, err := openCRI(c.cri, cri.Services{
+		Engine: engine, Images: images, Pull: puller(registries), Groups: groups.New(layout), Host: criHost(facts, layout), Version: version,
 		Network: func() error { return nil }, Root: c.root, Log: log,
 	})
 	if err != nil {
@@ -140,6 +143,7 @@ func serve(ctx context.Context, c config) (err error) {
 	log.Info("ready", "version", version, "socket", c.socket, "root", c.root)
 	return api.Serve(ctx, door, api.Services{
 		Engine: engine, Images: images, Manifests: manifests{applier}, Host: describe(c, facts), Log: log,
+		Registries: registries,
 	})
 }
 

@@ -23,7 +23,7 @@ type Method[P, E, R any] string
 func (m Method[P, E, R]) Looks() bool {
 	switch string(m) {
 	case string(Containers), string(Container), string(InspectContainer), string(Pods), string(InspectPod), string(Top),
-		string(Version), string(Info), string(Stat), string(Images), string(InspectImage):
+		string(Version), string(Info), string(Stat), string(Images), string(InspectImage), string(ManifestImages):
 		return true
 	}
 	return false
@@ -109,6 +109,17 @@ const (
 	ImageLoad    Method[None, None, []Image]       = "image-load"
 	ImageTag     Method[TagParams, None, None]     = "image-tag"
 	ImageRemove  Method[Ref, None, []string]       = "image-remove"
+)
+
+// The methods on registries. Their events say how far they are.
+const (
+	// ImagePull gets an image; the credentials are used for this call and forgotten.
+	ImagePull Method[PullParams, PullProgress, Image] = "image-pull"
+	// RegistryLogin asks a registry whether it takes credentials.
+	RegistryLogin Method[LoginParams, PullProgress, None] = "registry-login"
+	// ManifestImages tells which images of a manifest have to be pulled before it can be
+	// applied; only Document is used.
+	ManifestImages Method[ApplyParams, None, []string] = "manifest-images"
 )
 
 // Ref names a thing: by ID, unique beginning of an ID, or name.

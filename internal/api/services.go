@@ -89,13 +89,16 @@ type ImageStore interface {
 type Manifests interface {
 	Apply(ctx context.Context, p ApplyParams, progress func(Progress)) ([]Applied, error)
 	Delete(ctx context.Context, p DeleteParams, progress func(Progress)) ([]Applied, error)
+	// Images are those of all containers, each once, in the manifest's order.
+	Images(document []byte) ([]WantedImage, error)
 }
 
 // Services are what a server offers. All fields are required.
 type Services struct {
-	Engine    Engine
-	Images    ImageStore
-	Manifests Manifests
+	Engine     Engine
+	Images     ImageStore
+	Registries Registries
+	Manifests  Manifests
 	// Host describes the daemon; the counts are filled in per call.
 	Host Host
 	Log  *slog.Logger

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -17,6 +18,8 @@ import (
 
 	"carob/internal/api"
 	"carob/internal/fault"
+	"carob/internal/image"
+	"carob/internal/image/registry"
 	"carob/internal/lifecycle"
 	"carob/internal/pod"
 	"carob/internal/spec"
@@ -31,6 +34,8 @@ type fake struct {
 	api.Engine
 	program func(io pod.Streams, signals <-chan int) int
 	refuse  error
+	pulled  atomic.Bool  // what is below far/ is here
+	asked   atomic.Int32 // pulls
 
 	mu      sync.Mutex
 	made    spec.Container
@@ -57,7 +62,7 @@ func (f *fake) it() status.Container {
 }
 
 func (f *fake) CreateSolo(_ context.Context, p spec.Pod, c spec.Container) (status.Container, error) {
-	if c.Image == "none" {
+	if c.Image == "none" || strings.HasPrefix(c.Image, "far/") && !f.pulled.Load() {
 		return status.Container{}, fault.New(fault.NotFound, "image none: not here")
 	}
 	f.mu.Lock()
@@ -134,6 +139,39 @@ func (f *fake) RemoveContainer(context.Context, string, pod.RemoveOptions) error
 	return nil
 }
 
+// shelf has the images that were pulled.
+type shelf struct {
+	api.ImageStore
+	*fake
+}
+
+func (s shelf) Resolve(_ context.Context, name string) (image.Image, error) {
+	if name == "none" || strings.HasPrefix(name, "far/") && !s.pulled.Load() {
+		return image.Image{}, fault.New(fault.NotFound, "image "+name+": not here")
+	}
+	return image.Image{ID: "sha256:1"}, nil
+}
+
+// far is a registry with every image below far/.
+type far struct{ *fake }
+
+func (r far) Pull(_ context.Context, name string, o registry.PullOptions) (image.Image, error) {
+	r.asked.Add(1)
+	if !strings.HasPrefix(name, "far/") {
+		return image.Image{}, fault.New(fault.NotFound, "pull "+name+": the registry does not have it")
+	}
+	o.Progress(registry.Progress{Layer: "0123456789ab", Step: registry.Downloading, Done: 1, Total: 2_000_000})
+	r.pulled.Store(true)
+	return image.Image{ID: "sha256:2"}, nil
+}
+
+func (r far) Login(_ context.Context, host string, a registry.Auth, _ func(registry.Progress)) error {
+	if a.Username != "me" || a.Password != "secret" {
+		return fault.New(fault.Denied, "login: "+host+": wrong")
+	}
+	return nil
+}
+
 // serve runs a daemon around f on a socket until stop.
 func serve(t *testing.T, f *fake, path string) (stop func()) {
 	t.Helper()
@@ -143,7 +181,9 @@ func serve(t *testing.T, f *fake, path string) (stop func()) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() { done <- api.Serve(ctx, l, api.Services{Engine: f, Log: slog.New(slog.DiscardHandler)}) }()
+	go func() {
+		done <- api.Serve(ctx, l, api.Services{Engine: f, Images: shelf{fake: f}, Registries: far{f}, Log: slog.New(slog.DiscardHandler)})
+	}()
 	var once sync.Once
 	return func() {
 		once.Do(func() {
@@ -171,6 +211,12 @@ func line(t *testing.T, f *fake, stdin string, args ...string) result {
 
 func with(t *testing.T, dial func(context.Context) (*api.Client, error), stdin string, args ...string) result {
 	t.Helper()
+	return at(t, "", dial, stdin, args...)
+}
+
+// at is with, in somebody's home.
+func at(t *testing.T, home string, dial func(context.Context) (*api.Client, error), stdin string, args ...string) result {
+	t.Helper()
 	in, inw, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
@@ -197,7 +243,7 @@ func with(t *testing.T, dial func(context.Context) (*api.Client, error), stdin s
 	}
 	code := Main(t.Context(), Env{
 		Args: args, Stdin: in, Stdout: files[0], Stderr: files[1], Dial: dial,
-		LookupEnv: func(string) (string, bool) { return "", false }, About: api.About{Version: "test"},
+		LookupEnv: func(name string) (string, bool) { return home, name == "HOME" && home != "" }, About: api.About{Version: "test"},
 	})
 	_ = files[0].Close()
 	_ = files[1].Close()
@@ -244,7 +290,7 @@ func TestRunRefusals(t *testing.T) {
 			[]string{"run", "img", "x"}, result{127, "", "carob: container c: start: exec \"x\": command not found\n"}},
 		{"not executable", &api.StartError{Code: 126, Err: errors.New("container c: start: permission denied")},
 			[]string{"run", "img", "x"}, result{126, "", "carob: container c: start: permission denied\n"}},
-		{"missing image", nil, []string{"run", "none"}, result{125, "", "carob: image none: not here\n"}},
+		{"missing image", nil, []string{"run", "none"}, result{125, "", "carob: pull none: the registry does not have it\n"}},
 		{"bad value", nil, []string{"run", "--memory", "lots", "img"},
 			result{125, "", "carob: --memory \"lots\": not a size; write bytes or a number with b, k, m, g\n"}},
 		{"unknown flag", nil, []string{"run", "--frob", "img"}, result{125, "", "carob: run: unknown flag: --frob (see 'carob run --help')\n"}},

@@ -12,6 +12,7 @@ import (
 
 	"carob/internal/api"
 	"carob/internal/cli/ask"
+	"carob/internal/cli/remote"
 	"carob/internal/cli/show"
 	"carob/internal/fault"
 )
@@ -23,8 +24,8 @@ func imageCommands(a *app) []*cobra.Command {
 		Args:    cobra.NoArgs,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	group.AddCommand(imagesCommand(a, "ls"), importCommand(a), loadCommand(a), rmiCommand(a, "rm"), tagCommand(a), imageInspectCommand(a))
-	return []*cobra.Command{imagesCommand(a, "images"), importCommand(a), loadCommand(a), rmiCommand(a, "rmi"), tagCommand(a), group}
+	group.AddCommand(imagesCommand(a, "ls"), importCommand(a), loadCommand(a), rmiCommand(a, "rm"), tagCommand(a), imageInspectCommand(a), remote.PullCommand(remoteEnv(a)))
+	return append(remote.Commands(remoteEnv(a)), []*cobra.Command{imagesCommand(a, "images"), importCommand(a), loadCommand(a), rmiCommand(a, "rmi"), tagCommand(a), group}...)
 }
 
 func imagesCommand(a *app, name string) *cobra.Command {

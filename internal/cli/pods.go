@@ -79,6 +79,9 @@ func applyCommand(a *app) *cobra.Command {
 			if p.Document, err = a.document(file); err != nil {
 				return err
 			}
+			if err := pullFor(cmd.Context(), a, p.Document); err != nil {
+				return err
+			}
 			list, err := do(cmd.Context(), a, api.Apply, api.Exchange[api.ApplyParams, api.Progress]{Params: p, OnEvent: a.progress(verbose)})
 			if err != nil {
 				return err

@@ -43,12 +43,13 @@ func createCommand(a *app) *cobra.Command {
 			if err != nil {
 				return refusal(err, 125)
 			}
-			made, err := call(cmd.Context(), a, api.Create, params(q))
-			if err != nil {
-				return refusal(err, 125)
-			}
-			fmt.Fprintln(a.Stdout, made.ID)
-			return nil
+			return refusal(withImage(cmd.Context(), a, q.Container.Image, r.Pull, func() error {
+				made, err := call(cmd.Context(), a, api.Create, params(q))
+				if err == nil {
+					fmt.Fprintln(a.Stdout, made.ID)
+				}
+				return err
+			}), 125)
 		},
 	}
 	r.Bind(c.Flags())
@@ -63,7 +64,7 @@ func completeRun(a *app, c *cobra.Command) {
 	for flag, f := range map[string]cobra.CompletionFunc{
 		"pod": words{a}.pods, "network": words{a}.modes("private", "host", "none"), "ipc": words{a}.modes("private", "shareable", "host", "none"),
 		"pid": words{a}.modes("private", "host"), "uts": words{a}.modes("private", "host"), "userns": words{a}.modes("private", "host"),
-		"cgroupns": fixed("private", "host"), "restart": fixed("no", "on-failure", "always", "unless-stopped"),
+		"cgroupns": fixed("private", "host"), "pull": fixed(ask.PullPolicies()...), "restart": fixed("no", "on-failure", "always", "unless-stopped"),
 	} {
 		_ = c.RegisterFlagCompletionFunc(flag, f) // the flags exist: they were bound before
 	}
@@ -90,7 +91,10 @@ func (a *app) run(ctx context.Context, r *ask.Run, words []string) error {
 	if err != nil {
 		return err
 	}
-	p := params(q)
+	return withImage(ctx, a, q.Container.Image, r.Pull, func() error { return runOnce(ctx, a, r, params(q)) })
+}
+
+func runOnce(ctx context.Context, a *app, r *ask.Run, p api.RunParams) error {
 	if r.Detach {
 		p.Detach = true
 		ended, err := do(ctx, a, api.Run, api.Exchange[api.RunParams, status.Container]{Params: p})

@@ -259,7 +259,7 @@ func TestTranslateRefuses(t *testing.T) {
 		{"--cgroup-parent foo img", `--cgroup-parent "foo"`},
 		{"-p 80:80 img", "--publish 80:80: publishing ports"},
 		{"-P img", "--publish-all: publishing ports"},
-		{"--pull always img", `--pull "always"`},
+		{"--pull sometimes img", `--pull "sometimes"`},
 		{"--restart sometimes img", `--restart "sometimes"`},
 		{"--restart always:3 img", `--restart "always:3"`},
 		{"--restart always --rm img", "--restart: conflicts"},

@@ -1,6 +1,7 @@
 package ask
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 
@@ -19,7 +20,7 @@ type Run struct {
 	Remove, Detach, Stdin, TTY                     bool
 	DetachKeys                                     string
 	SigProxy                                       bool
-	pull                                           string
+	Pull                                           string
 	net, ipc, pid, uts, user, cgroup, cgroupParent string
 	env, envFiles, volumes, mounts, tmpfs          []string
 	shm, workdir, username, hostname               string
@@ -77,7 +78,7 @@ func (r *Run) bindProcess(fs *pflag.FlagSet) {
 	fs.StringVar(&r.restart, "restart", "no", "restart `POLICY`: no, on-failure[:N], always, unless-stopped")
 	fs.IntVar(&r.oomScoreAdj, "oom-score-adj", 0, "preference of the OOM killer, -1000 to 1000")
 	fs.StringArrayVar(&r.ulimits, "ulimit", nil, "resource limit of the process `NAME=SOFT[:HARD]`")
-	fs.StringVar(&r.pull, "pull", "never", "never: images come from this host")
+	fs.StringVar(&r.Pull, "pull", PullMissing, "pull the image: missing, always, never")
 }
 
 func (r *Run) bindWorld(fs *pflag.FlagSet) {
@@ -180,8 +181,8 @@ func (r *Run) process(q *Request, h Host) (err error) {
 	if c.Restart.Policy != "" && r.Remove {
 		return clash("restart", "conflicts with --rm")
 	}
-	if r.pull != "never" && r.pull != "missing" {
-		return bad("pull", r.pull, "registries come with a later version; use never, and carob load or carob import")
+	if !slices.Contains(PullPolicies(), r.Pull) {
+		return bad("pull", r.Pull, "want "+strings.Join(PullPolicies(), ", "))
 	}
 	if c.Rlimits, err = ulimits(r.ulimits); err != nil {
 		return err

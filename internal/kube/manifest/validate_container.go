@@ -39,6 +39,9 @@ func (k containerCheck) check(at string, c *corev1.Container) {
 	}
 	oneOfOptional(k.report, at+".restartPolicy", c.RestartPolicy, corev1.ContainerRestartPolicyAlways,
 		corev1.ContainerRestartPolicyOnFailure, corev1.ContainerRestartPolicyNever)
+	if c.ImagePullPolicy != "" {
+		oneOfEnum(k.report, at+".imagePullPolicy", c.ImagePullPolicy, corev1.PullAlways, corev1.PullIfNotPresent, corev1.PullNever)
+	}
 	k.words(at, c)
 	k.ports(at, c)
 	k.env(at, c)

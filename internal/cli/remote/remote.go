@@ -1,0 +1,83 @@
+// Package remote is the commands that speak of registries: pull, login, logout. The daemon
+// speaks with the registry; what is here are the user's credentials, read from Docker's
+// config.json or a credential helper and sent with the call, and the picture of a pull.
+//
+// Files: $DOCKER_CONFIG/config.json, ~/.docker/config.json without; written by login and
+// logout alone, 0600.
+package remote
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"carob/internal/api"
+	"carob/internal/cli/ask"
+)
+
+// Env is what the commands work with.
+type Env struct {
+	Stdin          *os.File
+	Stdout, Stderr io.Writer
+	LookupEnv      func(string) (string, bool)
+	// Size is the terminal's behind Stderr, and false when there is none to draw on.
+	Size func() (width, height int, ok bool)
+	// Daemon is the daemon's client.
+	Daemon func(context.Context) (*api.Client, error)
+	// Images completes the name of an image that is here.
+	Images cobra.CompletionFunc
+}
+
+// Commands are those on registries.
+func Commands(e Env) []*cobra.Command {
+	return []*cobra.Command{PullCommand(e), loginCommand(e), logoutCommand(e)}
+}
+
+// PullCommand is pull, for the top and for the group of images.
+func PullCommand(e Env) *cobra.Command {
+	var platform string
+	var quiet bool
+	c := &cobra.Command{
+		Use: "pull [FLAGS] IMAGE…", Short: "Get images from a registry",
+		Long: `Gets images from a registry. A name without a host is one of docker.io, without a tag
+it means :latest. What is here already is not downloaded again. Ctrl-C leaves nothing
+half done. Credentials are those of carob login and of Docker's config.json.`,
+		Example: "  carob pull alpine\n  carob pull --platform linux/arm64 quay.io/podman/hello",
+		Args:    cobra.MinimumNArgs(1), ValidArgsFunction: e.Images,
+		RunE: func(cmd *cobra.Command, refs []string) error {
+			for _, r := range refs {
+				img, err := e.Pull(cmd.Context(), r, Options{Platform: platform, Quiet: quiet})
+				if err != nil {
+					return err
+				}
+				fmt.Fprintln(e.Stdout, img.ID)
+			}
+			return nil
+		},
+	}
+	c.Flags().StringVar(&platform, "platform", "", "pull for another `OS/ARCHITECTURE[/VARIANT]` than this machine's")
+	c.Flags().BoolVarP(&quiet, "quiet", "q", false, "show no progress")
+	return c
+}
+
+// Options say how an image is pulled.
+type Options struct {
+	Platform string
+	Quiet    bool
+}
+
+// Pull has the daemon get an image with the user's credentials, and shows how far it is.
+func (e Env) Pull(ctx context.Context, name string, o Options) (api.Image, error) {
+	p := api.PullParams{Ref: name, Platform: o.Platform, Auth: e.credentials(ask.RegistryOf(name))}
+	d, err := e.Daemon(ctx)
+	if err != nil {
+		return api.Image{}, err
+	}
+	v := e.view(o.Quiet)
+	img, err := api.Do(ctx, d, api.ImagePull, api.Exchange[api.PullParams, api.PullProgress]{Params: p, OnEvent: v.show})
+	v.end()
+	return img, err
+}
