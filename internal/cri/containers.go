@@ -160,4 +160,3 @@ func (c *containers) RestorePod(context.Context, *cri.RestorePodRequest) (*cri.R
 }
 
 func noCheckpoints() error { return unimplemented("checkpoints: this runtime makes none") }
-

@@ -4,8 +4,8 @@ import (
 	"context"
 	"time"
 
-	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
 	"google.golang.org/grpc"
+	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
 
 	"carob/internal/cri/asked"
 	"carob/internal/cri/shown"

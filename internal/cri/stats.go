@@ -129,7 +129,9 @@ func (n *stats) StreamContainerStats(r *cri.StreamContainerStatsRequest, to grpc
 	if err != nil {
 		return err
 	}
-	return inPieces(all, func(some []*cri.ContainerStats) error { return to.Send(&cri.StreamContainerStatsResponse{ContainerStats: some}) })
+	return inPieces(all, func(some []*cri.ContainerStats) error {
+		return to.Send(&cri.StreamContainerStatsResponse{ContainerStats: some})
+	})
 }
 
 // PodSandboxStats tells what one pod uses: its cgroup, its network, its containers.

@@ -29,8 +29,14 @@ func Container(r *cri.CreateContainerRequest, pod *spec.Pod, h Host) (spec.Conta
 		func() (err error) { out.Mounts, err = mounts(c.GetMounts(), pod, h); return err },
 		func() (err error) { out.Devices, err = devices(c.GetDevices()); return err },
 		func() (err error) { out.StopSignal, err = StopSignal(c.GetStopSignal()); return err },
-		func() (err error) { out.LogPath, err = logPath(r.GetSandboxConfig().GetLogDirectory(), c.GetLogPath()); return err },
-		func() (err error) { out.Resources, out.OOMScoreAdj, err = Resources(c.GetLinux().GetResources(), h); return err },
+		func() (err error) {
+			out.LogPath, err = logPath(r.GetSandboxConfig().GetLogDirectory(), c.GetLogPath())
+			return err
+		},
+		func() (err error) {
+			out.Resources, out.OOMScoreAdj, err = Resources(c.GetLinux().GetResources(), h)
+			return err
+		},
 		func() error { return security(c.GetLinux().GetSecurityContext(), pod, h, &out) },
 	} {
 		if err := step(); err != nil {
