@@ -58,6 +58,7 @@ type Puller func(ctx context.Context, ref string, auth *cri.AuthConfig) (image.I
 type Groups interface {
 	UpdateGroup(ctx context.Context, path string, limits *specs.LinuxResources) error
 	GroupStats(ctx context.Context, path string) (status.Stats, error)
+	GroupCensus(ctx context.Context, path string) (status.Census, error)
 }
 
 // Streams makes the URLs at which streams are served.
@@ -91,6 +92,7 @@ type runtimeService struct {
 	*containers
 	*processes
 	*stats
+	*metrics
 	*events
 	*about
 	rest
@@ -102,9 +104,9 @@ type rest struct {
 
 func newRuntimeService(s Services, streams Streams) *runtimeService {
 	f := finder{s.Engine}
-	n := &stats{s: s, finder: f, last: map[string]reading{}}
+	n := &stats{s: s, finder: f, last: map[string]reading{}, trees: map[string]tree{}}
 	return &runtimeService{
 		sandboxes: &sandboxes{s, f}, containers: &containers{s, f}, processes: &processes{s, f, streams},
-		stats: n, events: &events{s, f}, about: &about{s, time.Now()},
+		stats: n, metrics: &metrics{n}, events: &events{s, f}, about: &about{s, time.Now()},
 	}
 }

@@ -3,6 +3,8 @@ package cri
 import (
 	"context"
 	"errors"
+	"maps"
+	"path/filepath"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -15,6 +17,7 @@ import (
 	"carob/internal/fault"
 	"carob/internal/lifecycle"
 	"carob/internal/status"
+	"carob/internal/sys/disk"
 )
 
 // stats reads the use of resources. It keeps the last CPU time of each group, from
@@ -23,8 +26,15 @@ type stats struct {
 	s Services
 	finder
 
-	mu   sync.Mutex // guards last
-	last map[string]reading
+	mu    sync.Mutex // guards what follows
+	last  map[string]reading
+	trees map[string]tree
+}
+
+// tree is what a container had written at one moment.
+type tree struct {
+	at            time.Time
+	bytes, inodes uint64
 }
 
 // reading is the CPU time of a group at one moment, and the rate of then, in
@@ -40,6 +50,9 @@ const (
 	shortest = time.Second
 	// keepReading is how long a reading counts.
 	keepReading = 10 * time.Minute
+	// keepTree is how long what was written is not counted again: that walks over all
+	// of it.
+	keepTree = 10 * time.Second
 )
 
 // rate is the group's CPU use since the reading before.
@@ -56,11 +69,8 @@ func (n *stats) rate(id string, at time.Time, total uint64) uint64 {
 		next.rate = uint64(float64(total-old.total) / elapsed.Seconds())
 	}
 	if !known { // a newcomer: look whom nobody asks for any more
-		for other, r := range n.last {
-			if at.Sub(r.at) > keepReading {
-				delete(n.last, other)
-			}
-		}
+		maps.DeleteFunc(n.last, func(_ string, r reading) bool { return at.Sub(r.at) > keepReading })
+		maps.DeleteFunc(n.trees, func(_ string, t tree) bool { return at.Sub(t.at) > keepReading })
 	}
 	n.last[id] = next
 	return next.rate
@@ -77,14 +87,16 @@ func (n *stats) ContainerStats(ctx context.Context, r *cri.ContainerStatsRequest
 }
 
 func (n *stats) ofContainer(ctx context.Context, c status.Container) (*cri.ContainerStats, error) {
-	if c.State != lifecycle.ContainerRunning {
-		return shown.ContainerStats(c, status.Stats{At: time.Now()}, n.s.Root, 0), nil
+	u := shown.Use{Stats: status.Stats{At: time.Now()}, Root: n.s.Root}
+	var err error
+	if u.Written, u.Files, err = n.written(ctx, c.ID); err != nil || c.State != lifecycle.ContainerRunning {
+		return shown.ContainerStats(c, u), err
 	}
-	s, err := n.s.Groups.GroupStats(ctx, c.Cgroup)
-	if err != nil {
+	if u.Stats, err = n.s.Groups.GroupStats(ctx, c.Cgroup); err != nil {
 		return nil, err
 	}
-	return shown.ContainerStats(c, s, n.s.Root, n.rate(c.ID, s.At, s.CPUTotal)), nil
+	u.Rate = n.rate(c.ID, u.Stats.At, u.Stats.CPUTotal)
+	return shown.ContainerStats(c, u), nil
 }
 
 func (n *stats) list(ctx context.Context, f *cri.ContainerStatsFilter) ([]*cri.ContainerStats, error) {
@@ -182,4 +194,22 @@ func (n *stats) StreamPodSandboxStats(r *cri.StreamPodSandboxStatsRequest, to gr
 	return inPieces(all, func(some []*cri.PodSandboxStats) error {
 		return to.Send(&cri.StreamPodSandboxStatsResponse{PodSandboxStats: some})
 	})
+}
+
+// written is what a container has written into its root file system.
+func (n *stats) written(ctx context.Context, id string) (bytes, inodes uint64, err error) {
+	n.mu.Lock()
+	known, ok := n.trees[id]
+	n.mu.Unlock()
+	if ok && time.Since(known.at) < keepTree {
+		return known.bytes, known.inodes, nil
+	}
+	at := time.Now()
+	if bytes, inodes, err = disk.Tree(ctx, filepath.Join(n.s.Root, "images", "rootfs", id, "upper")); err != nil {
+		return 0, 0, err
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.trees[id] = tree{at, bytes, inodes}
+	return bytes, inodes, nil
 }

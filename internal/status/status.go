@@ -181,6 +181,13 @@ type Details struct {
 	CPUStall, MemoryStall, IOStall *Stall
 }
 
+// Census counts what the processes of a group have, and what its memory has come to.
+type Census struct {
+	Processes, Threads, Descriptors, Sockets uint64
+	// Bytes; MemoryFailures counts how often the limit was met.
+	MemoryPeak, MemoryKernel, MemoryMapped, MemoryFailures uint64
+}
+
 // Stall is pressure stall information: how long some, or all, tasks waited.
 type Stall struct{ Some, Full Pressure }
 

@@ -11,15 +11,27 @@ import (
 	"carob/internal/status"
 )
 
-// ContainerStats are a container's numbers; rate is its present CPU use in nanoseconds
-// per second, root the directory that its writable layer is below.
-func ContainerStats(c status.Container, s status.Stats, root string, rate uint64) *cri.ContainerStats {
+// Use is what a container uses.
+type Use struct {
+	Stats status.Stats
+	// Rate is the present CPU use in nanoseconds per second.
+	Rate uint64
+	// Written and Files are the bytes and inodes of what it wrote, below Root.
+	Written, Files uint64
+	Root           string
+}
+
+// ContainerStats are a container's numbers.
+func ContainerStats(c status.Container, u Use) *cri.ContainerStats {
+	s := u.Stats
 	return &cri.ContainerStats{
 		Attributes: &cri.ContainerAttributes{
 			Id: c.ID, Metadata: containerMetadata(c), Labels: c.Spec.Labels, Annotations: c.Spec.Annotations,
 		},
-		Cpu: cpuUse(s, rate), Memory: memoryUse(s), Swap: swapUse(s), Io: ioUse(s),
-		WritableLayer: &cri.FilesystemUsage{Timestamp: s.At.UnixNano(), FsId: &cri.FilesystemIdentifier{Mountpoint: root}},
+		Cpu: cpuUse(s, u.Rate), Memory: memoryUse(s), Swap: swapUse(s), Io: ioUse(s),
+		WritableLayer: &cri.FilesystemUsage{
+			Timestamp: s.At.UnixNano(), FsId: &cri.FilesystemIdentifier{Mountpoint: u.Root}, UsedBytes: number(u.Written), InodesUsed: number(u.Files),
+		},
 	}
 }
 
