@@ -117,6 +117,22 @@ func serve(ctx context.Context, c config) (err error) {
 		Facts: facts, Log: log, RunDir: c.run, LibDir: c.root, Ranges: ranges,
 	})
 	defer func() { err = errors.Join(err, engine.Close()) }()
+	return attend(ctx, c, door, house{engine: engine, images: images, layout: layout, facts: facts, log: log})
+}
+
+// house is what the doors lead to.
+type house struct {
+	engine *pod.Engine
+	images *image.Store
+	layout *cgroup.Layout
+	facts  host.Facts
+	log    *slog.Logger
+}
+
+// attend brings the engine up to date and serves both doors, the API's and the
+// kubelet's, until ctx ends or one of them cannot go on.
+func attend(ctx context.Context, c config, door *launch.Door, h house) (err error) {
+	engine, log := h.engine, h.log
 	if err := engine.Recover(ctx); err != nil {
 		log.Error("recover", "error", err)
 	}
@@ -126,9 +142,9 @@ func serve(ctx context.Context, c config) (err error) {
 	if err := applier.Sweep(liveUIDs(engine)); err != nil {
 		log.Error("sweep volumes", "error", err)
 	}
-	registries := registry.New(registry.Config{Images: image.NewIntake(images), Dir: c.registries, Agent: "carob/" + version, Log: log})
+	registries := registry.New(registry.Config{Images: image.NewIntake(h.images), Dir: c.registries, Agent: "carob/" + version, Log: log})
 	kubelet, err := openCRI(c.cri, cri.Services{
-		Engine: engine, Images: images, Pull: puller(registries), Groups: groups.New(layout), Host: criHost(facts, layout), Version: version,
+		Engine: engine, Images: h.images, Pull: puller(registries), Groups: groups.New(h.layout), Host: criHost(h.facts, h.layout), Version: version,
 		Network: func() error { return nil }, Root: c.root, Log: log,
 	})
 	if err != nil {
@@ -142,7 +158,7 @@ func serve(ctx context.Context, c config) (err error) {
 	}
 	log.Info("ready", "version", version, "socket", c.socket, "root", c.root)
 	return api.Serve(ctx, door, api.Services{
-		Engine: engine, Images: images, Manifests: manifests{applier}, Host: describe(c, facts), Log: log,
+		Engine: engine, Images: h.images, Manifests: manifests{applier}, Host: describe(c, h.facts), Log: log,
 		Registries: registries,
 	})
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"carob/internal/status"
+	"carob/internal/sys/cgroup"
 )
 
 // GroupCensus counts what the processes in a group and below have: about ten system
@@ -17,7 +18,7 @@ func (g *Groups) GroupCensus(_ context.Context, path string) (status.Census, err
 	if err != nil {
 		return status.Census{}, err
 	}
-	extremes, err := c.Extremes()
+	extremes, err := cgroup.ReadExtremes(c)
 	if err != nil {
 		return status.Census{}, err
 	}

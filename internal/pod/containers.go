@@ -95,7 +95,7 @@ func (e maker) create(ctx context.Context, p *pod, s spec.Container, u *undo.Sta
 	}
 	rec := c.record()
 	rec.Image, rec.Status.ImageID = img.Config, img.ID
-	rec.Status.Command = command(s, img.Config.Entrypoint, img.Config.Cmd)
+	rec.Status.Command = oci.Command(&s, img.Config.Entrypoint, img.Config.Cmd)
 	rec.Creating = true
 	if err := c.change(func(r *containerRecord) error { *r = rec; return nil }); err != nil {
 		return nil, err
@@ -182,18 +182,6 @@ func (e maker) devices(ctx context.Context, c *container, s spec.Container) (out
 		out = append(slices.DeleteFunc(out, func(have specs.LinuxDevice) bool { return have.Path == node.Path }), node)
 	}
 	return out, nil
-}
-
-// command is the argument vector that will run: Kubernetes' and Docker's rule.
-func command(s spec.Container, entrypoint, cmd []string) []string {
-	first, rest := s.Command, s.Args
-	if len(s.Command) == 0 {
-		first = entrypoint
-		if len(s.Args) == 0 {
-			rest = cmd
-		}
-	}
-	return append(append([]string{}, first...), rest...)
 }
 
 // admitContainer reserves the container's name and ID in its pod.

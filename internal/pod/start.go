@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"strings"
 	"time"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -353,8 +352,7 @@ func userOf(rec containerRecord) string {
 // only when they can matter: "uid:gid" without names needs none.
 func (e starter) identity(root *os.File, w ident.Wish) (ident.Identity, error) {
 	user := w.User
-	uid, gid, both := strings.Cut(user, ":")
-	if both && digits(uid) && digits(gid) && allDigits(w.Groups) && w.Policy != spec.GroupsMerge {
+	if w.Plain() {
 		return ident.Lookup(w, nil, nil)
 	}
 	passwd, err := e.d.Roots.OpenFile(root, "/etc/passwd")
@@ -382,17 +380,6 @@ func closeFile(f *os.File) {
 	if f != nil {
 		_ = f.Close()
 	}
-}
-
-func digits(s string) bool { return s != "" && strings.Trim(s, "0123456789") == "" }
-
-func allDigits(words []string) bool {
-	for _, w := range words {
-		if !digits(w) {
-			return false
-		}
-	}
-	return true
 }
 
 // request is what the container's OCI specification is planned from.
@@ -466,15 +453,4 @@ func (c *container) spec() (*specs.Spec, error) {
 		c.world = world
 	}
 	return c.world, nil
-}
-
-// exitReason is the word of status.Container.Reason.
-func exitReason(x status.Exit) string {
-	switch {
-	case x.OOMKilled:
-		return "OOMKilled"
-	case x.Code == 0:
-		return "Completed"
-	}
-	return "Error"
 }

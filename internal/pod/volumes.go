@@ -13,6 +13,7 @@ import (
 	"carob/internal/fault"
 	"carob/internal/plan/check"
 	"carob/internal/spec"
+	"carob/internal/status"
 	"carob/internal/undo"
 )
 
@@ -60,6 +61,18 @@ func (e maker) imageVolume(ctx context.Context, m spec.Mount, rec *containerReco
 		return err
 	}
 	v.Rootfs.Lower = v.Rootfs.Lower[:len(v.Rootfs.Lower)-1] // without the places for a container's mounts
+	if m.SubPath != "" {
+		root, err := e.d.Roots.MountRoot(ctx, v.Rootfs, status.IDMapping{})
+		if err != nil {
+			return err
+		}
+		defer closeFile(root)
+		file, err := e.d.Roots.OpenFile(root, m.SubPath)
+		closeFile(file)
+		if fault.Is(err, fault.NotFound) { // a directory is Invalid
+			return fmt.Errorf("image %s: %s: %w", m.Source, m.SubPath, err)
+		}
+	}
 	rec.Images = append(slices.Clip(rec.Images), v)
 	return nil
 }
@@ -86,7 +99,7 @@ func bindSource(m spec.Mount, u *undo.Stack) error {
 	}
 	_, err := os.Stat(m.Source)
 	if !errors.Is(err, fs.ErrNotExist) || m.Create == "" {
-		return sourceFault(m, err)
+		return check.Source(m, err)
 	}
 	switch m.Create {
 	case "dir":
@@ -106,18 +119,6 @@ func bindSource(m spec.Mount, u *undo.Stack) error {
 		return nil
 	})
 	return nil
-}
-
-func sourceFault(m spec.Mount, err error) error {
-	switch {
-	case err == nil:
-		return nil
-	case errors.Is(err, fs.ErrNotExist):
-		return fault.New(fault.NotFound, "source "+m.Source+": no such file or directory (create it, or use a named volume)")
-	case errors.Is(err, fs.ErrPermission):
-		return fault.Wrap(fault.Denied, "source", err)
-	}
-	return fmt.Errorf("source: %w", err)
 }
 
 // volume makes a named volume, which stays until somebody removes it, or an

@@ -125,6 +125,17 @@ type Exit struct {
 	At        time.Time `json:"at"`
 }
 
+// Reason is the word of Container.Reason.
+func (x Exit) Reason() string {
+	switch {
+	case x.OOMKilled:
+		return "OOMKilled"
+	case x.Code == 0:
+		return "Completed"
+	}
+	return "Error"
+}
+
 // Observed is what the kernel shows of a running container, read on request from
 // /proc and the cgroup file system, never from carob's own records.
 type Observed struct {

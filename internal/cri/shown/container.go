@@ -77,7 +77,7 @@ func mount(m spec.Mount) *cri.Mount {
 		out.Propagation = cri.MountPropagation_PROPAGATION_BIDIRECTIONAL
 	}
 	if m.Type == spec.Image {
-		out.HostPath, out.Image, out.ImageSubPath = "", &cri.ImageSpec{Image: m.Source}, m.SubPath
+		out.HostPath, out.Image, out.ImageSubPath = "", &cri.ImageSpec{Image: m.Source, ImageRef: m.Source}, m.SubPath
 		return out
 	}
 	out.RecursiveReadOnly = m.ReadOnly && !m.ReadOnlyTop

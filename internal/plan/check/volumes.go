@@ -1,7 +1,9 @@
 package check
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"path"
 	"slices"
@@ -37,4 +39,17 @@ func ImageVolumes(declared map[string]struct{}, mounts []spec.Mount) ([]spec.Mou
 		}
 	}
 	return out, nil
+}
+
+// Source says what looking for the source of a bind has come to.
+func Source(m spec.Mount, err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, fs.ErrNotExist):
+		return fault.New(fault.NotFound, "source "+m.Source+": no such file or directory (create it, or use a named volume)")
+	case errors.Is(err, fs.ErrPermission):
+		return fault.Wrap(fault.Denied, "source", err)
+	}
+	return fmt.Errorf("source: %w", err)
 }

@@ -44,6 +44,15 @@ type Wish struct {
 	Policy spec.GroupsPolicy
 }
 
+// Plain tells whether the answer stands in no file: all are numbers, and nothing is to be
+// added.
+func (w Wish) Plain() bool {
+	uid, gid, both := strings.Cut(w.User, ":")
+	digits := func(s string) bool { return s != "" && strings.Trim(s, "0123456789") == "" }
+	return both && digits(uid) && digits(gid) && w.Policy != spec.GroupsMerge &&
+		!slices.ContainsFunc(w.Groups, func(g string) bool { return !digits(g) })
+}
+
 // Lookup resolves Docker's USER forms: "", "uid", "name", "uid:gid", "name:group"
 // and their mixtures; "" is uid 0. Digits are always an id, never a name. Without
 // an explicit group the user's own and all groups that list the name count;

@@ -258,8 +258,8 @@ func (r *statReader) stall(controller string) *Stall {
 // bytes, and how often the limit was met.
 type Extremes struct{ Peak, Kernel, Mapped, Failures uint64 }
 
-// Extremes reads them. What the kernel does not have is zero.
-func (g *Group) Extremes() (Extremes, error) {
+// ReadExtremes reads them of a group. What the kernel does not have is zero.
+func ReadExtremes(g *Group) (Extremes, error) {
 	r := statReader{g: g, buf: make([]byte, 0, 8192)}
 	var e Extremes
 	mapped := "total_mapped_file"
