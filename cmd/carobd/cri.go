@@ -1,12 +1,14 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"os"
+	"path/filepath"
 
 	api "k8s.io/cri-api/pkg/apis/runtime/v1"
 
@@ -34,16 +36,16 @@ type kubelet struct {
 	ended    chan error
 }
 
-func openCRI(c criConfig, s cri.Services) (*kubelet, error) {
+func openCRI(c config, s cri.Services) (*kubelet, error) {
 	k := &kubelet{services: s, ended: make(chan error, 1)}
-	if c.socket == "" {
+	if c.cri.socket == "none" {
 		return k, nil
 	}
 	var err error
-	if k.streams, err = stream.Listen(c.streams, s.Engine); err != nil {
+	if k.streams, err = stream.Listen(c.cri.streams, s.Engine); err != nil {
 		return nil, fmt.Errorf("--cri-streams: %w", err)
 	}
-	if k.socket, err = launch.Listen(c.socket); err != nil {
+	if k.socket, err = launch.Listen(cmp.Or(c.cri.socket, filepath.Join(c.run, "carob.sock"))); err != nil {
 		return nil, fmt.Errorf("--cri-socket: %w", err)
 	}
 	return k, nil

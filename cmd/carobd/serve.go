@@ -58,7 +58,7 @@ exit codes are there when it is back. SIGTERM and SIGINT end it.`,
 	f.StringVar(&c.root, "root", c.root, "`DIR` for images, volumes and logs")
 	f.StringVar(&c.run, "run", c.run, "`DIR` for what lives as long as the machine runs")
 	f.StringVar(&c.socket, "socket", c.socket, "`PATH` of the API's socket")
-	f.StringVar(&c.cri.socket, "cri-socket", filepath.Join(c.run, "carob.sock"), "`PATH` of the kubelet's socket (CRI v1), none when empty")
+	f.StringVar(&c.cri.socket, "cri-socket", "", "`PATH` of the kubelet's socket (CRI v1), or none (default carob.sock in the run directory)")
 	f.StringVar(&c.cri.streams, "cri-streams", "127.0.0.1:0", "`ADDRESS` where the kubelet finds streams of exec, attach and port-forward")
 	f.Uint32Var(&c.idBase, "userns-base", ident.DefaultBase, "first host `ID` for user namespaces of pods")
 	f.Uint32Var(&c.idSize, "userns-size", 1<<31-ident.DefaultBase, "`NUMBER` of host IDs for user namespaces of pods")
@@ -143,7 +143,7 @@ func attend(ctx context.Context, c config, door *launch.Door, h house) (err erro
 		log.Error("sweep volumes", "error", err)
 	}
 	registries := registry.New(registry.Config{Images: image.NewIntake(h.images), Dir: c.registries, Agent: "carob/" + version, Log: log})
-	kubelet, err := openCRI(c.cri, cri.Services{
+	kubelet, err := openCRI(c, cri.Services{
 		Engine: engine, Images: h.images, Pull: puller(registries), Groups: groups.New(h.layout), Host: criHost(h.facts, h.layout), Version: version,
 		Network: func() error { return nil }, Root: c.root, Log: log,
 	})

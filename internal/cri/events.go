@@ -23,6 +23,9 @@ type events struct {
 // one pod come in order. A reader that is too slow loses the stream, and asks again.
 func (v *events) GetContainerEvents(_ *cri.GetEventsRequest, to grpc.ServerStreamingServer[cri.ContainerEventResponse]) error {
 	following := v.s.Engine.Events(to.Context(), 0)
+	if err := to.SendHeader(nil); err != nil { // whoever waits for it misses nothing from here on
+		return err
+	}
 	mine := map[string]bool{} // pods that have been told of, whose removal is news
 	for _, p := range v.sandboxes(selection{}) {
 		mine[p.ID] = true

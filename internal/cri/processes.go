@@ -15,9 +15,10 @@ import (
 )
 
 const (
-	// maxOutput is what ExecSync returns of each stream; the rest is read and dropped
+	// maxOutput is what ExecSync returns of both streams together, so that the kubelet
+	// takes the answer: its limit is for the whole message. The rest is read and dropped
 	// (CVE-2022-1708).
-	maxOutput = 16 << 20
+	maxOutput = maxMessage - 1024
 	// lastWords is how long output may take to arrive after the engine has said that all
 	// of it has ended: it is in a pipe by then.
 	lastWords = time.Second
@@ -66,7 +67,13 @@ func (p *processes) ExecSync(ctx context.Context, r *cri.ExecSyncRequest) (*cri.
 	if err != nil {
 		return nil, err
 	}
-	return &cri.ExecSyncResponse{Stdout: out.bytes(), Stderr: errs.bytes(), ExitCode: int32(exit.Code)}, nil
+	stderr := errs.bytes()
+	stdout := out.bytes()
+	if len(stdout)+len(stderr) > maxOutput { // what explains comes first, up to a half
+		stderr = stderr[:min(len(stderr), max(maxOutput/2, maxOutput-len(stdout)))]
+		stdout = stdout[:min(len(stdout), maxOutput-len(stderr))]
+	}
+	return &cri.ExecSyncResponse{Stdout: stdout, Stderr: stderr, ExitCode: int32(exit.Code)}, nil
 }
 
 // abandon ends the process of a caller that has gone.

@@ -205,7 +205,7 @@ func (e registry) admitContainer(p *pod, s spec.Container) (*container, error) {
 		parent = s.CgroupParent
 	}
 	st := status.Container{
-		ID: id, Name: s.Name, PodID: p.id, PodName: p.name, Image: s.Image, State: lifecycle.ContainerAbsent,
+		ID: id, Name: s.Name, PodID: p.id, PodName: p.name, Owner: p.spec.Owner, Image: s.Image, State: lifecycle.ContainerAbsent,
 		CreatedAt: time.Now(), Cgroup: path.Join(parent, id), LogPath: s.LogPath, Spec: s,
 	}
 	if st.LogPath == "" {

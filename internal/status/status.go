@@ -77,10 +77,12 @@ type IDMapping struct {
 
 // Container is one container as it is now.
 type Container struct {
-	ID      string                   `json:"id"`
-	Name    string                   `json:"name"`
-	PodID   string                   `json:"podID"`
-	PodName string                   `json:"podName"`
+	ID      string `json:"id"`
+	Name    string `json:"name"`
+	PodID   string `json:"podID"`
+	PodName string `json:"podName"`
+	// Owner is the pod's: see spec.Pod.
+	Owner   string                   `json:"owner,omitempty"`
 	Image   string                   `json:"image"`
 	ImageID string                   `json:"imageID"`
 	State   lifecycle.ContainerState `json:"state"`
