@@ -169,7 +169,7 @@ func TestCRIAttach(t *testing.T) {
 	if err := websocket.Message.Send(c, append([]byte{inChannel}, "word\n"...)); err != nil {
 		t.Fatal(err)
 	}
-	got := channels(c, func(got map[byte]string) bool { return got[outChannel] != "" })
+	got := channels(c, func(got map[byte]string) bool { return strings.HasSuffix(got[outChannel], "\n") })
 	if got[outChannel] != "got word\n" {
 		t.Errorf("%q", got)
 	}
