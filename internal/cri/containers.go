@@ -2,6 +2,7 @@ package cri
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"google.golang.org/grpc"
@@ -13,6 +14,7 @@ import (
 	"carob/internal/lifecycle"
 	"carob/internal/pod"
 	"carob/internal/spec"
+	"carob/internal/sys/mount"
 )
 
 type containers struct {
@@ -30,21 +32,39 @@ func (c *containers) CreateContainer(ctx context.Context, r *cri.CreateContainer
 	if err != nil {
 		return nil, err
 	}
-	for i, m := range ask.Mounts {
-		if m.Type != spec.Image {
-			continue
+	for i := range ask.Mounts {
+		if err := c.settle(ctx, &ask.Mounts[i]); err != nil {
+			return nil, fmt.Errorf("config.mounts: %.200s: %w", ask.Mounts[i].Target, err)
 		}
-		img, err := c.s.Images.Resolve(ctx, m.Source) // status shows what is mounted
-		if err != nil {
-			return nil, err
-		}
-		ask.Mounts[i].Source = img.ID
 	}
 	made, err := c.s.Engine.CreateContainer(ctx, p.ID, ask)
 	if err != nil {
 		return nil, err
 	}
 	return &cri.CreateContainerResponse{ContainerId: made.ID}, nil
+}
+
+// settle names an image by its ID, which the status shows, and refuses propagation to
+// and from a mount that has none: nobody would notice that nothing arrives.
+func (c *containers) settle(ctx context.Context, m *spec.Mount) error {
+	if m.Type == spec.Image {
+		img, err := c.s.Images.Resolve(ctx, m.Source)
+		m.Source = img.ID
+		return err
+	}
+	if m.Propagation == "" {
+		return nil
+	}
+	p, err := mount.PropagationOf(m.Source)
+	switch {
+	case err != nil:
+		return err
+	case m.Propagation == "rshared" && !p.Shared:
+		return fault.New(fault.Conflict, "propagation: "+m.Source+" is not on a shared mount of the host (mount --make-rshared)")
+	case !p.Shared && !p.Slave:
+		return fault.New(fault.Conflict, "propagation: "+m.Source+" is on a private mount of the host (mount --make-rshared)")
+	}
+	return nil
 }
 
 // StartContainer returns when the process has been executed.
