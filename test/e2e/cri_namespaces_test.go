@@ -150,3 +150,27 @@ func TestCRISecurity(t *testing.T) {
 	_, err = k.CreateContainer(k.ctx, r)
 	wantCode(t, err, codes.InvalidArgument, "privileged in a sandbox that is not")
 }
+
+// TestCRIPropagation: what would silently not happen is refused.
+func TestCRIPropagation(t *testing.T) {
+	k := start(t).kubelet()
+	dir := t.TempDir()
+	if err := unix.Mount("none", dir, "tmpfs", 0, ""); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := unix.Unmount(dir, unix.MNT_DETACH); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := unix.Mount("", dir, "", unix.MS_PRIVATE, ""); err != nil {
+		t.Fatal(err)
+	}
+	s := k.sandbox(nil)
+	r := k.ask(k.runPod(s), s, "true")
+	for _, p := range []cri.MountPropagation{cri.MountPropagation_PROPAGATION_BIDIRECTIONAL, cri.MountPropagation_PROPAGATION_HOST_TO_CONTAINER} {
+		r.Config.Mounts = []*cri.Mount{{ContainerPath: "/m", HostPath: dir, Propagation: p}}
+		_, err := k.CreateContainer(k.ctx, r)
+		wantCode(t, err, codes.FailedPrecondition, p.String())
+	}
+}
