@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"net/netip"
 	"os"
 	"os/signal"
 	"path/filepath"
 	"runtime/debug"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -22,6 +24,7 @@ import (
 	"carob/internal/image/registry"
 	"carob/internal/kube"
 	"carob/internal/network"
+	"carob/internal/plan/address"
 	"carob/internal/plan/ident"
 	"carob/internal/pod"
 	"carob/internal/roots"
@@ -38,6 +41,7 @@ type config struct {
 	readyFD           int
 	idBase, idSize    uint32
 	registries        string
+	pools             []string
 }
 
 func serveCommand(c config) *cobra.Command {
@@ -63,6 +67,7 @@ exit codes are there when it is back. SIGTERM and SIGINT end it.`,
 	f.Uint32Var(&c.idBase, "userns-base", ident.DefaultBase, "first host `ID` for user namespaces of pods")
 	f.Uint32Var(&c.idSize, "userns-size", 1<<31-ident.DefaultBase, "`NUMBER` of host IDs for user namespaces of pods")
 	f.StringVar(&c.registries, "registry-config", c.registries, "`DIR` with HOST/hosts.toml for mirrors, certificates and plain HTTP")
+	f.StringSliceVar(&c.pools, "address-pool", nil, "`CIDR` that networks take their subnets from, one per family; "+address.DefaultPool4().String()+" and a /48 of this machine's when not given")
 	f.IntVar(&c.readyFD, "ready-fd", 0, "write a line to this descriptor when ready")
 	_ = f.MarkHidden("ready-fd") // it was made in the line above
 	return cmd
@@ -103,30 +108,32 @@ func serve(ctx context.Context, c config) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, native.Close()) }()
-	records, err := store.Open(filepath.Join(c.run, "state"))
-	if err != nil {
-		return err
-	}
 	ranges, err := idRanges(c)
 	if err != nil {
 		return err
 	}
+	records, networks, err := openNetworks(c, log)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, networks.Close()) }()
 	engine := pod.New(pod.Deps{
 		Sandboxes: native, Processes: native, Groups: groups.New(layout), Roots: rootfs, Observer: groups.New(layout),
-		Images: images, Network: network.Loopback{}, Store: records,
+		Images: images, Network: networks, Store: records,
 		Facts: facts, Log: log, RunDir: c.run, LibDir: c.root, Ranges: ranges,
 	})
 	defer func() { err = errors.Join(err, engine.Close()) }()
-	return attend(ctx, c, door, house{engine: engine, images: images, layout: layout, facts: facts, log: log})
+	return attend(ctx, c, door, house{engine: engine, images: images, layout: layout, networks: networks, facts: facts, log: log})
 }
 
 // house is what the doors lead to.
 type house struct {
-	engine *pod.Engine
-	images *image.Store
-	layout *cgroup.Layout
-	facts  host.Facts
-	log    *slog.Logger
+	engine   *pod.Engine
+	images   *image.Store
+	layout   *cgroup.Layout
+	networks *network.Builtin
+	facts    host.Facts
+	log      *slog.Logger
 }
 
 // attend brings the engine up to date and serves both doors, the API's and the
@@ -136,12 +143,7 @@ func attend(ctx context.Context, c config, door *launch.Door, h house) (err erro
 	if err := engine.Recover(ctx); err != nil {
 		log.Error("recover", "error", err)
 	}
-	applier := &kube.Applier{
-		Engine: kubeEngine{engine}, Mounts: hostMounts{}, Logs: logTail{}, Facts: kube.Local, Dir: filepath.Join(c.root, "pods"),
-	}
-	if err := applier.Sweep(liveUIDs(engine)); err != nil {
-		log.Error("sweep volumes", "error", err)
-	}
+	applier := newApplier(c, engine, log)
 	registries := registry.New(registry.Config{Images: image.NewIntake(h.images), Dir: c.registries, Agent: "carob/" + version, Log: log})
 	kubelet, err := openCRI(c, cri.Services{
 		Engine: engine, Images: h.images, Pull: puller(registries), Groups: groups.New(h.layout), Host: criHost(h.facts, h.layout), Version: version,
@@ -159,8 +161,19 @@ func attend(ctx context.Context, c config, door *launch.Door, h house) (err erro
 	log.Info("ready", "version", version, "socket", c.socket, "root", c.root)
 	return api.Serve(ctx, door, api.Services{
 		Engine: engine, Images: h.images, Manifests: manifests{applier}, Host: describe(c, h.facts), Log: log,
-		Registries: registries,
+		Registries: registries, Networks: h.networks, Wiring: pod.Wiring{Engine: engine},
 	})
+}
+
+// newApplier carries out manifests, and has removed what earlier pods of theirs left.
+func newApplier(c config, engine *pod.Engine, log *slog.Logger) *kube.Applier {
+	applier := &kube.Applier{
+		Engine: kubeEngine{engine}, Mounts: hostMounts{}, Logs: logTail{}, Facts: kube.Local, Dir: filepath.Join(c.root, "pods"),
+	}
+	if err := applier.Sweep(liveUIDs(engine)); err != nil {
+		log.Error("sweep volumes", "error", err)
+	}
+	return applier
 }
 
 // cgroups finds the host's hierarchies. In each stays a group for the pods that name
@@ -184,6 +197,39 @@ func openNative(c config, layout *cgroup.Layout, users *roots.Users) (*runtime.N
 	}
 	defer func() { _ = f.Close() }() // only read from
 	return runtime.New(runtime.Config{Supervisor: f, Layout: layout, Users: users, RunDir: c.run})
+}
+
+// openNetworks opens the records and the built-in network, which keeps its own there.
+// Only the daemon with the usual run directory uses the usual names on the host.
+func openNetworks(c config, log *slog.Logger) (*store.Store, *network.Builtin, error) {
+	records, err := store.Open(filepath.Join(c.run, "state"))
+	if err != nil {
+		return nil, nil, err
+	}
+	n := network.Config{Leases: records, Log: log}
+	if n.Pools, err = pools(c); err != nil {
+		return nil, nil, err
+	}
+	if n.Networks, err = store.Open(c.root); err != nil {
+		return nil, nil, err
+	}
+	if c.run != defaultRun {
+		n.Instance = c.run
+	}
+	return records, network.Open(n), nil
+}
+
+// pools are where networks get their subnets from. A machine has always the same ones.
+func pools(c config) ([]netip.Prefix, error) {
+	if len(c.pools) > 0 {
+		return address.Pools(c.pools)
+	}
+	machine, err := os.ReadFile("/etc/machine-id")
+	if err != nil {
+		name, _ := os.Hostname() // any machine has some name, be it an empty one
+		machine = []byte(name)
+	}
+	return []netip.Prefix{address.DefaultPool4(), address.DefaultPool6(strings.TrimSpace(string(machine)))}, nil
 }
 
 // openImages opens the image store and makes the toolbox image, without which carob

@@ -23,7 +23,7 @@ type Method[P, E, R any] string
 func (m Method[P, E, R]) Looks() bool {
 	switch string(m) {
 	case string(Containers), string(Container), string(InspectContainer), string(Pods), string(InspectPod), string(Top),
-		string(Version), string(Info), string(Stat), string(Images), string(InspectImage), string(ManifestImages):
+		string(Version), string(Info), string(Stat), string(Images), string(InspectImage), string(ManifestImages), string(Networks), string(InspectNetwork):
 		return true
 	}
 	return false
@@ -103,6 +103,15 @@ const (
 	// out.
 	CopyIn Method[PathParams, None, archive.Skipped] = "copy-in"
 
+	NetworkCreate  Method[spec.Network, None, status.Network] = "network-create"
+	Networks       Method[None, None, []status.Network]       = "networks"
+	InspectNetwork Method[Ref, None, status.Network]          = "inspect-network"
+	NetworkRemove  Method[Ref, None, None]                    = "network-remove"
+	// Connect brings a pod, or a container's pod, into a network, Disconnect takes it
+	// out.
+	Connect    Method[ConnectParams, None, None] = "network-connect"
+	Disconnect Method[ConnectParams, None, None] = "network-disconnect"
+
 	Images       Method[None, None, []Image]       = "images"
 	InspectImage Method[Ref, None, Image]          = "inspect-image"
 	ImageImport  Method[ImportParams, None, Image] = "image-import"
@@ -135,6 +144,12 @@ type RunParams struct {
 	Container spec.Container `json:"container"`
 	Detach    bool           `json:"detach,omitempty"`
 	Size      Size           `json:"size,omitzero"`
+}
+
+// ConnectParams name a pod, or a container, and a network.
+type ConnectParams struct {
+	Ref  string    `json:"ref"`
+	Join spec.Join `json:"join"`
 }
 
 // Size is a terminal's; zero is unknown.

@@ -93,12 +93,28 @@ type Manifests interface {
 	Images(document []byte) ([]WantedImage, error)
 }
 
+// NetworkStore keeps networks: see *network.Builtin.
+type NetworkStore interface {
+	Create(ctx context.Context, w spec.Network) (status.Network, error)
+	Remove(ctx context.Context, name string) error
+	Network(name string) (status.Network, error)
+	Networks() []status.Network
+}
+
+// Wiring changes which networks pods are in: see pod.Wiring.
+type Wiring interface {
+	Connect(ctx context.Context, ref string, j spec.Join) error
+	Disconnect(ctx context.Context, ref, network string) error
+}
+
 // Services are what a server offers. All fields are required.
 type Services struct {
 	Engine     Engine
 	Images     ImageStore
 	Registries Registries
 	Manifests  Manifests
+	Networks   NetworkStore
+	Wiring     Wiring
 	// Host describes the daemon; the counts are filled in per call.
 	Host Host
 	Log  *slog.Logger

@@ -37,7 +37,7 @@ var rooms = []room{
 	{"pod", []string{"fault", "undo", "ref", "lifecycle", "spec", "status", "plan", "host", "image", "logfile"}},
 	// The engine declares what it needs of the machine in its own terms; handlers
 	// are written against that contract, and the engine never sees them.
-	{"network", []string{"fault", "spec", "status", "sys", "undo", "host", "pod"}},
+	{"network", []string{"fault", "spec", "status", "sys", "undo", "host", "plan", "pod"}},
 	{"groups", []string{"fault", "status", "sys"}},
 	{"roots", []string{"fault", "status", "image", "sys"}},
 	{"runtime", []string{"fault", "undo", "spec", "status", "plan", "host", "sys", "podproc", "logfile", "image", "pod", "roots"}},

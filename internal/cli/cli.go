@@ -23,6 +23,7 @@ import (
 
 	"carob/internal/api"
 	"carob/internal/cli/ask"
+	"carob/internal/cli/network"
 	"carob/internal/cli/show"
 	"carob/internal/cli/sight"
 	"carob/internal/sys/fd"
@@ -167,6 +168,7 @@ const (
 	groupContainers = "containers"
 	groupPods       = "pods"
 	groupImages     = "images"
+	groupNetworks   = "networks"
 	groupLook       = "look"
 	groupSystem     = "system"
 )
@@ -190,14 +192,14 @@ needed and not running; containers go on when it stops.`,
 	})
 	for _, g := range []cobra.Group{
 		{ID: groupContainers, Title: "Containers:"}, {ID: groupPods, Title: "Pods:"},
-		{ID: groupImages, Title: "Images:"}, {ID: groupLook, Title: "Look:"},
+		{ID: groupImages, Title: "Images:"}, {ID: groupNetworks, Title: "Networks:"}, {ID: groupLook, Title: "Look:"},
 		{ID: groupSystem, Title: "System:"},
 	} {
 		root.AddGroup(&g)
 	}
 	all := []grouped{
 		{groupContainers, containerCommands(a)}, {groupPods, append(podCommands(a), a.Extra.Pods...)},
-		{groupImages, imageCommands(a)}, {groupLook, []*cobra.Command{lookCommand(a), sight.Explain(a.sight()), viewCommand(a)}},
+		{groupImages, imageCommands(a)}, {groupNetworks, network.Commands(network.Env{Daemon: a.daemon, Stdout: a.Stdout, Networks: words{a}.networks, Containers: words{a}.containers})}, {groupLook, []*cobra.Command{lookCommand(a), sight.Explain(a.sight()), viewCommand(a)}},
 		{groupSystem, append(systemCommands(a), a.Extra.System...)},
 	}
 	for _, g := range all {

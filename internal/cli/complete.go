@@ -71,6 +71,25 @@ func (w words) images(cmd *cobra.Command, _ []string, _ string) ([]string, cobra
 	return found, noFiles
 }
 
+func (w words) networks(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
+	list, err := call(cmd.Context(), w.app, api.Networks, api.None{})
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveError
+	}
+	var found []string
+	for _, n := range list {
+		found = append(found, n.Name)
+	}
+	return found, noFiles
+}
+
+// anyNetwork completes what can stand after --network.
+func (w words) anyNetwork(cmd *cobra.Command, args []string, start string) ([]string, cobra.ShellCompDirective) {
+	all, _ := w.modes("private", "host", "none")(cmd, args, start) // without a daemon the words alone
+	names, _ := w.networks(cmd, args, start)
+	return append(all, names...), noFiles
+}
+
 // modes completes the modes of a namespace, container:NAME among them.
 func (w words) modes(words ...string) cobra.CompletionFunc {
 	return func(cmd *cobra.Command, args []string, start string) ([]string, cobra.ShellCompDirective) {

@@ -9,6 +9,7 @@ import (
 
 	"carob/internal/api"
 	"carob/internal/cli/ask"
+	"carob/internal/cli/network"
 	"carob/internal/fault"
 	"carob/internal/status"
 )
@@ -39,7 +40,7 @@ func createCommand(a *app) *cobra.Command {
 		Short:   "Create a container without starting it",
 		Example: "  carob create --name once toolbox date\n  carob start -a once",
 		RunE: func(cmd *cobra.Command, words []string) error {
-			q, err := a.request(&r, words)
+			q, err := a.request(cmd.Context(), &r, words)
 			if err != nil {
 				return refusal(err, 125)
 			}
@@ -62,7 +63,7 @@ func completeRun(a *app, c *cobra.Command) {
 	c.Flags().Bool("help", false, "help for "+c.Name())
 	c.ValidArgsFunction = first(words{a}.images)
 	for flag, f := range map[string]cobra.CompletionFunc{
-		"pod": words{a}.pods, "network": words{a}.modes("private", "host", "none"), "ipc": words{a}.modes("private", "shareable", "host", "none"),
+		"pod": words{a}.pods, "network": words{a}.anyNetwork, "ipc": words{a}.modes("private", "shareable", "host", "none"),
 		"pid": words{a}.modes("private", "host"), "uts": words{a}.modes("private", "host"), "userns": words{a}.modes("private", "host"),
 		"cgroupns": fixed("private", "host"), "pull": fixed(ask.PullPolicies()...), "restart": fixed("no", "on-failure", "always", "unless-stopped"),
 	} {
@@ -71,10 +72,15 @@ func completeRun(a *app, c *cobra.Command) {
 }
 
 // request translates, and tells the user what the translation has to say.
-func (a *app) request(r *ask.Run, words []string) (ask.Request, error) {
+func (a *app) request(ctx context.Context, r *ask.Run, words []string) (ask.Request, error) {
 	q, err := r.Translate(words, a.host())
 	if err != nil {
 		return q, err
+	}
+	if q.PublishAll {
+		if err := network.PublishAll(ctx, a.daemon, &q); err != nil {
+			return q, err
+		}
 	}
 	for _, n := range q.Notes {
 		fmt.Fprintln(a.Stderr, "carob: note: "+n)
@@ -87,7 +93,7 @@ func params(q ask.Request) api.RunParams {
 }
 
 func (a *app) run(ctx context.Context, r *ask.Run, words []string) error {
-	q, err := a.request(r, words)
+	q, err := a.request(ctx, r, words)
 	if err != nil {
 		return err
 	}

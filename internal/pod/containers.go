@@ -20,6 +20,7 @@ import (
 	"carob/internal/plan/check"
 	"carob/internal/plan/namespace"
 	"carob/internal/plan/oci"
+	"carob/internal/pod/attempt"
 	"carob/internal/pod/name"
 	"carob/internal/spec"
 	"carob/internal/status"
@@ -49,13 +50,13 @@ func (e *Engine) CreateContainer(ctx context.Context, podRef string, s spec.Cont
 	if p.spec.Solo {
 		return status.Container{}, p.fault(fault.Conflict, "is a solo pod, it takes no second container")
 	}
-	r, err := attempts{e}.attempt(ctx, request{
-		key:     strings.Join([]string{"container", p.id, s.Name, fmt.Sprint(s.Attempt), anonymous(s.Name)}, "\n"),
-		want:    s,
-		title:   "container " + p.title() + "/" + s.Name,
-		run:     func(ctx context.Context) (any, error) { return maker{e}.createIn(ctx, p, s) },
-		exists:  func(r any) bool { return !r.(*container).view.load().gone },
-		discard: func(r any) { maker{e}.discardContainer(r.(*container)) },
+	r, err := e.attempts.Do(ctx, attempt.Request{
+		Key:     strings.Join([]string{"container", p.id, s.Name, fmt.Sprint(s.Attempt), anonymous(s.Name)}, "\n"),
+		Want:    s,
+		Title:   "container " + p.title() + "/" + s.Name,
+		Run:     func(ctx context.Context) (any, error) { return maker{e}.createIn(ctx, p, s) },
+		Exists:  func(r any) bool { return !r.(*container).view.load().gone },
+		Discard: func(r any) { maker{e}.discardContainer(r.(*container)) },
 	})
 	if err != nil {
 		return status.Container{}, err

@@ -10,6 +10,7 @@ import (
 	"carob/internal/host"
 	"carob/internal/plan/ident"
 	"carob/internal/plan/oci"
+	"carob/internal/pod/attempt"
 	"carob/internal/pod/feed"
 )
 
@@ -53,11 +54,13 @@ type Engine struct {
 	plans *oci.Builder
 
 	leavers leavers
+	// attempts are the creates under way.
+	attempts *attempt.Group
 
 	// ctx ends with Close: the parent of everything the engine does on its own
 	// account (attempts, exits, restarts).
 	ctx    context.Context
-	cancel context.CancelFunc
+	cancel context.CancelCauseFunc
 	work   sync.WaitGroup
 
 	// mu guards what follows. It is held for map access only.
@@ -66,7 +69,6 @@ type Engine struct {
 	pods       map[string]*pod
 	containers map[string]*container
 	execs      map[string]*exec
-	attempts   map[string]*attempt
 	// early holds exits that arrived before Recover knew whose they are.
 	early     []ProcessExit
 	recovered bool
@@ -75,13 +77,12 @@ type Engine struct {
 // New returns an engine that knows no pods; Recover loads them. The caller ends it
 // with Close.
 func New(d Deps) *Engine {
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancelCause(context.Background())
 	e := &Engine{
-		d: d, ctx: ctx, cancel: cancel, events: feed.New(), plans: oci.New(),
+		d: d, ctx: ctx, cancel: cancel, events: feed.New(), plans: oci.New(), attempts: attempt.New(ctx),
 		pods:       map[string]*pod{},
 		containers: map[string]*container{},
 		execs:      map[string]*exec{},
-		attempts:   map[string]*attempt{},
 	}
 	e.spawn(e.receiveExits)
 	return e
@@ -105,13 +106,14 @@ func (e *Engine) Close() error {
 		xs = append(xs, x)
 	}
 	e.mu.Unlock()
-	e.cancel()
+	e.cancel(errClosed)
 	for _, c := range cs {
 		c.cancelRestart()
 	}
 	for _, x := range xs {
 		x.stopTimers()
 	}
+	e.attempts.Close(errClosed)
 	e.work.Wait()
 	e.events.Close()
 	return nil

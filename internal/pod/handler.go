@@ -160,6 +160,9 @@ type Network interface {
 	Keep(ctx context.Context, live []Attachment) error
 }
 
+// DefaultNetwork is the network of pods that name none.
+const DefaultNetwork = "default"
+
 // Attachment is a sandbox to connect.
 type Attachment struct {
 	PodID string

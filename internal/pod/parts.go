@@ -6,8 +6,6 @@ type (
 	// registry is the engine's maps: who has which name, ID and range. Its methods named
 	// …Locked are called with Engine.mu held.
 	registry struct{ *Engine }
-	// attempts joins callers to running attempts.
-	attempts struct{ *Engine }
 	// maker makes pods and containers, up to where they could run.
 	maker struct{ *Engine }
 	// starter brings sandboxes up and starts containers in them.

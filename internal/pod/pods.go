@@ -17,6 +17,7 @@ import (
 	"carob/internal/plan/check"
 	"carob/internal/plan/ident"
 	"carob/internal/plan/namespace"
+	"carob/internal/pod/attempt"
 	"carob/internal/pod/name"
 	"carob/internal/spec"
 	"carob/internal/status"
@@ -34,13 +35,13 @@ func (e *Engine) RunPod(ctx context.Context, s spec.Pod) (status.Pod, error) {
 	if err := check.Pod(&s); err != nil {
 		return status.Pod{}, err
 	}
-	r, err := attempts{e}.attempt(ctx, request{
-		key:     strings.Join([]string{"pod", s.Namespace, s.Name, s.UID, fmt.Sprint(s.Attempt), anonymous(s.Name)}, "\n"),
-		want:    s,
-		title:   "pod " + s.Name,
-		run:     func(ctx context.Context) (any, error) { return maker{e}.runPod(ctx, s) },
-		exists:  func(r any) bool { return !r.(*pod).view.load().gone },
-		discard: func(r any) { maker{e}.discardPod(r.(*pod)) },
+	r, err := e.attempts.Do(ctx, attempt.Request{
+		Key:     strings.Join([]string{"pod", s.Namespace, s.Name, s.UID, fmt.Sprint(s.Attempt), anonymous(s.Name)}, "\n"),
+		Want:    s,
+		Title:   "pod " + s.Name,
+		Run:     func(ctx context.Context) (any, error) { return maker{e}.runPod(ctx, s) },
+		Exists:  func(r any) bool { return !r.(*pod).view.load().gone },
+		Discard: func(r any) { maker{e}.discardPod(r.(*pod)) },
 	})
 	if err != nil {
 		return status.Pod{}, err
@@ -300,7 +301,7 @@ func (e starter) connect(ctx context.Context, p *pod, pid int, b *undo.Stack) ([
 // attachmentOf is the pod as the network knows it.
 func attachmentOf(p *pod, pid int) Attachment {
 	return Attachment{
-		PodID: p.id, Name: p.name, Namespace: p.namespace, Pid: pid, Joins: p.spec.Networks, Spec: &p.spec,
+		PodID: p.id, Name: p.name, Namespace: p.namespace, Pid: pid, Joins: p.view.load().status.Spec.Networks, Spec: &p.spec,
 		Connections: p.view.load().status.Connections,
 	}
 }

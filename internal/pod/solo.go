@@ -8,6 +8,7 @@ import (
 	"carob/internal/fault"
 	"carob/internal/lifecycle"
 	"carob/internal/plan/check"
+	"carob/internal/pod/attempt"
 	"carob/internal/pod/name"
 	"carob/internal/spec"
 	"carob/internal/status"
@@ -35,13 +36,13 @@ func (e *Engine) CreateSolo(ctx context.Context, p spec.Pod, c spec.Container) (
 		pod       spec.Pod
 		container spec.Container
 	}
-	r, err := attempts{e}.attempt(ctx, request{
-		key:     strings.Join([]string{"solo", c.Name, anonymous(c.Name)}, "\n"),
-		want:    pair{p, c},
-		title:   "container " + c.Name,
-		run:     func(ctx context.Context) (any, error) { return maker{e}.createSolo(ctx, p, c) },
-		exists:  func(r any) bool { return !r.(*container).view.load().gone },
-		discard: func(r any) { maker{e}.discardContainer(r.(*container)) },
+	r, err := e.attempts.Do(ctx, attempt.Request{
+		Key:     strings.Join([]string{"solo", c.Name, anonymous(c.Name)}, "\n"),
+		Want:    pair{p, c},
+		Title:   "container " + c.Name,
+		Run:     func(ctx context.Context) (any, error) { return maker{e}.createSolo(ctx, p, c) },
+		Exists:  func(r any) bool { return !r.(*container).view.load().gone },
+		Discard: func(r any) { maker{e}.discardContainer(r.(*container)) },
 	})
 	if err != nil {
 		return status.Container{}, err

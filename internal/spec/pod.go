@@ -81,12 +81,26 @@ type Join struct {
 	Aliases []string `json:"aliases,omitempty"`
 }
 
+// Network asks for a network of this host.
+type Network struct {
+	Name string `json:"name"`
+	// Subnets are one per family at most; none lets carob choose.
+	Subnets []string          `json:"subnets,omitempty"`
+	Labels  map[string]string `json:"labels,omitempty"`
+}
+
+// AnyPort as a Port's HostPort lets the network choose a free one.
+const AnyPort = -1
+
 // Port is a port a container listens on.
 type Port struct {
 	Name          string `json:"name,omitempty"`
 	ContainerPort int    `json:"containerPort"`
-	HostPort      int    `json:"hostPort,omitempty"`
-	HostIP        string `json:"hostIP,omitempty"`
+	// HostPort is 0 for a port that is not published, AnyPort for one that the network
+	// chooses. HostIP is the host's address it is for: all when empty, 0.0.0.0 and ::
+	// are all of a family.
+	HostPort int    `json:"hostPort,omitempty"`
+	HostIP   string `json:"hostIP,omitempty"`
 	// Protocol is "TCP" (also when empty), "UDP" or "SCTP".
 	Protocol string `json:"protocol,omitempty"`
 }

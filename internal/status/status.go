@@ -53,8 +53,32 @@ type Connection struct {
 	Gateways []string `json:"gateways,omitempty"`
 	// Aliases are further names of the pod in this network.
 	Aliases []string `json:"aliases,omitempty"`
+	// Ports are those of the host that lead here, with their numbers.
+	Ports []spec.Port `json:"ports,omitempty"`
 	// DNS is what the network says about names; nil says nothing.
 	DNS *spec.DNS `json:"dns,omitempty"`
+}
+
+// Network is a network of this host.
+type Network struct {
+	Name string `json:"name"`
+	// Subnets are one per family, Gateways the host's address in each.
+	Subnets   []string          `json:"subnets"`
+	Gateways  []string          `json:"gateways"`
+	Labels    map[string]string `json:"labels,omitempty"`
+	CreatedAt time.Time         `json:"createdAt"`
+	Members   []Member          `json:"members,omitempty"`
+}
+
+// Member is a pod in a network.
+type Member struct {
+	PodID   string   `json:"podID"`
+	Pod     string   `json:"pod"`
+	Aliases []string `json:"aliases,omitempty"`
+	IPs     []string `json:"ips"`
+	// Interface is the pod's end of the link, Link the host's.
+	Interface string `json:"interface"`
+	Link      string `json:"link"`
 }
 
 // IPs returns the addresses of all connections.

@@ -29,6 +29,8 @@ const (
 	Toolchain Need = "toolchain"
 	// Binaries are bin/carob, bin/carobd, bin/carob-pod and bin/carob-toolbox, built by make.
 	Binaries Need = "binaries"
+	// Nftables is a kernel with nftables, and the commands nft, ip, tc and nsenter.
+	Nftables Need = "nftables"
 	// Chromium is a browser that can be driven.
 	Chromium Need = "chromium"
 )
@@ -63,6 +65,7 @@ func missing(n Need) string {
 		Systemd:   func() string { return file("/run/systemd/system") }, // sd_booted(3)
 		AppArmor:  appArmor,
 		Toolchain: func() string { return program("go") },
+		Nftables:  nftables,
 		Binaries: func() string {
 			_, err := BinDir()
 			return text(err)
@@ -104,6 +107,19 @@ func appArmor() string {
 		return "this kernel does not run AppArmor"
 	}
 	return program("apparmor_parser")
+}
+
+func nftables() string {
+	for _, name := range []string{"nft", "ip", "tc", "nsenter"} {
+		if why := program(name); why != "" {
+			return why
+		}
+	}
+	out, err := exec.Command("nft", "list", "tables").CombinedOutput()
+	if err != nil {
+		return string(out)
+	}
+	return ""
 }
 
 func file(name string) string {

@@ -56,6 +56,8 @@ type machine struct {
 	parent string // cgroup parent of what `run` makes, "/carob-e2e-…"
 	env    []string
 	before snapshot
+	// within is a command that goes before carob's, to run it somewhere else.
+	within []string
 
 	mu sync.Mutex
 	// pods are the IDs of pods made from manifests, whose cgroups have no other mark.
@@ -213,7 +215,8 @@ func (h *host) cmd(args ...string) *exec.Cmd {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), testenv.Patience(30*time.Second))
 	h.Cleanup(cancel)
-	c := exec.CommandContext(ctx, filepath.Join(h.dir, "bin", "carob"), args...)
+	words := slices.Concat(h.within, []string{filepath.Join(h.dir, "bin", "carob")}, args)
+	c := exec.CommandContext(ctx, words[0], words[1:]...)
 	c.Env = h.env
 	c.Dir = h.dir
 	c.WaitDelay = 5 * time.Second

@@ -135,7 +135,8 @@ func TestTranslate(t *testing.T) {
 		{"--env-file env -e A=2 -e HOME -e NOPE -e EMPTY img", func(_ *Request, c *spec.Container) {
 			c.Env = []string{"A=1", "HOME=/root", `B= x "y"`, "A=2", "HOME=/root", "EMPTY="}
 		}},
-		{"-l a=b -l c --label-file label --annotation x=y=z img", func(_ *Request, c *spec.Container) {
+		{"-l a=b -l c --label-file label --annotation x=y=z img", func(q *Request, c *spec.Container) {
+			q.Pod.Annotations = map[string]string{"x": "y=z"}
 			c.Labels = map[string]string{"a": "b", "c": "", "tier": "back"}
 			c.Annotations = map[string]string{"x": "y=z"}
 		}},
@@ -249,7 +250,7 @@ func TestTranslateRefuses(t *testing.T) {
 		{"--ulimit nofile=2:1 img", `--ulimit "nofile=2:1"`},
 		{"--security-opt frob=1 img", `--security-opt "frob=1"`},
 		{"--security-opt seccomp=nojs img", `--security-opt "seccomp=nojs"`},
-		{"--network mynet img", `--network "mynet"`},
+		{"--network one:two img", `--network "one:two"`},
 		{"--uts none img", `--uts "none"`},
 		{"--pid pod img", `--pid: pod needs --pod`},
 		{"--cgroupns container:x img", `--cgroupns "container:x"`},
@@ -257,9 +258,15 @@ func TestTranslateRefuses(t *testing.T) {
 		{"--pod p --hostname x img", "--hostname: in a pod"},
 		{"--pod p --dns 1.1.1.1 img", "--dns: belongs"},
 		{"--cgroup-parent foo img", `--cgroup-parent "foo"`},
-		{"-p 80:80 img", "--publish 80:80: publishing ports"},
-		{"-P img", "--publish-all: publishing ports"},
 		{"--pull sometimes img", `--pull "sometimes"`},
+		{"-p 80:x img", `port "80:x": "x" is not a port`},
+		{"-p 80:80 --network none img", "--publish: conflicts with --network none"},
+		{"-p 80:80 --pod p img", "--publish: belongs to the pod"},
+		{"--network a --pod p img", "--network a: belongs to the pod"},
+		{"--network host --network a img", "--network host: cannot be one of several"},
+		{"--network a --network b --ip 10.0.0.1 img", "--ip: is for one network"},
+		{"--ip 10.0.0.256 img", `--ip "10.0.0.256": not an IP address`},
+		{"--mac-address 01:00:00:00:00:01 img", `--mac-address "01:00:00:00:00:01": not the hardware address`},
 		{"--restart sometimes img", `--restart "sometimes"`},
 		{"--restart always:3 img", `--restart "always:3"`},
 		{"--restart always --rm img", "--restart: conflicts"},

@@ -76,7 +76,8 @@ func (p *Pod) Bind(fs *pflag.FlagSet) {
 	r.Limits.Bind(fs)
 	fs.StringVar(&p.name, "name", "", "name of the pod")
 	fs.BoolVar(&p.sharePID, "share-pid", false, "share one PID namespace among the pod's containers")
-	fs.StringVar(&r.net, "network", "", "network namespace: private, host, none, container:`NAME`")
+	r.net.bind(fs)
+	_ = fs.MarkHidden("publish-all") // no image is named here
 	fs.StringVar(&r.ipc, "ipc", "", "IPC namespace: private, host, container:`NAME`")
 	fs.StringVar(&r.pid, "pid", "", "PID namespace: private, host, container:`NAME`")
 	fs.StringVar(&r.uts, "uts", "", "UTS namespace: private, host, container:`NAME`")
@@ -103,7 +104,7 @@ func (p *Pod) Translate(words []string, h Host) (spec.Pod, error) {
 		p.name = words[0]
 	}
 	var q Request
-	for _, step := range []func(*Request, Host) error{p.r.world, p.r.networks} {
+	for _, step := range []func(*Request, Host) error{p.r.world, p.r.namespaces} {
 		if err := step(&q, h); err != nil {
 			return spec.Pod{}, err
 		}

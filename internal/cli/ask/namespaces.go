@@ -3,13 +3,12 @@ package ask
 import (
 	"strings"
 
-	"carob/internal/fault"
 	"carob/internal/spec"
 )
 
-// networks translates the namespace flags and what hangs on them. A solo pod takes
+// namespaces translates the namespace flags and what hangs on them. A solo pod takes
 // the modes itself; in an existing pod they are the container's own choice.
-func (r *Run) networks(q *Request, _ Host) error {
+func (r *Run) namespaces(q *Request, _ Host) error {
 	n, err := r.modes()
 	if err != nil {
 		return err
@@ -17,11 +16,11 @@ func (r *Run) networks(q *Request, _ Host) error {
 	if r.privileged && n.User == "" {
 		n.User = spec.Host // Docker: privileged means the host's ids
 	}
-	if err := r.ports(n.Net); err != nil {
+	if err := r.net.translate(q, n.Net); err != nil {
 		return err
 	}
-	if len(r.publish) > 0 || r.publishAll {
-		q.Notes = append(q.Notes, "--publish has no meaning with --network host: the ports are the host's")
+	if r.pod != "" && len(q.Pod.Networks) > 0 {
+		return clash("network "+q.Pod.Networks[0].Network, "belongs to the pod; it cannot be set for one container in "+r.pod)
 	}
 	if err := r.names(n.UTS); err != nil {
 		return err
@@ -74,18 +73,12 @@ func flagOf(kind string) string {
 func (r *Run) modes() (spec.Namespaces, error) {
 	var n spec.Namespaces
 	words := map[string]string{
-		"net": r.net, "ipc": r.ipc, "uts": r.uts, "pid": r.pid, "user": r.user, "cgroup": r.cgroup,
+		"net": r.net.mode(), "ipc": r.ipc, "uts": r.uts, "pid": r.pid, "user": r.user, "cgroup": r.cgroup,
 	}
 	for _, kind := range spec.Kinds() {
 		word := words[kind]
-		if kind == "net" && (word == "default" || word == "bridge") {
-			word = "" // Docker's names for what carob does by default
-		}
 		m, err := spec.ParseMode(kind, word)
 		if err != nil {
-			if kind == "net" && !strings.Contains(word, ":") {
-				return n, bad("network", word, "named networks come with a later version; use private, host, none or container:NAME")
-			}
 			return n, bad(flagOf(kind), word, "use "+choices(kind))
 		}
 		if _, ok := m.Container(); ok && kind == "cgroup" {
@@ -106,23 +99,13 @@ func choices(kind string) string {
 	return "private, host or container:NAME"
 }
 
-func (r *Run) ports(net spec.Mode) error {
-	if net == spec.Host || len(r.publish) == 0 && !r.publishAll {
-		return nil
-	}
-	flag := "publish-all"
-	if len(r.publish) > 0 {
-		flag = "publish " + r.publish[0]
-	}
-	return fault.New(fault.Unsupported, "--"+flag+": publishing ports comes with a later version; --network host works now")
-}
-
 // podOnly refuses in an existing pod what belongs to the pod.
 func (r *Run) podOnly(q *Request, _ Host) error {
 	if r.pod == "" {
 		return nil
 	}
-	for _, flag := range []string{"sysctl", "add-host", "dns", "dns-search", "dns-option", "shm-size", "userns"} {
+	for _, flag := range []string{"sysctl", "add-host", "dns", "dns-search", "dns-option", "shm-size", "userns",
+		"publish", "publish-all", "ip", "ip6", "mac-address", "network-alias"} {
 		if r.fs.Changed(flag) {
 			return clash(flag, "belongs to the pod; it cannot be set for one container in "+r.pod)
 		}

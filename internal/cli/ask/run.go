@@ -16,24 +16,23 @@ import (
 type Run struct {
 	Limits
 
-	name, pod                                      string
-	Remove, Detach, Stdin, TTY                     bool
-	DetachKeys                                     string
-	SigProxy                                       bool
-	Pull                                           string
-	net, ipc, pid, uts, user, cgroup, cgroupParent string
-	env, envFiles, volumes, mounts, tmpfs          []string
-	shm, workdir, username, hostname               string
-	groups, labels, labelFiles, annotations        []string
-	entrypoint                                     string
-	capAdd, capDrop, security                      []string
-	privileged, readOnly, init                     bool
-	devices, sysctls, ulimits                      []string
-	stopSignal, restart                            string
-	stopTimeout, oomScoreAdj                       int
-	addHosts, dns, dnsSearches, dnsOptions         []string
-	publish                                        []string
-	publishAll                                     bool
+	name, pod                                 string
+	Remove, Detach, Stdin, TTY                bool
+	DetachKeys                                string
+	SigProxy                                  bool
+	Pull                                      string
+	net                                       networks
+	ipc, pid, uts, user, cgroup, cgroupParent string
+	env, envFiles, volumes, mounts, tmpfs     []string
+	shm, workdir, username, hostname          string
+	groups, labels, labelFiles, annotations   []string
+	entrypoint                                string
+	capAdd, capDrop, security                 []string
+	privileged, readOnly, init                bool
+	devices, sysctls, ulimits                 []string
+	stopSignal, restart                       string
+	stopTimeout, oomScoreAdj                  int
+	addHosts, dns, dnsSearches, dnsOptions    []string
 
 	fs *pflag.FlagSet
 }
@@ -44,7 +43,9 @@ type Request struct {
 	PodRef    string
 	Pod       spec.Pod
 	Container spec.Container
-	Notes     []string
+	// PublishAll asks for ports of the host for all that the image exposes.
+	PublishAll bool
+	Notes      []string
 }
 
 // Bind registers the flags.
@@ -83,9 +84,7 @@ func (r *Run) bindProcess(fs *pflag.FlagSet) {
 
 func (r *Run) bindWorld(fs *pflag.FlagSet) {
 	fs.StringVar(&r.pod, "pod", "", "run in this existing pod")
-	fs.StringVar(&r.net, "network", "", "network namespace: private, host, none, container:`NAME`")
-	fs.StringVar(&r.net, "net", "", "")
-	_ = fs.MarkHidden("net") // it was registered in the line above
+	r.net.bind(fs)
 	fs.StringVar(&r.ipc, "ipc", "", "IPC namespace: private, shareable, host, none, container:`NAME`")
 	fs.StringVar(&r.pid, "pid", "", "PID namespace: private, host, container:`NAME`")
 	fs.StringVar(&r.uts, "uts", "", "UTS namespace: private, host, container:`NAME`")
@@ -101,8 +100,6 @@ func (r *Run) bindWorld(fs *pflag.FlagSet) {
 	fs.StringArrayVar(&r.dns, "dns", nil, "name server")
 	fs.StringArrayVar(&r.dnsSearches, "dns-search", nil, "DNS search domain")
 	fs.StringArrayVar(&r.dnsOptions, "dns-option", nil, "resolver option")
-	fs.StringArrayVarP(&r.publish, "publish", "p", nil, "refused: publishing ports comes with a later version")
-	fs.BoolVarP(&r.publishAll, "publish-all", "P", false, "refused: publishing ports comes with a later version")
 }
 
 func (r *Run) bindSecurity(fs *pflag.FlagSet) {
@@ -129,7 +126,7 @@ func (r *Run) Translate(words []string, h Host) (Request, error) {
 	if len(words) == 0 {
 		return q, fault.New(fault.Invalid, "needs an image: carob run [FLAGS] IMAGE [COMMAND] [ARG…]")
 	}
-	for _, step := range []func(*Request, Host) error{r.process, r.world, r.securities, r.environment, r.networks, r.podOnly} {
+	for _, step := range []func(*Request, Host) error{r.process, r.world, r.securities, r.environment, r.namespaces, r.podOnly} {
 		if err := step(&q, h); err != nil {
 			return q, err
 		}
@@ -139,6 +136,9 @@ func (r *Run) Translate(words []string, h Host) (Request, error) {
 		return q, err
 	}
 	q.Pod.Owner, q.Pod.Solo, q.Pod.Name = "cli", true, r.name
+	if q.PodRef == "" {
+		q.Pod.Annotations = q.Container.Annotations // some are about what is the pod's: the network
+	}
 	return q, nil
 }
 

@@ -123,8 +123,8 @@ var table = map[string]map[string]rule{
 		"terminationMessagePath":   {level: noEffect, only: []string{"/dev/termination-log"}, note: "termination messages are not collected"},
 		"terminationMessagePolicy": {level: noEffect, only: []string{"File"}, note: "termination messages are not collected"},
 	},
-	"ContainerPort": with(full("name", "containerPort", "protocol"),
-		"hostPort", also("only with hostNetwork, and equal to containerPort")),
+	"ContainerPort": with(full("name", "containerPort", "protocol", "hostIP"),
+		"hostPort", also("with hostNetwork equal to containerPort")),
 	"EnvVar":       full("name", "value", "valueFrom"),
 	"EnvVarSource": full("fieldRef", "resourceFieldRef"),
 	"ObjectFieldSelector": {

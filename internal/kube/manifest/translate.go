@@ -147,7 +147,7 @@ func podSpec(p *corev1.Pod, f Facts) spec.Pod {
 	eachContainer(p, func(_ string, c *corev1.Container) {
 		for _, port := range c.Ports {
 			out.Ports = append(out.Ports, spec.Port{Name: port.Name, ContainerPort: int(port.ContainerPort),
-				HostPort: int(port.HostPort), Protocol: string(port.Protocol)})
+				HostPort: int(port.HostPort), HostIP: port.HostIP, Protocol: string(port.Protocol)})
 		}
 	})
 	return out

@@ -2,6 +2,7 @@ package manifest
 
 import (
 	"fmt"
+	"net/netip"
 	"path"
 	"strings"
 
@@ -89,15 +90,17 @@ func (k containerCheck) hostPort(at string, p corev1.ContainerPort) {
 	switch {
 	case p.HostPort == 0:
 		return
-	case !k.pod.Spec.HostNetwork:
-		k.unsupported(at, notSupported+" without hostNetwork: ports of the host are not forwarded")
-		return
-	case p.HostPort != p.ContainerPort:
+	case k.pod.Spec.HostNetwork && p.HostPort != p.ContainerPort:
 		k.invalidf(at, "%d must equal containerPort %d when hostNetwork is true", p.HostPort, p.ContainerPort)
+	default:
+		k.rules(at, fmt.Sprint(p.HostPort), validation.IsValidPortNum(int(p.HostPort)))
 	}
-	key := fmt.Sprintf("%d/%s", p.HostPort, p.Protocol)
+	if _, err := netip.ParseAddr(p.HostIP); p.HostIP != "" && err != nil {
+		k.invalidf(strings.TrimSuffix(at, "hostPort")+"hostIP", "%q is not an IP address", p.HostIP)
+	}
+	key := fmt.Sprintf("%s/%d/%s", p.HostIP, p.HostPort, p.Protocol)
 	if k.hostPorts[key] != "" {
-		k.invalidf(at, "port %s is used by %s too", key, k.hostPorts[key])
+		k.invalidf(at, "port %d/%s is used by %s too", p.HostPort, p.Protocol, k.hostPorts[key])
 	}
 	k.hostPorts[key] = at
 }

@@ -11,8 +11,10 @@ import (
 	"strings"
 
 	"carob/internal/fault"
+	"carob/internal/plan/bandwidth"
 	"carob/internal/plan/etc"
 	"carob/internal/plan/oci"
+	"carob/internal/plan/port"
 	"carob/internal/spec"
 )
 
@@ -58,7 +60,7 @@ func Pod(s *spec.Pod) error {
 	if s.ShmSize < 0 {
 		return fault.New(fault.Invalid, subject+": shm size is negative")
 	}
-	return firstOf(subject, hostname(s.Hostname), cgroupParent(s.CgroupParent), etc.CheckHosts(s.Hosts), dns(s.DNS), timeout(s.StopTimeout))
+	return firstOf(subject, hostname(s.Hostname), cgroupParent(s.CgroupParent), etc.CheckHosts(s.Hosts), dns(s.DNS), port.Check(s.Ports), joins(s.Networks), limits(s.Annotations), timeout(s.StopTimeout))
 }
 
 // firstOf returns the first of what was found wrong with a subject.
@@ -66,6 +68,37 @@ func firstOf(subject string, found ...error) error {
 	for _, err := range found {
 		if err != nil {
 			return fmt.Errorf("%s: %w", subject, err)
+		}
+	}
+	return nil
+}
+
+func limits(annotations map[string]string) error {
+	_, err := bandwidth.Of(annotations)
+	return err
+}
+
+// An even second digit: the address of one interface, not of a group.
+var hardware = regexp.MustCompile(`^[0-9a-fA-F][02468aceACE](:[0-9a-fA-F]{2}){5}$`)
+
+// MAC reports whether s is the hardware address of one interface.
+func MAC(s string) bool { return hardware.MatchString(s) }
+
+// joins checks how networks are asked for; whether there are any, the network knows.
+func joins(all []spec.Join) error {
+	seen := map[string]bool{}
+	for _, j := range all {
+		if seen[j.Network] {
+			return fault.New(fault.Invalid, fmt.Sprintf("network %.80s: asked for twice", j.Network))
+		}
+		seen[j.Network] = true
+		if j.MAC != "" && !MAC(j.MAC) {
+			return fault.New(fault.Invalid, fmt.Sprintf("network %.80s: hardware address %.40q: not that of one interface, like 02:00:00:00:00:01", j.Network, j.MAC))
+		}
+		for _, a := range j.Aliases {
+			if err := hostname(a); err != nil || a == "" {
+				return fault.New(fault.Invalid, fmt.Sprintf("network %.80s: alias %.80q: not a host name", j.Network, a))
+			}
 		}
 	}
 	return nil

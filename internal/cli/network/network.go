@@ -1,0 +1,231 @@
+// Package network has the commands about networks and ports of the host.
+package network
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+
+	"github.com/spf13/cobra"
+
+	"carob/internal/api"
+	"carob/internal/cli/ask"
+	"carob/internal/cli/show"
+	"carob/internal/plan/port"
+	"carob/internal/spec"
+	"carob/internal/status"
+)
+
+// Daemon connects to the daemon, starting it when none runs.
+type Daemon func(context.Context) (*api.Client, error)
+
+// Env is what the commands work with.
+type Env struct {
+	Daemon Daemon
+	Stdout io.Writer
+	// Networks and Containers complete names.
+	Networks, Containers cobra.CompletionFunc
+}
+
+// call is api.Call on the daemon.
+func call[P, R any](ctx context.Context, d Daemon, m api.Method[P, api.None, R], p P) (R, error) {
+	c, err := d(ctx)
+	if err != nil {
+		var none R
+		return none, err
+	}
+	return api.Call(ctx, c, m, p)
+}
+
+// PublishAll asks for a free port of the host for everything that the image exposes.
+func PublishAll(ctx context.Context, d Daemon, q *ask.Request) error {
+	img, err := call(ctx, d, api.InspectImage, api.Ref{Ref: q.Container.Image})
+	if err != nil {
+		return err
+	}
+	var exposed []string
+	for e := range img.Config.ExposedPorts {
+		exposed = append(exposed, e)
+	}
+	slices.Sort(exposed)
+	for _, e := range exposed {
+		ports, err := port.Parse(e)
+		if err != nil {
+			return fmt.Errorf("image %s: exposed: %w", q.Container.Image, err)
+		}
+		q.Pod.Ports = append(q.Pod.Ports, ports...)
+	}
+	return nil
+}
+
+// Commands returns the commands.
+func Commands(e Env) []*cobra.Command {
+	group := &cobra.Command{
+		Use: "network COMMAND", Short: "Work with networks",
+		Example: "  carob network create back\n  carob run -d --network back --name db toolbox sleep 1000\n  carob network inspect back",
+		Args:    cobra.NoArgs,
+		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	group.AddCommand(networkCreateCommand(e), networkListCommand(e), networkInspectCommand(e), networkRemoveCommand(e), connectCommand(e), disconnectCommand(e))
+	return []*cobra.Command{group, portCommand(e)}
+}
+
+func networkCreateCommand(e Env) *cobra.Command {
+	var w spec.Network
+	var labels []string
+	c := &cobra.Command{
+		Use: "create [FLAGS] NAME", Short: "Make a network, whose pods reach one another and nobody of other networks",
+		Example: "  carob network create back\n  carob network create --subnet 10.9.0.0/24 --subnet fd09::/64 back",
+		Args:    cobra.ExactArgs(1), ValidArgsFunction: cobra.NoFileCompletions,
+		RunE: func(cmd *cobra.Command, words []string) error {
+			w.Name = words[0]
+			var err error
+			if w.Labels, err = ask.Labels(labels); err != nil {
+				return err
+			}
+			made, err := call(cmd.Context(), e.Daemon, api.NetworkCreate, w)
+			if err == nil {
+				fmt.Fprintln(e.Stdout, made.Name)
+			}
+			return err
+		},
+	}
+	c.Flags().StringArrayVar(&w.Subnets, "subnet", nil, "`CIDR` of its addresses, one per family; chosen from the daemon's pools when not given")
+	c.Flags().StringArrayVarP(&labels, "label", "l", nil, "label `KEY=VALUE`")
+	return c
+}
+
+func networkListCommand(e Env) *cobra.Command {
+	var s show.Style
+	c := &cobra.Command{
+		Use: "ls", Short: "List networks",
+		Example: "  carob network ls -o wide",
+		Args:    cobra.NoArgs, ValidArgsFunction: cobra.NoFileCompletions,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			list, err := call(cmd.Context(), e.Daemon, api.Networks, api.None{})
+			if err != nil {
+				return err
+			}
+			return show.Networks().Write(e.Stdout, s, list)
+		},
+	}
+	c.Flags().StringVarP(&s.Output, "output", "o", "", "output `FORMAT`: wide, name, json or yaml")
+	c.Flags().StringVar(&s.Format, "format", "", "Go `TEMPLATE` for each network")
+	c.Flags().BoolVarP(&s.Quiet, "quiet", "q", false, "print names only")
+	return c
+}
+
+func networkInspectCommand(e Env) *cobra.Command {
+	var output string
+	c := &cobra.Command{
+		Use: "inspect NETWORK…", Short: "Show networks and who is in them",
+		Example: "  carob network inspect default",
+		Args:    cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, names []string) error {
+			var all []status.Network
+			for _, n := range names {
+				one, err := call(cmd.Context(), e.Daemon, api.InspectNetwork, api.Ref{Ref: n})
+				if err != nil {
+					return err
+				}
+				all = append(all, one)
+			}
+			return show.Document(e.Stdout, output, all)
+		},
+		ValidArgsFunction: e.Networks,
+	}
+	c.Flags().StringVarP(&output, "output", "o", "json", "output `FORMAT`: json or yaml")
+	return c
+}
+
+func networkRemoveCommand(e Env) *cobra.Command {
+	return &cobra.Command{
+		Use: "rm NETWORK…", Short: "Remove networks without members",
+		Example: "  carob network rm back",
+		Args:    cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, names []string) error {
+			var errs []error
+			for _, n := range names {
+				_, err := call(cmd.Context(), e.Daemon, api.NetworkRemove, api.Ref{Ref: n})
+				errs = append(errs, err)
+				if err == nil {
+					fmt.Fprintln(e.Stdout, n)
+				}
+			}
+			return errors.Join(errs...)
+		},
+		ValidArgsFunction: e.Networks,
+	}
+}
+
+func connectCommand(e Env) *cobra.Command {
+	var j spec.Join
+	c := &cobra.Command{
+		Use: "connect [FLAGS] NETWORK POD|CONTAINER", Short: "Bring a pod into one more network",
+		Example: "  carob network connect --alias db back web",
+		Args:    cobra.ExactArgs(2),
+		RunE: func(cmd *cobra.Command, words []string) error {
+			j.Network = words[0]
+			_, err := call(cmd.Context(), e.Daemon, api.Connect, api.ConnectParams{Ref: words[1], Join: j})
+			return err
+		},
+		ValidArgsFunction: e.Networks,
+	}
+	c.Flags().StringArrayVar(&j.IPs, "ip", nil, "`ADDRESS` in the network, IPv4 or IPv6")
+	c.Flags().StringArrayVar(&j.Aliases, "alias", nil, "further name in the network")
+	c.Flags().StringVar(&j.MAC, "mac-address", "", "hardware `ADDRESS` in the network")
+	return c
+}
+
+func disconnectCommand(e Env) *cobra.Command {
+	return &cobra.Command{
+		Use: "disconnect NETWORK POD|CONTAINER", Short: "Take a pod out of a network",
+		Example: "  carob network disconnect back web",
+		Args:    cobra.ExactArgs(2),
+		RunE: func(cmd *cobra.Command, words []string) error {
+			_, err := call(cmd.Context(), e.Daemon, api.Disconnect, api.ConnectParams{Ref: words[1], Join: spec.Join{Network: words[0]}})
+			return err
+		},
+		ValidArgsFunction: e.Networks,
+	}
+}
+
+func portCommand(e Env) *cobra.Command {
+	return &cobra.Command{
+		Use: "port POD|CONTAINER", Short: "Show which ports of the host lead to a pod",
+		Example: "  carob port web",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, refs []string) error {
+			all, err := connections(cmd.Context(), e, refs[0])
+			if err != nil {
+				return err
+			}
+			for _, c := range all {
+				for _, o := range c.Ports {
+					for _, l := range port.Lines(o, c.IPs) {
+						fmt.Fprintln(e.Stdout, l)
+					}
+				}
+			}
+			return nil
+		},
+		ValidArgsFunction: e.Containers,
+	}
+}
+
+// connections are those of a pod, or of a container's.
+func connections(ctx context.Context, e Env, ref string) ([]status.Connection, error) {
+	found, err := call(ctx, e.Daemon, api.Pods, api.Filter{PodRef: ref})
+	if err == nil && len(found) == 0 {
+		var c status.Container
+		if c, err = call(ctx, e.Daemon, api.Container, api.Ref{Ref: ref}); err == nil {
+			found, err = call(ctx, e.Daemon, api.Pods, api.Filter{PodRef: c.PodID})
+		}
+	}
+	if err != nil || len(found) == 0 {
+		return nil, err
+	}
+	return found[0].Connections, nil
+}
