@@ -23,11 +23,13 @@ const (
 	defaultRun  = "/run/carob"
 	// defaultRegistries is where containerd's hosts.toml files are looked for.
 	defaultRegistries = "/etc/carob/certs.d"
+	// defaultPolicy says which images may be pulled; all when there is no such file.
+	defaultPolicy = "/etc/carob/policy.json"
 )
 
 func main() {
 	run, root := setting("CAROB_RUN", defaultRun), setting("CAROB_ROOT", defaultRoot)
-	c := config{root: root, run: run, registries: defaultRegistries, socket: setting("CAROB_SOCKET", filepath.Join(run, launch.SocketName))}
+	c := config{root: root, run: run, socket: setting("CAROB_SOCKET", filepath.Join(run, launch.SocketName)), registries: defaultRegistries, policy: defaultPolicy}
 	carob := &cobra.Command{Use: "carob", SilenceErrors: true, SilenceUsage: true}
 	carob.AddCommand(serveCommand(c))
 	if err := carob.ExecuteContext(context.Background()); err != nil {

@@ -76,11 +76,18 @@ func (m manifests) Images(document []byte) ([]api.WantedImage, error) {
 		return nil, err
 	}
 	var all []api.WantedImage
+	want := func(w api.WantedImage) {
+		if !slices.Contains(all, w) {
+			all = append(all, w)
+		}
+	}
 	for _, one := range pods {
 		for _, c := range slices.Concat(one.Pod.Spec.InitContainers, one.Pod.Spec.Containers) {
-			w := api.WantedImage{Image: c.Image, Policy: string(c.ImagePullPolicy)}
-			if !slices.Contains(all, w) {
-				all = append(all, w)
+			want(api.WantedImage{Image: c.Image, Policy: string(c.ImagePullPolicy)})
+		}
+		for _, v := range one.Pod.Spec.Volumes {
+			if v.Image != nil {
+				want(api.WantedImage{Image: v.Image.Reference, Policy: string(v.Image.PullPolicy)})
 			}
 		}
 	}

@@ -40,8 +40,9 @@ type config struct {
 	cri               criConfig
 	readyFD           int
 	idBase, idSize    uint32
-	registries        string
 	pools             []string
+	registries        string // directory of hosts.toml files
+	policy            string // file that says which images are trusted
 }
 
 func serveCommand(c config) *cobra.Command {
@@ -52,6 +53,11 @@ exit codes are there when it is back. SIGTERM and SIGINT end it.`,
 		Example: "  carob serve --root /var/lib/carob --run /run/carob",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if cmd.Flags().Changed("policy") {
+				if err := registry.CheckPolicy(c.policy); err != nil {
+					return err
+				}
+			}
 			ctx, stop := signal.NotifyContext(cmd.Context(), session.Quit()...)
 			defer stop()
 			debug.SetGCPercent(gcPercent)
@@ -68,6 +74,7 @@ exit codes are there when it is back. SIGTERM and SIGINT end it.`,
 	f.Uint32Var(&c.idSize, "userns-size", 1<<31-ident.DefaultBase, "`NUMBER` of host IDs for user namespaces of pods")
 	f.StringVar(&c.registries, "registry-config", c.registries, "`DIR` with HOST/hosts.toml for mirrors, certificates and plain HTTP")
 	f.StringSliceVar(&c.pools, "address-pool", nil, "`CIDR` that networks take their subnets from, one per family; "+address.DefaultPool4().String()+" and a /48 of this machine's when not given")
+	f.StringVar(&c.policy, "policy", c.policy, "`FILE` that says which images may be pulled, in the form of containers-policy.json(5)")
 	f.IntVar(&c.readyFD, "ready-fd", 0, "write a line to this descriptor when ready")
 	_ = f.MarkHidden("ready-fd") // it was made in the line above
 	return cmd
@@ -144,7 +151,7 @@ func attend(ctx context.Context, c config, door *launch.Door, h house) (err erro
 		log.Error("recover", "error", err)
 	}
 	applier := newApplier(c, engine, log)
-	registries := registry.New(registry.Config{Images: image.NewIntake(h.images), Dir: c.registries, Agent: "carob/" + version, Log: log})
+	registries := c.client(h.images, log)
 	kubelet, err := openCRI(c, cri.Services{
 		Engine: engine, Images: h.images, Pull: puller(registries), Groups: groups.New(h.layout), Host: criHost(h.facts, h.layout), Version: version,
 		Network: func() error { return nil }, Root: c.root, Log: log,
@@ -160,7 +167,7 @@ func attend(ctx context.Context, c config, door *launch.Door, h house) (err erro
 	}
 	log.Info("ready", "version", version, "socket", c.socket, "root", c.root)
 	return api.Serve(ctx, door, api.Services{
-		Engine: engine, Images: h.images, Manifests: manifests{applier}, Host: describe(c, h.facts), Log: log,
+		Engine: engine, Images: h.images, Committer: image.NewCommitter(h.images), Manifests: manifests{applier}, Host: describe(c, h.facts), Log: log,
 		Registries: registries, Networks: h.networks, Wiring: pod.Wiring{Engine: engine},
 	})
 }
@@ -174,6 +181,11 @@ func newApplier(c config, engine *pod.Engine, log *slog.Logger) *kube.Applier {
 		log.Error("sweep volumes", "error", err)
 	}
 	return applier
+}
+
+// client is who speaks with registries.
+func (c config) client(images *image.Store, log *slog.Logger) *registry.Client {
+	return registry.New(registry.Config{Images: image.NewIntake(images), Dir: c.registries, Policy: c.policy, Agent: "carob/" + version, Log: log})
 }
 
 // cgroups finds the host's hierarchies. In each stays a group for the pods that name

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"encoding/json"
 	"time"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -8,6 +9,7 @@ import (
 	v1 "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"carob/internal/archive"
+	"carob/internal/image"
 	"carob/internal/pod"
 	"carob/internal/spec"
 	"carob/internal/status"
@@ -23,7 +25,8 @@ type Method[P, E, R any] string
 func (m Method[P, E, R]) Looks() bool {
 	switch string(m) {
 	case string(Containers), string(Container), string(InspectContainer), string(Pods), string(InspectPod), string(Top),
-		string(Version), string(Info), string(Stat), string(Images), string(InspectImage), string(ManifestImages), string(Networks), string(InspectNetwork):
+		string(Version), string(Info), string(Stat), string(Images), string(InspectImage), string(DiskUsage), string(Changes),
+		string(ManifestImages), string(Networks), string(InspectNetwork):
 		return true
 	}
 	return false
@@ -113,17 +116,35 @@ const (
 	Disconnect Method[ConnectParams, None, None] = "network-disconnect"
 
 	Images       Method[None, None, []Image]       = "images"
-	InspectImage Method[Ref, None, Image]          = "inspect-image"
+	InspectImage Method[Ref, None, ImageDetails]   = "inspect-image"
 	ImageImport  Method[ImportParams, None, Image] = "image-import"
 	ImageLoad    Method[None, None, []Image]       = "image-load"
 	ImageTag     Method[TagParams, None, None]     = "image-tag"
-	ImageRemove  Method[Ref, None, []string]       = "image-remove"
+	// ImageRemove takes a name off an image, or with an ID the image away: see
+	// image.Store.Discard.
+	ImageRemove Method[RemoveParams, None, []string] = "image-remove"
+	// ImagePrune removes images that no container uses.
+	ImagePrune Method[PruneParams, None, Pruned] = "image-prune"
+	// Commit makes an image of a container.
+	Commit Method[CommitParams, None, Image] = "commit"
+	// Changes lists what a container has changed of its image.
+	Changes Method[Ref, None, []image.Change] = "changes"
+	// Export writes a container's root file system to Files.Data as a tar stream,
+	// without what is mounted in it.
+	Export Method[Ref, None, None] = "export"
+	// DiskUsage measures what images and containers take on disk.
+	DiskUsage Method[None, None, Usage] = "disk-usage"
+	// ImageSave writes images to Files.Data as one archive.
+	ImageSave Method[SaveParams, None, None] = "image-save"
 )
 
 // The methods on registries. Their events say how far they are.
 const (
 	// ImagePull gets an image; the credentials are used for this call and forgotten.
 	ImagePull Method[PullParams, PullProgress, Image] = "image-pull"
+	// ImagePush sends an image to the registry of its name and returns the digest it has
+	// there.
+	ImagePush Method[PullParams, PullProgress, Pushed] = "image-push"
 	// RegistryLogin asks a registry whether it takes credentials.
 	RegistryLogin Method[LoginParams, PullProgress, None] = "registry-login"
 	// ManifestImages tells which images of a manifest have to be pulled before it can be
@@ -300,21 +321,82 @@ type ImportParams struct {
 	Config v1.ImageConfig `json:"config,omitzero"`
 }
 
+// SaveParams name images and the archive's format: docker-archive or oci-archive.
+type SaveParams struct {
+	Refs   []string `json:"refs"`
+	Format string   `json:"format"`
+}
+
 // TagParams give the image Ref a further name.
 type TagParams struct {
 	Ref  string `json:"ref"`
 	Name string `json:"name"`
 }
 
-// Image is one image of the host; Size is its layers' bytes on disk.
+// CommitParams name a container and the image to make of it. Config overrides what the
+// container was made with. Pause holds the container's processes meanwhile.
+type CommitParams struct {
+	Ref     string         `json:"ref"`
+	Name    string         `json:"name,omitempty"`
+	Config  v1.ImageConfig `json:"config,omitzero"`
+	Author  string         `json:"author,omitempty"`
+	Comment string         `json:"comment,omitempty"`
+	Pause   bool           `json:"pause,omitempty"`
+}
+
+// PruneParams choose unused images: see image.Pruning.
+type PruneParams struct {
+	All       bool      `json:"all,omitempty"`
+	Until     time.Time `json:"until,omitzero"`
+	Labels    []string  `json:"labels,omitempty"`
+	NotLabels []string  `json:"notLabels,omitempty"`
+}
+
+// Pruned is what was removed, names and IDs, and how many bytes that freed.
+type Pruned struct {
+	Removed []string `json:"removed,omitempty"`
+	Freed   int64    `json:"freed"`
+}
+
+// Image is one image of the host; Size is its layers' bytes on disk, LayerSizes each
+// one's.
 type Image struct {
-	ID      string         `json:"id"`
-	Names   []string       `json:"names,omitempty"`
-	Created time.Time      `json:"created"`
-	Size    int64          `json:"size"`
-	Config  v1.ImageConfig `json:"config"`
-	Layers  []string       `json:"layers,omitempty"`
-	Pinned  bool           `json:"pinned,omitempty"`
+	ID         string         `json:"id"`
+	Names      []string       `json:"names,omitempty"`
+	Digests    []string       `json:"digests,omitempty"`
+	Created    time.Time      `json:"created"`
+	Size       int64          `json:"size"`
+	Config     v1.ImageConfig `json:"config"`
+	Layers     []string       `json:"layers,omitempty"`
+	LayerSizes []int64        `json:"layerSizes,omitempty"`
+	Pinned     bool           `json:"pinned,omitempty"`
+}
+
+// ImageDetails is an image and its configuration, byte for byte as its ID says.
+type ImageDetails struct {
+	Image
+	Document json.RawMessage `json:"document"`
+}
+
+// Usage is what images and containers take on disk, in bytes. Layers counts each
+// layer once.
+type Usage struct {
+	Layers     int64            `json:"layers"`
+	Images     []ImageUsage     `json:"images"`
+	Containers []ContainerUsage `json:"containers"`
+}
+
+// ImageUsage is one image's share: Unique is what no other image has.
+type ImageUsage struct {
+	Image
+	Unique     int64    `json:"unique"`
+	Containers []string `json:"containers,omitempty"`
+}
+
+// ContainerUsage is one container and the bytes it has written.
+type ContainerUsage struct {
+	status.Container
+	Written int64 `json:"written"`
 }
 
 // About is what a binary says of itself.
@@ -354,6 +436,8 @@ type (
 	PodInspection = pod.PodInspection
 	// StartError is a process that did not start, with its exit code.
 	StartError = pod.StartError
+	// Change is one difference between a container and its image.
+	Change = image.Change
 	// DeadlineError is an exec that was killed at its deadline.
 	DeadlineError = pod.DeadlineError
 )

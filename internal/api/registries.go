@@ -4,8 +4,11 @@ import (
 	"context"
 	"sync"
 
+	"github.com/opencontainers/go-digest"
+
+	"carob/internal/fault"
 	"carob/internal/image"
-	"carob/internal/image/registry"
+	"carob/internal/image/registry/call"
 )
 
 // PullParams name an image, and who asks for it.
@@ -16,6 +19,11 @@ type PullParams struct {
 	Auth     RegistryAuth `json:"auth,omitzero"`
 }
 
+// Pushed is what became of a push.
+type Pushed struct {
+	Digest string `json:"digest"`
+}
+
 // LoginParams name a registry by its host, and who wants in.
 type LoginParams struct {
 	Registry string       `json:"registry"`
@@ -24,16 +32,21 @@ type LoginParams struct {
 
 // The registry client's own words, for clients of the daemon, which do not know it.
 type (
-	// RegistryAuth are credentials for one registry.
-	RegistryAuth = registry.Auth
+	// RegistryAuth are credentials for one call.
+	RegistryAuth = call.Auth
+	// PullOptions say how an image is pulled.
+	PullOptions = call.PullOptions
+	// PushOptions say how an image is pushed.
+	PushOptions = call.PushOptions
 	// PullProgress is the newest about one layer or image.
-	PullProgress = registry.Progress
+	PullProgress = call.Progress
 )
 
 // Registries speaks to registries: *registry.Client.
 type Registries interface {
-	Pull(ctx context.Context, name string, o registry.PullOptions) (image.Image, error)
-	Login(ctx context.Context, host string, auth registry.Auth, progress func(registry.Progress)) error
+	Pull(ctx context.Context, name string, o call.PullOptions) (image.Image, error)
+	Push(ctx context.Context, name string, o call.PushOptions) (digest.Digest, error)
+	Login(ctx context.Context, host string, auth call.Auth, progress func(call.Progress)) error
 }
 
 type registries struct{ s Services }
@@ -41,6 +54,7 @@ type registries struct{ s Services }
 func (s *registries) entries() []entry {
 	return []entry{
 		on(ImagePull, s.pull),
+		on(ImagePush, s.push),
 		on(RegistryLogin, func(ctx context.Context, p LoginParams, t turnOf[PullProgress]) (None, error) {
 			return None{}, s.s.Registries.Login(ctx, p.Registry, p.Auth, report(t))
 		}),
@@ -60,9 +74,17 @@ func report(t turnOf[PullProgress]) func(PullProgress) {
 }
 
 func (s *registries) pull(ctx context.Context, p PullParams, t turnOf[PullProgress]) (Image, error) {
-	return (&images{s.s.Images}).one(s.s.Registries.Pull(ctx, p.Ref, registry.PullOptions{
+	return (&images{store: s.s.Images}).one(s.s.Registries.Pull(ctx, p.Ref, call.PullOptions{
 		Platform: p.Platform, Auth: p.Auth, Progress: report(t),
 	}))
+}
+
+func (s *registries) push(ctx context.Context, p PullParams, t turnOf[PullProgress]) (Pushed, error) {
+	if p.Platform != "" {
+		return Pushed{}, fault.New(fault.Unsupported, "push "+p.Ref+": --platform: what is here is for one platform")
+	}
+	d, err := s.s.Registries.Push(ctx, p.Ref, call.PushOptions{Auth: p.Auth, Progress: report(t)})
+	return Pushed{Digest: d.String()}, err
 }
 
 // wanted decides by each container's policy: Always is pulled, Never is not, and without

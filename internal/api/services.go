@@ -10,6 +10,7 @@ import (
 	v1 "github.com/opencontainers/image-spec/specs-go/v1"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
+	"carob/internal/archive"
 	"carob/internal/image"
 	"carob/internal/pod"
 	"carob/internal/spec"
@@ -80,8 +81,18 @@ type ImageStore interface {
 	ImportTar(ctx context.Context, name string, r io.Reader, cfg v1.ImageConfig) (image.Image, error)
 	ImportDir(ctx context.Context, name, dir string, cfg v1.ImageConfig) (image.Image, error)
 	Load(ctx context.Context, r io.Reader) ([]image.Image, error)
+	Content(ctx context.Context, name string) (*image.Content, error)
 	Tag(ctx context.Context, name, newName string) error
-	Remove(ctx context.Context, name string) (removed []string, err error)
+	Config(id string) ([]byte, error)
+	Discard(ctx context.Context, name string, force bool) (removed []string, err error)
+	Prune(ctx context.Context, p image.Pruning) (removed []string, freed int64, err error)
+	Usage(ctx context.Context) (image.Usage, error)
+}
+
+// Committer makes images of containers: *image.Committer.
+type Committer interface {
+	Changes(ctx context.Context, containerID string) ([]image.Change, error)
+	Commit(ctx context.Context, containerID string, c image.Commit, ids archive.IDs) (image.Image, error)
 }
 
 // Manifests carries out manifests: see kube.Applier. progress may be called from
@@ -111,6 +122,7 @@ type Wiring interface {
 type Services struct {
 	Engine     Engine
 	Images     ImageStore
+	Committer  Committer
 	Registries Registries
 	Manifests  Manifests
 	Networks   NetworkStore

@@ -8,7 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path"
+	"time"
 
 	"carob/internal/fault"
 	"carob/internal/sys/fd"
@@ -31,7 +31,7 @@ func Pack(ctx context.Context, w io.Writer, top *os.File, as string, ids IDs) er
 	case info.Mode()&fs.ModeSymlink != 0:
 		var to string
 		if to, err = fd.ReadLink(top); err == nil {
-			err = p.head(info, as, to)
+			err = p.head(info, as, to, nil)
 		}
 	default:
 		err = p.file(info, as, func() (*os.File, error) {
@@ -51,6 +51,8 @@ type packer struct {
 	tw    *tar.Writer
 	ids   IDs
 	links map[[2]uint64]string // device and inode of files with several names
+	// attributes keeps extended attributes; layer turns overlayfs's marks into a layer's.
+	attributes, layer bool
 }
 
 func (p *packer) tree(ctx context.Context, top *os.File, as string) error {
@@ -59,18 +61,7 @@ func (p *packer) tree(ctx context.Context, top *os.File, as string) error {
 		return err
 	}
 	defer func() { _ = root.Close() }() // only read from
-	return fs.WalkDir(root.FS(), ".", func(name string, d fs.DirEntry, err error) error {
-		if err == nil {
-			err = ctx.Err()
-		}
-		if gone(err) && name != "." {
-			return nil // the container removed it meanwhile
-		}
-		if err != nil {
-			return err
-		}
-		return p.entry(root, name, path.Join(as, name))
-	})
+	return p.walk(ctx, root, as)
 }
 
 func gone(err error) bool { return errors.Is(err, fs.ErrNotExist) }
@@ -92,22 +83,29 @@ func (p *packer) entry(root *os.Root, name, as string) error {
 		if err != nil {
 			return err
 		}
-		return p.head(info, as, to)
+		return p.head(info, as, to, nil)
 	case info.IsDir():
-		return p.head(info, as, "")
+		return p.dir(root, name, as, info)
 	}
 	return p.file(info, as, func() (*os.File, error) { return root.OpenFile(name, os.O_RDONLY|fd.NoBlock, 0) })
 }
 
 // head writes a header without content.
-func (p *packer) head(info os.FileInfo, as, link string) error {
+func (p *packer) head(info os.FileInfo, as, link string, attributes map[string]string) error {
 	h, err := tar.FileInfoHeader(bare{info}, link)
 	if err != nil {
 		return err
 	}
 	h.Name = as
+	h.AccessTime, h.ChangeTime = time.Time{}, time.Time{} // of this machine, not of the file
 	if info.IsDir() {
 		h.Name += "/"
+	}
+	for name, value := range attributes {
+		if h.PAXRecords == nil {
+			h.PAXRecords = map[string]string{}
+		}
+		h.PAXRecords["SCHILY.xattr."+name] = value
 	}
 	uid, gid := fd.Owner(info)
 	h.Uid, h.Gid, h.Format = p.ids.stream(uid), p.ids.stream(gid), tar.FormatPAX
@@ -121,7 +119,7 @@ func (p *packer) file(info os.FileInfo, as string, open func() (*os.File, error)
 		return nil
 	}
 	if !info.Mode().IsRegular() {
-		return p.head(info, as, "")
+		return p.head(info, as, "", nil)
 	}
 	if done, err := p.hardLink(info, as); done || err != nil {
 		return err
@@ -141,7 +139,11 @@ func (p *packer) file(info os.FileInfo, as string, open func() (*os.File, error)
 	if !now.Mode().IsRegular() {
 		return fault.New(fault.Conflict, as+": replaced while being copied")
 	}
-	if err := p.head(now, as, ""); err != nil {
+	a, err := p.read(f, as)
+	if err != nil {
+		return err
+	}
+	if err := p.head(now, as, "", a.Kept); err != nil {
 		return err
 	}
 	n, err := io.CopyN(p.tw, f, now.Size())

@@ -15,11 +15,11 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/opencontainers/go-digest"
 
 	"carob/internal/api"
 	"carob/internal/fault"
 	"carob/internal/image"
-	"carob/internal/image/registry"
 	"carob/internal/lifecycle"
 	"carob/internal/pod"
 	"carob/internal/spec"
@@ -152,20 +152,29 @@ func (s shelf) Resolve(_ context.Context, name string) (image.Image, error) {
 	return image.Image{ID: "sha256:1"}, nil
 }
 
+func (s shelf) Config(string) ([]byte, error) { return []byte("{}"), nil }
+
 // far is a registry with every image below far/.
 type far struct{ *fake }
 
-func (r far) Pull(_ context.Context, name string, o registry.PullOptions) (image.Image, error) {
+func (r far) Pull(_ context.Context, name string, o api.PullOptions) (image.Image, error) {
 	r.asked.Add(1)
 	if !strings.HasPrefix(name, "far/") {
 		return image.Image{}, fault.New(fault.NotFound, "pull "+name+": the registry does not have it")
 	}
-	o.Progress(registry.Progress{Layer: "0123456789ab", Step: registry.Downloading, Done: 1, Total: 2_000_000})
+	o.Progress(api.PullProgress{Layer: "0123456789ab", Step: "downloading", Done: 1, Total: 2_000_000})
 	r.pulled.Store(true)
 	return image.Image{ID: "sha256:2"}, nil
 }
 
-func (r far) Login(_ context.Context, host string, a registry.Auth, _ func(registry.Progress)) error {
+func (r far) Push(_ context.Context, name string, _ api.PushOptions) (digest.Digest, error) {
+	if !strings.HasPrefix(name, "far/") {
+		return "", fault.New(fault.Denied, "push "+name+": not yours")
+	}
+	return digest.FromString(name), nil
+}
+
+func (r far) Login(_ context.Context, host string, a api.RegistryAuth, _ func(api.PullProgress)) error {
 	if a.Username != "me" || a.Password != "secret" {
 		return fault.New(fault.Denied, "login: "+host+": wrong")
 	}

@@ -10,19 +10,20 @@ import (
 
 	"carob/internal/api"
 	"carob/internal/cli/ask"
+	"carob/internal/cli/images"
 	"carob/internal/cli/show"
 	"carob/internal/fault"
 	"carob/internal/sys/session"
 )
 
 func containerCommands(a *app) []*cobra.Command {
-	return []*cobra.Command{
+	return append([]*cobra.Command{
 		runCommand(a), createCommand(a), startCommand(a), attachCommand(a), execCommand(a), psCommand(a),
 		inspectCommand(a), logsCommand(a), topCommand(a), statsCommand(a), waitCommand(a), stopCommand(a),
 		restartCommand(a), killCommand(a), rmCommand(a), updateCommand(a), copyCommand(a),
 		simple(a, "pause", "Freeze the processes of containers", api.Pause),
 		simple(a, "unpause", "Let frozen containers go on", api.Unpause),
-	}
+	}, images.ContainerCommands(words{a}.env())...)
 }
 
 // simple is a command that does one thing to each container it names.

@@ -6,13 +6,14 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"strings"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/term"
 
 	"carob/internal/api"
+	"carob/internal/archive"
 	"carob/internal/cli/ask"
-	"carob/internal/cli/remote"
+	"carob/internal/cli/images"
 	"carob/internal/cli/show"
 	"carob/internal/fault"
 )
@@ -24,33 +25,15 @@ func imageCommands(a *app) []*cobra.Command {
 		Args:    cobra.NoArgs,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	group.AddCommand(imagesCommand(a, "ls"), importCommand(a), loadCommand(a), rmiCommand(a, "rm"), tagCommand(a), imageInspectCommand(a), remote.PullCommand(remoteEnv(a)))
-	return append(remote.Commands(remoteEnv(a)), []*cobra.Command{imagesCommand(a, "images"), importCommand(a), loadCommand(a), rmiCommand(a, "rmi"), tagCommand(a), group}...)
+	group.AddCommand(images.ListCommand(words{a}.env(), "ls"), importCommand(a), loadCommand(a), rmiCommand(a, "rm"), tagCommand(a), imageInspectCommand(a))
+	group.AddCommand(images.PruneCommand(words{a}.env()))
+	group.AddCommand(images.Commands(words{a}.env())...)
+	all := append(images.Commands(words{a}.env()), images.LoginCommands(words{a}.env())...)
+	return append([]*cobra.Command{images.ListCommand(words{a}.env(), "images"), importCommand(a), loadCommand(a), rmiCommand(a, "rmi"), tagCommand(a), group}, all...)
 }
 
-func imagesCommand(a *app, name string) *cobra.Command {
-	var s style
-	c := &cobra.Command{
-		Use: name, Short: "List images",
-		Example: "  carob images --format '{{.Repository}}:{{.Tag}} {{.Size}}'",
-		Args:    cobra.NoArgs, ValidArgsFunction: cobra.NoFileCompletions,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			list, err := call(cmd.Context(), a, api.Images, api.None{})
-			if err != nil {
-				return err
-			}
-			if s.Output == "name" {
-				s.Quiet = false
-				for _, i := range show.ByName(list) {
-					fmt.Fprintln(a.Stdout, i.Name)
-				}
-				return nil
-			}
-			return write(a.Stdout, &s, show.Images, show.ByName(list))
-		},
-	}
-	s.bind(c, "print IDs only")
-	return c
+func (w words) env() images.Env {
+	return images.Env{Stdin: w.Stdin, Stdout: w.Stdout, Stderr: w.Stderr, Daemon: w.daemon, Images: w.images, Containers: w.containers, LookupEnv: w.LookupEnv}
 }
 
 // feed makes a call whose data comes from a stream: a file is passed as it is, what
@@ -106,15 +89,19 @@ func piped[P, R any](ctx context.Context, a *app, m api.Method[P, api.None, R], 
 func importCommand(a *app) *cobra.Command {
 	var changes []string
 	c := &cobra.Command{
-		Use: "import DIR|TAR|- NAME", Short: "Make an image of a root file system",
+		Use: "import DIR|TAR|- [NAME]", Short: "Make an image of a root file system",
 		Example: "  carob import rootfs.tar.gz my/base:1\n  carob import --change 'CMD [\"/bin/sh\"]' ./rootfs my/base",
-		Args:    cobra.ExactArgs(2),
+		Args:    cobra.RangeArgs(1, 2),
 		RunE: func(cmd *cobra.Command, words []string) error {
+			name := ""
+			if len(words) == 2 {
+				name = words[1]
+			}
 			cfg, err := ask.Changes(changes)
 			if err != nil {
 				return err
 			}
-			m, err := importImage(cmd.Context(), a, words[0], api.ImportParams{Name: words[1], Config: cfg})
+			m, err := importImage(cmd.Context(), a, words[0], api.ImportParams{Name: name, Config: cfg})
 			if err != nil {
 				return err
 			}
@@ -122,7 +109,7 @@ func importCommand(a *app) *cobra.Command {
 			return nil
 		},
 	}
-	c.Flags().StringArrayVarP(&changes, "change", "c", nil, "`INSTRUCTION` for the image: CMD, ENTRYPOINT, ENV, LABEL, USER, WORKDIR, STOPSIGNAL")
+	c.Flags().StringArrayVarP(&changes, "change", "c", nil, "`INSTRUCTION` for the image: "+ask.Instructions)
 	return c
 }
 
@@ -150,9 +137,10 @@ func importImage(ctx context.Context, a *app, from string, p api.ImportParams) (
 
 func loadCommand(a *app) *cobra.Command {
 	var input string
+	var quiet bool
 	c := &cobra.Command{
-		Use: "load [-i FILE]", Short: "Load images from a docker or OCI archive",
-		Example: "  carob load -i image.tar\n  docker save alpine | carob load",
+		Use: "load [-i FILE|DIR]", Short: "Load images from a docker or OCI archive, or an OCI layout's directory",
+		Example: "  carob load -i image.tar\n  docker save alpine | carob load\n  carob load -i ./layout",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, words []string) error {
 			if len(words) == 1 && input == "" {
@@ -166,8 +154,11 @@ func loadCommand(a *app) *cobra.Command {
 				}
 				defer func() { _ = f.Close() }() // only read from
 			}
-			list, err := feed(cmd.Context(), a, api.ImageLoad, api.None{}, f)
-			if err != nil {
+			if f == a.Stdin && term.IsTerminal(int(f.Fd())) {
+				return fault.New(fault.Invalid, "load: standard input is a terminal; use -i FILE or a pipe")
+			}
+			list, err := load(cmd.Context(), a, f)
+			if err != nil || quiet {
 				return err
 			}
 			for _, m := range list {
@@ -175,36 +166,49 @@ func loadCommand(a *app) *cobra.Command {
 					fmt.Fprintln(a.Stdout, "Loaded image ID:", m.ID)
 					continue
 				}
-				fmt.Fprintln(a.Stdout, "Loaded image:", strings.Join(m.Names, " "))
+				for _, n := range m.Names {
+					fmt.Fprintln(a.Stdout, "Loaded image:", n)
+				}
 			}
 			return nil
 		},
 	}
-	c.Flags().StringVarP(&input, "input", "i", "", "archive `FILE` instead of standard input")
+	c.Flags().StringVarP(&input, "input", "i", "", "archive `FILE`, or directory, instead of standard input")
+	c.Flags().BoolVarP(&quiet, "quiet", "q", false, "do not say what was loaded")
 	return c
+}
+
+// load sends an archive, or a directory as one.
+func load(ctx context.Context, a *app, f *os.File) ([]api.Image, error) {
+	if info, err := f.Stat(); err != nil || !info.IsDir() {
+		return feed(ctx, a, api.ImageLoad, api.None{}, f)
+	}
+	return piped(ctx, a, api.ImageLoad, api.Exchange[api.None, api.None]{}, func(w io.Writer) error {
+		return archive.Pack(ctx, w, f, ".", archive.IDs{})
+	})
 }
 
 func rmiCommand(a *app, name string) *cobra.Command {
 	var force bool
 	c := &cobra.Command{
-		Use: name + " IMAGE…", Short: "Remove names of images, and images without names",
-		Example: "  carob rmi my/base:1",
+		Use: name + " [-f] IMAGE…", Short: "Remove names of images, and images without names",
+		Long: `Takes a name off an image; with its last name goes the image, with the last image goes a
+layer. By ID the image goes with all its names.`,
+		Example: "  carob rmi my/base:1\n  carob rmi $(carob images -q --filter dangling=true)",
 		Args:    cobra.MinimumNArgs(1), ValidArgsFunction: words{a}.images,
 		RunE: func(cmd *cobra.Command, refs []string) error {
 			var errs []error
 			for _, ref := range refs {
-				removed, err := call(cmd.Context(), a, api.ImageRemove, api.Ref{Ref: ref})
+				removed, err := call(cmd.Context(), a, api.ImageRemove, api.RemoveParams{Ref: ref, Force: force})
 				if err != nil && !(force && fault.Is(err, fault.NotFound)) {
 					errs = append(errs, err)
 				}
-				for _, r := range removed {
-					fmt.Fprintln(a.Stdout, r)
-				}
+				images.Removed(a.Stdout, removed)
 			}
 			return errors.Join(errs...)
 		},
 	}
-	c.Flags().BoolVarP(&force, "force", "f", false, "do not complain about images that are not there")
+	c.Flags().BoolVarP(&force, "force", "f", false, "by ID also an image with names in several repositories; take the names off an image in use; no complaint about what is not there")
 	return c
 }
 

@@ -113,5 +113,5 @@ func (i inspection) image(ctx context.Context, ref string) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return show.DockerImage(m), nil
+	return show.DockerImage(m)
 }

@@ -3,35 +3,16 @@ package cli
 import (
 	"context"
 
-	"golang.org/x/term"
-
 	"carob/internal/api"
 	"carob/internal/cli/ask"
-	"carob/internal/cli/remote"
 	"carob/internal/fault"
 )
-
-func remoteEnv(a *app) remote.Env {
-	kind, _ := a.LookupEnv("TERM")
-	return remote.Env{
-		Stdin: a.Stdin, Stdout: a.Stdout, Stderr: a.Stderr, LookupEnv: a.LookupEnv, Daemon: a.daemon,
-		Images: words{a}.images,
-		Size: func() (width, height int, ok bool) {
-			width, height, err := term.GetSize(int(a.Stderr.Fd()))
-			return width, height, err == nil && kind != "dumb"
-		},
-	}
-}
 
 // withImage does what needs an image, and gets the image before when the policy says so or
 // it is only missing.
 func withImage(ctx context.Context, a *app, image, policy string, do func() error) error {
-	get := func() error {
-		_, err := remoteEnv(a).Pull(ctx, image, remote.Options{})
-		return err
-	}
 	if policy == ask.PullAlways {
-		if err := get(); err != nil {
+		if err := (words{a}).env().Pull(ctx, image); err != nil {
 			return err
 		}
 	}
@@ -43,7 +24,7 @@ func withImage(ctx context.Context, a *app, image, policy string, do func() erro
 	if _, e := call(ctx, a, api.InspectImage, api.Ref{Ref: image}); !fault.Is(e, fault.NotFound) {
 		return err
 	}
-	if err := get(); err != nil {
+	if err := (words{a}).env().Pull(ctx, image); err != nil {
 		return err
 	}
 	return do()
@@ -56,7 +37,7 @@ func pullFor(ctx context.Context, a *app, document []byte) error {
 		return err
 	}
 	for _, image := range wanted {
-		if _, err := remoteEnv(a).Pull(ctx, image, remote.Options{}); err != nil {
+		if err := (words{a}).env().Pull(ctx, image); err != nil {
 			return err
 		}
 	}

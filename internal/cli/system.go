@@ -17,12 +17,13 @@ import (
 
 	"carob/internal/api"
 	"carob/internal/cli/ask"
+	"carob/internal/cli/images"
 	"carob/internal/cli/show"
 	"carob/internal/status"
 )
 
 func systemCommands(a *app) []*cobra.Command {
-	return []*cobra.Command{eventsCommand(a), infoCommand(a), versionCommand(a)}
+	return []*cobra.Command{images.UsageCommand(words{a}.env()), eventsCommand(a), infoCommand(a), versionCommand(a)}
 }
 
 func topCommand(a *app) *cobra.Command {

@@ -3,6 +3,7 @@ package cri
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"google.golang.org/grpc"
@@ -11,9 +12,11 @@ import (
 	"carob/internal/cri/asked"
 	"carob/internal/cri/shown"
 	"carob/internal/fault"
+	"carob/internal/image"
 	"carob/internal/lifecycle"
 	"carob/internal/pod"
 	"carob/internal/spec"
+	"carob/internal/sys/fd"
 	"carob/internal/sys/mount"
 )
 
@@ -49,6 +52,9 @@ func (c *containers) CreateContainer(ctx context.Context, r *cri.CreateContainer
 func (c *containers) settle(ctx context.Context, m *spec.Mount) error {
 	if m.Type == spec.Image {
 		img, err := c.s.Images.Resolve(ctx, m.Source)
+		if err == nil && m.SubPath != "" {
+			err = has(img, m.SubPath)
+		}
 		m.Source = img.ID
 		return err
 	}
@@ -65,6 +71,24 @@ func (c *containers) settle(ctx context.Context, m *spec.Mount) error {
 		return fault.New(fault.Conflict, "propagation: "+m.Source+" is on a private mount of the host (mount --make-rshared)")
 	}
 	return nil
+}
+
+// has finds out whether an image has a path: in all its layers together, for a link may
+// lead from one into another.
+func has(img image.Image, unsafePath string) error {
+	lower := slices.Clone(img.Layers)
+	slices.Reverse(lower)
+	view, layers, err := mount.Overlay(mount.Layers{Lower: lower})
+	fd.CloseAll(layers)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = view.Close() }() // only looked into
+	at, err := fd.InRoot(view, unsafePath, true)
+	if err != nil {
+		return fmt.Errorf("image_sub_path %.200s: %w", unsafePath, err)
+	}
+	return at.Close()
 }
 
 // StartContainer returns when the process has been executed.

@@ -15,11 +15,13 @@ import (
 	v1 "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"carob/internal/fault"
+	"carob/internal/image/unpack"
 )
 
 // Load adds the images of an archive made by "docker save", "podman save", skopeo
-// and the like: docker-archive or oci-archive, plain or packed with gzip or zstd.
-// All of the archive's images arrive, or none. Cancelling ctx undoes it.
+// and the like: docker-archive or oci-archive, plain or packed with gzip, zstd,
+// xz or bzip2. All of the archive's images arrive, or none. Each is returned with
+// the names that the archive gives it. Cancelling ctx undoes it.
 func (s *Store) Load(ctx context.Context, r io.Reader) ([]Image, error) {
 	tx := &transaction{store: s}
 	imgs, err := tx.load(ctx, r)
@@ -57,7 +59,14 @@ func (tx *transaction) load(ctx context.Context, r io.Reader) ([]Image, error) {
 			return nil, err
 		}
 	}
-	return tx.commit(arrivals)
+	imgs, err := tx.commit(arrivals)
+	for i := range imgs {
+		imgs[i].Names = nil
+		for _, n := range arrivals[i].names {
+			imgs[i].Names = append(imgs[i].Names, familiar(n))
+		}
+	}
+	return imgs, err
 }
 
 // packedImage is one image of an archive, checked but for its layers' content.
@@ -80,7 +89,7 @@ func (tx *transaction) loadOne(ctx context.Context, p packedImage) (arrival, err
 		a.record.Created = p.parsed.Created.UTC()
 	}
 	for i, l := range p.layers {
-		b := blob{r: l.r, packed: l.digest, plain: p.parsed.RootFS.DiffIDs[i]}
+		b := unpack.Blob{R: l.r, Packed: l.digest, Plain: p.parsed.RootFS.DiffIDs[i]}
 		if _, err := tx.add(ctx, &a.record, p.parsed.RootFS.DiffIDs[:i], b); err != nil {
 			return arrival{}, fmt.Errorf("layer %.200s: %w", l.member, err)
 		}
@@ -90,19 +99,19 @@ func (tx *transaction) loadOne(ctx context.Context, p packedImage) (arrival, err
 
 // spool writes the archive, without its outer packing, to a file: its parts come in
 // any order.
-func spool(ctx context.Context, path string, r io.Reader, l limits) (*os.File, error) {
-	source := &meter{ctx: ctx, r: r, left: l.archive}
-	plain, err := decompress(source)
+func spool(ctx context.Context, path string, r io.Reader, l unpack.Limits) (*os.File, error) {
+	source := unpack.NewMeter(ctx, r, l.Archive)
+	plain, err := unpack.Decompress(source)
 	if err != nil {
-		return nil, explain(ctx, err, source)
+		return nil, unpack.Explain(ctx, err, source)
 	}
 	defer plain.Close()
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return nil, err
 	}
-	if _, err := io.Copy(f, &meter{ctx: ctx, r: plain, left: l.archive}); err != nil {
-		return nil, errors.Join(explain(ctx, err, source), f.Close())
+	if _, err := io.Copy(f, unpack.NewMeter(ctx, plain, l.Archive)); err != nil {
+		return nil, errors.Join(unpack.Explain(ctx, err, source), f.Close())
 	}
 	return f, nil
 }
@@ -111,7 +120,7 @@ func spool(ctx context.Context, path string, r io.Reader, l limits) (*os.File, e
 // links are kept because "docker save" once wrote a repeated layer as one.
 type contents struct {
 	f       seekable
-	limits  limits
+	limits  unpack.Limits
 	members map[string]member
 }
 
@@ -125,7 +134,7 @@ type member struct {
 	link         string // the path of the member meant, for links
 }
 
-func openArchive(f seekable, l limits) (*contents, error) {
+func openArchive(f seekable, l unpack.Limits) (*contents, error) {
 	a := &contents{f: f, limits: l, members: map[string]member{}}
 	size, err := f.Seek(0, io.SeekEnd)
 	if err != nil {
@@ -142,8 +151,8 @@ func openArchive(f seekable, l limits) (*contents, error) {
 		if err != nil {
 			return nil, fault.Wrap(fault.Invalid, "no tar, or a truncated one", err)
 		}
-		if n >= l.entries {
-			return nil, invalid("more than %d entries", l.entries)
+		if n >= l.Entries {
+			return nil, unpack.Invalid("more than %d entries", l.Entries)
 		}
 		if err := a.note(h, size); err != nil {
 			return nil, err
@@ -152,9 +161,9 @@ func openArchive(f seekable, l limits) (*contents, error) {
 }
 
 func (a *contents) note(h *tar.Header, end int64) error {
-	name, err := inside(h.Name)
+	name, err := unpack.Inside(h.Name)
 	if err != nil {
-		return invalid("entry %.200q: %w", h.Name, err)
+		return unpack.Invalid("entry %.200q: %w", h.Name, err)
 	}
 	switch h.Typeflag {
 	case tar.TypeReg:
@@ -165,7 +174,7 @@ func (a *contents) note(h *tar.Header, end int64) error {
 			return err
 		}
 		if h.Size > end-at {
-			return invalid("entry %.200q: truncated, or sparse", h.Name)
+			return unpack.Invalid("entry %.200q: truncated, or sparse", h.Name)
 		}
 		a.members[name] = member{offset: at, size: h.Size}
 	case tar.TypeSymlink:
@@ -179,17 +188,17 @@ func (a *contents) note(h *tar.Header, end int64) error {
 // open returns a member's content; NotFound's cousin here is an invalid archive.
 func (a *contents) open(unsafeName string) (*io.SectionReader, error) {
 	name := path.Clean(unsafeName)
-	for range maxLinks {
+	for range unpack.MaxLinks {
 		m, ok := a.members[name]
 		if !ok {
-			return nil, invalid("%.200q is missing", unsafeName)
+			return nil, unpack.Invalid("%.200q is missing", unsafeName)
 		}
 		if m.link == "" {
 			return io.NewSectionReader(a.f, m.offset, m.size), nil
 		}
 		name = m.link
 	}
-	return nil, invalid("%.200q is a link that leads nowhere", unsafeName)
+	return nil, unpack.Invalid("%.200q is a link that leads nowhere", unsafeName)
 }
 
 // read returns a small member whole.
@@ -198,8 +207,8 @@ func (a *contents) read(name string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if r.Size() > a.limits.json {
-		return nil, invalid("%.200q: %d bytes of JSON are more than the %d accepted", name, r.Size(), a.limits.json)
+	if r.Size() > a.limits.JSON {
+		return nil, unpack.Invalid("%.200q: %d bytes of JSON are more than the %d accepted", name, r.Size(), a.limits.JSON)
 	}
 	return io.ReadAll(r)
 }
@@ -210,7 +219,7 @@ func (a *contents) readJSON(name string, into any) error {
 		return err
 	}
 	if err := json.Unmarshal(text, into); err != nil {
-		return invalid("%.200q: %w", name, err)
+		return unpack.Invalid("%.200q: %w", name, err)
 	}
 	return nil
 }
@@ -224,26 +233,26 @@ func (a *contents) images() ([]packedImage, error) {
 	if _, ok := a.members[v1.ImageIndexFile]; ok {
 		return a.ociImages()
 	}
-	return nil, invalid(`holds neither manifest.json nor index.json; a root filesystem goes in with "carob image import"`)
+	return nil, unpack.Invalid(`holds neither manifest.json nor index.json; a root filesystem goes in with "carob image import"`)
 }
 
 // checkConfig reads a configuration and holds it against its layers.
 func (a *contents) checkConfig(p *packedImage, subject string) error {
 	if err := json.Unmarshal(p.config, &p.parsed); err != nil {
-		return invalid("configuration %.200q: %w", subject, err)
+		return unpack.Invalid("configuration %.200q: %w", subject, err)
 	}
 	ids := p.parsed.RootFS.DiffIDs
 	switch {
 	case len(ids) != len(p.layers):
-		return invalid("configuration %.200q: describes %d layers, the manifest %d; this is no image to run", subject, len(ids), len(p.layers))
-	case len(ids) > a.limits.layers:
-		return invalid("configuration %.200q: %d layers are more than the %d accepted", subject, len(ids), a.limits.layers)
+		return unpack.Invalid("configuration %.200q: describes %d layers, the manifest %d; this is no image to run", subject, len(ids), len(p.layers))
+	case len(ids) > a.limits.Layers:
+		return unpack.Invalid("configuration %.200q: %d layers are more than the %d accepted", subject, len(ids), a.limits.Layers)
 	case p.parsed.OS != "" && p.parsed.OS != "linux":
-		return invalid("configuration %.200q: an image for %.20q, not for linux", subject, p.parsed.OS)
+		return unpack.Invalid("configuration %.200q: an image for %.20q, not for linux", subject, p.parsed.OS)
 	}
 	for _, id := range ids {
 		if err := checkDigest(id); err != nil {
-			return invalid("configuration %.200q: %w", subject, err)
+			return unpack.Invalid("configuration %.200q: %w", subject, err)
 		}
 	}
 	return nil

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"slices"
 
 	"github.com/opencontainers/go-digest"
@@ -76,8 +75,7 @@ func (in *Intake) CheckConfig(text []byte, layers int) (v1.Image, error) {
 func (in *Intake) Missing(diffs []digest.Digest) []bool {
 	missing := make([]bool, len(diffs))
 	for i := range diffs {
-		_, err := os.Lstat(filepath.Join(in.store.root.layers(), identity.ChainID(diffs[:i+1]).Encoded()))
-		missing[i] = err != nil
+		missing[i] = !in.store.root.hasLayer(identity.ChainID(diffs[:i+1]).Encoded())
 	}
 	return missing
 }
@@ -95,29 +93,48 @@ func (in *Intake) Scratch() (*os.File, error) {
 	return f, nil
 }
 
-// Documents returns an image's configuration and the manifest it was pulled by, which
-// is empty when no registry gave one.
-func (in *Intake) Documents(id string) (config, manifest []byte, err error) {
-	r, ok := in.store.snapshot.Load().index.Images[id]
-	if !ok {
-		return nil, nil, notStored(id)
+// Content opens an image to be sent away; see Store.Content. manifest is the one it was
+// pulled by, empty when no registry gave one.
+func (in *Intake) Content(ctx context.Context, name string) (c *Content, manifest []byte, err error) {
+	c, err = in.store.Content(ctx, name)
+	if err != nil {
+		return nil, nil, err
 	}
-	if config, err = os.ReadFile(in.store.root.config(id)); err != nil {
-		return nil, nil, fmt.Errorf("image %s: configuration: %w", id, err)
+	id := c.Image.ID
+	want := in.store.snapshot.Load().index.Images[id].Manifest
+	if want == "" {
+		return c, nil, nil
 	}
-	if digest.FromBytes(config).String() != id {
-		return nil, nil, fmt.Errorf("image %s: configuration: damaged on disk", id)
+	manifest, err = os.ReadFile(in.store.root.manifest(id))
+	if err == nil && digest.FromBytes(manifest) != want {
+		err = errors.New("damaged on disk")
 	}
-	if r.Manifest == "" {
-		return config, nil, nil
+	if err != nil {
+		return nil, nil, errors.Join(fmt.Errorf("image %s: manifest: %w", name, err), c.Close())
 	}
-	if manifest, err = os.ReadFile(in.store.root.manifest(id)); err != nil {
-		return nil, nil, fmt.Errorf("image %s: manifest: %w", id, err)
+	return c, manifest, nil
+}
+
+// Known adds "registry/path@digest" to what an image is known by, and the manifest if it
+// has none yet. An image that has been removed meanwhile stays removed.
+func (in *Intake) Known(id, name string, manifest []byte) error {
+	s := in.store
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	old, ok := s.snapshot.Load().index.Images[id]
+	if !ok || slices.Contains(old.Digests, name) {
+		return nil
 	}
-	if digest.FromBytes(manifest) != r.Manifest {
-		return nil, nil, fmt.Errorf("image %s: manifest: damaged on disk", id)
-	}
-	return config, manifest, nil
+	return s.commitLocked(func(_ *state, next *index) error {
+		now := record{Config: old.Config, Layers: old.Layers, Digests: []string{name}}.after(old)
+		next.Images[id] = now
+		if now.Manifest != "" {
+			return nil
+		}
+		now.Manifest = digest.FromBytes(manifest)
+		next.Images[id] = now
+		return replace(s.root.manifest(id), manifest)
+	})
 }
 
 func (tx *transaction) arrive(ctx context.Context, r Remote, cfg v1.Image) (Image, error) {
@@ -169,6 +186,10 @@ func (tx *transaction) unchanged(a arrival) (Image, bool) {
 // after is the record of an image that was here before as old.
 func (r record) after(old record) record {
 	r.Created = old.Created
+	r.Pinned = r.Pinned || old.Pinned
+	if r.Source == nil {
+		r.Source = old.Source
+	}
 	r.Digests = slices.Concat(old.Digests, r.Digests)
 	slices.Sort(r.Digests)
 	r.Digests = slices.Compact(r.Digests)

@@ -12,6 +12,7 @@ type dirs string
 
 func (d dirs) index() string  { return filepath.Join(string(d), "index.json") }
 func (d dirs) layers() string { return filepath.Join(string(d), "layers") }
+func (d dirs) tars() string   { return filepath.Join(string(d), "tars") }
 func (d dirs) tmp() string    { return filepath.Join(string(d), "tmp") }
 func (d dirs) base() string   { return filepath.Join(string(d), "base") }
 func (d dirs) configs() string {
@@ -20,6 +21,19 @@ func (d dirs) configs() string {
 
 func (d dirs) config(id string) string {
 	return filepath.Join(d.configs(), strings.TrimPrefix(id, "sha256:")+".json")
+}
+
+// tar is where the record of a layer's tar lies.
+func (d dirs) tar(hex string) string { return filepath.Join(d.tars(), hex) }
+
+// hasLayer tells whether the layer and its record are in place.
+func (d dirs) hasLayer(hex string) bool {
+	for _, path := range []string{filepath.Join(d.layers(), hex), d.tar(hex)} {
+		if _, err := os.Lstat(path); err != nil {
+			return false
+		}
+	}
+	return true
 }
 
 // manifestSuffix tells a manifest's file from its image's configuration.
@@ -34,9 +48,14 @@ func (d dirs) rootfs(containerID string) string {
 	return filepath.Join(string(d), "rootfs", containerID)
 }
 
+// mounted has a symbolic link for each image that the container mounts besides its own.
+func (d dirs) mounted(containerID string) string {
+	return filepath.Join(d.rootfs(containerID), "mounted")
+}
+
 // make makes what is missing.
 func (d dirs) make() error {
-	for _, dir := range []string{string(d), d.configs(), d.layers(), d.rootfs(""), d.tmp()} {
+	for _, dir := range []string{string(d), d.configs(), d.layers(), d.tars(), d.rootfs(""), d.tmp()} {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return err
 		}

@@ -10,7 +10,9 @@
 //	configs/<hex of ID>.json       an image's configuration, byte for byte
 //	configs/<hex of ID>.manifest.json  the manifest a registry gave for it, byte for byte
 //	layers/<hex of chain ID>/      an unpacked layer, ready to be an overlay lowerdir
+//	tars/<hex of chain ID>         what the layer's tar had besides its files' content: see retar
 //	rootfs/<container>/image       symbolic link whose text is the image's ID
+//	rootfs/<container>/mounted/    such links, for images that the container mounts
 //	rootfs/<container>/{upper,work}
 //	base/                          the lowest lowerdir of every rootfs: where /etc/hosts and others are mounted
 //	tmp/                           imports under way, trees being removed

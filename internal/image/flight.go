@@ -7,6 +7,8 @@ import (
 
 	"github.com/opencontainers/go-digest"
 	"github.com/opencontainers/image-spec/identity"
+
+	"carob/internal/image/unpack"
 )
 
 // flights are the layers being unpacked for whoever waits for them, by the hex of
@@ -83,7 +85,7 @@ func (f *flights) wait(ctx context.Context, hex string, fly unpacking) (l layer,
 		<-one.done // what it made is gone
 	}
 	if ctx.Err() != nil {
-		return layer{}, !ok, explain(ctx, ctx.Err(), &meter{})
+		return layer{}, !ok, unpack.Explain(ctx, ctx.Err(), &unpack.Meter{})
 	}
 	return one.layer, !ok, one.err
 }
@@ -116,14 +118,16 @@ type landing struct {
 // unpackLayer puts one layer in place, in a transaction of its own: the layer is kept
 // by those who wait for it.
 func unpackLayer(ctx context.Context, s *Store, to landing) (layer, error) {
-	r, err := to.open(ctx)
+	reading, stop := context.WithCancel(ctx)
+	defer stop()
+	r, err := to.open(reading)
 	if err != nil {
 		return layer{}, err
 	}
 	defer r.Close()
 	tx := &transaction{store: s}
 	n := len(to.chain) - 1
-	_, err = tx.add(ctx, &to.below, to.chain[:n], blob{r: r, plain: to.chain[n]})
+	_, err = tx.add(ctx, &to.below, to.chain[:n], unpack.Blob{R: r, Plain: to.chain[n], Stop: stop})
 	if e := tx.end(); err == nil {
 		err = e
 	}

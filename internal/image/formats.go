@@ -8,6 +8,7 @@ import (
 	"github.com/opencontainers/go-digest"
 	v1 "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"carob/internal/image/unpack"
 	"carob/internal/ref"
 )
 
@@ -23,8 +24,8 @@ func (a *contents) dockerImages() ([]packedImage, error) {
 	if err := a.readJSON("manifest.json", &list); err != nil {
 		return nil, err
 	}
-	if len(list) == 0 || len(list) > a.limits.images {
-		return nil, invalid("manifest.json: %d images; want 1 to %d", len(list), a.limits.images)
+	if len(list) == 0 || len(list) > a.limits.Images {
+		return nil, unpack.Invalid("manifest.json: %d images; want 1 to %d", len(list), a.limits.Images)
 	}
 	images := make([]packedImage, len(list))
 	for i, m := range list {
@@ -46,7 +47,7 @@ func (a *contents) dockerImage(m dockerManifest) (packedImage, error) {
 	// Every tool names the file after its digest, which is the image's ID.
 	hex := strings.TrimPrefix(strings.TrimSuffix(path.Base(m.Config), ".json"), "sha256:")
 	if have := digest.FromBytes(p.config); ref.IsID(hex) && have.Encoded() != hex {
-		return p, invalid("%.200q: wrong digest: it is %s", m.Config, have)
+		return p, unpack.Invalid("%.200q: wrong digest: it is %s", m.Config, have)
 	}
 	for _, name := range m.RepoTags {
 		full, err := parseName(name)
@@ -71,12 +72,9 @@ const (
 	dockerManifestType = "application/vnd.docker.distribution.manifest.v2+json"
 )
 
-// Annotations that hold an image's name. The second is image-spec's, and often a
-// bare tag; the first is what containerd, Docker and nerdctl write beside it.
-const (
-	annotationName = "io.containerd.image.name"
-	annotationRef  = v1.AnnotationRefName
-)
+// AnnotationName holds an image's full name: containerd, Docker and nerdctl write it
+// beside image-spec's own annotation, which often is a bare tag.
+const AnnotationName = "io.containerd.image.name"
 
 // maxNesting bounds indexes within indexes; real archives have one.
 const maxNesting = 3
@@ -86,8 +84,8 @@ func (a *contents) ociImages() ([]packedImage, error) {
 	if err := a.readJSON(v1.ImageIndexFile, &x); err != nil {
 		return nil, err
 	}
-	if len(x.Manifests) > a.limits.images {
-		return nil, invalid("index.json: %d manifests are more than the %d accepted", len(x.Manifests), a.limits.images)
+	if len(x.Manifests) > a.limits.Images {
+		return nil, unpack.Invalid("index.json: %d manifests are more than the %d accepted", len(x.Manifests), a.limits.Images)
 	}
 	var images []packedImage
 	seen := map[digest.Digest]int{} // manifest → its place in images
@@ -117,7 +115,7 @@ func (a *contents) ociImages() ([]packedImage, error) {
 		images = append(images, p)
 	}
 	if len(images) == 0 {
-		return nil, invalid("index.json: no image for linux/%s", runtime.GOARCH)
+		return nil, unpack.Invalid("index.json: no image for linux/%s", runtime.GOARCH)
 	}
 	return images, nil
 }
@@ -136,14 +134,14 @@ func (a *contents) choose(d v1.Descriptor, nesting int) (v1.Descriptor, error) {
 		return v1.Descriptor{}, nil
 	}
 	if nesting == 0 {
-		return v1.Descriptor{}, invalid("%s: indexes nested too deep", d.Digest)
+		return v1.Descriptor{}, unpack.Invalid("%s: indexes nested too deep", d.Digest)
 	}
 	var x v1.Index
 	if err := a.blobJSON(d, &x); err != nil {
 		return v1.Descriptor{}, err
 	}
-	if len(x.Manifests) > a.limits.images {
-		return v1.Descriptor{}, invalid("%s: too many manifests", d.Digest)
+	if len(x.Manifests) > a.limits.Images {
+		return v1.Descriptor{}, unpack.Invalid("%s: too many manifests", d.Digest)
 	}
 	for _, inner := range x.Manifests {
 		found, err := a.choose(inner, nesting-1)
@@ -170,7 +168,7 @@ func (a *contents) ociImage(d v1.Descriptor) (packedImage, error) {
 	}
 	for _, l := range m.Layers {
 		if err := checkDigest(l.Digest); err != nil {
-			return p, invalid("manifest %s: %w", d.Digest, err)
+			return p, unpack.Invalid("manifest %s: %w", d.Digest, err)
 		}
 		name := blobPath(l.Digest)
 		r, err := a.open(name)
@@ -178,7 +176,7 @@ func (a *contents) ociImage(d v1.Descriptor) (packedImage, error) {
 			return p, err
 		}
 		if r.Size() != l.Size {
-			return p, invalid("%s: %d bytes long, not %d as its manifest says", name, r.Size(), l.Size)
+			return p, unpack.Invalid("%s: %d bytes long, not %d as its manifest says", name, r.Size(), l.Size)
 		}
 		p.layers = append(p.layers, packedLayer{member: name, r: r, digest: l.Digest})
 	}
@@ -188,14 +186,14 @@ func (a *contents) ociImage(d v1.Descriptor) (packedImage, error) {
 // blob reads a small blob and checks it against its descriptor.
 func (a *contents) blob(d v1.Descriptor) ([]byte, error) {
 	if err := checkDigest(d.Digest); err != nil {
-		return nil, invalid("%w", err)
+		return nil, unpack.Invalid("%w", err)
 	}
 	text, err := a.read(blobPath(d.Digest))
 	if err != nil {
 		return nil, err
 	}
 	if have := digest.FromBytes(text); have != d.Digest || int64(len(text)) != d.Size {
-		return nil, invalid("%s: wrong digest or size: it is %s, %d bytes", blobPath(d.Digest), have, len(text))
+		return nil, unpack.Invalid("%s: wrong digest or size: it is %s, %d bytes", blobPath(d.Digest), have, len(text))
 	}
 	return text, nil
 }
@@ -214,8 +212,8 @@ func blobPath(d digest.Digest) string {
 // namesFrom reads the image's names from its descriptor's annotations. A bare tag
 // names nothing.
 func namesFrom(annotations map[string]string) ([]string, error) {
-	name := annotations[annotationName]
-	if r := annotations[annotationRef]; name == "" && strings.ContainsAny(r, ":/") {
+	name := annotations[AnnotationName]
+	if r := annotations[v1.AnnotationRefName]; name == "" && strings.ContainsAny(r, ":/") {
 		name = r
 	}
 	if name == "" {

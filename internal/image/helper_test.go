@@ -123,6 +123,16 @@ func checkStore(t testing.TB, s *Store) {
 	for name := range used {
 		t.Errorf("layer %s is missing", name)
 	}
+	used = x.layersInUse()
+	for _, name := range listDir(t, s.root.tars()) {
+		if !used[name] {
+			t.Errorf("the record of layer %s belongs to no image", name)
+		}
+		delete(used, name)
+	}
+	for name := range used {
+		t.Errorf("the record of layer %s is missing", name)
+	}
 	if left := listDir(t, s.root.tmp()); len(left) > 0 {
 		t.Errorf("left in tmp: %v", left)
 	}

@@ -96,7 +96,10 @@ func TestImportRefuses(t *testing.T) {
 		{"truncated between entries", "end mark", good[:512+5120]},
 		{"truncated gzip", "truncated", gzipped(t, good)[:40]},
 		{"damaged gzip", "", append(gzipped(t, good)[:60], make([]byte, 60)...)},
-		{"xz", "xz", []byte("\xfd7zXZ\x00rest")},
+		{"damaged xz", "xz", []byte("\xfd7zXZ\x00rest")},
+		{"xz that wants 256 MiB", "dictionary", decoded(t, xzWide)},
+		{"truncated xz", "", decoded(t, xzTar)[:100]},
+		{"damaged bzip2", "truncated", []byte("BZh9rest")},
 		{"empty", "empty", nil},
 		{"empty tar", "without files", makeTar(t)},
 		{"no tar", "tar", bytes.Repeat([]byte("no tar at all "), 100)},
@@ -105,7 +108,7 @@ func TestImportRefuses(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			s := openStore(t)
-			s.limits.layer, s.limits.entries = 1_000_000, 100
+			s.limits.Layer, s.limits.Entries = 1_000_000, 100
 			_, err := s.ImportTar(t.Context(), "evil", bytes.NewReader(test.bytes), v1.ImageConfig{})
 			wantFault(t, err, fault.Invalid, test.want)
 			if len(s.List()) > 0 {

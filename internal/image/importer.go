@@ -18,6 +18,7 @@ import (
 	"github.com/opencontainers/image-spec/identity"
 	v1 "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"carob/internal/image/unpack"
 	"carob/internal/sys/disk"
 )
 
@@ -33,7 +34,7 @@ func (s *Store) ImportTar(ctx context.Context, name string, r io.Reader, cfg v1.
 // meanwhile.
 func (s *Store) ImportDir(ctx context.Context, name, dir string, cfg v1.ImageConfig) (Image, error) {
 	if err := readableDir(dir); err != nil {
-		return Image{}, invalid("image %s: import: %w", name, err)
+		return Image{}, unpack.Invalid("image %s: import: %w", name, err)
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -41,7 +42,7 @@ func (s *Store) ImportDir(ctx context.Context, name, dir string, cfg v1.ImageCon
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		w.CloseWithError(archive.WriteDiff(quiet(ctx), w, "", dir))
+		w.CloseWithError(archive.WriteDiff(unpack.Quiet(ctx), w, "", dir))
 	}()
 	img, err := s.importOne(ctx, name, r, record{Config: cfg})
 	r.Close() // lets the writer go when the import ended early
@@ -86,7 +87,7 @@ func (s *Store) importOne(ctx context.Context, name string, r io.Reader, rec rec
 }
 
 func (tx *transaction) one(ctx context.Context, names []string, r io.Reader, rec record) (Image, error) {
-	diff, err := tx.add(ctx, &rec, nil, blob{r: r})
+	diff, err := tx.add(ctx, &rec, nil, unpack.Blob{R: r})
 	if err != nil {
 		return Image{}, err
 	}
@@ -94,6 +95,8 @@ func (tx *transaction) one(ctx context.Context, names []string, r io.Reader, rec
 		Platform: v1.Platform{Architecture: runtime.GOARCH, OS: "linux"},
 		Config:   rec.Config,
 		RootFS:   v1.RootFS{Type: "layers", DiffIDs: []digest.Digest{diff}},
+		// Without an entry for each layer buildah refuses to build on it.
+		History: []v1.History{{CreatedBy: "carob import"}},
 	})
 	if err != nil {
 		return Image{}, err
@@ -133,19 +136,19 @@ func (tx *transaction) end() error {
 	}
 	tx.store.holds.unpin(tx.pinned)
 	if tx.moved {
-		errs = append(errs, tx.store.collect())
+		errs = append(errs, waste{tx.store}.collect())
 	}
 	return errors.Join(errs...)
 }
 
 // add puts one more layer on those of rec, whose diff IDs are below, and returns its
 // diff ID. A layer that is there already is not even read when its diff ID is known.
-func (tx *transaction) add(ctx context.Context, rec *record, below []digest.Digest, b blob) (digest.Digest, error) {
+func (tx *transaction) add(ctx context.Context, rec *record, below []digest.Digest, b unpack.Blob) (digest.Digest, error) {
 	s := tx.store
-	if b.plain != "" {
-		if l, ok := tx.present(ctx, append(slices.Clone(below), b.plain)); ok {
+	if b.Plain != "" {
+		if l, ok := tx.present(ctx, append(slices.Clone(below), b.Plain)); ok {
 			rec.Layers = append(rec.Layers, l)
-			return b.plain, nil
+			return b.Plain, nil
 		}
 	}
 	t, err := s.holds.temp("layer-")
@@ -157,11 +160,11 @@ func (tx *transaction) add(ctx context.Context, rec *record, below []digest.Dige
 	if err := makeDir(tree, 0o755); err != nil {
 		return "", err
 	}
-	u := unpacker{limits: s.limits}
+	o := unpack.Options{Limits: s.limits}
 	for _, l := range slices.Backward(rec.Layers) {
-		u.parents = append(u.parents, filepath.Join(s.root.layers(), l.Chain))
+		o.Parents = append(o.Parents, filepath.Join(s.root.layers(), l.Chain))
 	}
-	diff, err := unpack(ctx, tree, b, u)
+	diff, err := unpack.Layer(ctx, tree, b, o)
 	if err != nil {
 		return "", err
 	}
@@ -177,7 +180,7 @@ func (tx *transaction) add(ctx context.Context, rec *record, below []digest.Dige
 func (tx *transaction) present(ctx context.Context, chain []digest.Digest) (layer, bool) {
 	hex := tx.pin(chain)
 	dir := filepath.Join(tx.store.root.layers(), hex)
-	if _, err := os.Lstat(dir); err != nil {
+	if !tx.store.root.hasLayer(hex) {
 		return layer{}, false
 	}
 	for _, r := range tx.store.snapshot.Load().index.Images {
@@ -200,11 +203,15 @@ func (tx *transaction) place(ctx context.Context, tree string, chain []digest.Di
 	if err != nil {
 		return layer{}, err
 	}
+	// The record first: a layer that is in place has one, also after a crash.
+	if err := os.Rename(tree+unpack.RecordSuffix, tx.store.root.tar(hex)); err != nil {
+		return layer{}, err
+	}
+	tx.moved, tx.unflushed = true, true
 	err = os.Rename(tree, filepath.Join(tx.store.root.layers(), hex))
 	if err != nil && !disk.Taken(err) {
 		return layer{}, err
 	}
-	tx.moved, tx.unflushed = true, true
 	return layer{Chain: hex, Size: use.Size}, nil
 }
 

@@ -101,6 +101,7 @@ func newState(x index, layersDir string) *state {
 		}
 		for _, l := range r.Layers {
 			img.Size += l.Size
+			img.LayerSizes = append(img.LayerSizes, l.Size)
 			img.Layers = append(img.Layers, filepath.Join(layersDir, l.Chain))
 		}
 		s.byID[id] = img

@@ -24,8 +24,10 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/partial"
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
 	"github.com/opencontainers/go-digest"
+	v1 "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"carob/internal/fault"
+	"carob/internal/image/unpack"
 )
 
 // The archives are written by go-containerregistry: not the code under test.
@@ -113,8 +115,8 @@ func TestLoad(t *testing.T) {
 	}{
 		{"docker-archive", docker, []string{"demo/one:1", "quay.io/x/two:latest"}},
 		{"docker-archive packed", gzipped(t, docker), []string{"demo/one:1", "quay.io/x/two:latest"}},
-		{"oci-archive", ociArchive(t, named(one, annotationName, "docker.io/demo/one:1"), named(two, annotationRef, "quay.io/x/two:latest")), []string{"demo/one:1", "quay.io/x/two:latest"}},
-		{"oci-archive with a bare tag", ociArchive(t, named(one, annotationRef, "1"), named(two, annotationRef, "latest")), nil},
+		{"oci-archive", ociArchive(t, named(one, AnnotationName, "docker.io/demo/one:1"), named(two, v1.AnnotationRefName, "quay.io/x/two:latest")), []string{"demo/one:1", "quay.io/x/two:latest"}},
+		{"oci-archive with a bare tag", ociArchive(t, named(one, v1.AnnotationRefName, "1"), named(two, v1.AnnotationRefName, "latest")), nil},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -153,7 +155,7 @@ func TestLoad(t *testing.T) {
 	}
 	t.Run("no layers", func(t *testing.T) {
 		s := openStore(t)
-		imgs, err := s.Load(t.Context(), bytes.NewReader(ociArchive(t, named(bare, annotationName, "bare"))))
+		imgs, err := s.Load(t.Context(), bytes.NewReader(ociArchive(t, named(bare, AnnotationName, "bare"))))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -167,7 +169,7 @@ func TestLoad(t *testing.T) {
 		other := crv1.Descriptor{Platform: &crv1.Platform{OS: "linux", Architecture: "s390x"}}
 		mine := crv1.Descriptor{Platform: &crv1.Platform{OS: "linux", Architecture: runtime.GOARCH}}
 		list := mutate.AppendManifests(empty.Index, mutate.IndexAddendum{Add: two, Descriptor: other}, mutate.IndexAddendum{Add: one, Descriptor: mine})
-		imgs, err := s.Load(t.Context(), bytes.NewReader(ociArchive(t, mutate.IndexAddendum{Add: list, Descriptor: crv1.Descriptor{Annotations: map[string]string{annotationName: "multi"}}})))
+		imgs, err := s.Load(t.Context(), bytes.NewReader(ociArchive(t, mutate.IndexAddendum{Add: list, Descriptor: crv1.Descriptor{Annotations: map[string]string{AnnotationName: "multi"}}})))
 		if err != nil || len(imgs) != 1 || imgs[0].ID != wantID(t, one) || imgs[0].Names[0] != "multi:latest" {
 			t.Errorf("images %+v, %v", imgs, err)
 		}
@@ -229,7 +231,7 @@ func TestLoadRefuses(t *testing.T) {
 	layer := makeTar(t, file("a", strings.Repeat("text", 1000)))
 	img := foreignImage(t, "/x", layer)
 	docker := dockerArchive(t, map[string]crv1.Image{"x:1": img})
-	oci := ociArchive(t, named(img, annotationName, "x:1"))
+	oci := ociArchive(t, named(img, AnnotationName, "x:1"))
 	layers, err := img.Layers()
 	if err != nil {
 		t.Fatal(err)
@@ -268,7 +270,7 @@ func TestLoadRefuses(t *testing.T) {
 		{"oci: digest that climbs", "digest", rewrite(t, oci, replaceIn("index.json", swap("sha256:"+manifest.Digest.Hex, "sha256:../../../../etc/passwd")))},
 		{"oci: layer missing", "is missing", rewrite(t, oci, replaceIn(packed.Hex, drop))},
 		{"oci: nothing for us", "no image for", rewrite(t, oci, replaceIn("index.json", swap("manifest.v2+json", "other+json")))},
-		{"oci: layer traversal", "climbs", ociArchive(t, named(evil, annotationName, "x"))},
+		{"oci: layer traversal", "climbs", ociArchive(t, named(evil, AnnotationName, "x"))},
 		{"climbing member", "climbs", makeTar(t, file("../manifest.json", "[]"))},
 		{"link loop", "leads nowhere", makeTar(t, symlink("manifest.json", "b"), symlink("b", "manifest.json"))},
 		{"a root filesystem", "carob image import", makeTar(t, file("bin/sh", ""))},
@@ -315,9 +317,9 @@ func TestLoadLayerLink(t *testing.T) {
 func FuzzArchive(f *testing.F) {
 	img := foreignImage(f, "/x", makeTar(f, file("a", "x")))
 	f.Add(dockerArchive(f, map[string]crv1.Image{"x:1": img}))
-	f.Add(ociArchive(f, named(img, annotationName, "x:1")))
-	l := defaultLimits()
-	l.entries, l.json, l.images, l.layers = 100, 1<<16, 10, 10
+	f.Add(ociArchive(f, named(img, AnnotationName, "x:1")))
+	l := unpack.DefaultLimits()
+	l.Entries, l.JSON, l.Images, l.Layers = 100, 1<<16, 10, 10
 	f.Fuzz(func(t *testing.T, content []byte) {
 		a, err := openArchive(bytes.NewReader(content), l)
 		if err == nil {
@@ -349,12 +351,12 @@ func FuzzGuard(f *testing.F) {
 		if err := os.MkdirAll(inner, 0o755); err != nil {
 			t.Fatal(err)
 		}
-		unpack(t.Context(), inner, blob{r: &b}, unpacker{limits: defaultLimits()})
+		unpack.Layer(t.Context(), inner, unpack.Blob{R: &b}, unpack.Options{Limits: unpack.DefaultLimits()})
 		filepath.WalkDir(top, func(path string, d fs.DirEntry, err error) error {
 			if path == inner {
 				return fs.SkipDir
 			}
-			if !strings.HasPrefix(inner+"/", path+"/") {
+			if path != inner+unpack.RecordSuffix && !strings.HasPrefix(inner+"/", path+"/") {
 				t.Errorf("%s was made outside of the tree", path)
 			}
 			return err

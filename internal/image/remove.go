@@ -55,7 +55,7 @@ func (s *Store) Remove(_ context.Context, name string) (removed []string, err er
 	if gone == "" {
 		return removed, nil
 	}
-	return removed, errors.Join(s.dropConfig(gone), s.collect())
+	return removed, errors.Join(waste{s}.dropConfig(gone), waste{s}.collect())
 }
 
 // Sweep removes what a crash left: root filesystems that keep refuses, half
@@ -79,7 +79,7 @@ func (s *Store) Sweep(ctx context.Context, keep func(containerID string) bool) e
 			errs = append(errs, err)
 		}
 	}
-	errs = append(errs, s.dropGenerated(ctx), s.collect(), s.sweepConfigs(), s.sweepTemps())
+	errs = append(errs, s.dropGenerated(ctx), waste{s}.collect(), waste{s}.sweepConfigs(), waste{s}.sweepTemps())
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("image store: sweep: %w", err)
 	}
@@ -102,9 +102,12 @@ func (s *Store) dropGenerated(ctx context.Context) error {
 	return nil
 }
 
+// waste is what nothing leads to, and how it goes.
+type waste struct{ store *Store }
+
 // collect removes the layers that neither an image nor an import needs.
-func (s *Store) collect() error {
-	trash, err := s.trashLayers()
+func (w waste) collect() error {
+	trash, err := w.trashLayers()
 	errs := []error{err}
 	for _, t := range trash {
 		errs = append(errs, t.close())
@@ -114,37 +117,48 @@ func (s *Store) collect() error {
 
 // trashLayers moves unneeded layers below tmp, so that mu is not held while their
 // many files are removed.
-func (s *Store) trashLayers() ([]*temp, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.holds.mu.Lock()
-	defer s.holds.mu.Unlock()
-	used := s.snapshot.Load().index.layersInUse()
-	entries, err := os.ReadDir(s.root.layers())
+func (w waste) trashLayers() ([]*temp, error) {
+	w.store.mu.Lock()
+	defer w.store.mu.Unlock()
+	w.store.holds.mu.Lock()
+	defer w.store.holds.mu.Unlock()
+	used := w.store.snapshot.Load().index.layersInUse()
+	unneeded := func(dir string) (names []string, err error) {
+		entries, err := os.ReadDir(dir)
+		for _, e := range entries {
+			if !used[e.Name()] && w.store.holds.pins[e.Name()] == 0 {
+				names = append(names, e.Name())
+			}
+		}
+		return names, err
+	}
+	layers, err := unneeded(w.store.root.layers())
 	if err != nil {
 		return nil, err
 	}
 	var trash []*temp
-	for _, e := range entries {
-		if used[e.Name()] || s.holds.pins[e.Name()] > 0 {
-			continue
-		}
-		t, err := s.holds.tempLocked("trash-")
+	for _, name := range layers {
+		t, err := w.store.holds.tempLocked("trash-")
 		if err != nil {
 			return trash, err
 		}
 		trash = append(trash, t)
-		if err := os.Rename(filepath.Join(s.root.layers(), e.Name()), filepath.Join(t.dir, "layer")); err != nil {
+		if err := os.Rename(filepath.Join(w.store.root.layers(), name), filepath.Join(t.dir, "layer")); err != nil {
 			return trash, err
 		}
 	}
-	return trash, nil
+	// Records after layers: one without the other is litter, not a layer without one.
+	tars, err := unneeded(w.store.root.tars())
+	for _, name := range tars {
+		err = errors.Join(err, os.Remove(w.store.root.tar(name)))
+	}
+	return trash, err
 }
 
 // setAside moves layers of no image below tmp, for Sweep to remove: they may have been
 // cut short by a power failure, and an import must not take them for whole.
 func setAside(s *Store) error {
-	trash, err := s.trashLayers()
+	trash, err := waste{s}.trashLayers()
 	s.holds.mu.Lock()
 	defer s.holds.mu.Unlock()
 	for _, t := range trash {
@@ -153,14 +167,14 @@ func setAside(s *Store) error {
 	return err
 }
 
-func (s *Store) dropConfig(id string) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if _, again := s.snapshot.Load().index.Images[id]; again {
+func (w waste) dropConfig(id string) error {
+	w.store.mu.Lock()
+	defer w.store.mu.Unlock()
+	if _, again := w.store.snapshot.Load().index.Images[id]; again {
 		return nil // imported anew since
 	}
 	var errs []error
-	for _, path := range []string{s.root.config(id), s.root.manifest(id)} {
+	for _, path := range []string{w.store.root.config(id), w.store.root.manifest(id)} {
 		if err := os.Remove(path); !errors.Is(err, fs.ErrNotExist) {
 			errs = append(errs, err)
 		}
@@ -168,14 +182,14 @@ func (s *Store) dropConfig(id string) error {
 	return errors.Join(errs...)
 }
 
-func (s *Store) sweepConfigs() error {
-	entries, err := os.ReadDir(s.root.configs())
+func (w waste) sweepConfigs() error {
+	entries, err := os.ReadDir(w.store.root.configs())
 	errs := []error{err}
 	for _, e := range entries {
 		hex, ok := strings.CutSuffix(e.Name(), ".json")
 		hex = strings.TrimSuffix(hex, manifestSuffix)
 		if ok && ref.IsID(hex) {
-			errs = append(errs, s.dropConfig("sha256:"+hex))
+			errs = append(errs, w.dropConfig("sha256:"+hex))
 		}
 	}
 	return errors.Join(errs...)
@@ -183,15 +197,15 @@ func (s *Store) sweepConfigs() error {
 
 // sweepTemps removes half imports, and files that a replace was cut short at: every
 // replace happens under mu.
-func (s *Store) sweepTemps() error {
-	litter, err := s.holds.litter()
+func (w waste) sweepTemps() error {
+	litter, err := w.store.holds.litter()
 	errs := []error{err}
 	for _, path := range litter {
 		errs = append(errs, removeTree(path))
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, dir := range []string{string(s.root), s.root.configs()} {
+	w.store.mu.Lock()
+	defer w.store.mu.Unlock()
+	for _, dir := range []string{string(w.store.root), w.store.root.configs()} {
 		found, err := filepath.Glob(filepath.Join(dir, ".new-*"))
 		errs = append(errs, err)
 		for _, path := range found {

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"carob/internal/fault"
 )
@@ -47,6 +48,46 @@ func (s *Store) NewRootfs(_ context.Context, containerID, imageID string) (Rootf
 	return plan, err
 }
 
+// MountImage keeps an image for a container that mounts it besides its own, until
+// RemoveRootfs, and returns its layers' directories as overlayfs's option lowerdir
+// names them: top first, with colons between them. It may be called before NewRootfs,
+// and is idempotent. Invalid is an image without layers.
+func (s *Store) MountImage(_ context.Context, containerID, imageID string) (lowerdir string, err error) {
+	if !validContainerID(containerID) {
+		return "", fault.New(fault.Invalid, fmt.Sprintf("container ID %.64q", containerID))
+	}
+	var img Image
+	err = s.tenants.mount(containerID, imageID, func() (ok bool) {
+		img, ok = s.snapshot.Load().byID[imageID]
+		return ok
+	})
+	if err != nil {
+		return "", err
+	}
+	if len(img.Layers) == 0 {
+		return "", fault.New(fault.Invalid, "image "+imageID+": has no layers to mount")
+	}
+	dir := s.root.mounted(containerID)
+	err = makeDir(filepath.Dir(dir), 0o700)
+	if err == nil {
+		err = makeDir(dir, 0o700)
+	}
+	if err == nil {
+		if err = os.Symlink(imageID, filepath.Join(dir, strings.TrimPrefix(imageID, "sha256:"))); os.IsExist(err) {
+			err = nil
+		}
+	}
+	if err != nil {
+		return "", fmt.Errorf("container %s: image %s: %w", containerID, imageID, err)
+	}
+	escape := strings.NewReplacer(`\`, `\\`, `:`, `\:`)
+	var lower []string
+	for _, l := range slices.Backward(img.Layers) {
+		lower = append(lower, escape.Replace(l))
+	}
+	return strings.Join(lower, ":"), nil
+}
+
 // RemoveRootfs removes a container's directories and all that was written into
 // them, whoever owns it, whatever its flags. It is idempotent; after an error a
 // retry goes on. The caller has unmounted it.
@@ -62,8 +103,7 @@ func (s *Store) RemoveRootfs(_ context.Context, containerID string) error {
 }
 
 func (d dirs) makeRootfs(containerID string, img Image) (Rootfs, error) {
-	dir := d.rootfs(containerID)
-	plan := Rootfs{Upper: filepath.Join(dir, "upper"), Work: filepath.Join(dir, "work")}
+	dir, plan := d.rootfs(containerID), d.plan(containerID, img)
 	err := makeDir(dir, 0o700)
 	if err == nil {
 		// A symbolic link is whole or absent, even after a power failure, without a flush.
@@ -80,10 +120,16 @@ func (d dirs) makeRootfs(containerID string, img Image) (Rootfs, error) {
 	if err != nil {
 		return Rootfs{}, fmt.Errorf("container %s: rootfs: %w", containerID, err)
 	}
-	plan.Lower = slices.Clone(img.Layers)
-	slices.Reverse(plan.Lower)
-	plan.Lower = append(plan.Lower, d.base())
 	return plan, nil
+}
+
+// plan says how a container's root file system is mounted.
+func (d dirs) plan(containerID string, img Image) Rootfs {
+	dir := d.rootfs(containerID)
+	p := Rootfs{Upper: filepath.Join(dir, "upper"), Work: filepath.Join(dir, "work"), Lower: slices.Clone(img.Layers)}
+	slices.Reverse(p.Lower)
+	p.Lower = append(p.Lower, d.base())
+	return p
 }
 
 // makeOnce makes a directory, and leaves one that is there as its container left it.

@@ -14,6 +14,7 @@ import (
 	v1 "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"carob/internal/fault"
+	"carob/internal/image/unpack"
 	"carob/internal/ref"
 )
 
@@ -32,6 +33,8 @@ type Image struct {
 	Created time.Time
 	// Size is the bytes its layers take on disk.
 	Size int64
+	// LayerSizes are the layers' bytes on disk, in the order of Layers.
+	LayerSizes []int64
 	// Config is what containers of this image run by default. It is the image
 	// author's word: check it before use.
 	Config v1.ImageConfig
@@ -45,7 +48,7 @@ type Image struct {
 // concurrently.
 type Store struct {
 	root   dirs
-	limits limits
+	limits unpack.Limits
 	now    func() time.Time
 	// snapshot is replaced under mu, read without.
 	snapshot atomic.Pointer[state]
@@ -68,7 +71,7 @@ func Open(root string) (*Store, error) {
 		return nil, fault.New(fault.Invalid, fmt.Sprintf("image store: root %q is not an absolute path", root))
 	}
 	at := dirs(filepath.Clean(root))
-	s := &Store{root: at, limits: defaultLimits(), now: time.Now, holds: newHolds(at.tmp())}
+	s := &Store{root: at, limits: unpack.DefaultLimits(), now: time.Now, holds: newHolds(at.tmp())}
 	err := at.make()
 	if err == nil {
 		s.tenants, err = readTenants(at)

@@ -286,7 +286,7 @@ func TestSweep(t *testing.T) {
 	if got := listDir(t, filepath.Join(string(s.root), "rootfs")); !cmp.Equal(got, []string{"kept"}) {
 		t.Errorf("rootfs %v", got)
 	}
-	if got := listDir(t, string(s.root)); !cmp.Equal(got, []string{"base", "configs", "index.json", "layers", "rootfs", "tmp"}) {
+	if got := listDir(t, string(s.root)); !cmp.Equal(got, []string{"base", "configs", "index.json", "layers", "rootfs", "tars", "tmp"}) {
 		t.Errorf("root %v", got)
 	}
 	if len(s.List()) != 1 {
@@ -408,4 +408,33 @@ func TestOwnImagesHaveShortNames(t *testing.T) {
 			t.Errorf("%s: got %q, want %q", name, id, want)
 		}
 	}
+}
+
+func TestMountedImagesStay(t *testing.T) {
+	s := openStore(t)
+	img := mustImport(t, s, "data", file("f", "x"))
+	for range 2 { // it is idempotent
+		lower, err := s.MountImage(t.Context(), "c", img.ID)
+		if err != nil || lower != img.Layers[0] {
+			t.Fatal(lower, err)
+		}
+	}
+	_, err := s.Remove(t.Context(), "data")
+	wantFault(t, err, fault.Conflict, "in use by container c")
+	again, err := Open(string(s.root)) // the next daemon knows
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = again.Remove(t.Context(), "data")
+	wantFault(t, err, fault.Conflict, "in use by container c")
+	if err := s.RemoveRootfs(t.Context(), "c"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Remove(t.Context(), "data"); err != nil {
+		t.Error(err)
+	}
+	_, err = s.MountImage(t.Context(), "c", img.ID)
+	wantFault(t, err, fault.NotFound, img.ID)
+	_, err = s.MountImage(t.Context(), "../c", img.ID)
+	wantFault(t, err, fault.Invalid, "../c")
 }

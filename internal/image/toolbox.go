@@ -40,7 +40,7 @@ func (s *Store) EnsureToolbox(ctx context.Context, binary string) (Image, error)
 	if img, ok := s.snapshot.Load().toolbox(now); ok {
 		return img, nil
 	}
-	img, err := s.buildToolbox(ctx, binary, now)
+	img, err := buildToolbox(ctx, s, now)
 	if err != nil {
 		return Image{}, err
 	}
@@ -79,7 +79,8 @@ func (st *state) toolbox(now source) (Image, bool) {
 	return img, err == nil
 }
 
-func (s *Store) buildToolbox(ctx context.Context, binary string, from source) (Image, error) {
+func buildToolbox(ctx context.Context, s *Store, from source) (Image, error) {
+	binary := from.Path
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel() // kills the binary when the import ends early
 	cmd := exec.CommandContext(ctx, binary, toolboxFlag)

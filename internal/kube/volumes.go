@@ -188,7 +188,7 @@ func pushRemove(path string, back *undo.Stack) {
 // mount itself is resolved again by the engine, in the volume too.
 func makeSubPaths(all []spec.Mount) error {
 	for _, m := range all {
-		if m.SubPath == "" || m.SubPath == "." {
+		if m.Type == spec.Image || m.SubPath == "" || m.SubPath == "." {
 			continue
 		}
 		if err := makeSubPath(m.Source, m.SubPath); err != nil {

@@ -67,7 +67,7 @@ func scenes() []scene {
 		{"run pod", nothing, withPod, true},
 		{"create container", withPod, func(ctx context.Context, e *pod.Engine) error {
 			c := container("app", "sleep")
-			c.Mounts = []spec.Mount{{Type: spec.Volume, Target: "/data"}}
+			c.Mounts = []spec.Mount{{Type: spec.Volume, Target: "/data"}, {Type: spec.Image, Source: c.Image, Target: "/image"}}
 			_, err := e.CreateContainer(ctx, "web", c)
 			return err
 		}, true},

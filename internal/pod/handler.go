@@ -139,6 +139,7 @@ type Observer interface {
 type Images interface {
 	Resolve(ctx context.Context, name string) (image.Image, error)
 	NewRootfs(ctx context.Context, containerID, imageID string) (image.Rootfs, error)
+	MountImage(ctx context.Context, containerID, imageID string) (lowerdir string, err error)
 	RemoveRootfs(ctx context.Context, containerID string) error
 	Sweep(ctx context.Context, keep func(containerID string) bool) error
 }
@@ -249,10 +250,8 @@ type Process struct {
 	// Spec is complete: numeric user, absolute cwd, limits, mounts. The mounts'
 	// sources are host paths that the handler resolves.
 	Spec *specs.Spec
-	// Rootfs is the detached root mount of a container, Images those that its mounts with
-	// the source oci.ImageSource stand for, by their targets.
+	// Rootfs is the detached root mount of a container.
 	Rootfs *os.File
-	Images map[string]*os.File
 	// Join maps a namespace kind to the pid whose namespace is taken; kinds that are
 	// neither here nor listed without a path in Spec.Linux.Namespaces are inherited
 	// from the sandbox.

@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync"
 	"time"
 
@@ -375,8 +374,7 @@ func (e recovery) removeRest(ctx context.Context, p *pod) error {
 // directories of pods that a crash or a reboot has left.
 func (e recovery) sweep(ctx context.Context) error {
 	pods, used := e.inUse()
-	keep := func(id string) bool { // a container's, or one of its image volumes'
-		id, _, _ = strings.Cut(id, "-")
+	keep := func(id string) bool {
 		e.mu.Lock()
 		defer e.mu.Unlock()
 		return e.containers[id] != nil

@@ -159,11 +159,6 @@ func (e remover) removeAlone(ctx context.Context, c *container) error {
 	if err := e.d.Images.RemoveRootfs(ctx, c.id); err != nil {
 		return fmt.Errorf("container %s: rootfs: %w", c.title(), err)
 	}
-	for _, v := range rec.Images {
-		if err := e.d.Images.RemoveRootfs(ctx, v.ID); err != nil {
-			return fmt.Errorf("container %s: mount %s: %w", c.title(), v.Target, err)
-		}
-	}
 	for _, dir := range rec.Anonymous {
 		c.step.set("volume: remove")
 		if err := os.RemoveAll(dir); err != nil {

@@ -162,7 +162,7 @@ func (c *container) settleParked() {
 // user as its files know it; at the same time the sandbox (of a solo pod) and the rest
 // of the container's world; then the process.
 func (e starter) launch(ctx context.Context, c *container, io Streams, u *undo.Stack) (int, error) {
-	l := launching{starter: e, c: c, rec: c.record(), streams: io, images: map[string]*os.File{}}
+	l := launching{starter: e, c: c, rec: c.record(), streams: io}
 	defer l.close()
 	c.step.set("root file system: mount")
 	errs := parallel(
@@ -194,7 +194,6 @@ type launching struct {
 	streams Streams
 
 	root     *os.File
-	images   map[string]*os.File
 	identity ident.Identity
 	world    Launch
 }
@@ -204,9 +203,6 @@ type launching struct {
 func (l *launching) close() {
 	if l.world != nil {
 		l.world.Close()
-	}
-	for _, f := range l.images {
-		_ = f.Close()
 	}
 	if l.root != nil && !l.spawn(func() { _ = l.root.Close() }) {
 		_ = l.root.Close()
@@ -223,13 +219,6 @@ func (l *launching) mount(ctx context.Context) (err error) {
 }
 
 func (l *launching) prepare(ctx context.Context) error {
-	for _, v := range l.rec.Images {
-		f, err := l.d.Roots.MountRoot(ctx, v.Rootfs, l.c.pod.view.load().status.UserMapping)
-		if err != nil {
-			return fmt.Errorf("mount %s: %w", v.Target, err)
-		}
-		l.images[v.Target] = f
-	}
 	world, err := l.plan(l.c, l.rec)
 	if err != nil {
 		return err
@@ -272,7 +261,7 @@ func (l *launching) process(world *specs.Spec) (Process, error) {
 		PodID: l.c.pod.id, ID: l.c.id, Spec: world, Join: join, IDs: l.c.pod.view.load().status.UserMapping,
 		Cgroup: l.rec.Status.Cgroup, LogPath: l.rec.Status.LogPath,
 		Stdin: s.Stdin, StdinOnce: s.StdinOnce, Init: s.Init, Streams: l.streams,
-		CreateCwd: s.WorkingDir == "" || l.c.pod.spec.Owner == spec.OwnerCRI, Images: l.images,
+		CreateCwd: s.WorkingDir == "" || l.c.pod.spec.Owner == spec.OwnerCRI,
 	}, nil
 }
 

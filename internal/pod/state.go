@@ -54,9 +54,7 @@ type containerRecord struct {
 	// that go with the container.
 	Volumes   map[string]string `json:"volumes,omitempty"`
 	Anonymous []string          `json:"anonymous,omitempty"`
-	// Images are the images mounted as volumes.
-	Images   []imageVolume  `json:"images,omitempty"`
-	Identity ident.Identity `json:"identity,omitzero"`
+	Identity  ident.Identity    `json:"identity,omitzero"`
 	// Devices are the host's nodes with the paths they get.
 	Devices []specs.LinuxDevice `json:"devices,omitempty"`
 	// Creating is written first and cleared when the container is complete;
@@ -70,13 +68,6 @@ type containerRecord struct {
 	Forgotten bool `json:"forgotten,omitempty"`
 	// Since is when the present or last process was asked for.
 	Since time.Time `json:"since,omitzero"`
-}
-
-// imageVolume is an image mounted as a volume; ID is that of its directories.
-type imageVolume struct {
-	Target string       `json:"target"`
-	ID     string       `json:"id"`
-	Rootfs image.Rootfs `json:"rootfs"`
 }
 
 type podView struct {

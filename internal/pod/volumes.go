@@ -13,7 +13,6 @@ import (
 	"carob/internal/fault"
 	"carob/internal/plan/check"
 	"carob/internal/spec"
-	"carob/internal/status"
 	"carob/internal/undo"
 )
 
@@ -36,44 +35,12 @@ func (e maker) prepareMounts(ctx context.Context, c *container, rec *containerRe
 		case spec.Volume:
 			err = e.volume(m, rec, u)
 		case spec.Image:
-			err = e.imageVolume(ctx, m, rec, u)
-		case spec.Tmpfs:
-		default:
-			err = fault.New(fault.Invalid, fmt.Sprintf("type %.20q unknown (bind, volume, tmpfs, image)", m.Type))
+			err = e.imageMount(ctx, m, rec, u)
 		}
 		if err != nil {
 			return fmt.Errorf("mount %.200s: %w", m.Target, err)
 		}
 	}
-	return nil
-}
-
-// imageVolume plans the mount of an image's files. What is written into its upper
-// directory nobody can: the mount is read-only.
-func (e maker) imageVolume(ctx context.Context, m spec.Mount, rec *containerRecord, u *undo.Stack) error {
-	img, err := e.d.Images.Resolve(ctx, m.Source)
-	if err != nil {
-		return err
-	}
-	v := imageVolume{Target: path.Clean(m.Target), ID: fmt.Sprintf("%s-%d", rec.Status.ID, len(rec.Images))}
-	u.Push("image volume", func(ctx context.Context) error { return e.d.Images.RemoveRootfs(ctx, v.ID) })
-	if v.Rootfs, err = e.d.Images.NewRootfs(ctx, v.ID, img.ID); err != nil {
-		return err
-	}
-	v.Rootfs.Lower = v.Rootfs.Lower[:len(v.Rootfs.Lower)-1] // without the places for a container's mounts
-	if m.SubPath != "" {
-		root, err := e.d.Roots.MountRoot(ctx, v.Rootfs, status.IDMapping{})
-		if err != nil {
-			return err
-		}
-		defer closeFile(root)
-		file, err := e.d.Roots.OpenFile(root, m.SubPath)
-		closeFile(file)
-		if fault.Is(err, fault.NotFound) { // a directory is Invalid
-			return fmt.Errorf("image %s: %s: %w", m.Source, m.SubPath, err)
-		}
-	}
-	rec.Images = append(slices.Clip(rec.Images), v)
 	return nil
 }
 
@@ -99,7 +66,7 @@ func bindSource(m spec.Mount, u *undo.Stack) error {
 	}
 	_, err := os.Stat(m.Source)
 	if !errors.Is(err, fs.ErrNotExist) || m.Create == "" {
-		return check.Source(m, err)
+		return check.Source(m.Source, err)
 	}
 	switch m.Create {
 	case "dir":
@@ -119,6 +86,17 @@ func bindSource(m spec.Mount, u *undo.Stack) error {
 		return nil
 	})
 	return nil
+}
+
+// imageMount keeps an image as long as the container.
+func (e maker) imageMount(ctx context.Context, m spec.Mount, rec *containerRecord, u *undo.Stack) error {
+	img, err := e.d.Images.Resolve(ctx, m.Source)
+	if err != nil {
+		return err
+	}
+	u.Push("image", func(ctx context.Context) error { return e.d.Images.RemoveRootfs(ctx, rec.Status.ID) })
+	rec.Volumes[path.Clean(m.Target)], err = e.d.Images.MountImage(ctx, rec.Status.ID, img.ID)
+	return err
 }
 
 // volume makes a named volume, which stays until somebody removes it, or an

@@ -23,8 +23,9 @@
 //
 // A process has ended when its first process has; others that still hold its
 // streams do not delay that, and find them closed. What they had written up to
-// then is logged and delivered. A client that has not read everything by then is
-// served from memory, at most what the pipe held, until it has or hangs up.
+// then is logged and delivered. For a client that has not read everything by then its
+// pipe is widened, by what a stream held at most; one that cannot be is served from
+// memory until it has all or hangs up.
 //
 // # Streams
 //

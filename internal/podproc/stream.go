@@ -321,5 +321,19 @@ func (v *plumbing) endStream(s *stream) {
 	}
 	v.close(&s.fd)
 	v.scribe.recordRest(s)
+	s.leaveBehind()
 	v.settle(s)
+}
+
+// leaveBehind lets the clients' pipes have what they are still to read: this process may be
+// asked to end before they do. It is at most what a stream held; what a pipe may not grow
+// to take, and what is no pipe, waits here.
+func (s *stream) leaveBehind() {
+	for c := s.sinks; c != nil; c = c.next {
+		left := len(s.held) - c.off
+		if left > 0 && !c.plain && loop.Widen(c.fd, left) == 0 {
+			n, _ := loop.Write(c.fd, s.held[c.off:]) // that it has hung up is found later
+			c.off += n
+		}
+	}
 }

@@ -127,8 +127,12 @@ func (w *world) mount(i int, users *os.File) error {
 			return err
 		}
 		w.files.Mounts[i] = w.passed.add(f)
-	case m.Type == "bind":
-		f, dir, err := w.bind(*m, users)
+	case m.Type == "bind", m.Type == "overlay":
+		make := w.bind
+		if m.Type == "overlay" {
+			make = w.overlay
+		}
+		f, dir, err := make(*m, users)
 		if err != nil {
 			return err
 		}
@@ -217,14 +221,11 @@ func splitOptions(options []string) (flags mount.Flags, propagation string, rest
 func (w *world) bind(m specs.Mount, users *os.File) (f *os.File, dir bool, err error) {
 	flags, propagation, rest := splitOptions(m.Options)
 	recursive := !slices.Contains(m.Options, "bind")
-	source, err := w.openSource(m, rest)
+	source, err := openSource(m.Source, rest)
 	if err != nil {
 		return nil, false, err
 	}
 	defer source.Close()
-	if m.Source == oci.ImageSource {
-		users = nil
-	}
 	info, err := source.Stat()
 	if err != nil {
 		return nil, false, err
@@ -249,6 +250,42 @@ func (w *world) bind(m specs.Mount, users *os.File) (f *os.File, dir bool, err e
 	return f, info.IsDir(), nil
 }
 
+// overlay mounts layers read-only, mapped one by one, or a path in what they make
+// together.
+func (w *world) overlay(m specs.Mount, users *os.File) (f *os.File, dir bool, err error) {
+	flags, _, rest := splitOptions(m.Options)
+	l := mount.Layers{Users: users}
+	sub := ""
+	for _, o := range rest {
+		key, value, _ := strings.Cut(o, "=")
+		switch key + "=" {
+		case "lowerdir=":
+			l.Lower = mount.SplitLower(value)
+		case oci.SubPathOption:
+			sub = value
+		default:
+			return nil, false, fault.New(fault.Unsupported, "overlay: option "+o)
+		}
+	}
+	f, layers, err := mount.Overlay(l)
+	fd.CloseAll(layers)
+	if err == nil && sub != "" {
+		f, err = mount.Below(f, sub)
+	}
+	if err != nil {
+		return nil, false, err
+	}
+	info, err := f.Stat()
+	if err == nil {
+		err = mount.SetAttributes(f, mount.Attributes{Set: flags | mount.ReadOnly, Propagation: "private"})
+	}
+	if err != nil {
+		f.Close()
+		return nil, false, err
+	}
+	return f, info.IsDir(), nil
+}
+
 // attributes sets flags, and the mapping apart from them: a file system that
 // cannot be mapped is an error, except for carob's own files, which a container
 // may also read as they are.
@@ -268,8 +305,7 @@ func attributes(f *os.File, a mount.Attributes, users *os.File, own bool) error 
 }
 
 // openSource opens what is to be mounted; a path below it is never let out of it.
-func (w *world) openSource(m specs.Mount, options []string) (*os.File, error) {
-	source := m.Source
+func openSource(source string, options []string) (*os.File, error) {
 	for _, o := range options {
 		if kind, ok := strings.CutPrefix(o, oci.CreateOption); ok {
 			if err := create(source, kind); err != nil {
@@ -277,13 +313,7 @@ func (w *world) openSource(m specs.Mount, options []string) (*os.File, error) {
 			}
 		}
 	}
-	var f *os.File
-	var err error
-	if source == oci.ImageSource {
-		f, err = fd.Dup(w.p.Images[m.Destination])
-	} else {
-		f, err = fd.OpenPath(source)
-	}
+	f, err := fd.OpenPath(source)
 	if err != nil {
 		return nil, err
 	}

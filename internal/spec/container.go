@@ -129,10 +129,11 @@ const (
 	// Volume mounts a named volume kept by carob; an empty Source is an anonymous
 	// one that goes with the container.
 	Volume MountType = "volume"
-	// Image mounts the files of the image that Source names, read-only.
-	Image MountType = "image"
 	// Tmpfs mounts a fresh memory file system.
 	Tmpfs MountType = "tmpfs"
+	// Image mounts the files of an image, read-only. Source is a reference or image ID
+	// that is present on the host; the image stays there as long as the container.
+	Image MountType = "image"
 )
 
 // Mount is one mount of a container besides its root file system and the kernel's

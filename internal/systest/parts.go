@@ -408,6 +408,17 @@ func (i images) NewRootfs(ctx context.Context, id, imageID string) (r image.Root
 	return r, err
 }
 
+func (i images) MountImage(ctx context.Context, id, imageID string) (lowerdir string, err error) {
+	err = i.m.do(ctx, "MountImage", func() error {
+		if i.m.rootfs[id] == "" {
+			i.m.rootfs[id] = "mounts " + imageID // until there is a root, which RemoveRootfs takes with it
+		}
+		lowerdir = "/layers"
+		return nil
+	})
+	return lowerdir, err
+}
+
 func (i images) RemoveRootfs(ctx context.Context, id string) error {
 	return i.m.do(ctx, "RemoveRootfs", func() error {
 		delete(i.m.rootfs, id)

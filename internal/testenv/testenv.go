@@ -31,8 +31,12 @@ const (
 	Binaries Need = "binaries"
 	// Nftables is a kernel with nftables, and the commands nft, ip, tc and nsenter.
 	Nftables Need = "nftables"
+	// DockerRegistry is the docker-registry command of Debian's package of that name.
+	DockerRegistry Need = "docker-registry"
 	// Chromium is a browser that can be driven.
 	Chromium Need = "chromium"
+	// Podman is podman, which builds and saves images without a daemon.
+	Podman Need = "podman"
 )
 
 // Variable is the environment variable that lists, comma separated, the needs
@@ -66,10 +70,13 @@ func missing(n Need) string {
 		AppArmor:  appArmor,
 		Toolchain: func() string { return program("go") },
 		Nftables:  nftables,
+
+		DockerRegistry: func() string { return program("docker-registry") },
 		Binaries: func() string {
 			_, err := BinDir()
 			return text(err)
 		},
+		Podman: func() string { return program("podman") },
 		Chromium: func() string {
 			_, err := ChromiumPath()
 			return text(err)

@@ -20,7 +20,9 @@ func TestBadInput(t *testing.T) {
 		// names is what the line must contain.
 		names string
 	}{
-		{"missing image", []string{"run", "--rm", "no.such/image", "true"}, 125, "no.such/image"},
+		{"missing image", []string{"run", "--rm", "--pull", "never", "no.such/image", "true"}, 125, "no.such/image"},
+		{"missing registry", []string{"run", "--rm", "localhost:1/image", "true"}, 125, "localhost:1/image"},
+		{"no registry's image", []string{"pull", "carob.local/nothing"}, 1, "carob.local/nothing"},
 		{"bad image name", []string{"run", "--rm", "Not An Image", "true"}, 125, "Not An Image"},
 		{"name taken", []string{"run", "--rm", "--name", taken, image, "true"}, 125, taken},
 		{"bad name", []string{"run", "--rm", "--name", "a/b:c", image, "true"}, 125, "a/b:c"},

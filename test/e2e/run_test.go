@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -110,6 +111,37 @@ func TestStreams(t *testing.T) {
 	big := strings.Repeat("0123456789abcdef", 64<<10) // 1 MiB
 	if r := h.feed(big, "run", "--rm", "-i", image, "cat"); r.out != big {
 		t.Errorf("1 MiB through cat came back as %d bytes, exit %d", len(r.out), r.code)
+	}
+}
+
+// TestLastWords has a client that is stopped while a container says its last, more than a
+// pipe holds, and is removed.
+func TestLastWords(t *testing.T) {
+	h := start(t)
+	c := h.cmd("run", "--rm", image, "sh", "-c", "echo begin; sleep 0.3; seq 20000")
+	out, err := c.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if l, err := line(out); l != "begin" {
+		t.Fatalf("%q, %v", l, err)
+	}
+	if err := c.Process.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	h.eventually("the container is gone", func() bool { return h.ok("ps", "-aq") == "" })
+	if err := c.Process.Signal(syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	text, err := io.ReadAll(out)
+	if n := strings.Count(string(text), "\n"); n != 20000 || err != nil {
+		t.Errorf("%d lines, %v", n, err)
+	}
+	if err := c.Wait(); err != nil {
+		t.Error(err)
 	}
 }
 

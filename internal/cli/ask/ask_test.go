@@ -156,6 +156,9 @@ func TestTranslate(t *testing.T) {
 					{Type: spec.Tmpfs, Target: "/t", Size: 1 << 20, Mode: 0o1770},
 				}
 			}},
+		{"--mount type=image,source=data:1,target=/m,image-subpath=a/b img", func(_ *Request, c *spec.Container) {
+			c.Mounts = []spec.Mount{{Type: spec.Image, Source: "data:1", Target: "/m", SubPath: "a/b"}}
+		}},
 		{"--tmpfs /run --tmpfs /x:exec,size=64k,mode=700,ro img", func(_ *Request, c *spec.Container) {
 			c.Mounts = []spec.Mount{
 				{Type: spec.Tmpfs, Target: "/run", Options: []string{"noexec", "nosuid", "nodev"}},
@@ -242,6 +245,7 @@ func TestTranslateRefuses(t *testing.T) {
 		{"-v a/b:/c img", `--volume "a/b:/c"`},
 		{"-v /a:/b -v /c:/b img", `--volume "/c:/b": a second mount`},
 		{"--mount type=bind,target=/x img", `--mount "type=bind,target=/x"`},
+		{"--mount type=image,target=/x img", `--mount "type=image,target=/x"`},
 		{"--mount type=nfs,target=/x img", `--mount "type=nfs,target=/x": type=nfs`},
 		{"--mount type=tmpfs,target=/x,frob=1 img", `--mount "type=tmpfs,target=/x,frob=1": frob=1`},
 		{"--tmpfs /x:uid=5 img", `--tmpfs "/x:uid=5"`},

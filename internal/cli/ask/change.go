@@ -11,6 +11,9 @@ import (
 	"carob/internal/spec"
 )
 
+// Instructions are those that Changes reads.
+const Instructions = "CMD, ENTRYPOINT, ENV, EXPOSE, LABEL, USER, VOLUME, WORKDIR, STOPSIGNAL"
+
 // Changes reads the instructions of `import --change`, written as in a Dockerfile.
 func Changes(words []string) (v1.ImageConfig, error) {
 	var c v1.ImageConfig
@@ -20,33 +23,86 @@ func Changes(words []string) (v1.ImageConfig, error) {
 		if rest == "" {
 			return c, bad("change", w, "nothing after "+verb)
 		}
-		switch strings.ToUpper(verb) {
-		case "CMD":
-			c.Cmd = argv(rest)
-		case "ENTRYPOINT":
-			c.Entrypoint = argv(rest)
-		case "USER":
-			c.User = rest
-		case "WORKDIR":
-			c.WorkingDir = rest
-		case "STOPSIGNAL":
-			c.StopSignal = rest
-		case "ENV":
-			if !strings.Contains(rest, "=") {
-				return c, bad("change", w, "not ENV NAME=VALUE")
-			}
-			c.Env = append(c.Env, rest)
-		case "LABEL":
-			k, v, _ := strings.Cut(rest, "=")
-			if c.Labels == nil {
-				c.Labels = map[string]string{}
-			}
-			c.Labels[k] = v
-		default:
+		verb = strings.ToUpper(verb)
+		if verb == "ENV" && !strings.Contains(rest, "=") {
+			return c, bad("change", w, "not ENV NAME=VALUE")
+		}
+		if !replaced(&c, verb, rest) && !added(&c, verb, rest) {
 			return c, bad("change", w, "unknown or unsupported instruction")
 		}
 	}
 	return c, nil
+}
+
+// replaced carries out an instruction whose last one counts.
+func replaced(c *v1.ImageConfig, verb, rest string) bool {
+	switch verb {
+	case "CMD":
+		c.Cmd = argv(rest)
+	case "ENTRYPOINT":
+		c.Entrypoint = argv(rest)
+	case "USER":
+		c.User = rest
+	case "WORKDIR":
+		c.WorkingDir = rest
+	case "STOPSIGNAL":
+		c.StopSignal = rest
+	default:
+		return false
+	}
+	return true
+}
+
+// added carries out an instruction that adds to what is there.
+func added(c *v1.ImageConfig, verb, rest string) bool {
+	switch verb {
+	case "ENV":
+		c.Env = append(c.Env, rest)
+	case "LABEL":
+		k, v, _ := strings.Cut(rest, "=")
+		if c.Labels == nil {
+			c.Labels = map[string]string{}
+		}
+		c.Labels[k] = v
+	case "EXPOSE":
+		c.ExposedPorts = addAll(c.ExposedPorts, ports(rest))
+	case "VOLUME":
+		c.Volumes = addAll(c.Volumes, list(rest))
+	default:
+		return false
+	}
+	return true
+}
+
+// addAll adds words to a set, which may be nil.
+func addAll(set map[string]struct{}, words []string) map[string]struct{} {
+	if set == nil {
+		set = map[string]struct{}{}
+	}
+	for _, w := range words {
+		set[w] = struct{}{}
+	}
+	return set
+}
+
+// ports completes ports with the protocol that they mean.
+func ports(s string) []string {
+	all := strings.Fields(s)
+	for i, p := range all {
+		if !strings.Contains(p, "/") {
+			all[i] = p + "/tcp"
+		}
+	}
+	return all
+}
+
+// list is a JSON list, or else words.
+func list(s string) []string {
+	var all []string
+	if json.Unmarshal([]byte(s), &all) == nil {
+		return all
+	}
+	return strings.Fields(s)
 }
 
 // argv is a JSON list, or else a line for the shell.

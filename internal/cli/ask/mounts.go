@@ -146,6 +146,10 @@ func together(m *spec.Mount) string {
 	switch {
 	case m.Type == spec.Bind && m.Source == "":
 		return "type=bind needs source=PATH"
+	case m.Type == spec.Image && m.Source == "":
+		return "type=image needs source=IMAGE"
+	case m.SubPath != "" && m.Type != spec.Volume && m.Type != spec.Image:
+		return "a subpath needs type=volume or type=image"
 	case m.Type == spec.Tmpfs && m.Source != "":
 		return "type=tmpfs has no source"
 	case m.Type != spec.Tmpfs && (m.Size != 0 || m.Mode != 0):
@@ -172,8 +176,8 @@ func mountWord(m *spec.Mount, k, v string, given bool) (wrong string) {
 	switch k {
 	case "type":
 		m.Type = spec.MountType(v)
-		if m.Type != spec.Bind && m.Type != spec.Volume && m.Type != spec.Tmpfs {
-			return "not bind, volume or tmpfs"
+		if !slices.Contains([]spec.MountType{spec.Bind, spec.Volume, spec.Tmpfs, spec.Image}, m.Type) {
+			return "not bind, volume, tmpfs or image"
 		}
 	case "source", "src":
 		m.Source = v
@@ -183,7 +187,7 @@ func mountWord(m *spec.Mount, k, v string, given bool) (wrong string) {
 		m.ReadOnly, wrong = yes(v, given)
 	case "tmpfs-size", "tmpfs-mode":
 		return memory(m, strings.TrimPrefix(k, "tmpfs-"), v)
-	case "volume-subpath":
+	case "volume-subpath", "image-subpath", "subpath":
 		m.SubPath = v
 	default:
 		return bindWord(m, k, v, given)

@@ -59,40 +59,51 @@ func registryFrom(words []string) string {
 
 // complete asks for what is not given, if there is somebody to ask.
 func (e Env) complete(a *types.AuthConfig, stdin, given bool) error {
-	tty := term.IsTerminal(int(e.Stdin.Fd()))
-	switch {
-	case stdin && given:
-		return fault.New(fault.Invalid, "--password and --password-stdin exclude each other")
-	case stdin && a.Username == "":
-		return fault.New(fault.Invalid, "--password-stdin needs --username")
-	case !tty && (a.Username == "" || !stdin && !given):
-		return fault.New(fault.Invalid, "standard input is no terminal to ask on; use --username and --password-stdin")
+	if err := e.mayAsk(a.Username != "", stdin, given); err != nil {
+		return fault.Wrap(fault.Invalid, "", err)
 	}
-	in := bufio.NewReader(io.LimitReader(e.Stdin, maxPassword))
-	if a.Username == "" {
-		fmt.Fprint(e.Stderr, "Username: ")
-		line, err := in.ReadString('\n')
-		if err != nil {
-			return fault.Wrap(fault.Invalid, "username", err)
-		}
-		a.Username = strings.TrimSpace(line)
-	}
-	var err error
-	switch {
-	case stdin:
-		var b []byte
-		b, err = io.ReadAll(in)
-		a.Password = strings.TrimRight(string(b), "\r\n")
-	case !given:
-		a.Password, err = e.secretly()
+	err := e.username(a)
+	if err == nil && !given {
+		a.Password, err = e.password(stdin)
 	}
 	if err != nil {
-		return fault.Wrap(fault.Invalid, "password", err)
+		return fault.Wrap(fault.Invalid, "read the credentials", err)
 	}
 	if a.Username == "" || a.Password == "" {
 		return fault.New(fault.Invalid, "an empty username or password")
 	}
 	return nil
+}
+
+// mayAsk refuses flags that do not go together, and to ask where nobody sits.
+func (e Env) mayAsk(named, stdin, given bool) error {
+	switch complete := named && (stdin || given); {
+	case stdin && given:
+		return errors.New("--password and --password-stdin exclude each other")
+	case stdin && !named:
+		return errors.New("--password-stdin needs --username")
+	case !complete && !term.IsTerminal(int(e.Stdin.Fd())):
+		return errors.New("standard input is no terminal to ask on; use --username and --password-stdin")
+	}
+	return nil
+}
+
+func (e Env) username(a *types.AuthConfig) error {
+	if a.Username != "" {
+		return nil
+	}
+	fmt.Fprint(e.Stderr, "Username: ")
+	line, err := bufio.NewReader(io.LimitReader(e.Stdin, maxPassword)).ReadString('\n') // a terminal gives a line at a time
+	a.Username = strings.TrimSpace(line)
+	return err
+}
+
+func (e Env) password(stdin bool) (string, error) {
+	if !stdin {
+		return e.secretly()
+	}
+	b, err := io.ReadAll(io.LimitReader(e.Stdin, maxPassword))
+	return strings.TrimRight(string(b), "\r\n"), err
 }
 
 func (e Env) secretly() (string, error) {

@@ -1,4 +1,4 @@
-// Package remote is the commands that speak of registries: pull, login, logout. The daemon
+// Package remote is the commands that speak of registries: pull, push, login, logout. The daemon
 // speaks with the registry; what is here are the user's credentials, read from Docker's
 // config.json or a credential helper and sent with the call, and the picture of a pull.
 //
@@ -31,13 +31,15 @@ type Env struct {
 	Images cobra.CompletionFunc
 }
 
-// Commands are those on registries.
-func Commands(e Env) []*cobra.Command {
-	return []*cobra.Command{PullCommand(e), loginCommand(e), logoutCommand(e)}
+// ImageCommands move images.
+func ImageCommands(e Env) []*cobra.Command { return []*cobra.Command{pullCommand(e), pushCommand(e)} }
+
+// LoginCommands keep credentials.
+func LoginCommands(e Env) []*cobra.Command {
+	return []*cobra.Command{loginCommand(e), logoutCommand(e)}
 }
 
-// PullCommand is pull, for the top and for the group of images.
-func PullCommand(e Env) *cobra.Command {
+func pullCommand(e Env) *cobra.Command {
 	var platform string
 	var quiet bool
 	c := &cobra.Command{
@@ -59,6 +61,37 @@ half done. Credentials are those of carob login and of Docker's config.json.`,
 		},
 	}
 	c.Flags().StringVar(&platform, "platform", "", "pull for another `OS/ARCHITECTURE[/VARIANT]` than this machine's")
+	c.Flags().BoolVarP(&quiet, "quiet", "q", false, "show no progress")
+	return c
+}
+
+func pushCommand(e Env) *cobra.Command {
+	var quiet bool
+	c := &cobra.Command{
+		Use: "push [FLAGS] IMAGE", Short: "Send an image to a registry",
+		Long: `Sends an image to the registry that its name says and prints the digest it has there.
+Layers that the registry has are not sent. Layers are kept unpacked here: one that the
+registry has not is packed anew, and then the image has another digest there than where
+it came from. Its ID stays the same.`,
+		Example: "  carob tag alpine localhost:5000/alpine\n  carob push localhost:5000/alpine",
+		Args:    cobra.ExactArgs(1), ValidArgsFunction: e.Images,
+		RunE: func(cmd *cobra.Command, refs []string) error {
+			d, err := e.Daemon(cmd.Context())
+			if err != nil {
+				return err
+			}
+			v := e.view(quiet)
+			done, err := api.Do(cmd.Context(), d, api.ImagePush, api.Exchange[api.PullParams, api.PullProgress]{
+				Params: api.PullParams{Ref: refs[0], Auth: e.credentials(ask.RegistryOf(refs[0]))}, OnEvent: v.show,
+			})
+			v.end()
+			if err != nil {
+				return err
+			}
+			fmt.Fprintln(e.Stdout, done.Digest)
+			return nil
+		},
+	}
 	c.Flags().BoolVarP(&quiet, "quiet", "q", false, "show no progress")
 	return c
 }

@@ -189,7 +189,7 @@ func userns(p status.Pod) string {
 
 // ImageRow is one name of an image as `images --format` sees it.
 type ImageRow struct {
-	ID, Repository, Tag, CreatedAt, CreatedSince, Size string
+	ID, Repository, Tag, Digest, CreatedAt, CreatedSince, Size string
 }
 
 // Image is an image under one of its names.
@@ -218,14 +218,15 @@ func Images(now time.Time, noTrunc bool) Sheet[Image] {
 	if noTrunc {
 		id = func(s string) string { return s }
 	}
-	repo := func(i Image) string { r, _ := splitName(i.Name); return r }
-	tag := func(i Image) string { _, t := splitName(i.Name); return t }
+	repo := func(i Image) string { r, _ := SplitName(i.Name); return r }
+	tag := func(i Image) string { _, t := SplitName(i.Name); return t }
 	age := func(i Image) string { return units.HumanDuration(now.Sub(i.Created)) + " ago" }
 	size := func(i Image) string { return units.HumanSizeWithPrecision(float64(i.Size), 3) }
 	return Sheet[Image]{
 		Columns: []Column[Image]{
 			{Head: "REPOSITORY", Text: repo},
 			{Head: "TAG", Text: tag},
+			{Head: "DIGEST", Wide: true, Text: digestOf},
 			{Head: "IMAGE ID", Text: func(i Image) string { return id(i.ID) }},
 			{Head: "CREATED", Text: age},
 			{Head: "SIZE", Text: size},
@@ -234,15 +235,26 @@ func Images(now time.Time, noTrunc bool) Sheet[Image] {
 		Name: func(i Image) string { return id(i.ID) },
 		Row: func(i Image) any {
 			return ImageRow{
-				ID: id(i.ID), Repository: repo(i), Tag: tag(i), CreatedAt: i.Created.Format(timeLayout),
+				ID: id(i.ID), Repository: repo(i), Tag: tag(i), Digest: digestOf(i), CreatedAt: i.Created.Format(timeLayout),
 				CreatedSince: age(i), Size: size(i),
 			}
 		},
 	}
 }
 
-// splitName divides a reference at its tag; a colon before a slash is a port.
-func splitName(name string) (repo, tag string) {
+// digestOf is what the registry of the image's name calls it.
+func digestOf(i Image) string {
+	repo, _ := SplitName(i.Name)
+	for _, d := range i.Digests {
+		if name, digest, ok := strings.Cut(d, "@"); ok && (name == repo || strings.TrimPrefix(strings.TrimPrefix(name, "docker.io/"), "library/") == repo) {
+			return digest
+		}
+	}
+	return "<none>"
+}
+
+// SplitName divides a reference at its tag; a colon before a slash is a port.
+func SplitName(name string) (repo, tag string) {
 	if name == "" {
 		return "<none>", "<none>"
 	}

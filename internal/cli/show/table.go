@@ -75,14 +75,14 @@ func (s Sheet[T]) table(w io.Writer, wide bool, items []T) error {
 	}
 	line(func(c Column[T]) string { return c.Head })
 	for _, it := range items {
-		line(func(c Column[T]) string { return printable(c.Text(it)) })
+		line(func(c Column[T]) string { return Printable(c.Text(it)) })
 	}
 	return t.Flush()
 }
 
-// printable keeps what a container chose (a command, a label) from steering the
+// Printable keeps what a container chose (a command, a label) from steering the
 // terminal or breaking the table.
-func printable(s string) string {
+func Printable(s string) string {
 	return strings.Map(func(r rune) rune {
 		if r < ' ' || r == 0x7f || r >= 0x80 && r < 0xa0 {
 			return ' '

@@ -108,5 +108,5 @@ func Event(e status.Event) string {
 	if attrs != "" {
 		attrs = ", " + strings.ReplaceAll(attrs, ",", ", ")
 	}
-	return printable(fmt.Sprintf("%s %s %s %s (name=%s%s)", e.Time.Format(time.RFC3339Nano), e.Type, e.Action, id, name, attrs))
+	return Printable(fmt.Sprintf("%s %s %s %s (name=%s%s)", e.Time.Format(time.RFC3339Nano), e.Type, e.Action, id, name, attrs))
 }

@@ -7,6 +7,7 @@ import (
 	v1 "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"carob/internal/fault"
+	"carob/internal/image/registry/call"
 )
 
 // blobReader reads a download while it comes. It ends when the blob is whole and its
@@ -70,7 +71,7 @@ func (r *blobReader) Close() error {
 
 // progress tells how much of each blob has come, until ctx ends.
 func (one *download) watch(ctx context.Context, b *board) {
-	p := Progress{Layer: short(one.want.Digest), Step: Downloading, Total: one.want.Size}
+	p := Progress{Layer: short(one.want.Digest), Step: call.Downloading, Total: one.want.Size}
 	for {
 		written, done, _, changed := one.state()
 		if done {

@@ -5,39 +5,6 @@ import (
 	"time"
 )
 
-// Step is what is being done about a layer or an image.
-type Step string
-
-// The steps of a layer, in their order, and those of the image as a whole.
-const (
-	Waiting     Step = "waiting"
-	Downloading Step = "downloading"
-	Unpacking   Step = "unpacking"
-	Pulled      Step = "pulled"
-	Exists      Step = "exists"
-	Uploading   Step = "uploading"
-	Pushed      Step = "pushed"
-	Mounted     Step = "mounted"
-
-	// Found is the digest that the reference leads to, in Text.
-	Found Step = "found"
-	// Retrying says in Text why, and how long that takes.
-	Retrying Step = "retrying"
-	// Warning is something the user should know, in Text.
-	Warning Step = "warning"
-)
-
-// Progress is the newest about one layer, or about the image when Layer is empty.
-type Progress struct {
-	// Layer is the first 12 digits of the blob's digest.
-	Layer string `json:"layer,omitempty"`
-	Step  Step   `json:"step"`
-	// Done and Total are bytes of the blob: downloaded, unpacked or uploaded.
-	Done  int64  `json:"done,omitempty"`
-	Total int64  `json:"total,omitempty"`
-	Text  string `json:"text,omitempty"`
-}
-
 // refresh is the least time between two reports about the same layer.
 const refresh = 100 * time.Millisecond
 

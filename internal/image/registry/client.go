@@ -14,9 +14,13 @@ type Config struct {
 	// Dir holds HOST/hosts.toml in containerd's form; it is read at every call. One that
 	// is missing or empty means no special hosts.
 	Dir string
+	// Policy is a file in the form of containers-policy.json(5), read at every pull; one
+	// that is missing requires nothing.
+	Policy string
 	// Agent is the User-Agent that registries see.
 	Agent string
-	Log   *slog.Logger
+	// Log gets a line for each image that was pulled or pushed; nil is nobody.
+	Log *slog.Logger
 	// Pace bounds waiting; zero fields are the defaults.
 	Pace Pace
 }
@@ -71,5 +75,8 @@ type Client struct {
 // New returns a client. Nothing is opened or read.
 func New(c Config) *Client {
 	c.Pace = c.Pace.orDefault()
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
 	return &Client{c: c, downloads: newDownloads(c.Images.Scratch, c.Pace)}
 }

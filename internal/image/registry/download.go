@@ -16,6 +16,7 @@ import (
 	v1 "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"carob/internal/fault"
+	"carob/internal/image/registry/call"
 )
 
 // source is where a blob comes from: somebody's registry and credentials.
@@ -218,7 +219,7 @@ func (one *download) fetch(ctx context.Context, sum hash.Hash) error {
 			return err
 		}
 		pause, _ := p.pause(failures, nil, time.Time{})
-		one.from.note(Progress{Layer: short(one.want.Digest), Step: Retrying, Done: one.written, Total: one.want.Size, Text: err.Error()})
+		one.from.note(Progress{Layer: short(one.want.Digest), Step: call.Retrying, Done: one.written, Total: one.want.Size, Text: err.Error()})
 		if err := wait(ctx, pause); err != nil {
 			return err
 		}
@@ -244,7 +245,7 @@ func (one *download) stretch(ctx context.Context, sum hash.Hash) error {
 	defer func() { _ = r.Close() }() // nothing more is wanted of it
 	w := watchdog{pace: one.of.pace, cancel: cancel}
 	defer w.start()()
-	buf := make([]byte, 256<<10)
+	buf := make([]byte, min(256<<10, one.want.Size+1)) // one more than what is wanted shows that more comes
 	for {
 		n, err := r.Read(buf)
 		w.seen.Add(int64(n))

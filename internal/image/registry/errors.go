@@ -32,6 +32,8 @@ func explain(ctx context.Context, registry string, err error) error {
 		return denied(registry, "the credentials are missing or wrong")
 	case errors.As(err, &status):
 		return refused(registry, status)
+	case errdefs.IsNotImplemented(err) && strings.Contains(err.Error(), schema1):
+		return errSchema1()
 	case errdefs.IsNotFound(err):
 		return fault.New(fault.NotFound, "registry "+registry+" does not have it")
 	case errors.As(err, &u):

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"carob/internal/fault"
+	"carob/internal/image/registry/call"
 )
 
 // gate is what every request of a call goes through, those to token servers and the
@@ -27,10 +28,12 @@ type rules struct {
 	pace  Pace
 	agent string
 	note  func(Progress)
-	// token is sent to the host it belongs to and to no other.
-	token, tokenHost string
+	// token is sent to the registry itself and to nobody else.
+	token string
 
 	mu sync.Mutex
+	// itself is the registry's own host.
+	itself string
 	// secure says that all of the registry's hosts speak HTTPS.
 	secure bool
 	// hosts are the registry's own and its mirrors.
@@ -59,7 +62,7 @@ func (g *gate) RoundTrip(req *http.Request) (*http.Response, error) {
 		if !ok || attempt >= g.pace.Attempts || !repeatable(req) {
 			return nil, busy
 		}
-		g.note(Progress{Step: Retrying, Text: fmt.Sprintf("%v; again in %s", busy, pause.Round(100*time.Millisecond))})
+		g.note(Progress{Step: call.Retrying, Text: fmt.Sprintf("%v; again in %s", busy, pause.Round(100*time.Millisecond))})
 		if err := wait(req.Context(), pause); err != nil {
 			return nil, err
 		}
@@ -77,7 +80,7 @@ func (g *gate) prepare(req *http.Request) error {
 			req.Header.Del(name)
 		}
 	}
-	if g.token != "" && req.URL.Host == g.tokenHost && req.Header.Get("Authorization") == "" {
+	if g.token != "" && req.URL.Host == g.itself && req.Header.Get("Authorization") == "" {
 		req.Header.Set("Authorization", "Bearer "+g.token)
 	}
 	carries := req.Header.Get("Authorization") != "" || req.Method == http.MethodPost
@@ -110,9 +113,9 @@ func broken(err error) bool {
 	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.As(err, &op) && (op.Op == "read" || op.Op == "write")
 }
 
-func repeatable(req *http.Request) bool {
-	return req.Method == http.MethodGet || req.Method == http.MethodHead
-}
+// repeatable is a request without a body; the only one of those that changes something
+// begins an upload, and one that is begun twice is begun once too often.
+func repeatable(req *http.Request) bool { return req.Body == nil || req.Body == http.NoBody }
 
 // pause is how long to wait before the next attempt: what the server asks for, or twice
 // as long as before, with some chance so that those who were refused together do not

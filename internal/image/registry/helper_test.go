@@ -152,7 +152,7 @@ func newStore(t testing.TB) (*Client, *image.Store) {
 		t.Fatal(err)
 	}
 	c := New(Config{Images: image.NewIntake(s), Dir: t.TempDir(), Agent: "carob/test", Pace: Pace{
-		Window: 300 * time.Millisecond, Least: 1 << 10, Attempts: 4, Pause: time.Millisecond, MostPause: 2 * time.Second, Answer: 20 * time.Second,
+		Window: 10 * time.Second, Least: 1 << 10, Attempts: 4, Pause: time.Millisecond, MostPause: 2 * time.Second, Answer: 20 * time.Second,
 	}})
 	t.Cleanup(func() { checkClean(t, c, root) })
 	return c, s
@@ -188,8 +188,8 @@ func mustPull(t testing.TB, c *Client, name string) image.Image {
 	return img
 }
 
-// content reads a file from the image's layers.
-func content(t testing.TB, m image.Image, file string) string {
+// fileIn reads a file from the image's layers.
+func fileIn(t testing.TB, m image.Image, file string) string {
 	t.Helper()
 	for i := len(m.Layers) - 1; i >= 0; i-- {
 		if b, err := os.ReadFile(filepath.Join(m.Layers[i], file)); err == nil {
@@ -198,4 +198,9 @@ func content(t testing.TB, m image.Image, file string) string {
 	}
 	t.Fatal(fmt.Errorf("%s: in no layer", file))
 	return ""
+}
+
+func request(t testing.TB, method, path string, body []byte) *http.Request {
+	t.Helper()
+	return httptest.NewRequestWithContext(t.Context(), method, path, bytes.NewReader(body))
 }

@@ -34,12 +34,12 @@ type link struct {
 func (c *Client) connect(ctx context.Context, registry string, auth Auth, note func(Progress)) (link, error) {
 	r := &rules{pace: c.c.Pace, agent: c.c.Agent, note: note, hosts: map[string]bool{}}
 	var user, secret string
-	if auth.meantFor(registry) {
+	if meantFor(auth, registry) {
 		var err error
-		if user, secret, err = auth.secret(); err != nil {
+		if user, secret, err = secretOf(auth); err != nil {
 			return link{}, err
 		}
-		r.token, r.tokenHost = auth.RegistryToken, hostOf(registry)
+		r.token = auth.RegistryToken
 	}
 	if err := checkHostDir(c.c.Dir, registry); err != nil {
 		return link{}, err
@@ -47,7 +47,7 @@ func (c *Client) connect(ctx context.Context, registry string, auth Auth, note f
 	hosts, err := config.ConfigureHosts(quiet(ctx), config.HostOptions{
 		HostDir: config.HostDirFromRoot(c.c.Dir),
 		Credentials: func(host string) (string, string, error) {
-			if host != hostOf(registry) {
+			if !r.own(host) {
 				return "", "", nil // a mirror or a stranger
 			}
 			return user, secret, nil
@@ -64,14 +64,26 @@ func (c *Client) connect(ctx context.Context, registry string, auth Auth, note f
 	return link{registry: registry, hosts: hosts}, nil
 }
 
-// know tells the gates where they may send what.
+// own tells whether a host is the registry itself.
+func (r *rules) own(host string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return host == r.itself
+}
+
+// know tells the gates where they may send what. The registry itself, at the address that
+// its file may give, comes last.
 func (r *rules) know(hosts []docker.RegistryHost) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if len(hosts) > 0 {
+		r.itself = hosts[len(hosts)-1].Host
+	}
 	r.secure = true
 	for _, h := range hosts {
 		r.hosts[h.Host] = true
-		r.secure = r.secure && h.Scheme == "https" && !docker.IsLocalhost(h.Host) // there HTTPS falls back to HTTP
+		_, gated := h.Client.Transport.(*gate)
+		r.secure = r.secure && h.Scheme == "https" && gated // else the library falls back to HTTP, as for localhost
 		for name := range h.Header {
 			r.private = append(r.private, name)
 		}

@@ -57,7 +57,7 @@ func parse(text []byte, mediaType string) (document, error) {
 		return document{}, invalid("manifest: %w", err)
 	}
 	if d.SchemaVersion == 1 || strings.HasPrefix(mediaType, schema1) || d.FSLayers != nil {
-		return document{}, fault.New(fault.Unsupported, "the image is in Docker's schema 1, which registries gave up in 2017; push it again with a newer tool")
+		return document{}, errSchema1()
 	}
 	isIndex, isManifest := d.Manifests != nil, d.Config != nil || d.Layers != nil
 	switch {
@@ -83,6 +83,10 @@ func decode(text []byte, isIndex bool) (doc document, err error) {
 		return document{}, invalid("manifest: %w", err)
 	}
 	return doc, nil
+}
+
+func errSchema1() error {
+	return fault.New(fault.Unsupported, "the image is in Docker's schema 1, which registries gave up in 2017; push it again with a newer tool")
 }
 
 // claimsIndex tells whether a media type is an index's; otherwise, when it says neither.

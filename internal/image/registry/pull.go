@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 
 	"github.com/containerd/containerd/v2/core/remotes"
 	"github.com/containerd/containerd/v2/core/remotes/docker"
@@ -13,18 +14,9 @@ import (
 
 	"carob/internal/fault"
 	"carob/internal/image"
+	"carob/internal/image/registry/call"
 	"carob/internal/ref"
 )
-
-// PullOptions say how an image is pulled.
-type PullOptions struct {
-	// Platform is "os/architecture[/variant]"; empty is this machine's.
-	Platform string
-	Auth     Auth
-	// Progress is told what happens, from one goroutine at a time and for no longer than
-	// the call; nil is allowed. It may be slow.
-	Progress func(Progress)
-}
 
 // Pull gets an image by its reference and returns when it is whole and can be started.
 // Layers that are here are not asked for. Cancelling ctx leaves nothing half done. The
@@ -36,7 +28,7 @@ func (c *Client) Pull(ctx context.Context, name string, o PullOptions) (image.Im
 	if err != nil {
 		return image.Image{}, err
 	}
-	b := newBoard(o.Progress)
+	b, began := newBoard(o.Progress), time.Now()
 	defer b.close()
 	img, err := c.pull(ctx, r, o, b)
 	if err != nil {
@@ -45,6 +37,7 @@ func (c *Client) Pull(ctx context.Context, name string, o PullOptions) (image.Im
 		}
 		return image.Image{}, fmt.Errorf("pull %s: %w", r.Familiar(), err)
 	}
+	c.c.Log.Info("pulled", "image", r.String(), "id", img.ID, "took", time.Since(began).Round(time.Millisecond))
 	return img, nil
 }
 
@@ -62,21 +55,28 @@ func (c *Client) pull(ctx context.Context, r ref.Ref, o PullOptions, b *board) (
 	if err != nil {
 		return image.Image{}, err
 	}
+	required, err := c.required(r)
+	if err != nil {
+		return image.Image{}, err
+	}
 	s, err := c.dial(ctx, r, o.Auth, b)
 	if err != nil {
 		return image.Image{}, err
 	}
 	f, err := s.find(ctx, want)
+	if err == nil {
+		err = s.admit(ctx, required, f)
+	}
 	if err != nil {
 		return image.Image{}, err
 	}
-	b.set(Progress{Step: Found, Text: f.top.String()})
+	b.set(Progress{Step: call.Found, Text: f.top.String()})
 	cfg, err := c.c.Images.CheckConfig(f.config, len(f.manifest.Layers))
 	if err != nil {
 		return image.Image{}, err
 	}
 	if text := foreign(cfg); text != "" && o.Platform == "" {
-		b.set(Progress{Step: Warning, Text: text})
+		b.set(Progress{Step: call.Warning, Text: text})
 	}
 	layers, end := c.layers(ctx, s, f.manifest.Layers, c.c.Images.Missing(cfg.RootFS.DiffIDs))
 	defer end()
@@ -202,9 +202,9 @@ func (c *Client) layers(ctx context.Context, s *session, all []v1.Descriptor, mi
 	ctx, cancel := context.WithCancel(ctx)
 	var held []*download
 	for i, d := range all {
-		p := Progress{Layer: short(d.Digest), Total: d.Size, Step: Exists}
+		p := Progress{Layer: short(d.Digest), Total: d.Size, Step: call.Exists}
 		if missing[i] {
-			p.Step = Waiting
+			p.Step = call.Waiting
 			one := c.downloads.join(d, s)
 			held = append(held, one)
 			go one.watch(ctx, s.board)
@@ -228,14 +228,14 @@ func (c *Client) layer(s *session, d v1.Descriptor, missing bool) image.RemoteLa
 		Open: func(ctx context.Context) (io.ReadCloser, error) {
 			return c.downloads.read(ctx, d, s, func(at int64) {
 				p := p
-				p.Step, p.Done = Unpacking, at
+				p.Step, p.Done = call.Unpacking, at
 				s.board.set(p)
 			}), nil
 		},
 		Begin: func() {},
 		End: func() {
 			if missing {
-				p.Step, p.Done = Pulled, d.Size
+				p.Step, p.Done = call.Pulled, d.Size
 				s.board.set(p)
 			}
 		},

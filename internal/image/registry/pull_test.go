@@ -19,7 +19,7 @@ func TestPull(t *testing.T) {
 	img := mustPull(t, c, name)
 	id, _ := m.ConfigName() // in memory
 	top, _ := m.Digest()
-	if img.ID != id.String() || content(t, img, "b") != "2" || content(t, img, "a") != "1" {
+	if img.ID != id.String() || fileIn(t, img, "b") != "2" || fileIn(t, img, "a") != "1" {
 		t.Errorf("pulled %+v", img)
 	}
 	byDigest := s.host() + "/team/app@" + top.String()

@@ -175,10 +175,20 @@ func mounts(p *corev1.Pod, c *corev1.Container, f Facts) []spec.Mount {
 	for _, v := range volumes(p, f) {
 		sources[v.Name] = v.Source()
 	}
+	images := map[string]string{}
+	for _, v := range p.Spec.Volumes {
+		if v.Image != nil {
+			images[v.Name] = v.Image.Reference
+		}
+	}
 	var all []spec.Mount
 	for _, m := range c.VolumeMounts {
 		out := spec.Mount{Type: spec.Bind, Source: sources[m.Name], Target: path.Clean(m.MountPath),
 			ReadOnly: m.ReadOnly, Options: m.BindMountOptions}
+		if ref, ok := images[m.Name]; ok {
+			out.Type, out.Source, out.ReadOnly = spec.Image, ref, true
+			out.Options = append([]string{"noexec"}, m.BindMountOptions...) // as KEP-4639 has it
+		}
 		if m.SubPath != "" {
 			out.SubPath = path.Clean(m.SubPath)
 		}

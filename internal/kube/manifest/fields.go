@@ -141,7 +141,11 @@ var table = map[string]map[string]rule{
 	"VolumeMount": with(with(full("name", "mountPath", "readOnly", "mountPropagation", "bindMountOptions"),
 		"subPath", also("never leaves the volume; made when missing")),
 		"recursiveReadOnly", also("a read-only mount always is so with all that is mounted below it, even when this says Disabled")),
-	"Volume": full("name", "emptyDir", "hostPath"),
+	"Volume": full("name", "emptyDir", "hostPath", "image"),
+	"ImageVolumeSource": {
+		"reference":  also("mounted read-only and without executables, whole or a subPath of it"),
+		"pullPolicy": also("IfNotPresent when unset, whatever the tag"),
+	},
 	"EmptyDirVolumeSource": {
 		"medium":    oneOf("", "", "Memory"),
 		"sizeLimit": also("only with medium: Memory"),

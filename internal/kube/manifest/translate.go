@@ -225,9 +225,13 @@ func (v Volume) Source() string {
 	return v.Dir
 }
 
+// volumes are those that are made on the host: images are there.
 func volumes(p *corev1.Pod, f Facts) []Volume {
 	var all []Volume
 	for _, v := range p.Spec.Volumes {
+		if v.Image != nil {
+			continue
+		}
 		if v.HostPath != nil {
 			all = append(all, Volume{Name: v.Name, Host: v.HostPath})
 			continue

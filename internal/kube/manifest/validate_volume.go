@@ -25,13 +25,26 @@ func validateVolumes(r *report, s *corev1.PodSpec) map[string]bool {
 			r.invalidf(at+".name", "%q is used twice", v.Name)
 		}
 		names[v.Name] = true
-		if v.EmptyDir != nil && v.HostPath != nil {
-			r.invalid(at, "emptyDir and hostPath exclude each other")
+		if kinds := []bool{v.EmptyDir != nil, v.HostPath != nil, v.Image != nil}; kinds[0] && kinds[1] || kinds[0] && kinds[2] || kinds[1] && kinds[2] {
+			r.invalid(at, "emptyDir, hostPath and image exclude each other")
 		}
+		validateImage(r, at+".image", v.Image)
 		validateEmptyDir(r, at+".emptyDir", v.EmptyDir)
 		validateHostPath(r, at+".hostPath", v.HostPath)
 	}
 	return names
+}
+
+func validateImage(r *report, at string, v *corev1.ImageVolumeSource) {
+	if v == nil {
+		return
+	}
+	if v.Reference == "" {
+		r.invalid(at+".reference", "a reference is required")
+	}
+	if v.PullPolicy != "" {
+		oneOfEnum(r, at+".pullPolicy", v.PullPolicy, corev1.PullAlways, corev1.PullIfNotPresent, corev1.PullNever)
+	}
 }
 
 func validateEmptyDir(r *report, at string, v *corev1.EmptyDirVolumeSource) {

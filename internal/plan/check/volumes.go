@@ -41,13 +41,13 @@ func ImageVolumes(declared map[string]struct{}, mounts []spec.Mount) ([]spec.Mou
 	return out, nil
 }
 
-// Source says what looking for the source of a bind has come to.
-func Source(m spec.Mount, err error) error {
+// Source is what a look at the source of a bind means for the container.
+func Source(path string, err error) error {
 	switch {
 	case err == nil:
 		return nil
 	case errors.Is(err, fs.ErrNotExist):
-		return fault.New(fault.NotFound, "source "+m.Source+": no such file or directory (create it, or use a named volume)")
+		return fault.New(fault.NotFound, "source "+path+": no such file or directory (create it, or use a named volume)")
 	case errors.Is(err, fs.ErrPermission):
 		return fault.Wrap(fault.Denied, "source", err)
 	}

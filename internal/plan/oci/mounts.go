@@ -25,8 +25,6 @@ const (
 	// CreateOption starts the option that asks for a missing source to be made:
 	// "dir" or "file".
 	CreateOption = "carob:create="
-	// ImageSource as the source of a bind stands for the files of an image.
-	ImageSource = "carob:image"
 	// TopOption confines a bind's "ro" to the source's own mount.
 	TopOption = "carob:ro-top"
 )
@@ -204,7 +202,7 @@ func (t tree) mount(m *spec.Mount, target, volume string) (specs.Mount, error) {
 	case spec.Tmpfs:
 		return tmpfs(m, target)
 	case spec.Image:
-		return imageMount(m, target)
+		return t.image(m, target, volume)
 	case spec.Bind, spec.Volume:
 	default:
 		return specs.Mount{}, fault.New(fault.Invalid, "type \""+clip(string(m.Type))+"\" is none of bind, volume, tmpfs, image")
@@ -228,13 +226,27 @@ func (t tree) mount(m *spec.Mount, target, volume string) (specs.Mount, error) {
 	return t.bind(target, source, options), nil
 }
 
-// imageMount has no mapping of owners: the image's layers are mapped before.
-func imageMount(m *spec.Mount, target string) (specs.Mount, error) {
-	if !m.ReadOnly || m.Propagation != "" || m.Create != "" || m.Size != 0 || m.Mode != 0 {
-		return specs.Mount{}, fault.New(fault.Invalid, "an image is mounted read-only and private, it has no size, no mode and nothing to create")
+// image plans a read-only overlay of an image's layers, whose lowerdir is. Flags for
+// devices and set-user-ID programs are there whatever the options say: an image that is
+// mounted is data.
+func (t tree) image(m *spec.Mount, target, lowerdir string) (specs.Mount, error) {
+	if lowerdir == "" {
+		return specs.Mount{}, fault.New(fault.Internal, "image \""+clip(m.Source)+"\" has no layers")
 	}
-	options, err := bindOptions(m)
-	return specs.Mount{Destination: target, Type: "bind", Source: ImageSource, Options: append(options, "nosuid", "nodev")}, err
+	if m.Size != 0 || m.Mode != 0 || m.Create != "" || m.Propagation != "" || m.NonRecursive {
+		return specs.Mount{}, fault.New(fault.Invalid, "an image takes a subpath and mount flags, nothing else")
+	}
+	asked, err := bindOptions(m)
+	if err != nil {
+		return specs.Mount{}, err
+	}
+	options := []string{"ro", "nosuid", "nodev", "lowerdir=" + lowerdir}
+	for _, o := range asked[3:] { // after rbind, rw and rprivate
+		if o != "rw" && o != "suid" && o != "dev" {
+			options = append(options, o)
+		}
+	}
+	return specs.Mount{Destination: target, Type: "overlay", Source: "overlay", Options: options}, nil
 }
 
 // bind maps the owners of the files into the pod's user namespace, so that what

@@ -77,6 +77,17 @@ func Unblock(fd int) Errno {
 	return e
 }
 
+// Widen makes a pipe hold so many bytes more. EBADF is no pipe, EPERM more than
+// /proc/sys/fs/pipe-max-size (1 MiB) or than a user may have in pipes.
+func Widen(fd, more int) Errno {
+	size, _, e := syscall.RawSyscall(syscall.SYS_FCNTL, uintptr(fd), unix.F_GETPIPE_SZ, 0)
+	if e != 0 {
+		return e
+	}
+	_, _, e = syscall.RawSyscall(syscall.SYS_FCNTL, uintptr(fd), unix.F_SETPIPE_SZ, size+uintptr(more))
+	return e
+}
+
 // Waiting returns how many bytes can be read from a pipe, socket or terminal.
 func Waiting(fd int) int {
 	var n int32

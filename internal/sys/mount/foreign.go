@@ -6,6 +6,8 @@ import (
 	"strconv"
 
 	"golang.org/x/sys/unix"
+
+	"carob/internal/sys/fd"
 )
 
 // CloneFrom returns a detached copy of a mount that is in another process's mount
@@ -13,6 +15,31 @@ import (
 // visits the namespace is not used again.
 func CloneFrom(pid int, path string) (*os.File, error) {
 	return onThread(func() (*os.File, error) { return cloneInside(pid, path) })
+}
+
+// Below returns a detached copy of what is at a path in a detached mount, with links
+// resolved inside it. It takes the mount over. A detached mount can be copied since
+// Linux 6.15; before it must be in the caller's namespace, so a thread takes it into one
+// of its own and dies with it.
+func Below(m *os.File, unsafePath string) (*os.File, error) {
+	defer m.Close()
+	return onThread(func() (*os.File, error) {
+		if err := unix.Unshare(unix.CLONE_FS | unix.CLONE_NEWNS); err != nil {
+			return nil, wrap("unshare", unsafePath, err)
+		}
+		if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
+			return nil, wrap("mount private", "/", err)
+		}
+		if err := attach(m, "/"); err != nil {
+			return nil, err
+		}
+		at, err := fd.InRoot(m, unsafePath, true)
+		if err != nil {
+			return nil, err
+		}
+		defer at.Close()
+		return Clone(at, "", false)
+	})
 }
 
 // onThread runs do on a thread that may change its namespaces and waits for it. It is

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -20,13 +21,20 @@ func path(f *os.File, name string) string {
 	return filepath.Join("/proc/self/fd", strconv.Itoa(int(f.Fd())), name)
 }
 
-func mounts(t *testing.T) string {
+// mounts are those that have to do with the test's directories, which carry its name:
+// others come and go on the machine.
+func mounts(t *testing.T) (mine string) {
 	t.Helper()
 	b, err := os.ReadFile("/proc/self/mountinfo")
 	if err != nil {
 		t.Fatal(err)
 	}
-	return string(b)
+	for l := range strings.Lines(string(b)) {
+		if strings.Contains(l, t.Name()) {
+			mine += l
+		}
+	}
+	return mine
 }
 
 // layers makes a lower layer with a file of uid 7 and an empty upper.
@@ -287,5 +295,70 @@ func TestCloneFromAnotherNamespace(t *testing.T) {
 	}
 	if _, err := CloneFrom(1<<30, "/"); !fault.Is(err, fault.NotFound) {
 		t.Errorf("a process that is not there gives %v", err)
+	}
+}
+
+func TestReadOnlyLayersAndWhatIsBelow(t *testing.T) {
+	testenv.Require(t, testenv.Root)
+	before := mounts(t)
+	top, bottom := t.TempDir(), t.TempDir()
+	for _, err := range []error{
+		os.Mkdir(top+"/d", 0o755), os.WriteFile(top+"/d/top", []byte("top"), 0o600),
+		os.Mkdir(bottom+"/d", 0o755), os.WriteFile(bottom+"/d/bottom", []byte("bottom"), 0o600),
+		os.Symlink("../../../../d", top+"/climbs"), os.Symlink("/etc/hostname", top+"/out"),
+	} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	view := func(lower ...string) *os.File {
+		t.Helper()
+		m, layers, err := Overlay(Layers{Lower: lower})
+		for _, f := range layers {
+			f.Close()
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		return m
+	}
+	for _, sub := range []string{"d", "climbs"} {
+		m, err := Below(view(top, bottom), sub)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range []string{"top", "bottom"} {
+			if got, err := os.ReadFile(path(m, name)); string(got) != name {
+				t.Errorf("%s/%s: %q, %v", sub, name, got, err)
+			}
+		}
+		if err := os.WriteFile(path(m, "new"), nil, 0o600); err == nil {
+			t.Error("it can be written")
+		}
+		m.Close()
+	}
+	for _, sub := range []string{"none", "out"} {
+		if m, err := Below(view(top, bottom), sub); err == nil {
+			m.Close()
+			t.Errorf("%s is there", sub)
+		}
+	}
+	one := view(top)
+	if _, err := os.Stat(path(one, "d/top")); err != nil {
+		t.Error(err)
+	}
+	one.Close()
+	if mounts(t) != before {
+		t.Error("something stays mounted")
+	}
+}
+
+func TestSplitLower(t *testing.T) {
+	for text, want := range map[string][]string{
+		"/a": {"/a"}, "/a:/b": {"/a", "/b"}, `/a\:b:/c\\`: {"/a:b", `/c\`}, `/a\`: {`/a\`},
+	} {
+		if got := SplitLower(text); !slices.Equal(got, want) {
+			t.Errorf("%q: %q", text, got)
+		}
 	}
 }

@@ -16,7 +16,8 @@ func itoa(n int64) string { return strconv.FormatInt(n, 10) }
 type Layers struct {
 	// Lower are the read-only layers, the top one first.
 	Lower []string
-	// Upper takes the changes; Work is overlayfs' scratch directory beside it.
+	// Upper takes the changes; Work is overlayfs' scratch directory beside it. Without
+	// them the file system is read-only.
 	Upper, Work string
 	// Users is the user namespace that will see the file system, nil for the
 	// host's; Owner is the host's id of its root.
@@ -34,15 +35,20 @@ type Layers struct {
 // The root does not need them; but closing one waits for an RCU grace period
 // (0.1 ms, Linux 6.18), which nobody who waits for the root should.
 func Overlay(l Layers) (root *os.File, layers []*os.File, err error) {
-	if err := own(l); err != nil {
-		return nil, nil, err
-	}
-	// A volatile mount leaves this mark and refuses to be mounted again with it.
-	if err := os.RemoveAll(l.Work + "/work/incompat"); err != nil {
-		return nil, nil, err
+	if l.Upper != "" {
+		if err := own(l); err != nil {
+			return nil, nil, err
+		}
+		// A volatile mount leaves this mark and refuses to be mounted again with it.
+		if err := os.RemoveAll(l.Work + "/work/incompat"); err != nil {
+			return nil, nil, err
+		}
 	}
 	if layers, err = l.clone(); err != nil {
 		return nil, layers, err
+	}
+	if l.Upper == "" && len(layers) == 1 { // overlayfs wants two, and one needs none
+		return layers[0], nil, nil
 	}
 	root, err = New("overlay", 0, l.options(layers)...)
 	if err != nil && noFileLayers(err) {
@@ -72,7 +78,29 @@ func (l Layers) options(layers []*os.File) []Option {
 	for _, layer := range layers {
 		out = append(out, Option{Key: "lowerdir+", File: layer})
 	}
+	if l.Upper == "" {
+		return out
+	}
 	return append(out, Option{Key: "upperdir", Value: l.Upper}, Option{Key: "workdir", Value: l.Work}, Option{Key: "volatile"})
+}
+
+// SplitLower takes overlayfs's option lowerdir apart: directories with colons between
+// them; a backslash takes the meaning from the character after it.
+func SplitLower(s string) (dirs []string) {
+	var dir strings.Builder
+	for i := 0; i < len(s); i++ {
+		switch {
+		case s[i] == '\\' && i+1 < len(s):
+			i++
+			dir.WriteByte(s[i])
+		case s[i] == ':':
+			dirs = append(dirs, dir.String())
+			dir.Reset()
+		default:
+			dir.WriteByte(s[i])
+		}
+	}
+	return append(dirs, dir.String())
 }
 
 // own gives the writable layer to the container's root, once.
@@ -164,6 +192,9 @@ func overlayInside(l Layers, layers []*os.File) (*os.File, error) {
 // an image may have 127 layers.
 func (l Layers) data(lower []string) string {
 	escape := strings.NewReplacer(`\`, `\\`, `,`, `\,`)
+	if l.Upper == "" {
+		return "lowerdir=" + strings.Join(lower, ":")
+	}
 	return "lowerdir=" + strings.Join(lower, ":") + ",upperdir=" + escape.Replace(l.Upper) + ",workdir=" + escape.Replace(l.Work) + ",volatile"
 }
 

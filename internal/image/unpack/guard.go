@@ -1,4 +1,4 @@
-package image
+package unpack
 
 import (
 	"archive/tar"
@@ -10,27 +10,27 @@ import (
 	"carob/internal/fault"
 )
 
-// limits bound what an archive may make this machine do. They are far above every
-// real image and far below what fills a machine.
-type limits struct {
-	archive int64 // bytes of an archive, after its outer compression
-	layer   int64 // bytes of one layer, unpacked, holes counted
-	entries int   // entries of one layer or archive
-	layers  int   // layers of one image; overlayfs stops at 500
-	images  int   // images of one archive
-	json    int64 // bytes of one manifest or configuration
+// Limits bound what an archive may make this machine do.
+type Limits struct {
+	Archive int64 // bytes of an archive, after its outer compression
+	Layer   int64 // bytes of one layer, unpacked, holes counted
+	Entries int   // entries of one layer or archive
+	Layers  int   // layers of one image; overlayfs stops at 500
+	Images  int   // images of one archive
+	JSON    int64 // bytes of one manifest or configuration
 }
 
-func defaultLimits() limits {
-	return limits{archive: 512 << 30, layer: 128 << 30, entries: 1 << 20, layers: 256, images: 1000, json: 8 << 20}
+// DefaultLimits are far above every real image and far below what fills a machine.
+func DefaultLimits() Limits {
+	return Limits{Archive: 512 << 30, Layer: 128 << 30, Entries: 1 << 20, Layers: 256, Images: 1000, JSON: 8 << 20}
 }
 
 const (
 	// maxDepth bounds the components of a path: resolving one costs a system call
 	// per component and entry.
 	maxDepth = 512
-	// maxLinks is the kernel's own limit for links on one path (path_resolution(7)).
-	maxLinks = 40
+	// MaxLinks is how many links are followed on one path: the kernel's own limit (path_resolution(7)).
+	MaxLinks = 40
 	// maxOwner is the last real ID: the one after it means "leave as it is" to
 	// chown(2), and larger ones would be cut to 32 bits, to root's for one.
 	maxOwner = math.MaxUint32 - 1
@@ -40,13 +40,13 @@ const (
 // resolves every path inside the layer anyway; the guard refuses instead of
 // repairing, so that nobody wonders where a file went.
 type guard struct {
-	limits  limits
+	limits  Limits
 	entries int
 	bytes   int64
 	links   map[string]string // the layer's symbolic links: path → text
 }
 
-func newGuard(l limits) *guard { return &guard{limits: l, links: map[string]string{}} }
+func newGuard(l Limits) *guard { return &guard{limits: l, links: map[string]string{}} }
 
 // check reports whether the entry is to be unpacked; an error ends the whole layer.
 // It may be given names that are cleaned already.
@@ -57,13 +57,13 @@ func (g *guard) check(h *tar.Header) (bool, error) {
 	if err := g.count(h); err != nil {
 		return false, err
 	}
-	name, err := inside(h.Name)
+	name, err := Inside(h.Name)
 	if err != nil {
-		return false, invalid("entry %.200q: %w", h.Name, err)
+		return false, Invalid("entry %.200q: %w", h.Name, err)
 	}
 	if name == "." {
 		if h.Typeflag != tar.TypeDir {
-			return false, invalid("entry %.200q: the root is not a directory", h.Name)
+			return false, Invalid("entry %.200q: the root is not a directory", h.Name)
 		}
 		return true, nil
 	}
@@ -73,7 +73,7 @@ func (g *guard) check(h *tar.Header) (bool, error) {
 	}
 	dir, err := g.follow(path.Dir(name))
 	if err != nil {
-		return false, invalid("entry %.200q: %w", h.Name, err)
+		return false, Invalid("entry %.200q: %w", h.Name, err)
 	}
 	return true, g.note(path.Join(dir, base), h)
 }
@@ -81,16 +81,16 @@ func (g *guard) check(h *tar.Header) (bool, error) {
 // count holds the entry against the limits.
 func (g *guard) count(h *tar.Header) error {
 	g.entries++
-	if g.entries > g.limits.entries {
-		return invalid("more than %d entries", g.limits.entries)
+	if g.entries > g.limits.Entries {
+		return Invalid("more than %d entries", g.limits.Entries)
 	}
-	if h.Size < 0 || h.Size > g.limits.layer-g.bytes {
-		return invalid("entry %.200q: unpacks to more than %d bytes in all", h.Name, g.limits.layer)
+	if h.Size < 0 || h.Size > g.limits.Layer-g.bytes {
+		return Invalid("entry %.200q: unpacks to more than %d bytes in all", h.Name, g.limits.Layer)
 	}
 	g.bytes += h.Size
 	for _, id := range []int{h.Uid, h.Gid} {
 		if id < 0 || id > maxOwner {
-			return invalid("entry %.200q: owner %d:%d is out of range", h.Name, h.Uid, h.Gid)
+			return Invalid("entry %.200q: owner %d:%d is out of range", h.Name, h.Uid, h.Gid)
 		}
 	}
 	return nil
@@ -103,12 +103,12 @@ func (g *guard) note(name string, h *tar.Header) error {
 	case tar.TypeSymlink:
 		g.links[name] = h.Linkname
 	case tar.TypeLink:
-		target, err := inside(h.Linkname)
+		target, err := Inside(h.Linkname)
 		if err == nil {
 			_, err = g.follow(path.Dir(target))
 		}
 		if err != nil {
-			return invalid("entry %.200q: hard link to %.200q: %w", h.Name, h.Linkname, err)
+			return Invalid("entry %.200q: hard link to %.200q: %w", h.Name, h.Linkname, err)
 		}
 	}
 	return nil
@@ -117,7 +117,7 @@ func (g *guard) note(name string, h *tar.Header) error {
 // follow returns where dir is after the layer's own symbolic links, and refuses one
 // that leads out of the layer: an absolute one, or one that climbs over its root.
 func (g *guard) follow(dir string) (string, error) {
-	for range maxLinks {
+	for range MaxLinks {
 		link, rest, ok := g.firstLink(dir)
 		if !ok {
 			return dir, nil
@@ -149,7 +149,7 @@ func (g *guard) firstLink(dir string) (link, rest string, ok bool) {
 
 // inside returns the name relative to the archive's root. An absolute name is what
 // some tars write for the same thing; a climbing one never is.
-func inside(unsafeName string) (string, error) {
+func Inside(unsafeName string) (string, error) {
 	for part := range strings.SplitSeq(unsafeName, "/") {
 		if part == ".." {
 			return "", fmt.Errorf("the path climbs with %q", "..")
@@ -165,6 +165,7 @@ func inside(unsafeName string) (string, error) {
 	return name, nil
 }
 
-func invalid(format string, args ...any) error {
+// Invalid makes a fault of that kind.
+func Invalid(format string, args ...any) error {
 	return fault.Wrap(fault.Invalid, "", fmt.Errorf(format, args...))
 }

@@ -1,0 +1,82 @@
+package images
+
+import (
+	"bufio"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/docker/go-units"
+	"github.com/spf13/cobra"
+
+	"carob/internal/api"
+	"carob/internal/fault"
+)
+
+// PruneCommand removes images that nothing uses.
+func PruneCommand(e Env) *cobra.Command {
+	var p api.PruneParams
+	var filters []string
+	var force bool
+	c := &cobra.Command{
+		Use: "prune [FLAGS]", Short: "Remove images that no container uses",
+		Long: `Removes the images that have no name, with -a also those that have. Images that a
+container is made of, running or not, and pinned ones stay.`,
+		Example: "  carob image prune\n  carob image prune -af --filter until=240h --filter label!=keep",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			for _, w := range filters {
+				if err := pruning(&p, w, time.Now()); err != nil {
+					return err
+				}
+			}
+			if !force && !e.sure(p.All) {
+				return fault.New(fault.Invalid, "image prune: cancelled; -f does not ask")
+			}
+			done, err := do(cmd.Context(), e, api.ImagePrune, api.Exchange[api.PruneParams, api.None]{Params: p})
+			if err != nil {
+				return err
+			}
+			Removed(e.Stdout, done.Removed)
+			fmt.Fprintln(e.Stdout, "Total reclaimed space:", units.HumanSize(float64(done.Freed)))
+			return nil
+		},
+	}
+	f := c.Flags()
+	f.BoolVarP(&p.All, "all", "a", false, "remove images with names too")
+	f.BoolVarP(&force, "force", "f", false, "do not ask")
+	f.StringArrayVar(&filters, "filter", nil, "`KEY=VALUE`: until (made before), label, label!")
+	return c
+}
+
+// pruning reads one filter.
+func pruning(p *api.PruneParams, word string, now time.Time) (err error) {
+	k, v, ok := strings.Cut(word, "=")
+	switch {
+	case !ok || v == "":
+		return bad(word, "not KEY=VALUE")
+	case k == "label":
+		p.Labels = append(p.Labels, v)
+	case k == "label!":
+		p.NotLabels = append(p.NotLabels, v)
+	case k == "until":
+		if p.Until, err = moment(v, now); err != nil {
+			return bad(word, err.Error())
+		}
+	default:
+		return bad(word, "unknown key (until, label, label!)")
+	}
+	return nil
+}
+
+// sure asks.
+func (e Env) sure(all bool) bool {
+	what := "all images without a name"
+	if all {
+		what = "all images"
+	}
+	fmt.Fprintf(e.Stdout, "This removes %s that no container uses. Go on? [y/N] ", what)
+	line, _ := bufio.NewReader(e.Stdin).ReadString('\n') // no answer is no
+	line = strings.ToLower(strings.TrimSpace(line))
+	return line == "y" || line == "yes"
+}

@@ -1,0 +1,117 @@
+package registry
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"strings"
+
+	"github.com/opencontainers/go-digest"
+
+	"carob/internal/fault"
+	"carob/internal/image/registry/trust"
+	"carob/internal/ref"
+)
+
+// The bounds of what is read of signatures.
+const (
+	maxSignatures = 100
+	maxPayload    = 64 << 10
+)
+
+// CheckPolicy reads a policy's file as a pull would; one that is missing is an error here.
+func CheckPolicy(path string) error {
+	if _, err := os.Stat(path); err != nil {
+		return fault.Wrap(fault.NotFound, "policy", err)
+	}
+	_, err := readPolicy(path)
+	return err
+}
+
+func readPolicy(path string) (trust.Policy, error) {
+	if path == "" {
+		return trust.Policy{}, nil
+	}
+	f, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return trust.Policy{}, nil
+	}
+	if err != nil {
+		return trust.Policy{}, fault.Wrap(fault.Invalid, "policy", err)
+	}
+	defer func() { _ = f.Close() }() // only read from
+	p, err := trust.Parse(f)
+	return p, fault.Wrap(fault.KindOf(err), "policy "+path, err)
+}
+
+// required is what the policy wants of an image; Denied when nothing could satisfy it.
+func (c *Client) required(r ref.Ref) (trust.Requirement, error) {
+	p, err := readPolicy(c.c.Policy)
+	if err != nil {
+		return trust.Requirement{}, err
+	}
+	q := p.For(r)
+	if !q.NeedsSignatures() {
+		err = q.Check(nil, nil, os.ReadFile)
+	}
+	return q, err
+}
+
+// admit holds what was found against the policy, before any layer is asked for. What the
+// name led to may be signed, or the manifest that was chosen from it.
+func (s *session) admit(ctx context.Context, q trust.Requirement, f found) error {
+	if !q.NeedsSignatures() {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(quiet(ctx), s.pace.Answer)
+	defer cancel()
+	digests := []string{f.top.String()}
+	if d := digest.FromBytes(f.text); d != f.top {
+		digests = append(digests, d.String())
+	}
+	var all []trust.Signature
+	for _, d := range digests {
+		some, err := s.signatures(ctx, digest.Digest(d))
+		if err != nil {
+			return err
+		}
+		all = append(all, some...)
+	}
+	return q.Check(digests, all, os.ReadFile)
+}
+
+// signatures reads those that cosign put beside an image; none are no error.
+func (s *session) signatures(ctx context.Context, d digest.Digest) ([]trust.Signature, error) {
+	tag := strings.Replace(d.String(), ":", "-", 1) + ".sig"
+	_, at, err := s.remote.Resolve(ctx, s.ref.Name()+":"+tag)
+	if err != nil {
+		if err = explain(ctx, s.registry(), err); fault.Is(err, fault.NotFound) {
+			err = nil
+		}
+		return nil, err
+	}
+	text, err := s.small(ctx, at, maxManifest)
+	if err != nil {
+		return nil, err
+	}
+	doc, err := parse(text, at.MediaType)
+	if err != nil {
+		return nil, err
+	}
+	if doc.manifest == nil || len(doc.manifest.Layers) > maxSignatures {
+		return nil, invalid("%s: not what cosign writes", tag)
+	}
+	var all []trust.Signature
+	for _, l := range doc.manifest.Layers {
+		if l.MediaType != trust.PayloadType {
+			continue
+		}
+		p, err := s.small(ctx, l, maxPayload)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, trust.Signature{Payload: p, Base64: l.Annotations[trust.SignatureAnnotation]})
+	}
+	return all, nil
+}
