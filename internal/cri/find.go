@@ -43,10 +43,7 @@ func (f finder) container(id string) (status.Container, error) {
 	if err != nil {
 		return status.Container{}, err
 	}
-	if id == "" || !strings.HasPrefix(c.ID, id) || c.State == lifecycle.ContainerAbsent {
-		return status.Container{}, gone("container", id)
-	}
-	if p, err := f.e.Pod(c.PodID); err != nil || p.Spec.Owner != spec.OwnerCRI {
+	if id == "" || !strings.HasPrefix(c.ID, id) || c.State == lifecycle.ContainerAbsent || c.Owner != spec.OwnerCRI {
 		return status.Container{}, gone("container", id)
 	}
 	return c, nil
@@ -69,17 +66,21 @@ func (f finder) sandboxes(s selection) []status.Pod {
 	return out
 }
 
-// containers returns the chosen containers of the kubelet's pods, and those pods by
-// their IDs.
+// containers returns the chosen containers of the kubelet's pods. Those of one pod cost
+// no more when there are many others.
 func (f finder) containers(s selection) []status.Container {
-	mine := map[string]bool{}
-	for _, p := range f.sandboxes(selection{id: s.sandbox}) {
-		mine[p.ID] = true
+	filter := pod.Filter{ID: s.id, Labels: s.labels}
+	if s.sandbox != "" {
+		p, err := f.sandbox(s.sandbox)
+		if err != nil {
+			return nil
+		}
+		filter.PodRef = p.ID
 	}
-	all := f.e.Containers(pod.Filter{ID: s.id, Labels: s.labels})
+	all := f.e.Containers(filter)
 	out := all[:0]
 	for _, c := range all {
-		if mine[c.PodID] && c.State != lifecycle.ContainerAbsent {
+		if c.Owner == spec.OwnerCRI && c.State != lifecycle.ContainerAbsent {
 			out = append(out, c)
 		}
 	}
