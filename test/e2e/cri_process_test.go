@@ -38,7 +38,7 @@ func TestCRIExecSync(t *testing.T) {
 	defer cancel()
 	_, err = k.ExecSync(short, &cri.ExecSyncRequest{ContainerId: id, Cmd: []string{"sleep", "1003"}})
 	wantCode(t, err, codes.DeadlineExceeded, "the caller's own deadline")
-	k.eventually("nothing that was started is left", func() bool { return !anyOf(k.exec(id, "ps"), "1001", "1002", "1003") })
+	k.eventually("nothing that was started is left", func() bool { return !anyOf(k.exec(id, "ps"), "sleep 1001", "sleep 1002", "sleep 1003") })
 	_, err = k.ExecSync(k.ctx, &cri.ExecSyncRequest{ContainerId: id, Cmd: []string{"/no/such"}})
 	if err == nil {
 		t.Error("a missing command was executed")
