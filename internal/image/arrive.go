@@ -11,6 +11,8 @@ import (
 	"github.com/opencontainers/go-digest"
 	"github.com/opencontainers/image-spec/identity"
 	v1 "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"carob/internal/image/bundle"
 )
 
 // Intake is the store as a registry client sees it. It may be used concurrently.
@@ -64,10 +66,7 @@ func (in *Intake) Add(ctx context.Context, r Remote) (Image, error) {
 // CheckConfig reads an image's configuration and holds it against the number of
 // layers that its manifest has; every error is Invalid.
 func (in *Intake) CheckConfig(text []byte, layers int) (v1.Image, error) {
-	p := packedImage{config: text, layers: make([]packedLayer, layers)}
-	a := contents{limits: in.store.limits}
-	err := a.checkConfig(&p, digest.FromBytes(text).String())
-	return p.parsed, err
+	return bundle.CheckConfig(text, layers, in.store.limits)
 }
 
 // Missing tells which of the layers with these diff IDs, lowest first, would have to be

@@ -15,6 +15,7 @@ import (
 	"carob/internal/fault"
 	"carob/internal/image/delta"
 	"carob/internal/image/unpack"
+	"carob/internal/ref"
 )
 
 // Committer makes images of containers.
@@ -93,7 +94,7 @@ func (c *Committer) Commit(ctx context.Context, containerID string, p Commit, id
 func (c *Committer) Add(ctx context.Context, p Commit, layer io.Reader) (img Image, err error) {
 	var names []string
 	if p.Name != "" {
-		full, err := parseName(p.Name)
+		full, err := ref.ParseName(p.Name)
 		if err != nil {
 			return Image{}, err
 		}

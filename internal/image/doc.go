@@ -27,7 +27,7 @@
 // container from a present image hashes, copies and flushes nothing.
 //
 // Concurrency: List and Resolve read a snapshot and wait for nobody. Lock order:
-// Store.ensure, then Store.mu, then holds.mu, tenants.mu or flights.mu. Store.mu is held while the index is written, never while
+// Store.ensure, then Store.mu, then holds.mu or tenants.mu. Store.mu is held while the index is written, never while
 // a layer is unpacked or removed. One process owns a root at a time; its caller
 // sees to that.
 //

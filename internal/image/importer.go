@@ -19,6 +19,7 @@ import (
 	v1 "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"carob/internal/image/unpack"
+	"carob/internal/ref"
 	"carob/internal/sys/disk"
 )
 
@@ -67,7 +68,7 @@ func (s *Store) importOne(ctx context.Context, name string, r io.Reader, rec rec
 	subject := name
 	var names []string
 	if name != "" {
-		full, err := parseName(name)
+		full, err := ref.ParseName(name)
 		if err != nil {
 			return Image{}, err
 		}

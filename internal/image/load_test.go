@@ -27,6 +27,7 @@ import (
 	v1 "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"carob/internal/fault"
+	"carob/internal/image/bundle"
 	"carob/internal/image/unpack"
 )
 
@@ -115,7 +116,7 @@ func TestLoad(t *testing.T) {
 	}{
 		{"docker-archive", docker, []string{"demo/one:1", "quay.io/x/two:latest"}},
 		{"docker-archive packed", gzipped(t, docker), []string{"demo/one:1", "quay.io/x/two:latest"}},
-		{"oci-archive", ociArchive(t, named(one, AnnotationName, "docker.io/demo/one:1"), named(two, v1.AnnotationRefName, "quay.io/x/two:latest")), []string{"demo/one:1", "quay.io/x/two:latest"}},
+		{"oci-archive", ociArchive(t, named(one, bundle.AnnotationName, "docker.io/demo/one:1"), named(two, v1.AnnotationRefName, "quay.io/x/two:latest")), []string{"demo/one:1", "quay.io/x/two:latest"}},
 		{"oci-archive with a bare tag", ociArchive(t, named(one, v1.AnnotationRefName, "1"), named(two, v1.AnnotationRefName, "latest")), nil},
 	}
 	for _, test := range tests {
@@ -155,7 +156,7 @@ func TestLoad(t *testing.T) {
 	}
 	t.Run("no layers", func(t *testing.T) {
 		s := openStore(t)
-		imgs, err := s.Load(t.Context(), bytes.NewReader(ociArchive(t, named(bare, AnnotationName, "bare"))))
+		imgs, err := s.Load(t.Context(), bytes.NewReader(ociArchive(t, named(bare, bundle.AnnotationName, "bare"))))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -169,7 +170,7 @@ func TestLoad(t *testing.T) {
 		other := crv1.Descriptor{Platform: &crv1.Platform{OS: "linux", Architecture: "s390x"}}
 		mine := crv1.Descriptor{Platform: &crv1.Platform{OS: "linux", Architecture: runtime.GOARCH}}
 		list := mutate.AppendManifests(empty.Index, mutate.IndexAddendum{Add: two, Descriptor: other}, mutate.IndexAddendum{Add: one, Descriptor: mine})
-		imgs, err := s.Load(t.Context(), bytes.NewReader(ociArchive(t, mutate.IndexAddendum{Add: list, Descriptor: crv1.Descriptor{Annotations: map[string]string{AnnotationName: "multi"}}})))
+		imgs, err := s.Load(t.Context(), bytes.NewReader(ociArchive(t, mutate.IndexAddendum{Add: list, Descriptor: crv1.Descriptor{Annotations: map[string]string{bundle.AnnotationName: "multi"}}})))
 		if err != nil || len(imgs) != 1 || imgs[0].ID != wantID(t, one) || imgs[0].Names[0] != "multi:latest" {
 			t.Errorf("images %+v, %v", imgs, err)
 		}
@@ -231,7 +232,7 @@ func TestLoadRefuses(t *testing.T) {
 	layer := makeTar(t, file("a", strings.Repeat("text", 1000)))
 	img := foreignImage(t, "/x", layer)
 	docker := dockerArchive(t, map[string]crv1.Image{"x:1": img})
-	oci := ociArchive(t, named(img, AnnotationName, "x:1"))
+	oci := ociArchive(t, named(img, bundle.AnnotationName, "x:1"))
 	layers, err := img.Layers()
 	if err != nil {
 		t.Fatal(err)
@@ -270,7 +271,7 @@ func TestLoadRefuses(t *testing.T) {
 		{"oci: digest that climbs", "digest", rewrite(t, oci, replaceIn("index.json", swap("sha256:"+manifest.Digest.Hex, "sha256:../../../../etc/passwd")))},
 		{"oci: layer missing", "is missing", rewrite(t, oci, replaceIn(packed.Hex, drop))},
 		{"oci: nothing for us", "no image for", rewrite(t, oci, replaceIn("index.json", swap("manifest.v2+json", "other+json")))},
-		{"oci: layer traversal", "climbs", ociArchive(t, named(evil, AnnotationName, "x"))},
+		{"oci: layer traversal", "climbs", ociArchive(t, named(evil, bundle.AnnotationName, "x"))},
 		{"climbing member", "climbs", makeTar(t, file("../manifest.json", "[]"))},
 		{"link loop", "leads nowhere", makeTar(t, symlink("manifest.json", "b"), symlink("b", "manifest.json"))},
 		{"a root filesystem", "carob image import", makeTar(t, file("bin/sh", ""))},
@@ -317,14 +318,11 @@ func TestLoadLayerLink(t *testing.T) {
 func FuzzArchive(f *testing.F) {
 	img := foreignImage(f, "/x", makeTar(f, file("a", "x")))
 	f.Add(dockerArchive(f, map[string]crv1.Image{"x:1": img}))
-	f.Add(ociArchive(f, named(img, AnnotationName, "x:1")))
+	f.Add(ociArchive(f, named(img, bundle.AnnotationName, "x:1")))
 	l := unpack.DefaultLimits()
 	l.Entries, l.JSON, l.Images, l.Layers = 100, 1<<16, 10, 10
 	f.Fuzz(func(t *testing.T, content []byte) {
-		a, err := openArchive(bytes.NewReader(content), l)
-		if err == nil {
-			_, err = a.images()
-		}
+		_, err := bundle.Images(bytes.NewReader(content), l)
 		if err != nil && strings.Contains(fmt.Sprint(err), "\n") {
 			t.Errorf("error %q has several lines", err)
 		}

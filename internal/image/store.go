@@ -14,6 +14,7 @@ import (
 	v1 "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"carob/internal/fault"
+	"carob/internal/image/flight"
 	"carob/internal/image/unpack"
 	"carob/internal/ref"
 )
@@ -55,7 +56,8 @@ type Store struct {
 	tenants  *tenants
 	holds    *holds
 
-	flights flights
+	// flights are the layers being unpacked, by the hex of their chain ID.
+	flights flight.Group[layer]
 
 	// ensure lets one caller at a time rebuild the toolbox.
 	ensure sync.Mutex
@@ -173,7 +175,7 @@ func notStored(name string) error {
 
 // Tag gives an image one more name; a name that another image had moves over.
 func (s *Store) Tag(_ context.Context, name, newName string) error {
-	full, err := parseName(newName)
+	full, err := ref.ParseName(newName)
 	if err != nil {
 		return err
 	}
@@ -187,18 +189,6 @@ func (s *Store) Tag(_ context.Context, name, newName string) error {
 		next.Names[full] = id
 		return nil
 	})
-}
-
-// parseName completes a name that is to be given to an image.
-func parseName(name string) (string, error) {
-	r, err := ref.Parse(name)
-	if err != nil {
-		return "", err
-	}
-	if r.Digest != "" {
-		return "", fault.New(fault.Invalid, "image name "+r.Familiar()+": a name given here cannot hold a digest")
-	}
-	return r.String(), nil
 }
 
 // commitLocked changes the index: edit gets the present state and a copy of its

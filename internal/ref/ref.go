@@ -71,6 +71,19 @@ func Parse(s string) (Ref, error) {
 	return r, nil
 }
 
+// ParseName returns the full form of a name that is to be given to an image: one with a
+// digest is Invalid.
+func ParseName(s string) (full string, err error) {
+	r, err := Parse(s)
+	if err != nil {
+		return "", err
+	}
+	if r.Digest != "" {
+		return "", fault.New(fault.Invalid, "image name "+r.Familiar()+": a name given here cannot hold a digest")
+	}
+	return r.String(), nil
+}
+
 // split takes the reference apart; tag and digest are checked, the name is not.
 func split(s string) (Ref, error) {
 	rest, digest, digested := strings.Cut(s, "@")

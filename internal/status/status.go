@@ -136,6 +136,9 @@ type Container struct {
 	Spec spec.Container `json:"spec"`
 }
 
+// Runs tells whether the container's process runs, or is paused.
+func (c Container) Runs() bool { return c.State == lifecycle.ContainerRunning }
+
 // User is who a process is started as, inside its user namespace.
 type User struct {
 	UID    uint32   `json:"uid"`

@@ -170,15 +170,15 @@ func cgroups(parent string) []string {
 // removeCgroups removes a parent and what is below it, children first.
 func removeCgroups(parent string) {
 	for _, h := range hierarchies() {
-		var dirs []string
-		_ = filepath.WalkDir(h+parent, func(name string, d fs.DirEntry, err error) error {
-			if err == nil && d.IsDir() {
-				dirs = append(dirs, name)
+		var all []string
+		_ = filepath.WalkDir(h+parent, func(name string, _ fs.DirEntry, err error) error {
+			if err == nil {
+				all = append(all, name)
 			}
 			return nil
 		})
-		for i := len(dirs) - 1; i >= 0; i-- {
-			_ = os.Remove(dirs[i])
+		for i := len(all) - 1; i >= 0; i-- {
+			_ = os.Remove(all[i]) // a group's files refuse; an engine's files where it only took a directory for a hierarchy do not
 		}
 	}
 }

@@ -143,17 +143,27 @@ func mount(w string, h Host) (m spec.Mount, err error) {
 
 // together returns what is wrong with the keys as a whole.
 func together(m *spec.Mount) string {
+	if wrong := source(m); wrong != "" {
+		return wrong
+	}
+	if m.Type != spec.Tmpfs && (m.Size != 0 || m.Mode != 0) {
+		return "tmpfs-size and tmpfs-mode need type=tmpfs"
+	}
+	if m.SubPath != "" && m.Type != spec.Volume && m.Type != spec.Image {
+		return "a subpath needs type=volume or type=image"
+	}
+	return ""
+}
+
+// source returns what is wrong with the source for its type.
+func source(m *spec.Mount) string {
 	switch {
 	case m.Type == spec.Bind && m.Source == "":
 		return "type=bind needs source=PATH"
 	case m.Type == spec.Image && m.Source == "":
 		return "type=image needs source=IMAGE"
-	case m.SubPath != "" && m.Type != spec.Volume && m.Type != spec.Image:
-		return "a subpath needs type=volume or type=image"
 	case m.Type == spec.Tmpfs && m.Source != "":
 		return "type=tmpfs has no source"
-	case m.Type != spec.Tmpfs && (m.Size != 0 || m.Mode != 0):
-		return "tmpfs-size and tmpfs-mode need type=tmpfs"
 	case m.Type == spec.Volume && strings.Contains(m.Source, "/"):
 		return m.Source + " is not a volume's name; type=bind for a path"
 	}

@@ -48,6 +48,9 @@ func (e Env) remote() remote.Env {
 		Stdin: e.Stdin, Stdout: e.Stdout, Stderr: e.Stderr, LookupEnv: e.LookupEnv, Daemon: e.Daemon, Images: e.Images,
 		Size: func() (width, height int, ok bool) {
 			width, height, err := term.GetSize(int(e.Stderr.Fd()))
+			if width == 0 || height == 0 {
+				width, height = 80, 24 // a terminal that does not know
+			}
 			return width, height, err == nil && kind != "dumb"
 		},
 	}

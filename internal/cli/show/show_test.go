@@ -165,3 +165,37 @@ func TestImages(t *testing.T) {
 		t.Error(d)
 	}
 }
+
+func TestImageDetailsAndSteps(t *testing.T) {
+	m := api.ImageDetails{
+		Image: api.Image{ID: "sha256:ab", Names: []string{"a:1"}, Size: 111, LayerSizes: []int64{100, 10, 1}, Created: now},
+		Document: json.RawMessage(`{"os":"linux","architecture":"amd64","author":"me","config":{"Cmd":["x"],"Healthcheck":{"Test":["CMD","y"]}},
+			"history":[{"created_by":"ADD"},{"created_by":"ENV","empty_layer":true},{"created_by":"RUN","comment":"c"}],
+			"rootfs":{"type":"layers","diff_ids":["sha256:1","sha256:2","sha256:3"]}}`),
+	}
+	d, err := DockerImage(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d.Author != "me" || d.Os != "linux" || d.Config.Cmd[0] != "x" || d.Config.Healthcheck.Test[1] != "y" || len(d.RootFS.Layers) != 3 || d.RepoDigests == nil {
+		t.Errorf("got %+v", d)
+	}
+	steps, err := Steps(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []Step{ // three layers, two of which the history tells of
+		{ID: "sha256:ab", CreatedBy: "RUN", Comment: "c", Size: 1}, {ID: "<missing>", CreatedBy: "ENV"}, {ID: "<missing>", CreatedBy: "ADD", Size: 10},
+		{ID: "<missing>", Size: 100, CreatedAt: now},
+	}
+	if d := cmp.Diff(want, steps); d != "" {
+		t.Error(d)
+	}
+	m.Document = json.RawMessage(`[]`)
+	if _, err := Steps(m); err == nil {
+		t.Error("a damaged configuration is no error")
+	}
+	if _, err := DockerImage(m); err == nil {
+		t.Error("a damaged configuration is no error")
+	}
+}

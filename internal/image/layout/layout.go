@@ -19,6 +19,7 @@ import (
 
 	"carob/internal/fault"
 	"carob/internal/image"
+	"carob/internal/image/bundle"
 	"carob/internal/ref"
 )
 
@@ -140,7 +141,7 @@ func named(d v1.Descriptor, names []string) []v1.Descriptor {
 	all := make([]v1.Descriptor, len(names))
 	for i, n := range names {
 		all[i] = d
-		all[i].Annotations = map[string]string{image.AnnotationName: n, v1.AnnotationRefName: n}
+		all[i].Annotations = map[string]string{bundle.AnnotationName: n, v1.AnnotationRefName: n}
 	}
 	return all
 }

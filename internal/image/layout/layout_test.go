@@ -22,6 +22,7 @@ import (
 
 	"carob/internal/fault"
 	"carob/internal/image"
+	"carob/internal/image/bundle"
 )
 
 func open(t *testing.T) *image.Store {
@@ -172,7 +173,7 @@ func TestLayoutIsReadByOthers(t *testing.T) {
 		}
 		var names []string
 		for i, want := range []image.Image{base, child} {
-			names = append(names, m.Manifests[i].Annotations[image.AnnotationName], m.Manifests[i].Annotations[v1.AnnotationRefName])
+			names = append(names, m.Manifests[i].Annotations[bundle.AnnotationName], m.Manifests[i].Annotations[v1.AnnotationRefName])
 			img, err := index.Image(m.Manifests[i].Digest)
 			if err != nil {
 				t.Fatal(err)

@@ -86,7 +86,7 @@ func (s signer) sign(t *testing.T, to *server, repo, digest, name string) {
 	to.upload(t, repo+":"+strings.Replace(digest, ":", "-", 1)+".sig", m)
 }
 
-// policy gives the client a policy for the registry.
+// policyFor gives the client a policy for the registry.
 func policyFor(t *testing.T, c *Client, host string, rule map[string]any) {
 	t.Helper()
 	text, err := json.Marshal(map[string]any{

@@ -30,7 +30,7 @@ func (ds *downloads) read(ctx context.Context, d v1.Descriptor, mine source, rep
 // Read waits for what has not come yet.
 func (r *blobReader) Read(p []byte) (int, error) {
 	for {
-		written, done, err, changed := r.one.state()
+		written, done, changed, err := r.one.state()
 		switch {
 		case done && err != nil && r.one.from != r.mine:
 			r.again()
@@ -69,11 +69,11 @@ func (r *blobReader) Close() error {
 	return nil
 }
 
-// progress tells how much of each blob has come, until ctx ends.
+// watch tells how much of the blob has come, until ctx ends.
 func (one *download) watch(ctx context.Context, b *board) {
 	p := Progress{Layer: short(one.want.Digest), Step: call.Downloading, Total: one.want.Size}
 	for {
-		written, done, _, changed := one.state()
+		written, done, changed, _ := one.state()
 		if done {
 			return
 		}

@@ -166,11 +166,11 @@ func (l *lane) pass(one *download) {
 	l.waiting = l.waiting[1:]
 }
 
-// state is what a reader needs to know.
-func (one *download) state() (written int64, done bool, err error, changed <-chan struct{}) {
+// state is what a reader needs to know: err is why it is done, if it failed.
+func (one *download) state() (written int64, done bool, changed <-chan struct{}, err error) {
 	one.mu.Lock()
 	defer one.mu.Unlock()
-	return one.written, one.done, one.err, one.changed
+	return one.written, one.done, one.changed, one.err
 }
 
 // wrote adds n bytes to what may be read.

@@ -18,7 +18,7 @@ import (
 	"carob/internal/image/registry/call"
 )
 
-// layerBlob tells whether a request is for the blob of this many bytes or more; the
+// bigBlob returns the blob that a request is for, and whether it is a layer: the
 // configuration is smaller.
 func (s *server) bigBlob(r *http.Request) ([]byte, bool) {
 	if !isBlob(r) {

@@ -1,4 +1,4 @@
-package image
+package bundle
 
 import (
 	"path"
@@ -19,7 +19,7 @@ type dockerManifest struct {
 	Layers   []string
 }
 
-func (a *contents) dockerImages() ([]packedImage, error) {
+func (a *contents) dockerImages() ([]Image, error) {
 	var list []dockerManifest
 	if err := a.readJSON("manifest.json", &list); err != nil {
 		return nil, err
@@ -27,7 +27,7 @@ func (a *contents) dockerImages() ([]packedImage, error) {
 	if len(list) == 0 || len(list) > a.limits.Images {
 		return nil, unpack.Invalid("manifest.json: %d images; want 1 to %d", len(list), a.limits.Images)
 	}
-	images := make([]packedImage, len(list))
+	images := make([]Image, len(list))
 	for i, m := range list {
 		p, err := a.dockerImage(m)
 		if err != nil {
@@ -38,30 +38,30 @@ func (a *contents) dockerImages() ([]packedImage, error) {
 	return images, nil
 }
 
-func (a *contents) dockerImage(m dockerManifest) (packedImage, error) {
-	var p packedImage
+func (a *contents) dockerImage(m dockerManifest) (Image, error) {
+	var p Image
 	var err error
-	if p.config, err = a.read(m.Config); err != nil {
+	if p.Config, err = a.read(m.Config); err != nil {
 		return p, err
 	}
 	// Every tool names the file after its digest, which is the image's ID.
 	hex := strings.TrimPrefix(strings.TrimSuffix(path.Base(m.Config), ".json"), "sha256:")
-	if have := digest.FromBytes(p.config); ref.IsID(hex) && have.Encoded() != hex {
+	if have := digest.FromBytes(p.Config); ref.IsID(hex) && have.Encoded() != hex {
 		return p, unpack.Invalid("%.200q: wrong digest: it is %s", m.Config, have)
 	}
 	for _, name := range m.RepoTags {
-		full, err := parseName(name)
+		full, err := ref.ParseName(name)
 		if err != nil {
 			return p, err
 		}
-		p.names = append(p.names, full)
+		p.Names = append(p.Names, full)
 	}
 	for _, name := range m.Layers {
-		r, err := a.open(name)
+		r, err := a.member(name)
 		if err != nil {
 			return p, err
 		}
-		p.layers = append(p.layers, packedLayer{member: name, r: r})
+		p.Layers = append(p.Layers, Layer{Member: name, R: r})
 	}
 	return p, a.checkConfig(&p, m.Config)
 }
@@ -79,7 +79,7 @@ const AnnotationName = "io.containerd.image.name"
 // maxNesting bounds indexes within indexes; real archives have one.
 const maxNesting = 3
 
-func (a *contents) ociImages() ([]packedImage, error) {
+func (a *contents) ociImages() ([]Image, error) {
 	var x v1.Index
 	if err := a.readJSON(v1.ImageIndexFile, &x); err != nil {
 		return nil, err
@@ -87,7 +87,7 @@ func (a *contents) ociImages() ([]packedImage, error) {
 	if len(x.Manifests) > a.limits.Images {
 		return nil, unpack.Invalid("index.json: %d manifests are more than the %d accepted", len(x.Manifests), a.limits.Images)
 	}
-	var images []packedImage
+	var images []Image
 	seen := map[digest.Digest]int{} // manifest → its place in images
 	for _, d := range x.Manifests {
 		name := d.Annotations
@@ -103,14 +103,14 @@ func (a *contents) ociImages() ([]packedImage, error) {
 			return nil, err
 		}
 		if i, ok := seen[d.Digest]; ok {
-			images[i].names = append(images[i].names, names...)
+			images[i].Names = append(images[i].Names, names...)
 			continue
 		}
 		p, err := a.ociImage(d)
 		if err != nil {
 			return nil, err
 		}
-		p.names = names
+		p.Names = names
 		seen[d.Digest] = len(images)
 		images = append(images, p)
 	}
@@ -156,14 +156,14 @@ func runsHere(p *v1.Platform) bool {
 	return p == nil || p.OS == "linux" && p.Architecture == runtime.GOARCH
 }
 
-func (a *contents) ociImage(d v1.Descriptor) (packedImage, error) {
-	var p packedImage
+func (a *contents) ociImage(d v1.Descriptor) (Image, error) {
+	var p Image
 	var m v1.Manifest
 	if err := a.blobJSON(d, &m); err != nil {
 		return p, err
 	}
 	var err error
-	if p.config, err = a.blob(m.Config); err != nil {
+	if p.Config, err = a.blob(m.Config); err != nil {
 		return p, err
 	}
 	for _, l := range m.Layers {
@@ -171,14 +171,14 @@ func (a *contents) ociImage(d v1.Descriptor) (packedImage, error) {
 			return p, unpack.Invalid("manifest %s: %w", d.Digest, err)
 		}
 		name := blobPath(l.Digest)
-		r, err := a.open(name)
+		r, err := a.member(name)
 		if err != nil {
 			return p, err
 		}
 		if r.Size() != l.Size {
 			return p, unpack.Invalid("%s: %d bytes long, not %d as its manifest says", name, r.Size(), l.Size)
 		}
-		p.layers = append(p.layers, packedLayer{member: name, r: r, digest: l.Digest})
+		p.Layers = append(p.Layers, Layer{Member: name, R: r, Digest: l.Digest})
 	}
 	return p, a.checkConfig(&p, m.Config.Digest.String())
 }
@@ -219,7 +219,7 @@ func namesFrom(annotations map[string]string) ([]string, error) {
 	if name == "" {
 		return nil, nil
 	}
-	full, err := parseName(name)
+	full, err := ref.ParseName(name)
 	if err != nil {
 		return nil, err
 	}
