@@ -19,6 +19,9 @@ const (
 )
 
 func main() {
+	if !loop.IsOpen(socket) {
+		loop.Sleep()
+	}
 	// What Setup changes of a thread must be what children inherit, and the blocked
 	// SIGPIPE is this thread's.
 	runtime.LockOSThread()

@@ -14,57 +14,57 @@ import (
 	"carob/internal/api/launch"
 	"carob/internal/cli"
 	"carob/internal/cli/forward"
+	"carob/internal/cli/network"
 	"carob/internal/sys/session"
 )
 
 // version is set by the linker.
 var version = "dev"
 
-// Where things live when nothing else is said.
-const (
-	defaultRoot = "/var/lib/carob"
-	defaultRun  = "/run/carob"
-)
+// defaultRun is where the daemon is found when nothing else is said.
+const defaultRun = "/run/carob"
 
 func main() {
-	run, root := setting("CAROB_RUN", defaultRun), setting("CAROB_ROOT", defaultRoot)
+	run := setting("CAROB_RUN", defaultRun)
 	socket := setting("CAROB_SOCKET", filepath.Join(run, launch.SocketName))
 	start := launch.Starter{Socket: socket, RunDir: run, Note: os.Stderr, Env: environment(os.LookupEnv)}
 	if exe, err := os.Executable(); err == nil {
-		start.Command = []string{exe, "serve", "--root=" + root, "--run=" + run, "--socket=" + socket}
+		// Not the root, which the configuration file may name: the daemon knows CAROB_ROOT.
+		start.Command = []string{exe, "serve", "--run=" + run, "--socket=" + socket}
 	}
 	os.Exit(cli.Main(context.Background(), cli.Env{
 		Args: os.Args[1:], Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, LookupEnv: os.LookupEnv,
 		Dial: start.Dial, About: launch.About(version), RunDirs: []string{run},
-		Extra: cli.Extra{
-			Pods:   []*cobra.Command{forward.Command(forward.Env{Stdout: os.Stdout, Stderr: os.Stderr, Dial: start.Dial})},
-			System: []*cobra.Command{serveCommand()},
-		},
+		Extra: append(network.Commands(network.Env{Daemon: start.Dial, Stdout: os.Stdout}),
+			forward.Command(forward.Env{Stdout: os.Stdout, Stderr: os.Stderr, Dial: start.Dial}),
+			daemonCommand("serve [FLAGS]", "Run the daemon in the foreground"),
+			daemonCommand("config COMMAND", "The daemon's configuration file"),
+		),
 	}))
 }
 
-// serveCommand turns this process into the daemon, which keeps the pid, the words of
+// daemonCommand turns this process into the daemon, which keeps the pid, the words of
 // the command line and the environment.
-func serveCommand() *cobra.Command {
+func daemonCommand(use, short string) *cobra.Command {
 	return &cobra.Command{
-		Use: "serve [FLAGS]", Short: "Run the daemon in the foreground",
+		Use: use, Short: short,
 		DisableFlagParsing: true, // the daemon's words
-		RunE: func(*cobra.Command, []string) error {
+		RunE: func(cmd *cobra.Command, _ []string) error {
 			path, err := launch.Beside("carobd")
 			if err != nil {
-				return fmt.Errorf("serve: %w", err)
+				return fmt.Errorf("%s: %w", cmd.Name(), err)
 			}
-			return fmt.Errorf("serve: %w", session.Become(path, os.Args))
+			return fmt.Errorf("%s: %w", cmd.Name(), session.Become(path, os.Args))
 		},
 	}
 }
 
-// environment is all that a daemon started from here learns of it: where programs are,
-// and which proxy leads to registries.
+// environment is all that a daemon started from here learns of it: where its images
+// and programs are, and which proxy leads to registries.
 func environment(lookup func(string) (string, bool)) []string {
 	var env []string
 	for _, name := range []string{
-		"PATH", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy", "SSL_CERT_FILE", "SSL_CERT_DIR",
+		"CAROB_ROOT", "PATH", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy", "SSL_CERT_FILE", "SSL_CERT_DIR",
 	} {
 		if v, ok := lookup(name); ok {
 			env = append(env, name+"="+v)

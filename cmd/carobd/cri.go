@@ -36,7 +36,7 @@ type kubelet struct {
 	ended    chan error
 }
 
-func openCRI(c config, s cri.Services) (*kubelet, error) {
+func openCRI(c settings, s cri.Services) (*kubelet, error) {
 	k := &kubelet{services: s, ended: make(chan error, 1)}
 	if c.cri.socket == "none" {
 		return k, nil

@@ -22,6 +22,7 @@ import (
 	"carob/internal/spec"
 	"carob/internal/status"
 	"carob/internal/sys/fd"
+	"carob/internal/sys/netns"
 	"carob/internal/testenv"
 )
 
@@ -135,7 +136,7 @@ func serve(t *testing.T, e *engine) string {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() {
-		done <- Serve(ctx, l, Services{Engine: e, Host: Host{About: About{Version: "v"}}, Log: slog.New(slog.DiscardHandler)})
+		done <- Serve(ctx, l, Services{Engine: e, Dial: netns.DialProcess, Host: Host{About: About{Version: "v"}}, Handlers: func() []Handler { return nil }, Log: slog.New(slog.DiscardHandler)})
 	}()
 	t.Cleanup(func() {
 		cancel()

@@ -411,19 +411,34 @@ type About struct {
 // Host is what the daemon says of itself and the machine.
 type Host struct {
 	About
-	Root    string `json:"root"`
-	Run     string `json:"run"`
-	Pid     int    `json:"pid"`
-	Kernel  string `json:"kernel"`
-	Cgroup  string `json:"cgroup"`
-	CPUs    int    `json:"cpus"`
-	Memory  uint64 `json:"memory"`
-	Handler string `json:"handler"`
+	Root   string `json:"root"`
+	Run    string `json:"run"`
+	Pid    int    `json:"pid"`
+	Kernel string `json:"kernel"`
+	Cgroup string `json:"cgroup"`
+	CPUs   int    `json:"cpus"`
+	Memory uint64 `json:"memory"`
+	// Handlers run pods.
+	Handlers []Handler `json:"handlers"`
 	// Features are named properties of the host: "apparmor": "no".
 	Features   map[string]string `json:"features,omitempty"`
 	Containers map[string]int    `json:"containers"`
 	Pods       int               `json:"pods"`
 	Images     int               `json:"images"`
+}
+
+// Handler is what runs pods that choose it by its name.
+type Handler struct {
+	Name string `json:"name"`
+	// Path is the OCI runtime's binary, Runtime and Version its own words of itself; none
+	// of the native handler's. Problem says why it cannot be used.
+	Path    string `json:"path,omitempty"`
+	Runtime string `json:"runtime,omitempty"`
+	Version string `json:"version,omitempty"`
+	Problem string `json:"problem,omitempty"`
+	// What Kubernetes wants to know of a handler (CRI RuntimeHandlerFeatures).
+	RecursiveReadOnlyMounts bool `json:"recursiveReadOnlyMounts"`
+	UserNamespaces          bool `json:"userNamespaces"`
 }
 
 // The engine's own words, for clients, which do not know the engine.

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"carob/internal/fault"
-	"carob/internal/sys/netns"
 )
 
 type pods struct{ s Services }
@@ -58,14 +57,12 @@ func (s *pods) dial(ctx context.Context, p DialParams, t turnOf[None]) (None, er
 	case now.Pid == 0:
 		return None{}, fault.New(fault.Conflict, "pod "+now.Name+": does not run")
 	}
-	ns, err := netns.Open(now.Pid, now.Namespaces["net"])
-	if err != nil {
-		return None{}, fault.Wrap(fault.Conflict, "pod "+now.Name+": does not run", err)
-	}
-	defer func() { _ = ns.Close() }() // only entered
 	ctx, cancel := context.WithTimeout(ctx, dialTime)
 	defer cancel()
-	socket, err := netns.DialLocal(ctx, ns, p.Port)
+	socket, err := s.s.Dial(ctx, now.Pid, now.Namespaces["net"], p.Port)
+	if fault.Is(err, fault.NotFound) {
+		return None{}, fault.Wrap(fault.Conflict, "pod "+now.Name+": does not run", err)
+	}
 	if err != nil {
 		return None{}, fault.Wrap(fault.KindOf(err), "pod "+now.Name, err)
 	}

@@ -127,7 +127,12 @@ type Services struct {
 	Manifests  Manifests
 	Networks   NetworkStore
 	Wiring     Wiring
+	// Dial connects to a port of the loopback in a process\'s network namespace: see
+	// netns.DialProcess.
+	Dial func(ctx context.Context, pid int, id string, port uint16) (*os.File, error)
 	// Host describes the daemon; the counts are filled in per call.
 	Host Host
-	Log  *slog.Logger
+	// Handlers lists what runs pods; it may ask their binaries.
+	Handlers func() []Handler
+	Log      *slog.Logger
 }

@@ -119,6 +119,7 @@ func writer(f *os.File) io.Writer {
 
 func (s *views) info(context.Context, None) (Host, error) {
 	h := s.s.Host
+	h.Handlers = s.s.Handlers()
 	h.Containers = map[string]int{"running": 0, "paused": 0, "created": 0, "exited": 0}
 	for _, c := range s.s.Engine.Containers(pod.Filter{}) {
 		state := string(c.State)

@@ -24,6 +24,7 @@ var rooms = []room{
 	{"lifecycle", []string{"fault"}},
 	{"spec", []string{"fault"}},
 	{"status", []string{"fault", "lifecycle", "spec"}},
+	{"config", []string{"fault"}},
 	{"host", []string{"fault"}},
 	{"plan", []string{"fault", "ref", "spec", "status", "host"}},
 	{"sys", []string{"fault", "plan"}}, // plan: the edge applies what was decided

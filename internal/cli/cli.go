@@ -9,6 +9,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -23,7 +24,6 @@ import (
 
 	"carob/internal/api"
 	"carob/internal/cli/ask"
-	"carob/internal/cli/network"
 	"carob/internal/cli/show"
 	"carob/internal/cli/sight"
 	"carob/internal/sys/fd"
@@ -38,13 +38,10 @@ type Env struct {
 	Dial func(ctx context.Context) (*api.Client, error)
 	// RunDirs are carob's run directories, where names are read without a daemon.
 	RunDirs []string
-	// About is this binary; Extra are further commands for the groups Pods and System.
+	// About is this binary; Extra are further commands.
 	About api.About
-	Extra Extra
+	Extra []*cobra.Command
 }
-
-// Extra are commands that main supplies.
-type Extra struct{ Pods, System []*cobra.Command }
 
 // app is one run of the command line.
 type app struct {
@@ -198,13 +195,13 @@ needed and not running; containers go on when it stops.`,
 		root.AddGroup(&g)
 	}
 	all := []grouped{
-		{groupContainers, containerCommands(a)}, {groupPods, append(podCommands(a), a.Extra.Pods...)},
-		{groupImages, imageCommands(a)}, {groupNetworks, network.Commands(network.Env{Daemon: a.daemon, Stdout: a.Stdout, Networks: words{a}.networks, Containers: words{a}.containers})}, {groupLook, []*cobra.Command{lookCommand(a), sight.Explain(a.sight()), viewCommand(a)}},
-		{groupSystem, append(systemCommands(a), a.Extra.System...)},
+		{groupContainers, containerCommands(a)}, {groupPods, podCommands(a)},
+		{groupImages, imageCommands(a)}, {groupLook, []*cobra.Command{lookCommand(a), sight.Explain(a.sight()), viewCommand(a)}},
+		{groupSystem, append(systemCommands(a), a.Extra...)},
 	}
 	for _, g := range all {
 		for _, c := range g.commands {
-			c.GroupID = g.id
+			c.GroupID = cmp.Or(c.GroupID, g.id)
 			a.checkArgs(c)
 			root.AddCommand(c)
 		}

@@ -71,6 +71,18 @@ func (w words) images(cmd *cobra.Command, _ []string, _ string) ([]string, cobra
 	return found, noFiles
 }
 
+func (w words) handlers(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
+	h, err := call(cmd.Context(), w.app, api.Info, api.None{})
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveError
+	}
+	var found []string
+	for _, x := range h.Handlers {
+		found = append(found, x.Name)
+	}
+	return found, noFiles
+}
+
 func (w words) networks(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
 	list, err := call(cmd.Context(), w.app, api.Networks, api.None{})
 	if err != nil {

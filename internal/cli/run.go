@@ -4,12 +4,12 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"slices"
 
 	"github.com/spf13/cobra"
 
 	"carob/internal/api"
 	"carob/internal/cli/ask"
-	"carob/internal/cli/network"
 	"carob/internal/fault"
 	"carob/internal/status"
 )
@@ -40,12 +40,16 @@ func createCommand(a *app) *cobra.Command {
 		Short:   "Create a container without starting it",
 		Example: "  carob create --name once toolbox date\n  carob start -a once",
 		RunE: func(cmd *cobra.Command, words []string) error {
-			q, err := a.request(cmd.Context(), &r, words)
+			q, err := a.request(&r, words)
 			if err != nil {
 				return refusal(err, 125)
 			}
 			return refusal(withImage(cmd.Context(), a, q.Container.Image, r.Pull, func() error {
-				made, err := call(cmd.Context(), a, api.Create, params(q))
+				p, err := params(cmd.Context(), a, q)
+				if err != nil {
+					return err
+				}
+				made, err := call(cmd.Context(), a, api.Create, p)
 				if err == nil {
 					fmt.Fprintln(a.Stdout, made.ID)
 				}
@@ -65,22 +69,17 @@ func completeRun(a *app, c *cobra.Command) {
 	for flag, f := range map[string]cobra.CompletionFunc{
 		"pod": words{a}.pods, "network": words{a}.anyNetwork, "ipc": words{a}.modes("private", "shareable", "host", "none"),
 		"pid": words{a}.modes("private", "host"), "uts": words{a}.modes("private", "host"), "userns": words{a}.modes("private", "host"),
-		"cgroupns": fixed("private", "host"), "pull": fixed(ask.PullPolicies()...), "restart": fixed("no", "on-failure", "always", "unless-stopped"),
+		"runtime": words{a}.handlers, "cgroupns": fixed("private", "host"), "pull": fixed(ask.PullPolicies()...), "restart": fixed("no", "on-failure", "always", "unless-stopped"),
 	} {
 		_ = c.RegisterFlagCompletionFunc(flag, f) // the flags exist: they were bound before
 	}
 }
 
 // request translates, and tells the user what the translation has to say.
-func (a *app) request(ctx context.Context, r *ask.Run, words []string) (ask.Request, error) {
+func (a *app) request(r *ask.Run, words []string) (ask.Request, error) {
 	q, err := r.Translate(words, a.host())
 	if err != nil {
 		return q, err
-	}
-	if q.PublishAll {
-		if err := network.PublishAll(ctx, a.daemon, &q); err != nil {
-			return q, err
-		}
 	}
 	for _, n := range q.Notes {
 		fmt.Fprintln(a.Stderr, "carob: note: "+n)
@@ -88,16 +87,32 @@ func (a *app) request(ctx context.Context, r *ask.Run, words []string) (ask.Requ
 	return q, nil
 }
 
-func params(q ask.Request) api.RunParams {
-	return api.RunParams{Pod: q.Pod, PodRef: q.PodRef, Container: q.Container}
+// params are what the daemon is asked for. The image, which may have to be pulled before,
+// says which ports -P means.
+func params(ctx context.Context, a *app, q ask.Request) (api.RunParams, error) {
+	p := api.RunParams{Pod: q.Pod, PodRef: q.PodRef, Container: q.Container}
+	if q.PublishAll {
+		exposed, err := words{a}.env().Exposed(ctx, q.Container.Image)
+		if err != nil {
+			return p, err
+		}
+		p.Pod.Ports = slices.Concat(p.Pod.Ports, exposed)
+	}
+	return p, nil
 }
 
 func (a *app) run(ctx context.Context, r *ask.Run, words []string) error {
-	q, err := a.request(ctx, r, words)
+	q, err := a.request(r, words)
 	if err != nil {
 		return err
 	}
-	return withImage(ctx, a, q.Container.Image, r.Pull, func() error { return runOnce(ctx, a, r, params(q)) })
+	return withImage(ctx, a, q.Container.Image, r.Pull, func() error {
+		p, err := params(ctx, a, q)
+		if err != nil {
+			return err
+		}
+		return runOnce(ctx, a, r, p)
+	})
 }
 
 func runOnce(ctx context.Context, a *app, r *ask.Run, p api.RunParams) error {

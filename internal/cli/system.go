@@ -293,7 +293,7 @@ func showInfo(a *app, h api.Host) {
 	line("Containers", strings.Join(states, ", "))
 	line("Pods", h.Pods)
 	line("Images", h.Images)
-	line("Handler", h.Handler)
+	line("Handlers", handlers(h.Handlers))
 	line("Kernel", h.Kernel)
 	line("Cgroup", h.Cgroup)
 	line("CPUs", h.CPUs)
@@ -301,4 +301,20 @@ func showInfo(a *app, h api.Host) {
 	for _, k := range slices.Sorted(maps.Keys(h.Features)) {
 		line(k, h.Features[k])
 	}
+}
+
+// handlers names each handler, with the version of its runtime or what is wrong with it.
+func handlers(all []api.Handler) string {
+	var out []string
+	for _, h := range all {
+		switch {
+		case h.Problem != "":
+			out = append(out, h.Name+" (unusable: "+h.Problem+")")
+		case h.Runtime != "":
+			out = append(out, h.Name+" ("+strings.TrimSpace(h.Runtime+" "+h.Version)+")")
+		default:
+			out = append(out, h.Name)
+		}
+	}
+	return strings.Join(out, ", ")
 }

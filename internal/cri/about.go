@@ -29,9 +29,9 @@ func (a *about) Version(context.Context, *cri.VersionRequest) (*cri.VersionRespo
 }
 
 // Status tells whether pods can run and be connected, and what the handlers can do.
-func (a *about) Status(_ context.Context, r *cri.StatusRequest) (*cri.StatusResponse, error) {
+func (a *about) Status(ctx context.Context, r *cri.StatusRequest) (*cri.StatusResponse, error) {
 	network := &cri.RuntimeCondition{Type: cri.NetworkReady, Status: true}
-	if err := a.s.Network(); err != nil {
+	if err := a.s.Network(ctx); err != nil {
 		network.Status, network.Reason, network.Message = false, "NetworkNotReady", err.Error()
 	}
 	features := &cri.RuntimeHandlerFeatures{RecursiveReadOnlyMounts: true, UserNamespaces: a.s.Host.Facts.UserNamespaces}

@@ -42,7 +42,7 @@ type Services struct {
 	// Version is carob's own.
 	Version string
 	// Network says why pods cannot be connected; nil when they can.
-	Network func() error
+	Network func(context.Context) error
 	// Root is the directory of images and of what containers write.
 	Root string
 	Log  *slog.Logger

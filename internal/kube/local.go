@@ -14,7 +14,7 @@ import (
 )
 
 // Local returns the facts of this machine, for Applier.Facts. They are read anew
-// each time: addresses and the resolver change.
+// each time: addresses change.
 func Local() (manifest.Facts, error) {
 	f := manifest.Facts{CPUs: runtime.NumCPU()}
 	var err error
@@ -26,10 +26,6 @@ func Local() (manifest.Facts, error) {
 	}
 	if f.Memory, err = readFile("/proc/meminfo", parseMemory); err != nil {
 		return f, fmt.Errorf("machine: memory: %w", err)
-	}
-	f.Resolver, err = readFile("/etc/resolv.conf", manifest.ParseResolver)
-	if err != nil && !os.IsNotExist(err) {
-		return f, fmt.Errorf("machine: resolver: %w", err)
 	}
 	return f, nil
 }

@@ -329,5 +329,6 @@ func (b *Builtin) Keep(_ context.Context, live []pod.Attachment) error {
 		return errors.Join(append(errs, err)...)
 	}
 	b.host.Up = true
-	return errors.Join(append(errs, b.table.Replace(ground{b}.content()))...)
+	errs = append(errs, ground{b}.reclaimTurn(), b.table.Replace(ground{b}.content()))
+	return errors.Join(errs...)
 }

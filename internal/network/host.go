@@ -234,7 +234,7 @@ func (b ground) defaultTurn() error {
 		delete(b.networks, Default)
 		b.mu.Unlock()
 	}
-	subnets, err := b.subnetsOf(b.pools())
+	subnets, err := b.subnetsOf(usable(b.c.Pools))
 	if err != nil {
 		return err
 	}
@@ -274,6 +274,32 @@ func (b ground) claimTurn(name string) error {
 		}
 	}
 	return nil
+}
+
+// reclaimTurn sees to the subnets of pods that go on, should the record of them be
+// lost. The caller holds turn.
+func (b ground) reclaimTurn() error {
+	b.mu.Lock()
+	var missing []netip.Prefix
+	for _, l := range b.leases {
+		for _, k := range l.Links {
+			if n := b.networks[k.Network]; n != nil && !b.claimed(n.Subnets) {
+				missing = append(missing, n.Subnets...)
+			}
+		}
+	}
+	b.mu.Unlock()
+	var errs []error
+	for _, s := range missing {
+		if slices.Contains(b.host.Claims, s) {
+			continue
+		}
+		b.host.Claims = append(b.host.Claims, s)
+		if err := link.Claim(s); !fault.Is(err, fault.Exists) { // it may well be there
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(append(errs, b.noteHost())...)
 }
 
 func (b ground) unclaimTurn(subnets []netip.Prefix) error {

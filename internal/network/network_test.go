@@ -3,10 +3,8 @@ package network
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"net/netip"
 	"os"
-	"os/exec"
 	"runtime"
 	"slices"
 	"strings"
@@ -17,103 +15,9 @@ import (
 	"github.com/moby/sys/capability"
 
 	"carob/internal/fault"
-	"carob/internal/plan/address"
 	"carob/internal/pod"
 	"carob/internal/spec"
-	"carob/internal/store"
-	"carob/internal/testenv"
 )
-
-// inside marks the process that has a network namespace of its own, in which all tests
-// run that need root: what they do to the host, they do to that one.
-const inside = "CAROB_TEST_IN_NETNS"
-
-func TestMain(m *testing.M) {
-	if os.Geteuid() != 0 || os.Getenv(inside) != "" {
-		os.Exit(m.Run())
-	}
-	c := exec.Command(os.Args[0], os.Args[1:]...)
-	c.Stdout, c.Stderr = os.Stdout, os.Stderr
-	c.Env = append(os.Environ(), inside+"=1")
-	c.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET, Pdeathsig: syscall.SIGKILL}
-	err := c.Run()
-	if c.ProcessState == nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-	os.Exit(c.ProcessState.ExitCode())
-}
-
-// holder ends with this process: its input is a pipe that nobody else has.
-func holder() *exec.Cmd {
-	c := exec.Command("cat")
-	_, _ = c.StdinPipe() // it cannot fail before the start but for a lack of descriptors
-	c.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET}
-	return c
-}
-
-// sandbox is a process that holds a network namespace.
-func sandbox(t testing.TB) int {
-	t.Helper()
-	c := holder()
-	if err := c.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = c.Process.Kill()
-		_ = c.Wait()
-	})
-	return c.Process.Pid
-}
-
-// machine is a host with its records.
-type machine struct {
-	leases, networks *store.Store
-}
-
-func newMachine(t testing.TB) machine {
-	testenv.Require(t, testenv.Root, testenv.Nftables)
-	must(t, run("ip", "link", "set", "lo", "up"))
-	var m machine
-	var err error
-	if m.leases, err = store.Open(t.TempDir()); err != nil {
-		t.Fatal(err)
-	}
-	if m.networks, err = store.Open(t.TempDir()); err != nil {
-		t.Fatal(err)
-	}
-	return m
-}
-
-// daemon is one life of the network on the machine.
-func (m machine) daemon(t testing.TB) *Builtin {
-	t.Helper()
-	b := Open(Config{
-		Instance: "test", Pools: []netip.Prefix{netip.MustParsePrefix("10.201.0.0/16"), address.DefaultPool6("test")},
-		Leases: m.leases, Networks: m.networks, Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
-	})
-	t.Cleanup(func() { _ = b.Close() })
-	return b
-}
-
-func run(words ...string) error {
-	out, err := exec.Command(words[0], words[1:]...).CombinedOutput()
-	if err != nil {
-		return fmt.Errorf("%s: %w: %s", strings.Join(words, " "), err, out)
-	}
-	return nil
-}
-
-func must(t testing.TB, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
-func attachment(id string, pid int, ports ...spec.Port) pod.Attachment {
-	return pod.Attachment{PodID: id, Name: id, Namespace: "default", Pid: pid, Spec: &spec.Pod{Ports: ports}}
-}
 
 func BenchmarkAttachDetach(b *testing.B) {
 	m := newMachine(b)
@@ -144,43 +48,17 @@ func BenchmarkAttachDetach(b *testing.B) {
 	}
 }
 
-// look lists what is on the host for pods: links, routes, rules, leases, and
-// what was changed of it.
-func (m machine) look(t testing.TB) string {
-	t.Helper()
-	var b strings.Builder
-	for _, words := range [][]string{
-		{"ip", "-br", "link"}, {"ip", "route"}, {"ip", "-6", "route", "show", "table", "main"}, {"ip", "-o", "address"}, {"nft", "list", "tables"},
-		{"sysctl", "net.ipv4.ip_forward", "net.ipv6.conf.all.forwarding", "net.ipv6.conf.default.accept_ra"},
-	} {
-		out, err := exec.Command(words[0], words[1:]...).Output()
-		if err != nil {
-			t.Fatalf("%v: %v", words, err)
-		}
-		b.Write(out)
-	}
-	must(t, m.leases.Load(leaseKind, func(id string, _ []byte) error { fmt.Fprintln(&b, "lease", id); return nil }))
-	must(t, m.leases.Load(hostKind, func(id string, _ []byte) error { fmt.Fprintln(&b, "host", id); return nil }))
-	return b.String()
-}
-
-// eventually waits for a condition.
-func eventually(t testing.TB, what string, ok func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(testenv.Patience(20 * time.Second)); !ok(); time.Sleep(10 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("does not happen: %s", what)
-		}
-	}
-}
-
 // TestNothingStays attaches and detaches, several at once: no address is given out
 // twice, and afterwards the host is as it was.
 func TestNothingStays(t *testing.T) {
 	m := newMachine(t)
 	before := m.look(t)
 	n := m.daemon(t)
-	const pods, atOnce = 60, 6
+	const atOnce = 6
+	pods := 60
+	if *long {
+		pods = 500
+	}
 	seen := make(chan []string, pods)
 	next := make(chan int)
 	done := make(chan error, atOnce)
@@ -253,19 +131,19 @@ func nextDaemon(t *testing.T, lost bool) {
 	must(t, run("ip", "link", "add", n.names.prefix+"litter", "type", "veth", "peer", "name", "other"))
 	n.cancel() // it dies
 	n.work.Wait()
-	must(t, run("nft", "delete", "table", "inet", n.names.table))
+	must(t, n.table.Drop())
 	if lost {
 		must(t, m.leases.Delete(leaseKind, n.leases["lives"].ID))
 		must(t, m.leases.Put(leaseKind, "damaged", "nonsense"))
+		must(t, m.leases.Delete(hostKind, "host"))
 	}
 
 	next := m.daemon(t)
 	a := attachment("lives", lives, port)
 	a.Connections = got
 	must(t, next.Keep(t.Context(), []pod.Attachment{a}))
-	out, err := exec.Command("nft", "list", "table", "inet", next.names.table).CombinedOutput()
-	if text := string(out); err != nil || !strings.Contains(text, got[0].IPs[0]) || strings.Contains(text, "20081") {
-		t.Errorf("%v: %s", err, out)
+	if ports := published(t); !slices.Equal(ports, []int{20080}) {
+		t.Errorf("published: %v", ports)
 	}
 	if err := run("ip", "link", "show", next.names.prefix+"litter"); err == nil {
 		t.Error("a link of nobody stays")

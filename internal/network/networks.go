@@ -117,7 +117,7 @@ func checkName(name string) error {
 // choose finds the subnets of a new network.
 func (b ground) choose(w spec.Network) ([]netip.Prefix, error) {
 	if len(w.Subnets) == 0 {
-		return b.subnetsOf(b.pools())
+		return b.subnetsOf(usable(b.c.Pools))
 	}
 	var subnets []netip.Prefix
 	for _, s := range w.Subnets {
@@ -145,12 +145,12 @@ func (b ground) choose(w spec.Network) ([]netip.Prefix, error) {
 	return subnets, nil
 }
 
-// pools are those of families that the host has.
-func (b ground) pools() []netip.Prefix {
+// usable are the pools of families that the host has.
+func usable(pools []netip.Prefix) []netip.Prefix {
 	if hasIPv6() {
-		return b.c.Pools
+		return pools
 	}
-	return slices.DeleteFunc(slices.Clone(b.c.Pools), func(p netip.Prefix) bool { return p.Addr().Is6() })
+	return slices.DeleteFunc(slices.Clone(pools), func(p netip.Prefix) bool { return p.Addr().Is6() })
 }
 
 // Remove removes a network without members.

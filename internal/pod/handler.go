@@ -23,6 +23,8 @@ import (
 
 // Sandboxes runs pods' sandboxes.
 type Sandboxes interface {
+	// Admit completes a request for its handler, or refuses it: NotFound without such a handler.
+	Admit(p *spec.Pod) error
 	// RunSandbox makes the namespaces and starts what holds them. The sandbox
 	// survives this process. Cancelling ctx undoes it.
 	RunSandbox(ctx context.Context, s Sandbox) (SandboxState, error)
@@ -30,8 +32,7 @@ type Sandboxes interface {
 	// NotFound when it is gone. Processes lists all it still remembers, ended ones
 	// included until Forget.
 	AdoptSandbox(ctx context.Context, s Sandbox) (SandboxState, error)
-	// StopSandbox ends the sandbox and all its processes and releases the
-	// namespaces.
+	// StopSandbox ends the sandbox, all its processes and its namespaces.
 	StopSandbox(ctx context.Context, podID string) error
 }
 
@@ -55,13 +56,11 @@ type Processes interface {
 	Signal(ctx context.Context, podID, processID string, signal int) error
 	// KillExec kills an exec and every process it started, wherever they moved.
 	KillExec(ctx context.Context, podID, execID string) error
-	// Attach adds a client to a process's streams. The files are duplicated; the
-	// caller closes its own.
+	// Attach adds a client to a process's streams. The files stay the caller's.
 	Attach(ctx context.Context, podID, processID string, io Streams) error
 	// Resize sets the size of a process's terminal.
 	Resize(ctx context.Context, podID, processID string, rows, cols uint16) error
-	// ReopenLog closes the process's log and goes on in the file that is at the path
-	// now, creating it.
+	// ReopenLog goes on with the process's log in the file that is at the path now, creating it.
 	ReopenLog(ctx context.Context, podID, processID, path string) error
 	// Forget lets the sandbox drop the record of an ended process.
 	Forget(ctx context.Context, podID, processID string) error
@@ -191,8 +190,9 @@ type Store interface {
 
 // Sandbox is what a handler must know to run a pod's sandbox.
 type Sandbox struct {
-	PodID    string
-	Hostname string
+	PodID, Hostname, Handler string
+	// Solo says that it is for a single container.
+	Solo bool
 	// Namespaces has no zero modes and no names any more: a kind taken from another
 	// container is in Join, and its mode here says nothing.
 	Namespaces spec.Namespaces
@@ -222,8 +222,7 @@ type KnownProcess struct {
 
 // SandboxState is a running sandbox.
 type SandboxState struct {
-	// Pid holds the sandbox's namespaces. ReaperPid is PID 1 of the shared PID
-	// namespace, 0 without one.
+	// Pid holds the sandbox's namespaces; ReaperPid is PID 1 of a shared PID namespace, or 0.
 	Pid, ReaperPid int
 	Processes      []ProcessState
 }

@@ -32,7 +32,7 @@ func (e *Engine) RunPod(ctx context.Context, s spec.Pod) (status.Pod, error) {
 	if s.Solo {
 		return status.Pod{}, fault.New(fault.Invalid, "pod "+s.Name+": a solo pod is made with its container")
 	}
-	if err := check.Pod(&s); err != nil {
+	if err := cmp.Or(check.Pod(&s), e.d.Sandboxes.Admit(&s)); err != nil {
 		return status.Pod{}, err
 	}
 	r, err := e.attempts.Do(ctx, attempt.Request{
@@ -325,11 +325,19 @@ func (e starter) box(p *pod, rec podRecord) Sandbox {
 	return Sandbox{
 		PodID: p.id, Hostname: p.hostname(), Namespaces: rec.Namespaces, IDs: rec.Status.UserMapping,
 		Sysctls: p.spec.Sysctls, ShmSize: cmp.Or(p.spec.ShmSize, defaultShm), Dir: p.dir,
-		Cgroup: rec.Status.Cgroup,
+		Cgroup: rec.Status.Cgroup, Handler: p.spec.Handler, Solo: p.spec.Solo,
 	}
 }
 
+// hostname is what the pod's UTS namespace says, be it another's.
 func (p *pod) hostname() string {
+	rec := p.record()
+	if c, err := (registry{p.e}).findContainer(rec.Peers["uts"]); err == nil {
+		return cmp.Or(c.record().Status.Spec.Hostname, c.pod.hostname())
+	}
+	if name, err := os.Hostname(); err == nil && rec.Namespaces.UTS == spec.Host {
+		return name
+	}
 	return cmp.Or(p.spec.Hostname, check.Hostname(p.name))
 }
 

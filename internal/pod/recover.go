@@ -263,14 +263,14 @@ func (e recovery) recoverStart(_ context.Context, c *container, process ProcessS
 		})
 	}
 	since := c.record().Since
-	err := c.started(process.Pid)
-	if err != nil {
+	if err := c.started(process.Pid); err != nil {
 		return err
 	}
-	err = c.change(func(r *containerRecord) error { r.Status.StartedAt = since; return nil })
+	err := c.change(func(r *containerRecord) error { r.Status.StartedAt = since; return nil })
 	if err == nil && process.Exit != nil {
 		ender(e).containerExited(c, *process.Exit)
 	}
+	c.settleParked()
 	return err
 }
 

@@ -1,6 +1,7 @@
 package pod
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strings"
@@ -27,7 +28,7 @@ func (e *Engine) CreateSolo(ctx context.Context, p spec.Pod, c spec.Container) (
 	p.Name = c.Name
 	err := check.Container(&c)
 	if err == nil { // what is wrong with the name is wrong with both
-		err = check.Pod(&p)
+		err = cmp.Or(check.Pod(&p), e.d.Sandboxes.Admit(&p))
 	}
 	if err != nil {
 		return status.Container{}, err

@@ -82,9 +82,13 @@ func (e Wiring) rewire(ctx context.Context, ref string, change func(context.Cont
 	if err := change(ctx, p, &rec.Status); err != nil {
 		return fault.Wrap(fault.KindOf(err), "pod "+p.title(), err)
 	}
-	return p.note(func(r *podRecord) error {
+	err = p.note(func(r *podRecord) error {
 		r.Status.Spec.Networks = rec.Status.Spec.Networks
 		r.Status.Connect(rec.Status.Connections)
 		return nil
 	})
+	if err == nil && rec.Status.State == lifecycle.PodReady {
+		err = starter(e).writeFiles(p, rec.Status.Connections)
+	}
+	return err
 }

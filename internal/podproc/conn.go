@@ -52,6 +52,13 @@ func (c *conn) send(p *wire.Packet) {
 	}
 }
 
+// began answers a process's Spawn, if whoever asked is still there.
+func (c *conn) began(p *process) {
+	if p.turn == c.turn {
+		c.send(&wire.Packet{Op: wire.Spawn, Seq: p.seq, Handle: p.handle, A: uint64(p.pid)})
+	}
+}
+
 // sendNow reports whether the packet is done with.
 func (c *conn) sendNow(p *wire.Packet) bool {
 	var b [wire.Size]byte

@@ -19,7 +19,8 @@
 // # Life of a process
 //
 //	Spawn → starting → running → ended → Forget
-//	           └→ failed: forgotten as soon as the child is reaped
+//	   │       └→ failed: forgotten as soon as the child is reaped
+//	   └→ made → Adopt → running, or End → ended     (by a helper, see package wire)
 //
 // A process has ended when its first process has; others that still hold its
 // streams do not delay that, and find them closed. What they had written up to

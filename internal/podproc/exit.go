@@ -27,6 +27,7 @@ func (v *Supervisor) sweep(fd int) {
 			v.strangers.add(pid, status)
 		}
 	}
+	adopter{v}.resolveDue()
 	// Only now: that it was a middle process may have been reported just before.
 	if v.slots[fd].role == middle {
 		v.close(&fd)
@@ -47,6 +48,10 @@ func (v *Supervisor) reap(p *process) {
 	v.close(&p.pidfd)
 	if p.state == failed {
 		v.recycle(p)
+		return
+	}
+	if p.flags&wire.Helper != 0 {
+		adopter{v}.helped(p, status)
 		return
 	}
 	p.status, p.endedAt = status, loop.Nanotime()

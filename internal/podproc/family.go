@@ -1,5 +1,7 @@
 package podproc
 
+import "carob/internal/podproc/wire"
+
 // family is the processes there are, the youngest first.
 type family struct {
 	procs     *process
@@ -26,10 +28,11 @@ func (f *family) count() (n uint64) {
 	return n
 }
 
-// expecting reports whether a child may have ended that has not been reported yet.
+// expecting reports whether a child may have ended that has not been reported yet, or
+// that a helper has made and nobody has named.
 func (f *family) expecting() bool {
 	for p := f.procs; p != nil; p = p.next {
-		if p.state == starting {
+		if p.state == starting || p.flags&wire.Helper != 0 && p.state < failed {
 			return true
 		}
 	}

@@ -12,6 +12,7 @@ type state uint8
 const (
 	starting state = iota // its program has not come to execve
 	running
+	made   // its helper has made it; who it is has not been said
 	failed // its program has failed; the child is not reaped yet
 	ended
 )
@@ -30,6 +31,9 @@ type process struct {
 	in         stdin
 	log        logFile
 
+	due   adoption // pid 0: none waits
+	given bool     // given up: its helper is being killed
+
 	oom                int // file that counts OOM kills
 	killsBefore, kills uint64
 	status             uint32
@@ -41,7 +45,7 @@ func (p *process) terminal() bool { return p.flags&wire.HasTerminal != 0 }
 
 // spawn starts a process; reports finds out whether it got to its execve.
 func (v *Supervisor) spawn(q *wire.Packet, files []int) loop.Errno {
-	const known = wire.StdinOnce<<1 - 1
+	const known = wire.StdinOnce<<1 - 1 | wire.Helper
 	flags, given := q.A, 1+wire.Files(q.A)
 	if q.Handle == 0 || flags&^known != 0 || len(files) < given {
 		return loop.EINVAL
@@ -188,14 +192,16 @@ func (v *Supervisor) reports(p *process) {
 	}
 }
 
-// begin notes that the child has executed its command, or is beyond reporting.
+// begin notes that the child has executed its command, or is beyond reporting. A
+// helper's command is still the process's beginning.
 func (v *Supervisor) begin(p *process) {
 	v.close(&p.report)
 	p.state = running
-	p.flags &^= wire.Starting
-	if p.turn == v.conn.turn {
-		v.conn.send(&wire.Packet{Op: wire.Spawn, Seq: p.seq, Handle: p.handle, A: uint64(p.pid)})
+	if p.flags&wire.Helper != 0 {
+		return
 	}
+	p.flags &^= wire.Starting
+	v.conn.began(p)
 	if p.buried {
 		p.endedAt = loop.Nanotime()
 		v.finish(p)

@@ -24,10 +24,13 @@ func (v *Supervisor) request(q *wire.Packet, files []int) loop.Errno {
 		return v.list(q)
 	case wire.Quit:
 		return v.leave(q)
-	case wire.Signal, wire.Attach, wire.Resize, wire.Reopen, wire.Forget:
+	case wire.Signal, wire.Attach, wire.Resize, wire.Reopen, wire.Forget, wire.Adopt, wire.End:
 		p := v.find(q.Handle)
 		if p == nil {
 			return loop.ENOENT
+		}
+		if q.Op == wire.Adopt || q.Op == wire.End {
+			return adopter{v}.request(p, q, files)
 		}
 		return v.requestOf(p, q, files)
 	}
@@ -49,6 +52,9 @@ func (v *Supervisor) requestOf(p *process, q *wire.Packet, files []int) loop.Err
 	}
 	switch q.Op {
 	case wire.Signal:
+		if p.flags&wire.Helper != 0 {
+			return adopter{v}.kill(p, int(q.A))
+		}
 		return loop.Kill(p.pidfd, int(q.A))
 	case wire.Attach:
 		return v.attach(p, q.A, files)
@@ -127,7 +133,11 @@ func (v *Supervisor) leave(q *wire.Packet) loop.Errno {
 		}
 	}
 	for p := v.procs; p != nil; p = p.next {
-		if p.pidfd >= 0 {
+		switch {
+		case p.pidfd < 0:
+		case p.flags&wire.Helper != 0:
+			_ = adopter{v}.kill(p, loop.SIGKILL) // as below
+		default:
 			_ = loop.Kill(p.pidfd, loop.SIGKILL) // it may have ended just now
 		}
 	}

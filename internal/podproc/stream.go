@@ -94,6 +94,16 @@ func (b *buffer) read(fd, most int) ([]byte, loop.Errno) {
 	return b.mem[:n], e
 }
 
+// file reads the beginning of a file of the kernel's.
+func (b *buffer) file(path string) ([]byte, loop.Errno) {
+	fd, e := loop.OpenFile(path)
+	if e != 0 {
+		return nil, e
+	}
+	defer loop.Close(fd)
+	return b.read(fd, chunk)
+}
+
 // rest gives the memory back.
 func (b *buffer) rest() {
 	if b.used {

@@ -16,6 +16,7 @@ type watch struct {
 	tag    uint32      // tells events of this watch from those of an earlier owner of the number
 	p      *process
 	c      *client
+	pid    int // of a middle process that is nobody's
 }
 
 type role uint8
@@ -26,7 +27,7 @@ const (
 	connection
 	report // of a child that has not executed yet
 	exit   // pidfd of a process
-	middle // pidfd of a process that has divided
+	middle // pidfd of a process that has divided, or that a helper has left
 	output // pipe or terminal a process writes to
 	errput // its standard error
 	input  // pipe a process reads from

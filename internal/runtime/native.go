@@ -1,37 +1,30 @@
 package runtime
 
 import (
-	"hash/fnv"
+	"context"
+	"fmt"
 	"io"
 	"os"
-	"strconv"
-	"strings"
-	"sync"
 
 	"carob/internal/plan/seccomp"
 	"carob/internal/pod"
-	"carob/internal/podproc/wire"
 	"carob/internal/roots"
+	"carob/internal/runtime/supervisor"
+	"carob/internal/spec"
 	"carob/internal/sys/cgroup"
-	"carob/internal/sys/fd"
 	"carob/internal/sys/initstage"
+	"carob/internal/sys/mount"
 )
 
 // Native is carob's own handler. New makes one; Close lets go of the supervisors,
-// which go on.
+// which go on. What does not depend on how a container is made, its Pool does.
 type Native struct {
-	binary  *os.File
+	*supervisor.Pool
 	layout  *cgroup.Layout
 	runDir  string
 	lastCap int
-	env     []string // of supervisors
 	filters filterCache
 	users   *roots.Users
-	exits   exits
-	readers sync.WaitGroup
-	closed  sync.Once
-
-	sandboxes sandboxes
 }
 
 // Config is what a Native needs.
@@ -47,65 +40,58 @@ type Config struct {
 
 // New returns a handler. It starts nothing.
 func New(c Config) (*Native, error) {
-	binary, err := fd.Seal("carob-pod", c.Supervisor)
+	pool, err := supervisor.New(c.Supervisor, c.Layout)
 	if err != nil {
 		return nil, err
 	}
-	hugePages, _ := os.ReadFile(wire.HugePages) // a kernel without them has no such file
 	return &Native{
-		binary: binary, layout: c.Layout, users: c.Users, runDir: c.RunDir, lastCap: lastCap(), env: wire.Env(string(hugePages)),
-		filters:   filterCache{kernel: seccomp.Kernel{NoX32: initstage.NoX32()}},
-		exits:     exits{to: make(chan pod.ProcessExit, 64), closing: make(chan struct{})},
-		sandboxes: sandboxes{byPod: map[string]*sandbox{}},
+		Pool: pool, layout: c.Layout, users: c.Users, runDir: c.RunDir, lastCap: supervisor.LastCap(),
+		filters: filterCache{kernel: seccomp.Kernel{NoX32: initstage.NoX32()}},
 	}, nil
 }
 
-// lastCap reads the number of the kernel's last capability.
-func lastCap() int {
-	b, err := os.ReadFile("/proc/sys/kernel/cap_last_cap")
+// RunSandbox starts a supervisor in the sandbox's namespaces, with a root of its own
+// that holds nothing of the host's.
+func (n *Native) RunSandbox(ctx context.Context, s pod.Sandbox) (st pod.SandboxState, err error) {
+	var files fileList
+	defer files.close()
+	root, err := mount.Empty(initstage.SandboxDirs())
 	if err != nil {
-		return 40 // CAP_CHECKPOINT_RESTORE, the last one of Linux 5.9 to 6.18
+		return st, fmt.Errorf("sandbox: %w", err)
 	}
-	n, err := strconv.Atoi(strings.TrimSpace(string(b)))
+	files.add(root)
+	w := initstage.Sandbox{
+		Loopback: s.Namespaces.Net == spec.Own || s.Namespaces.Net == spec.None,
+		ShmSize:  s.ShmSize, Sysctls: s.Sysctls,
+	}
+	if s.Namespaces.UTS == spec.Own {
+		w.Hostname = s.Hostname
+	}
+	if w.ForeignShm, err = shm(&files, s); err != nil {
+		return st, fmt.Errorf("sandbox: /dev/shm: %w", err)
+	}
+	sb, err := n.Start(ctx, s, supervisor.World{Program: w.Program(), Files: files.files})
 	if err != nil {
-		return 40
+		return st, err
 	}
-	return n
+	return sb.State(), nil
 }
 
-// Close closes the connections and waits for their readers; it is idempotent.
-// Sandboxes and their containers go on.
-func (n *Native) Close() (err error) {
-	n.closed.Do(func() {
-		close(n.exits.closing)
-		for _, s := range n.sandboxes.all() {
-			s.conn.close()
-		}
-		n.readers.Wait()
-		err = n.binary.Close()
-	})
-	return err
-}
-
-// Exits delivers the end of processes and sandboxes.
-func (n *Native) Exits() <-chan pod.ProcessExit { return n.exits.to }
-
-// handle is the number by which the supervisor knows a process: the first eight
-// bytes of its random ID, so that nothing has to be remembered.
-func handle(id string) uint64 {
-	if len(id) >= 16 {
-		if h, err := strconv.ParseUint(id[:16], 16, 64); err == nil && h != 0 {
-			return h
-		}
+// shm finds the shared memory file system that goes with an IPC namespace that is
+// not the sandbox's own: the host's, or the one a joined container sees.
+func shm(files *fileList, s pod.Sandbox) (foreign bool, err error) {
+	var f *os.File
+	switch pid, joined := s.Join["ipc"]; {
+	case joined:
+		f, err = mount.CloneFrom(pid, "/dev/shm")
+	case s.Namespaces.IPC == spec.Host:
+		f, err = mount.Clone(nil, "/dev/shm", false)
+	default:
+		return false, nil
 	}
-	h := fnv.New64a()
-	_, _ = h.Write([]byte(id)) // never fails
-	return h.Sum64() | 1
-}
-
-func short(id string) string {
-	if len(id) > 12 {
-		return id[:12]
+	if err != nil {
+		return false, err
 	}
-	return id
+	files.add(f)
+	return true, nil
 }

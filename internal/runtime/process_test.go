@@ -97,12 +97,12 @@ func TestSharedPidNamespaceHasAReaper(t *testing.T) {
 	both(t, func(t *testing.T, ids status.IDMapping) {
 		b := newBench(t)
 		s := b.sandbox(ids, func(s *pod.Sandbox) { s.Namespaces.PID = spec.OfPod })
-		sb, err := b.n.sandboxes.find(s.PodID)
+		sb, err := b.n.Find(s.PodID)
 		if err != nil {
 			t.Fatal(err)
 		}
 		join := func(p *pod.Process) {
-			p.Join = map[string]int{"pid": sb.reaper}
+			p.Join = map[string]int{"pid": sb.Reaper()}
 			p.Spec.Linux.Namespaces = []specs.LinuxNamespace{{Type: "mount"}, {Type: "cgroup"}}
 		}
 		b.start(s, "exec sleep 100", join)
@@ -244,7 +244,11 @@ func TestRefusalsNameTheThing(t *testing.T) {
 			}
 		})
 	}
-	if all, err := b.n.sandboxes.byPod[s.PodID].conn.list(t.Context()); err != nil || len(all) != 0 {
+	sb, err := b.n.Find(s.PodID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if all, err := sb.Processes(t.Context()); err != nil || len(all) != 0 {
 		t.Errorf("the supervisor remembers %v, %v", all, err)
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"carob/internal/fault"
 	"carob/internal/plan/oci"
 	"carob/internal/pod"
+	"carob/internal/runtime/supervisor"
 	"carob/internal/sys/fd"
 	"carob/internal/sys/initstage"
 	"carob/internal/sys/mount"
@@ -23,10 +24,10 @@ import (
 // them is. It owns every file in it until Close. That of a container is a pod.Launch.
 type world struct {
 	n      *Native
-	sb     *sandbox
+	sb     *supervisor.Sandbox
 	p      pod.Process
 	spec   *specs.Spec // p.Spec with mounts in the init stage's terms
-	target uint64
+	target string      // the process that is the program's target
 
 	passed   fileList
 	files    initstage.Files
@@ -97,7 +98,7 @@ func (w *world) joins() error {
 		if !ok {
 			continue
 		}
-		if kind == "pid" && pid == w.sb.reaper {
+		if kind == "pid" && pid == w.sb.Reaper() {
 			w.joinReaper = true
 			continue
 		}
@@ -128,11 +129,7 @@ func (w *world) mount(i int, users *os.File) error {
 		}
 		w.files.Mounts[i] = w.passed.add(f)
 	case m.Type == "bind", m.Type == "overlay":
-		make := w.bind
-		if m.Type == "overlay" {
-			make = w.overlay
-		}
-		f, dir, err := make(*m, users)
+		f, dir, err := OpenSource(*m, users, strings.HasPrefix(m.Source, w.n.runDir+"/"))
 		if err != nil {
 			return err
 		}
@@ -217,8 +214,18 @@ func splitOptions(options []string) (flags mount.Flags, propagation string, rest
 	return flags, propagation, rest
 }
 
+// OpenSource makes the mount that a bind or an overlay of the plan's asks for, detached,
+// with the mapping of users unless that is nil. own says that it is a file of
+// carob's. dir tells whether it is a directory. The file is the caller's to close.
+func OpenSource(m specs.Mount, users *os.File, own bool) (f *os.File, dir bool, err error) {
+	if m.Type == "overlay" {
+		return overlay(m, users)
+	}
+	return bind(m, users, own)
+}
+
 // bind clones a mount of the host and gives it the mount's attributes.
-func (w *world) bind(m specs.Mount, users *os.File) (f *os.File, dir bool, err error) {
+func bind(m specs.Mount, users *os.File, own bool) (f *os.File, dir bool, err error) {
 	flags, propagation, rest := splitOptions(m.Options)
 	recursive := !slices.Contains(m.Options, "bind")
 	source, err := openSource(m.Source, rest)
@@ -234,7 +241,6 @@ func (w *world) bind(m specs.Mount, users *os.File) (f *os.File, dir bool, err e
 	if err != nil {
 		return nil, false, err
 	}
-	own := strings.HasPrefix(m.Source, w.n.runDir+"/")
 	top := mount.Attributes{}
 	if slices.Contains(rest, oci.TopOption) {
 		top.Set, flags = flags&mount.ReadOnly, flags&^mount.ReadOnly
@@ -252,7 +258,7 @@ func (w *world) bind(m specs.Mount, users *os.File) (f *os.File, dir bool, err e
 
 // overlay mounts layers read-only, mapped one by one, or a path in what they make
 // together.
-func (w *world) overlay(m specs.Mount, users *os.File) (f *os.File, dir bool, err error) {
+func overlay(m specs.Mount, users *os.File) (f *os.File, dir bool, err error) {
 	flags, _, rest := splitOptions(m.Options)
 	l := mount.Layers{Users: users}
 	sub := ""
@@ -375,7 +381,7 @@ func (w *world) cgroup(container bool) error {
 		return err
 	}
 	if !container && !w.p.Deadline.IsZero() {
-		w.sub = execGroup(w.p.ID)
+		w.sub = supervisor.ExecGroup(w.p.ID)
 		if g, err = g.Sub(w.sub); err != nil {
 			return err
 		}
@@ -401,9 +407,6 @@ func (w *world) cgroup(container bool) error {
 	}
 	return err
 }
-
-// execGroup names the group of an exec with a deadline, inside its container's.
-func execGroup(id string) string { return "exec-" + short(id) }
 
 // cgroupDirs prepares /sys/fs/cgroup: the container's own group and nothing above
 // it, read-only unless the container is privileged (CVE-2023-25809).

@@ -55,7 +55,7 @@ type Pod struct {
 	Ports []Port `json:"ports,omitempty"`
 	// Hosts are extra /etc/hosts lines (hostAliases, --add-host).
 	Hosts []HostAlias `json:"hosts,omitempty"`
-	// DNS replaces the host's resolver configuration when set.
+	// DNS changes the host's resolver configuration when set.
 	DNS *DNS `json:"dns,omitempty"`
 	// StopTimeout is the pod's grace period in seconds; nil means 10.
 	StopTimeout *int `json:"stopTimeout,omitempty"`
@@ -105,15 +105,33 @@ type Port struct {
 	Protocol string `json:"protocol,omitempty"`
 }
 
+// HostGateway, in the place of an alias's IP, is the host as the pod reaches it.
+const HostGateway = "host-gateway"
+
 // HostAlias is one line of /etc/hosts.
 type HostAlias struct {
 	IP        string   `json:"ip"`
 	Hostnames []string `json:"hostnames"`
 }
 
+// DNSPolicy says what becomes of the configuration there is without the pod's own:
+// the network's and the host's.
+type DNSPolicy string
+
+// The policies of a pod's DNS.
+const (
+	// DNSOnly takes nothing of it (Kubernetes' None, the CRI).
+	DNSOnly DNSPolicy = ""
+	// DNSFill takes it where the pod's own says nothing (Docker's flags).
+	DNSFill DNSPolicy = "fill"
+	// DNSAdd adds the pod's own to it (Kubernetes' dnsConfig).
+	DNSAdd DNSPolicy = "add"
+)
+
 // DNS is the content of resolv.conf.
 type DNS struct {
-	Nameservers []string `json:"nameservers,omitempty"`
-	Searches    []string `json:"searches,omitempty"`
-	Options     []string `json:"options,omitempty"`
+	Policy      DNSPolicy `json:"policy,omitempty"`
+	Nameservers []string  `json:"nameservers,omitempty"`
+	Searches    []string  `json:"searches,omitempty"`
+	Options     []string  `json:"options,omitempty"`
 }

@@ -57,11 +57,16 @@ type Connection struct {
 	Ports []spec.Port `json:"ports,omitempty"`
 	// DNS is what the network says about names; nil says nothing.
 	DNS *spec.DNS `json:"dns,omitempty"`
+	// Names says that the servers of DNS know the network's members by name and forward
+	// everything else, to the servers the pod asked for if it did: the pod asks only them.
+	Names bool `json:"names,omitempty"`
 }
 
 // Network is a network of this host.
 type Network struct {
 	Name string `json:"name"`
+	// Driver is "" for the built-in network, "cni" for plugins.
+	Driver string `json:"driver,omitempty"`
 	// Subnets are one per family, Gateways the host's address in each.
 	Subnets   []string          `json:"subnets"`
 	Gateways  []string          `json:"gateways"`

@@ -22,6 +22,14 @@ import (
 
 type sandboxes struct{ m *Machine }
 
+// Admit knows the native handler only.
+func (s sandboxes) Admit(p *spec.Pod) error {
+	if p.Handler != "" {
+		return fault.New(fault.NotFound, "systest: no such handler")
+	}
+	return nil
+}
+
 func (s sandboxes) RunSandbox(ctx context.Context, b pod.Sandbox) (st pod.SandboxState, err error) {
 	err = s.m.do(ctx, "RunSandbox", func() error {
 		if s.m.boxes[b.PodID] != nil {

@@ -4,6 +4,7 @@
 package testenv
 
 import (
+	"cmp"
 	"os"
 	"os/exec"
 	"strings"
@@ -29,15 +30,25 @@ const (
 	Toolchain Need = "toolchain"
 	// Binaries are bin/carob, bin/carobd, bin/carob-pod and bin/carob-toolbox, built by make.
 	Binaries Need = "binaries"
-	// Nftables is a kernel with nftables, and the commands nft, ip, tc and nsenter.
-	Nftables Need = "nftables"
+	// CNIPlugins are the reference plugins, as Debian's containernetworking-plugins has them,
+	// and the iptables that some of them execute.
+	CNIPlugins Need = "cni-plugins"
+	// Network is a kernel with netfilter, and the commands ip, sysctl and nsenter.
+	Network Need = "network"
 	// DockerRegistry is the docker-registry command of Debian's package of that name.
 	DockerRegistry Need = "docker-registry"
 	// Chromium is a browser that can be driven.
 	Chromium Need = "chromium"
+	// Runc, Crun and Runsc are OCI runtimes.
+	Runc  Need = "runc"
+	Crun  Need = "crun"
+	Runsc Need = "runsc"
 	// Podman is podman, which builds and saves images without a daemon.
 	Podman Need = "podman"
 )
+
+// CNIPluginDir is where Debian's package puts plugins.
+const CNIPluginDir = "/usr/lib/cni"
 
 // Variable is the environment variable that lists, comma separated, the needs
 // whose absence is a failure.
@@ -63,13 +74,16 @@ func Require(t testing.TB, needs ...Need) {
 // missing says why a need is not met; "" when it is.
 func missing(n Need) string {
 	check, known := map[Need]func() string{
-		Root:      root,
-		Cgroup:    cgroup,
-		Cgroup2:   func() string { return file("/sys/fs/cgroup/cgroup.controllers") },
-		Systemd:   func() string { return file("/run/systemd/system") }, // sd_booted(3)
-		AppArmor:  appArmor,
+		Root:     root,
+		Cgroup:   cgroup,
+		Cgroup2:  func() string { return file("/sys/fs/cgroup/cgroup.controllers") },
+		Systemd:  func() string { return file("/run/systemd/system") }, // sd_booted(3)
+		AppArmor: appArmor,
+		CNIPlugins: func() string {
+			return cmp.Or(file(CNIPluginDir+"/bridge"), file(CNIPluginDir+"/firewall"), program("iptables"))
+		},
 		Toolchain: func() string { return program("go") },
-		Nftables:  nftables,
+		Network:   network,
 
 		DockerRegistry: func() string { return program("docker-registry") },
 		Binaries: func() string {
@@ -81,6 +95,9 @@ func missing(n Need) string {
 			_, err := ChromiumPath()
 			return text(err)
 		},
+		Runc:  func() string { return program("runc") },
+		Crun:  func() string { return program("crun") },
+		Runsc: func() string { return program("runsc") },
 	}[n]
 	if !known {
 		return "unknown need"
@@ -116,17 +133,13 @@ func appArmor() string {
 	return program("apparmor_parser")
 }
 
-func nftables() string {
-	for _, name := range []string{"nft", "ip", "tc", "nsenter"} {
+func network() string {
+	for _, name := range []string{"ip", "sysctl", "nsenter"} {
 		if why := program(name); why != "" {
 			return why
 		}
 	}
-	out, err := exec.Command("nft", "list", "tables").CombinedOutput()
-	if err != nil {
-		return string(out)
-	}
-	return ""
+	return file("/proc/sys/net/netfilter")
 }
 
 func file(name string) string {

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"sort"
 	"strconv"
 	"strings"
@@ -123,7 +124,9 @@ func (m *machine) files() []string {
 			switch {
 			case err != nil || rel == dir:
 				return nil
-			case path.Dir(rel) == "run/state": // a kind of records; the records are below
+			case rel == "lib/networks" || rel == "run/state/network": // networks stay; what pods have of them are leases
+				return fs.SkipDir
+			case slices.Contains([]string{"run/state", "lib/cni", "lib/cni/cache"}, path.Dir(rel)): // a kind of records; the records are below
 				return nil
 			case strings.HasPrefix(rel, "lib/images/") && !strings.HasPrefix(rel, "lib/images/rootfs"):
 				if d.IsDir() {

@@ -2,18 +2,20 @@ package e2e
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
+	"github.com/google/nftables"
 	"golang.org/x/sys/unix"
 
 	"carob/internal/testenv"
@@ -35,11 +37,12 @@ const (
 
 func newLab(t *testing.T) *lab {
 	t.Helper()
-	testenv.Require(t, testenv.Root, testenv.Nftables)
+	testenv.Require(t, testenv.Root, testenv.Network)
 	l := &lab{here: holdNetwork(t), outside: holdNetwork(t)}
 	l.host = startOwn(t) // after the namespaces: it ends before them
 	l.within = []string{"nsenter", fmt.Sprintf("--net=/proc/%d/ns/net", l.here)}
 	for _, words := range []string{
+		"sysctl -q -w net.ipv4.conf.all.rp_filter=1", // strict: the harder case
 		"ip link set lo up", fmt.Sprintf("ip link add up0 mtu 1420 type veth peer name up0 netns /proc/%d/ns/net mtu 1420", l.outside),
 		"ip addr add " + here4 + "/24 dev up0", "ip addr add " + here6 + "/64 dev up0 nodad", "ip link set up0 up",
 	} {
@@ -93,20 +96,60 @@ func (l *lab) inside(pid int, command string) string {
 func (l *lab) state() string {
 	var b strings.Builder
 	for _, command := range []string{
-		"ip -o link", "ip -o addr", "ip route", "ip -6 route show table main", "ip rule", "nft list ruleset",
+		"ip -o link", "ip -o addr", "ip route", "ip -6 route show table main", "ip rule",
 		"sysctl net.ipv4.ip_forward net.ipv6.conf.all.forwarding net.ipv6.conf.up0.accept_ra net.ipv4.conf.all.route_localnet net.ipv4.conf.all.rp_filter",
 	} {
 		b.WriteString(l.inside(l.here, command))
 	}
+	fmt.Fprintln(&b, "tables:", l.tables())
 	return b.String()
 }
 
+// nft uses nftables in the lab's host.
+func (l *lab) nft(use func(*nftables.Conn) error) {
+	l.Helper()
+	err := enter(l.here, func() error {
+		c, err := nftables.New()
+		if err == nil {
+			err = use(c)
+		}
+		return err
+	})
+	if err != nil {
+		l.Fatal(err)
+	}
+}
+
+// tables lists the tables of nftables, each with its chains and how many rules those
+// have.
+func (l *lab) tables() (out []string) {
+	l.Helper()
+	l.nft(func(c *nftables.Conn) error {
+		chains, err := c.ListChains()
+		for _, one := range chains {
+			rules, missing := c.GetRules(one.Table, one)
+			err = errors.Join(err, missing)
+			out = append(out, fmt.Sprintf("%s %s %d", one.Table.Name, one.Name, len(rules)))
+		}
+		return err
+	})
+	slices.Sort(out)
+	return out
+}
+
 // enter runs f on a thread in a process's network namespace. Sockets that f makes stay
-// there.
+// there. The thread ends with it; the main thread, which cannot, leaves it to another,
+// or /proc/self would be in that namespace from then on.
 func enter(pid int, f func() error) error {
 	done := make(chan error)
 	go func() {
-		runtime.LockOSThread() // for good: the thread ends here
+		runtime.LockOSThread() // for good
+		if unix.Gettid() == os.Getpid() {
+			err := enter(pid, f)
+			runtime.UnlockOSThread()
+			done <- err
+			return
+		}
 		ns, err := os.Open(fmt.Sprintf("/proc/%d/ns/net", pid))
 		if err == nil {
 			err = unix.Setns(int(ns.Fd()), unix.CLONE_NEWNET)
@@ -248,10 +291,4 @@ func (l *lab) stop(signal syscall.Signal) {
 	}
 	_ = syscall.Kill(pid, signal)
 	l.eventually("the daemon is gone", func() bool { return syscall.Kill(pid, 0) != nil || zombie(pid) })
-}
-
-// log is what the daemon has said.
-func (l *lab) log() string {
-	b, _ := os.ReadFile(filepath.Join(l.dir, "run", "daemon.log"))
-	return string(b)
 }

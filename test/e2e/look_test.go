@@ -229,7 +229,9 @@ func startPodman(h *host, dir string) ([]string, error) {
 	env := []string{"CONTAINERS_CONF=" + conf, "XDG_RUNTIME_DIR="}
 	podman := []string{"podman", "--root", dir + "/root", "--runroot", dir + "/run", "--tmpdir", dir + "/tmp", "--storage-driver", "vfs", "--runtime", "runc"}
 	h.Cleanup(func() {
-		remove := func() error { return other(env, podman, []string{"pod", "rm", "-f", "--ignore", "-t", "0", "look-duo"}) }
+		remove := func() error {
+			return other(env, podman, []string{"pod", "rm", "-f", "--ignore", "-t", "0", "look-duo"})
+		}
 		if remove() != nil { // it trips over its own files in a directory that it took for a hierarchy
 			removeCgroups(h.parent + "/podman")
 			if err := remove(); err != nil {

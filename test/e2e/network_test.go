@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/nftables"
 	"golang.org/x/sys/unix"
 
 	"carob/internal/testenv"
@@ -182,12 +183,21 @@ func TestOutside(t *testing.T) {
 		t.Errorf("/etc/hosts:\n%s", out)
 	}
 	// The host was no router before, and is none between its own links now.
-	l.inside(l.outside, "ip route add 198.18.8.0/24 via "+here4)
-	l.inside(l.here, "ip link add up1 type veth peer name up2")
-	if out := l.inside(l.here, "nft list ruleset"); !strings.Contains(out, `"up0"`) {
-		t.Errorf("up0 is not guarded:\n%s", out)
-	}
-	l.inside(l.here, "ip link del up1")
+	l.nft(func(c *nftables.Conn) error {
+		tables, err := c.ListTables()
+		if err != nil || len(tables) != 1 {
+			return fmt.Errorf("%d tables, %v", len(tables), err)
+		}
+		set, err := c.GetSetByName(tables[0], "uplinks")
+		if err != nil {
+			return err
+		}
+		guarded, err := c.GetSetElements(set)
+		if err != nil || len(guarded) != 1 || !strings.HasPrefix(string(guarded[0].Key), "up0\x00") {
+			return fmt.Errorf("guarded links: %v, %v", guarded, err)
+		}
+		return nil
+	})
 }
 
 // TestIsolation: pods of one network reach one another, pods of different ones do not,
@@ -280,9 +290,9 @@ func TestNetworkOutlivesTheDaemon(t *testing.T) {
 		t.Errorf("%s is two pods' address", v4)
 	}
 	still("with the next daemon")
-	before := l.inside(l.here, "nft list ruleset")
-	l.inside(l.here, "nft flush ruleset")
-	l.eventually("the rules are back", func() bool { return sorted(l.inside(l.here, "nft list ruleset")) == sorted(before) })
+	before := l.tables()
+	l.nft(func(c *nftables.Conn) error { c.FlushRuleset(); return c.Flush() })
+	l.eventually("the rules are back", func() bool { return slices.Equal(l.tables(), before) && len(before) > 0 })
 	still("after a flush")
 	l.ok("rm", "-f", web, other)
 	l.stop(syscall.SIGTERM)
@@ -295,16 +305,6 @@ func (l *lab) asItWas() {
 	if !wait(20*time.Second, func() bool { return l.state() == l.first }) {
 		l.Errorf("the host was:\n%s\nand is:\n%s", l.first, l.state())
 	}
-}
-
-// sorted is a text whose lines' order means nothing: sets have none.
-func sorted(s string) string {
-	lines := strings.Split(strings.NewReplacer(",", "\n", "{", "\n", "}", "\n").Replace(s), "\n")
-	for i := range lines {
-		lines[i] = strings.TrimSpace(lines[i])
-	}
-	slices.Sort(lines)
-	return strings.Join(lines, "\n")
 }
 
 // TestConnections opens many at once through a port of the host, and removes the pod: the

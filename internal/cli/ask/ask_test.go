@@ -79,6 +79,7 @@ func TestTranslate(t *testing.T) {
 		{"--name web --rm -it img", func(q *Request, c *spec.Container) {
 			q.Pod.Name, c.Name, c.AutoRemove, c.Stdin, c.StdinOnce, c.TTY = "web", "web", true, true, true, true
 		}},
+		{"--runtime crun img", func(q *Request, _ *spec.Container) { q.Pod.Handler = "crun" }},
 		{"-di img", func(_ *Request, c *spec.Container) { c.Stdin = true }},
 		{"--entrypoint sh img -c x", func(_ *Request, c *spec.Container) {
 			c.Command, c.Args = []string{"sh"}, []string{"-c", "x"}
@@ -196,7 +197,7 @@ func TestTranslate(t *testing.T) {
 		{"--add-host a:10.0.0.1 --add-host b=10.0.0.1 --add-host v6:[::1] --dns 9.9.9.9 --dns-search x.y --sysctl net.a=1 --shm-size 1m img",
 			func(q *Request, _ *spec.Container) {
 				q.Pod.Hosts = []spec.HostAlias{{IP: "10.0.0.1", Hostnames: []string{"a", "b"}}, {IP: "::1", Hostnames: []string{"v6"}}}
-				q.Pod.DNS = &spec.DNS{Nameservers: []string{"9.9.9.9"}, Searches: []string{"x.y"}}
+				q.Pod.DNS = &spec.DNS{Policy: spec.DNSFill, Nameservers: []string{"9.9.9.9"}, Searches: []string{"x.y"}}
 				q.Pod.Sysctls, q.Pod.ShmSize = map[string]string{"net.a": "1"}, 1<<20
 			}},
 		{"-u 1000:1000 -w /tmp --group-add video img", func(_ *Request, c *spec.Container) {
@@ -221,6 +222,7 @@ func TestTranslate(t *testing.T) {
 func TestTranslateRefuses(t *testing.T) {
 	for _, c := range []struct{ line, begins string }{
 		{"", "needs an image"},
+		{"--pod p --runtime crun img", "--runtime: belongs to the pod"},
 		{"--memory lots img", `--memory "lots"`},
 		{"--memory -5m img", `--memory "-5m"`},
 		{"-m 1g --memory-swap 1m img", `--memory-swap "1m"`},
@@ -262,7 +264,6 @@ func TestTranslateRefuses(t *testing.T) {
 		{"--pod p --hostname x img", "--hostname: in a pod"},
 		{"--pod p --dns 1.1.1.1 img", "--dns: belongs"},
 		{"--cgroup-parent foo img", `--cgroup-parent "foo"`},
-		{"--pull sometimes img", `--pull "sometimes"`},
 		{"-p 80:x img", `port "80:x": "x" is not a port`},
 		{"-p 80:80 --network none img", "--publish: conflicts with --network none"},
 		{"-p 80:80 --pod p img", "--publish: belongs to the pod"},
@@ -271,6 +272,7 @@ func TestTranslateRefuses(t *testing.T) {
 		{"--network a --network b --ip 10.0.0.1 img", "--ip: is for one network"},
 		{"--ip 10.0.0.256 img", `--ip "10.0.0.256": not an IP address`},
 		{"--mac-address 01:00:00:00:00:01 img", `--mac-address "01:00:00:00:00:01": not the hardware address`},
+		{"--pull sometimes img", `--pull "sometimes"`},
 		{"--restart sometimes img", `--restart "sometimes"`},
 		{"--restart always:3 img", `--restart "always:3"`},
 		{"--restart always --rm img", "--restart: conflicts"},

@@ -141,7 +141,7 @@ func (p *Pod) Bind(fs *pflag.FlagSet) {
 	fs.StringVar(&r.cgroupParent, "cgroup-parent", "", "cgroup to make the pod's cgroup in, an absolute path")
 	fs.StringVar(&r.hostname, "hostname", "", "host name in the pod")
 	fs.StringVar(&r.shm, "shm-size", "", "size of /dev/shm in `BYTES`; 64m when not given")
-	fs.StringVar(&p.handler, "handler", "", "runtime that runs the pod")
+	fs.StringVar(&p.handler, "runtime", "", "`NAME` of the handler that runs the pod: native, or an OCI runtime that carob info lists")
 	fs.StringArrayVarP(&r.labels, "label", "l", nil, "label `KEY=VALUE`")
 	fs.StringArrayVar(&r.annotations, "annotation", nil, "annotation `KEY=VALUE`")
 	fs.StringArrayVar(&r.sysctls, "sysctl", nil, "kernel parameter `NAME=VALUE` of the pod's namespaces")

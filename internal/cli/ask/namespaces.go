@@ -104,7 +104,7 @@ func (r *Run) podOnly(q *Request, _ Host) error {
 	if r.pod == "" {
 		return nil
 	}
-	for _, flag := range []string{"sysctl", "add-host", "dns", "dns-search", "dns-option", "shm-size", "userns",
+	for _, flag := range []string{"sysctl", "add-host", "dns", "dns-search", "dns-option", "shm-size", "userns", "runtime",
 		"publish", "publish-all", "ip", "ip6", "mac-address", "network-alias"} {
 		if r.fs.Changed(flag) {
 			return clash(flag, "belongs to the pod; it cannot be set for one container in "+r.pod)

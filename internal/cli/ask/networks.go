@@ -7,7 +7,7 @@ import (
 
 	"github.com/spf13/pflag"
 
-	"carob/internal/plan/check"
+	"carob/internal/plan/address"
 	"carob/internal/plan/port"
 	"carob/internal/spec"
 )
@@ -92,7 +92,7 @@ func (n *networks) inOne(q *Request, mode spec.Mode) error {
 			return bad("ip", ip, "not an IP address")
 		}
 	}
-	if n.mac != "" && !check.MAC(n.mac) {
+	if n.mac != "" && !address.MAC(n.mac) {
 		return bad("mac-address", n.mac, "not the hardware address of one interface, like 02:00:00:00:00:01")
 	}
 	if len(q.Pod.Networks) > 0 {

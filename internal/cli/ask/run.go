@@ -16,7 +16,7 @@ import (
 type Run struct {
 	Limits
 
-	name, pod                                 string
+	name, pod, runtime                        string
 	Remove, Detach, Stdin, TTY                bool
 	DetachKeys                                string
 	SigProxy                                  bool
@@ -84,6 +84,7 @@ func (r *Run) bindProcess(fs *pflag.FlagSet) {
 
 func (r *Run) bindWorld(fs *pflag.FlagSet) {
 	fs.StringVar(&r.pod, "pod", "", "run in this existing pod")
+	fs.StringVar(&r.runtime, "runtime", "", "`NAME` of the handler that runs it: native, or an OCI runtime that carob info lists")
 	r.net.bind(fs)
 	fs.StringVar(&r.ipc, "ipc", "", "IPC namespace: private, shareable, host, none, container:`NAME`")
 	fs.StringVar(&r.pid, "pid", "", "PID namespace: private, host, container:`NAME`")
@@ -96,10 +97,10 @@ func (r *Run) bindWorld(fs *pflag.FlagSet) {
 	fs.StringArrayVar(&r.tmpfs, "tmpfs", nil, "mount a memory file system on `TARGET[:OPTIONS]`")
 	fs.StringVar(&r.shm, "shm-size", "", "size of /dev/shm in `BYTES`; 64m when not given")
 	fs.StringVarP(&r.hostname, "hostname", "h", "", "host name in the container")
-	fs.StringArrayVar(&r.addHosts, "add-host", nil, "line of /etc/hosts `NAME:IP`")
-	fs.StringArrayVar(&r.dns, "dns", nil, "name server")
-	fs.StringArrayVar(&r.dnsSearches, "dns-search", nil, "DNS search domain")
-	fs.StringArrayVar(&r.dnsOptions, "dns-option", nil, "resolver option")
+	fs.StringArrayVar(&r.addHosts, "add-host", nil, "line of /etc/hosts `NAME:IP`; the IP may be host-gateway")
+	fs.StringArrayVar(&r.dns, "dns", nil, "name server instead of the host's")
+	fs.StringArrayVar(&r.dnsSearches, "dns-search", nil, "DNS search domain instead of the host's; . for none")
+	fs.StringArrayVar(&r.dnsOptions, "dns-option", nil, "resolver option instead of the host's")
 }
 
 func (r *Run) bindSecurity(fs *pflag.FlagSet) {
@@ -135,7 +136,7 @@ func (r *Run) Translate(words []string, h Host) (Request, error) {
 	if err := r.command(&q.Container, words[1:]); err != nil {
 		return q, err
 	}
-	q.Pod.Owner, q.Pod.Solo, q.Pod.Name = "cli", true, r.name
+	q.Pod.Owner, q.Pod.Solo, q.Pod.Name, q.Pod.Handler = "cli", true, r.name, r.runtime
 	if q.PodRef == "" {
 		q.Pod.Annotations = q.Container.Annotations // some are about what is the pod's: the network
 	}

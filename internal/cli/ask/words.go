@@ -159,13 +159,16 @@ func hosts(words []string) ([]spec.HostAlias, error) {
 		if !ok || name == "" || strings.ContainsFunc(name, unicode.IsSpace) {
 			return nil, bad("add-host", w, "not NAME:IP")
 		}
-		addr, err := netip.ParseAddr(strings.Trim(ip, "[]"))
-		if err != nil {
-			return nil, bad("add-host", w, "not an IP address: "+ip)
+		if ip != spec.HostGateway {
+			addr, err := netip.ParseAddr(strings.Trim(ip, "[]"))
+			if err != nil {
+				return nil, bad("add-host", w, "not an IP address, nor "+spec.HostGateway+": "+ip)
+			}
+			ip = addr.String()
 		}
-		i := slices.IndexFunc(all, func(a spec.HostAlias) bool { return a.IP == addr.String() })
+		i := slices.IndexFunc(all, func(a spec.HostAlias) bool { return a.IP == ip })
 		if i < 0 {
-			all = append(all, spec.HostAlias{IP: addr.String()})
+			all = append(all, spec.HostAlias{IP: ip})
 			i = len(all) - 1
 		}
 		all[i].Hostnames = append(all[i].Hostnames, name)
@@ -173,12 +176,12 @@ func hosts(words []string) ([]spec.HostAlias, error) {
 	return all, nil
 }
 
-// resolver is the content of resolv.conf; nil keeps the host's.
+// resolver is what resolv.conf says instead of the host's; nil keeps all of that.
 func resolver(servers, searches, options []string) (*spec.DNS, error) {
 	if len(servers)+len(searches)+len(options) == 0 {
 		return nil, nil
 	}
-	d := &spec.DNS{Searches: searches, Options: options}
+	d := &spec.DNS{Policy: spec.DNSFill, Searches: searches, Options: options}
 	for _, s := range servers {
 		addr, err := netip.ParseAddr(s)
 		if err != nil {

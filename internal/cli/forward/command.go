@@ -29,7 +29,8 @@ type Env struct {
 func Command(e Env) *cobra.Command {
 	var addresses []string
 	c := &cobra.Command{
-		Use: "port-forward [FLAGS] POD [LOCAL:]REMOTE…", Short: "Forward ports of this machine into a pod",
+		GroupID: "pods", // of package cli
+		Use:     "port-forward [FLAGS] POD [LOCAL:]REMOTE…", Short: "Forward ports of this machine into a pod",
 		Long: `Listens on ports of this machine and connects whoever comes with a TCP port of the
 pod's loopback, 127.0.0.1 or else ::1, until it is interrupted or the pod ends. The
 pod needs no network. POD may also be the name of a container.`,

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -25,8 +24,35 @@ type Daemon func(context.Context) (*api.Client, error)
 type Env struct {
 	Daemon Daemon
 	Stdout io.Writer
-	// Networks and Containers complete names.
-	Networks, Containers cobra.CompletionFunc
+}
+
+// Group is the group of the commands in the help.
+const Group = "networks"
+
+// names completes names of networks.
+func (e Env) names(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
+	list, err := call(cmd.Context(), e.Daemon, api.Networks, api.None{})
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveError
+	}
+	var found []string
+	for _, n := range list {
+		found = append(found, n.Name)
+	}
+	return found, cobra.ShellCompDirectiveNoFileComp
+}
+
+// containers completes names of containers.
+func (e Env) containers(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
+	list, err := call(cmd.Context(), e.Daemon, api.Containers, api.Filter{})
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveError
+	}
+	var found []string
+	for _, c := range list {
+		found = append(found, show.Title(c))
+	}
+	return found, cobra.ShellCompDirectiveNoFileComp
 }
 
 // call is api.Call on the daemon.
@@ -39,27 +65,6 @@ func call[P, R any](ctx context.Context, d Daemon, m api.Method[P, api.None, R],
 	return api.Call(ctx, c, m, p)
 }
 
-// PublishAll asks for a free port of the host for everything that the image exposes.
-func PublishAll(ctx context.Context, d Daemon, q *ask.Request) error {
-	img, err := call(ctx, d, api.InspectImage, api.Ref{Ref: q.Container.Image})
-	if err != nil {
-		return err
-	}
-	var exposed []string
-	for e := range img.Config.ExposedPorts {
-		exposed = append(exposed, e)
-	}
-	slices.Sort(exposed)
-	for _, e := range exposed {
-		ports, err := port.Parse(e)
-		if err != nil {
-			return fmt.Errorf("image %s: exposed: %w", q.Container.Image, err)
-		}
-		q.Pod.Ports = append(q.Pod.Ports, ports...)
-	}
-	return nil
-}
-
 // Commands returns the commands.
 func Commands(e Env) []*cobra.Command {
 	group := &cobra.Command{
@@ -69,7 +74,9 @@ func Commands(e Env) []*cobra.Command {
 		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	group.AddCommand(networkCreateCommand(e), networkListCommand(e), networkInspectCommand(e), networkRemoveCommand(e), connectCommand(e), disconnectCommand(e))
-	return []*cobra.Command{group, portCommand(e)}
+	ports := portCommand(e)
+	group.GroupID, ports.GroupID = Group, Group
+	return []*cobra.Command{group, ports}
 }
 
 func networkCreateCommand(e Env) *cobra.Command {
@@ -134,7 +141,7 @@ func networkInspectCommand(e Env) *cobra.Command {
 			}
 			return show.Document(e.Stdout, output, all)
 		},
-		ValidArgsFunction: e.Networks,
+		ValidArgsFunction: e.names,
 	}
 	c.Flags().StringVarP(&output, "output", "o", "json", "output `FORMAT`: json or yaml")
 	return c
@@ -156,7 +163,7 @@ func networkRemoveCommand(e Env) *cobra.Command {
 			}
 			return errors.Join(errs...)
 		},
-		ValidArgsFunction: e.Networks,
+		ValidArgsFunction: e.names,
 	}
 }
 
@@ -171,7 +178,7 @@ func connectCommand(e Env) *cobra.Command {
 			_, err := call(cmd.Context(), e.Daemon, api.Connect, api.ConnectParams{Ref: words[1], Join: j})
 			return err
 		},
-		ValidArgsFunction: e.Networks,
+		ValidArgsFunction: e.names,
 	}
 	c.Flags().StringArrayVar(&j.IPs, "ip", nil, "`ADDRESS` in the network, IPv4 or IPv6")
 	c.Flags().StringArrayVar(&j.Aliases, "alias", nil, "further name in the network")
@@ -188,7 +195,7 @@ func disconnectCommand(e Env) *cobra.Command {
 			_, err := call(cmd.Context(), e.Daemon, api.Disconnect, api.ConnectParams{Ref: words[1], Join: spec.Join{Network: words[0]}})
 			return err
 		},
-		ValidArgsFunction: e.Networks,
+		ValidArgsFunction: e.names,
 	}
 }
 
@@ -211,7 +218,7 @@ func portCommand(e Env) *cobra.Command {
 			}
 			return nil
 		},
-		ValidArgsFunction: e.Containers,
+		ValidArgsFunction: e.containers,
 	}
 }
 

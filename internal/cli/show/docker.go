@@ -32,6 +32,8 @@ type Container struct {
 	Mounts       []MountPoint
 	Config       Config
 
+	NetworkSettings NetworkSettings
+
 	Pod         PodRef
 	CgroupPath  string
 	Step        string `json:",omitempty"`
@@ -124,7 +126,7 @@ func Docker(in api.ContainerInspection, p status.Pod) Container {
 	d := Container{
 		ID: c.ID, Created: c.CreatedAt, State: state(c), Image: c.ImageID, LogPath: c.LogPath, Name: "/" + Title(c),
 		RestartCount: c.RestartCount, Driver: "overlay", Platform: "linux", HostConfig: hostConfig(c, p), Mounts: mountPoints(in),
-		Config: config(in, p), Pod: PodRef{c.PodID, c.PodName, p.Namespace}, CgroupPath: c.Cgroup, Step: c.Step,
+		Config: config(in, p), NetworkSettings: networkSettings(p.Connections), Pod: PodRef{c.PodID, c.PodName, p.Namespace}, CgroupPath: c.Cgroup, Step: c.Step,
 		Asked: c.Spec, Differences: []string{}, OCI: in.OCI, Args: []string{},
 	}
 	if len(c.Command) > 0 {

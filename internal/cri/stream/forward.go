@@ -42,14 +42,9 @@ func (r *runtime) dial(ctx context.Context, sandboxID string, port int32) (*net.
 	if err != nil {
 		return nil, err
 	}
-	ns, err := netns.Open(p.Pid, p.Namespaces["net"])
-	if err != nil {
-		return nil, fault.Wrap(fault.Conflict, "sandbox "+p.Name+": port-forward", err)
-	}
-	defer func() { _ = ns.Close() }() // only entered
 	ctx, cancel := context.WithTimeout(ctx, dialTime)
 	defer cancel()
-	socket, err := netns.DialLocal(ctx, ns, uint16(port))
+	socket, err := netns.DialProcess(ctx, p.Pid, p.Namespaces["net"], uint16(port))
 	if err != nil {
 		return nil, fault.Wrap(fault.KindOf(err), "sandbox "+p.Name+": port-forward", err)
 	}

@@ -34,7 +34,7 @@ const (
 	OCI Format = "oci-archive"
 )
 
-// Check refuses a format that Write does not know. It is Invalid.
+// Check refuses a format that Save does not know. It is Invalid.
 func (f Format) Check() error {
 	if f != Docker && f != OCI {
 		return fault.New(fault.Invalid, fmt.Sprintf("archive format %q: use %s or %s", string(f), Docker, OCI))
@@ -42,16 +42,16 @@ func (f Format) Check() error {
 	return nil
 }
 
-// Saved is one image and the full names it has in the archive, which may be none.
-type Saved struct {
+// saved is one image and the full names it has in the archive, which may be none.
+type saved struct {
 	Content *image.Content
 	Names   []string
 }
 
-// Write writes the images to w as an archive. A layer that several images have is
+// write writes the images to w as an archive. A layer that several images have is
 // written once. After an error what was written is no archive: Conflict is a layer
 // that is no longer what was unpacked.
-func Write(ctx context.Context, w io.Writer, f Format, images []Saved) error {
+func write(ctx context.Context, w io.Writer, f Format, images []saved) error {
 	if err := f.Check(); err != nil {
 		return err
 	}
@@ -68,7 +68,7 @@ type writer struct {
 	written map[digest.Digest]bool
 }
 
-func (a *writer) all(ctx context.Context, f Format, images []Saved) error {
+func (a *writer) all(ctx context.Context, f Format, images []saved) error {
 	for _, dir := range []string{v1.ImageBlobsDir, path.Join(v1.ImageBlobsDir, string(digest.SHA256))} {
 		if err := a.tw.WriteHeader(&tar.Header{Typeflag: tar.TypeDir, Name: dir + "/", Mode: 0o755}); err != nil {
 			return err
@@ -99,7 +99,7 @@ func (a *writer) all(ctx context.Context, f Format, images []Saved) error {
 }
 
 // image writes an image's blobs and returns the descriptor of its manifest.
-func (a *writer) image(ctx context.Context, s Saved) (v1.Descriptor, error) {
+func (a *writer) image(ctx context.Context, s saved) (v1.Descriptor, error) {
 	var none v1.Descriptor
 	var about v1.Image
 	if err := json.Unmarshal(s.Content.Config, &about); err != nil {
@@ -153,7 +153,7 @@ type dockerManifest struct {
 	Layers   []string
 }
 
-func forDocker(s Saved) dockerManifest {
+func forDocker(s saved) dockerManifest {
 	m := dockerManifest{Config: blobPath(digest.FromBytes(s.Content.Config)), RepoTags: []string{}, Layers: []string{}}
 	for _, n := range s.Names {
 		m.RepoTags = append(m.RepoTags, familiar(n))

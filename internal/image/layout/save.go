@@ -21,7 +21,7 @@ func Save(ctx context.Context, s Store, w io.Writer, f Format, refs []string) (e
 	if err := f.Check(); err != nil {
 		return err
 	}
-	var images []Saved
+	var images []saved
 	defer func() {
 		for _, i := range images {
 			err = errors.Join(err, i.Content.Close())
@@ -32,10 +32,10 @@ func Save(ctx context.Context, s Store, w io.Writer, f Format, refs []string) (e
 		if err != nil {
 			return err
 		}
-		at := slices.IndexFunc(images, func(i Saved) bool { return i.Content.Image.ID == c.Image.ID })
+		at := slices.IndexFunc(images, func(i saved) bool { return i.Content.Image.ID == c.Image.ID })
 		if at < 0 {
 			at = len(images)
-			images = append(images, Saved{Content: c})
+			images = append(images, saved{Content: c})
 		} else if err := c.Close(); err != nil {
 			return err
 		}
@@ -43,5 +43,5 @@ func Save(ctx context.Context, s Store, w io.Writer, f Format, refs []string) (e
 			images[at].Names = append(images[at].Names, c.Name)
 		}
 	}
-	return Write(ctx, w, f, images)
+	return write(ctx, w, f, images)
 }

@@ -46,8 +46,6 @@ type Facts struct {
 	Memory int64
 	// VolumeDir holds the pod's emptyDir volumes.
 	VolumeDir string
-	// Resolver is the host's resolver configuration, used when a dnsConfig adds to it.
-	Resolver spec.DNS
 	// Seccomp maps Localhost profile paths to their content.
 	Seccomp map[string]string
 }
@@ -127,7 +125,7 @@ func podSpec(p *corev1.Pod, f Facts) spec.Pod {
 		Namespaces:  namespaces(s),
 		Resources:   podResources(p),
 		Handler:     value(s.RuntimeClassName),
-		DNS:         resolver(s, f.Resolver),
+		DNS:         resolver(s),
 		StopTimeout: new(int(*s.TerminationGracePeriodSeconds)),
 	}
 	if out.Annotations == nil {

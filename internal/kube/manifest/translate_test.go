@@ -13,7 +13,6 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"carob/internal/fault"
-	"carob/internal/spec"
 )
 
 var update = flag.Bool("update", false, "write golden files and docs/manifest.md anew")
@@ -28,8 +27,7 @@ func TestTranslate(t *testing.T) {
 	facts := Facts{
 		UID: "00000000-0000-4000-8000-000000000000", NodeName: "node", HostIPs: []string{"192.0.2.1", "2001:db8::1"},
 		PodIPs: []string{"10.0.0.2", "fd00::2"}, CPUs: 4, Memory: 8 << 30, VolumeDir: "/vols",
-		Resolver: spec.DNS{Nameservers: []string{"192.0.2.53", "9.9.9.9"}, Searches: []string{"lan"}, Options: []string{"ndots:1", "edns0"}},
-		Seccomp:  map[string]string{"dir/p.json": "{}"},
+		Seccomp: map[string]string{"dir/p.json": "{}"},
 	}
 	for _, name := range files {
 		t.Run(strings.TrimSuffix(filepath.Base(name), ".txtar"), func(t *testing.T) {
@@ -128,17 +126,6 @@ func TestSeccompProfileMissing(t *testing.T) {
 	}
 	if _, err := Translate(ms[0], Facts{}); !fault.Is(err, fault.NotFound) {
 		t.Errorf("got %v", err)
-	}
-}
-
-func TestParseResolver(t *testing.T) {
-	got, err := ParseResolver(strings.NewReader("# c\nnameserver 1.1.1.1\nnameserver 1.1.1.1\nsearch a\nsearch b c\noptions ndots:2 rotate\nbogus x\nsortlist\n"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	want := spec.DNS{Nameservers: []string{"1.1.1.1"}, Searches: []string{"b", "c"}, Options: []string{"ndots:2", "rotate"}}
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Error(diff)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"net/netip"
+	"regexp"
 
 	"carob/internal/fault"
 )
@@ -121,6 +122,12 @@ func CheckSubnets(subnets []netip.Prefix) error {
 	}
 	return nil
 }
+
+// An even second digit: the address of one interface, not of a group.
+var hardware = regexp.MustCompile(`^[0-9a-fA-F][02468aceACE](:[0-9a-fA-F]{2}){5}$`)
+
+// MAC reports whether s is the hardware address of one interface.
+func MAC(s string) bool { return hardware.MatchString(s) }
 
 // Range is the addresses of one subnet. The first is the gateway; of IPv4 the last is
 // broadcast. A released address is given out again as late as possible.

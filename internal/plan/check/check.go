@@ -11,7 +11,7 @@ import (
 	"strings"
 
 	"carob/internal/fault"
-	"carob/internal/plan/bandwidth"
+	"carob/internal/plan/address"
 	"carob/internal/plan/etc"
 	"carob/internal/plan/oci"
 	"carob/internal/plan/port"
@@ -54,13 +54,10 @@ func Pod(s *spec.Pod) error {
 	if len(s.UID) > 253 || strings.ContainsAny(s.UID, "/\x00\n") {
 		return fault.New(fault.Invalid, fmt.Sprintf("%s: uid %.80q: too long, or with a slash, NUL or new line", subject, s.UID))
 	}
-	if s.Handler != "" && s.Handler != "native" {
-		return fault.New(fault.Unsupported, fmt.Sprintf("%s: handler %.80q: unknown (native)", subject, s.Handler))
-	}
 	if s.ShmSize < 0 {
 		return fault.New(fault.Invalid, subject+": shm size is negative")
 	}
-	return firstOf(subject, hostname(s.Hostname), cgroupParent(s.CgroupParent), etc.CheckHosts(s.Hosts), dns(s.DNS), port.Check(s.Ports), joins(s.Networks), limits(s.Annotations), timeout(s.StopTimeout))
+	return firstOf(subject, hostname(s.Hostname), cgroupParent(s.CgroupParent), etc.CheckHosts(s.Hosts), dns(s.DNS), port.Check(s.Ports), joins(s.Networks), timeout(s.StopTimeout))
 }
 
 // firstOf returns the first of what was found wrong with a subject.
@@ -73,17 +70,6 @@ func firstOf(subject string, found ...error) error {
 	return nil
 }
 
-func limits(annotations map[string]string) error {
-	_, err := bandwidth.Of(annotations)
-	return err
-}
-
-// An even second digit: the address of one interface, not of a group.
-var hardware = regexp.MustCompile(`^[0-9a-fA-F][02468aceACE](:[0-9a-fA-F]{2}){5}$`)
-
-// MAC reports whether s is the hardware address of one interface.
-func MAC(s string) bool { return hardware.MatchString(s) }
-
 // joins checks how networks are asked for; whether there are any, the network knows.
 func joins(all []spec.Join) error {
 	seen := map[string]bool{}
@@ -92,7 +78,7 @@ func joins(all []spec.Join) error {
 			return fault.New(fault.Invalid, fmt.Sprintf("network %.80s: asked for twice", j.Network))
 		}
 		seen[j.Network] = true
-		if j.MAC != "" && !MAC(j.MAC) {
+		if j.MAC != "" && !address.MAC(j.MAC) {
 			return fault.New(fault.Invalid, fmt.Sprintf("network %.80s: hardware address %.40q: not that of one interface, like 02:00:00:00:00:01", j.Network, j.MAC))
 		}
 		for _, a := range j.Aliases {
@@ -108,8 +94,7 @@ func dns(d *spec.DNS) error {
 	if d == nil {
 		return nil
 	}
-	_, err := etc.Resolv(*d)
-	return err
+	return etc.CheckDNS(*d)
 }
 
 // Container checks a container's spec.

@@ -59,9 +59,6 @@ func TestChecks(t *testing.T) {
 	if err := Pod(&good); err != nil || good.Namespace != "default" {
 		t.Error(err, good.Namespace)
 	}
-	if err := Pod(&spec.Pod{Handler: "runsc"}); !fault.Is(err, fault.Unsupported) {
-		t.Error(err)
-	}
 	for name, c := range map[string]spec.Container{
 		"no image":  {},
 		"name":      {Image: "i", Name: "a b"},

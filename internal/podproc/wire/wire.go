@@ -18,6 +18,9 @@
 //	Attach    by flags: stdin, stdout, stderr          flags                –             –         Err
 //	Resize    –                                        rows                 columns       –         Err
 //	Reopen    log                                      –                    –             –         Err
+//	Adopt     by flags: terminal, stdin, stdout,       flags                pid           –         A pid
+//	          stderr
+//	End       –                                        wait status          –             –         Err
 //	List      –                                        –                    –             –         A pid, B flags, C status, D ended
 //	Forget    –                                        –                    –             –         Err
 //	Quit      –                                        0 or 1               –             –         Err
@@ -34,6 +37,16 @@
 //     before execve it counts as begun, and Exit follows. If the connection that
 //     asked is gone, List tells, and a failed program shows as a process that
 //     ended with status 127. EEXIST: the handle is in use. ESRCH: no live target.
+//   - With Helper, the program runs somebody else's command that makes the process,
+//     an OCI runtime's, with the streams that the process will have, and Spawn is
+//     answered when that has ended: with status 0 the process is *made*, else with
+//     ECHILD and the wait status in A. What a made process is, comes next. Adopt names
+//     it: a child by then, because the supervisor is the nearest subreaper
+//     (PR_SET_CHILD_SUBREAPER) and whoever made it has gone; it may have ended already.
+//     A terminal comes with it, and the clients of that; with pid 0 only those, which a
+//     running process can be given too. End says of a process that is nobody's child
+//     that it has ended. ECHILD: no such child; EBUSY: the process is not a made one.
+//     Signal reaches a helper and what it has started; killed, it has made nothing.
 //   - Attach takes pipes or sockets that are the client's own: they are made
 //     non-blocking, for whoever shares the open file (never pass a person's
 //     terminal), and what the client does not read makes the process wait. Each
@@ -74,6 +87,8 @@ const (
 	List
 	Forget
 	Quit
+	Adopt
+	End
 	Exit Op = 100
 )
 
@@ -101,6 +116,10 @@ const (
 	OOMKilled
 	// Starting marks, in List, a process whose program has not come to execve yet.
 	Starting
+	// Helper: the program's command makes the process and is not the process itself.
+	Helper
+	// Made marks, in List, a process whose helper has done its work.
+	Made
 )
 
 // HugePages is the file that tells whether the kernel gives huge pages unasked.

@@ -222,6 +222,19 @@ func (l *Layout) chooseTracking() int {
 	return best
 }
 
+// Tracking names the v1 hierarchy in which a Sub is a group of its own, as in
+// /proc/PID/cgroup: "freezer", "name=systemd". It is "" where that is cgroup v2.
+func Tracking(l *Layout) string {
+	t := l.trees[l.trackTree]
+	switch {
+	case t.v2:
+		return ""
+	case len(t.controllers) > 0:
+		return t.controllers[0]
+	}
+	return "name=systemd"
+}
+
 // Mode returns which versions the host has mounted.
 func (l *Layout) Mode() Mode { return l.mode }
 

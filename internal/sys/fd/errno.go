@@ -19,6 +19,7 @@ const (
 	ENOTTY     = unix.ENOTTY
 	EOPNOTSUPP = unix.EOPNOTSUPP
 	ESRCH      = unix.ESRCH
+	ECHILD     = unix.ECHILD
 )
 
 // SIGKILL is its number, the same on every architecture.

@@ -38,3 +38,21 @@ func (w *Watch) Wait() error {
 
 // Close ends the watch and a Wait that is under way.
 func (w *Watch) Close() error { return w.f.Close() }
+
+// Changed reports whether something has changed since the last call or Wait, without
+// waiting.
+func (w *Watch) Changed() bool {
+	rc, err := w.f.SyscallConn()
+	if err != nil {
+		return true // closed: nothing is known
+	}
+	n := -1
+	err = rc.Read(func(fd uintptr) bool {
+		err := retry(func() (err error) { n, err = unix.Read(int(fd), w.buf[:]); return err })
+		if err != nil && err != unix.EAGAIN {
+			n = 1 // nothing is known any more
+		}
+		return true
+	})
+	return err != nil || n > 0
+}

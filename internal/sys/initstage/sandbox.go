@@ -54,9 +54,19 @@ func (s Sandbox) Program() *spawn.Builder {
 		moveMount(b, spawn.File(spawn.FirstFile+1), cwd(), shmDir)
 	} else if s.ShmSize > 0 {
 		b.Step("mount /dev/shm")
-		b.Call(unix.SYS_MOUNT, b.Str("shm"), b.Str(shmDir), b.Str("tmpfs"), spawn.Imm(unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC),
-			b.Str("mode=1777,size="+strconv.FormatInt(s.ShmSize, 10)))
+		shm(b, shmDir, s.ShmSize)
 	}
+	s.namespaces(b)
+	return b
+}
+
+func shm(b *spawn.Builder, at string, size int64) {
+	b.Call(unix.SYS_MOUNT, b.Str("shm"), b.Str(at), b.Str("tmpfs"), spawn.Imm(unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC),
+		b.Str("mode=1777,size="+strconv.FormatInt(size, 10)))
+}
+
+// namespaces sets up the sandbox's own namespaces.
+func (s Sandbox) namespaces(b *spawn.Builder) {
 	if s.Loopback {
 		loopback(b)
 	}
@@ -64,7 +74,6 @@ func (s Sandbox) Program() *spawn.Builder {
 		hostname(b, s.Hostname)
 	}
 	s.sysctls(b)
-	return b
 }
 
 // BaseFile is the supervisor's descriptor of its base: a mount namespace that holds

@@ -143,16 +143,13 @@ func explanation(payload []byte, flags uint16) string {
 	if flags&unix.NLM_F_ACK_TLVS == 0 || len(payload) < at {
 		return ""
 	}
-	attrs, err := nl.ParseRouteAttr(payload[at:])
-	if err != nil {
-		return ""
-	}
-	for _, a := range attrs {
-		if a.Attr.Type == unix.NLMSGERR_ATTR_MSG {
-			return strings.TrimRight(string(a.Value), "\x00")
+	text := ""
+	each(payload[at:], func(kind uint16, value []byte) {
+		if kind == unix.NLMSGERR_ATTR_MSG {
+			text = strings.TrimRight(string(value), "\x00")
 		}
-	}
-	return ""
+	})
+	return text
 }
 
 func refusal(step string, e unix.Errno, why string) error {

@@ -1,6 +1,7 @@
 package link
 
 import (
+	"encoding/binary"
 	"net/netip"
 	"slices"
 
@@ -110,12 +111,15 @@ func parseTuple(b []byte) (f Flow) {
 	return f
 }
 
+// each calls f for every attribute in b, without the flags in its type. What is cut short
+// ends it (nl.ParseRouteAttr panics where padding is missing).
 func each(b []byte, f func(kind uint16, value []byte)) {
-	attrs, err := nl.ParseRouteAttr(b)
-	if err != nil {
-		return
-	}
-	for _, a := range attrs {
-		f(a.Attr.Type&nl.NLA_TYPE_MASK, a.Value)
+	for len(b) >= unix.SizeofRtAttr {
+		n, kind := int(binary.NativeEndian.Uint16(b)), binary.NativeEndian.Uint16(b[2:])
+		if n < unix.SizeofRtAttr || n > len(b) {
+			return
+		}
+		f(kind&nl.NLA_TYPE_MASK, b[unix.SizeofRtAttr:n])
+		b = b[min((n+3)&^3, len(b)):]
 	}
 }

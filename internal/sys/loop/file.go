@@ -55,6 +55,16 @@ func WriteVec(fd int, v []Vec) (int, Errno) {
 	}
 }
 
+// OpenFile opens a file of the kernel's for reading.
+func OpenFile(path string) (int, Errno) {
+	n, err := syscall.Open(path, syscall.O_RDONLY|syscall.O_CLOEXEC, 0)
+	if err != nil {
+		e, _ := err.(syscall.Errno)
+		return -1, e
+	}
+	return n, 0
+}
+
 // Close closes fd. Errors of close(2) tell of lost data of network file systems
 // and leave the descriptor closed all the same.
 func Close(fd int) { _, _, _ = syscall.Syscall(syscall.SYS_CLOSE, uintptr(fd), 0, 0) }
@@ -139,4 +149,10 @@ func SmallPages[T any](p *T) {
 	const span = 4 << 20 // what the Go runtime maps of its heap at once
 	at := uintptr(unsafe.Pointer(p)) &^ (span - 1)
 	_, _, _ = syscall.RawSyscall(syscall.SYS_MADVISE, at, span, syscall.MADV_NOHUGEPAGE)
+}
+
+// IsOpen reports whether there is such a descriptor.
+func IsOpen(fd int) bool {
+	_, _, e := syscall.RawSyscall(syscall.SYS_FCNTL, uintptr(fd), syscall.F_GETFD, 0)
+	return e == 0
 }

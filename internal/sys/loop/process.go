@@ -1,6 +1,8 @@
 package loop
 
 import (
+	"bytes"
+	"strconv"
 	"syscall"
 	"unsafe"
 
@@ -26,6 +28,12 @@ func KillChild(pid int) {
 	_, _, _ = syscall.RawSyscall(syscall.SYS_KILL, uintptr(pid), uintptr(syscall.SIGKILL), 0) // dead is as good
 }
 
+// KillGroup sends a signal to the process group that an unreaped child leads.
+func KillGroup(pid, signal int) Errno {
+	_, _, e := syscall.RawSyscall(syscall.SYS_KILL, uintptr(-pid), uintptr(signal), 0)
+	return e
+}
+
 // Reap takes the exit status of the child pid, if it has ended; ok is false while
 // it runs. ECHILD means that there is no such child.
 func Reap(pid int) (status uint32, ok bool, e Errno) {
@@ -43,6 +51,32 @@ func Dead() int {
 		return 0
 	}
 	return int(info[4])
+}
+
+// Mine reports whether pid is a child of this process, alive or not reaped.
+func Mine(pid int) bool {
+	const flags = syscall.WEXITED | syscall.WNOHANG | syscall.WNOWAIT | syscall.WALL
+	_, _, e := syscall.RawSyscall6(syscall.SYS_WAITID, unix.P_PID, uintptr(pid), 0, flags, 0, 0)
+	return e == 0
+}
+
+// Parent returns the pid of a process's parent as /proc tells it, 0 when it is gone.
+func Parent(pid int) int {
+	fd, e := OpenFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	if e != 0 {
+		return 0
+	}
+	defer Close(fd)
+	var b [512]byte
+	n, _ := Read(fd, b[:])
+	// PID (NAME) STATE PPID …, where NAME may hold anything.
+	rest := b[:n]
+	if i := bytes.LastIndexByte(rest, ')'); i >= 0 && len(rest) > i+4 {
+		word, _, _ := bytes.Cut(rest[i+4:], []byte(" "))
+		parent, _ := strconv.Atoi(string(word))
+		return parent
+	}
+	return 0
 }
 
 // CloseFrom closes every descriptor from fd on.
@@ -102,6 +136,13 @@ func act(s syscall.Signal, handler uintptr) {
 		a.flags |= saRestorer
 	}
 	_, _, _ = syscall.RawSyscall6(syscall.SYS_RT_SIGACTION, uintptr(s), uintptr(unsafe.Pointer(&a)), 0, 8, 0, 0) // all are signals
+}
+
+// Sleep never returns; what has no signal handler ends it.
+func Sleep() {
+	for {
+		_, _, _ = syscall.Syscall6(syscall.SYS_PPOLL, 0, 0, 0, 0, 0, 0) // as pause(2), which arm64 has not
+	}
 }
 
 // Self returns the process's own pid.

@@ -7,8 +7,10 @@ package netns
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"runtime"
 	"strconv"
 	"time"
@@ -57,6 +59,16 @@ func DialLocal(ctx context.Context, ns *os.File, port uint16) (*os.File, error) 
 		return nil, err // a namespace without IPv6: the other answer is the one that tells something
 	}
 	return nil, err6
+}
+
+// DialProcess is DialLocal in the namespace of a process: see Open.
+func DialProcess(ctx context.Context, pid int, id string, port uint16) (*os.File, error) {
+	ns, err := Open(pid, id)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = ns.Close() }() // only entered
+	return DialLocal(ctx, ns, port)
 }
 
 func dial(ctx context.Context, ns *os.File, to netip.AddrPort) (*os.File, error) {
@@ -146,4 +158,40 @@ func entered(ns *os.File, do func() error) error {
 		return fault.Wrap(fault.Denied, "setns", err)
 	}
 	return errors.Join(do(), unix.Setns(home, unix.CLONE_NEWNET))
+}
+
+// Pin gives a namespace a path: a bind mount, which keeps it alive until Unpin. Missing
+// directories are made as `ip netns` makes them. Exists when something is at the path.
+func Pin(ns *os.File, path string) error {
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return fault.Wrap(fault.Denied, "network namespace: path", err)
+	}
+	f, err := os.OpenFile(path, os.O_RDONLY|os.O_CREATE|os.O_EXCL, 0)
+	if err != nil {
+		return fault.Wrap(fault.Exists, "network namespace: path", err)
+	}
+	_ = f.Close() // an empty file, to be mounted on
+	from := "/proc/self/fd/" + strconv.Itoa(int(ns.Fd()))
+	if err := unix.Mount(from, path, "", unix.MS_BIND, ""); err != nil {
+		return errors.Join(fault.Wrap(fault.Denied, path+": mount", err), os.Remove(path))
+	}
+	return nil
+}
+
+// Pinned reports whether a namespace is at the path.
+func Pinned(path string) bool {
+	var st unix.Statfs_t
+	return unix.Statfs(path, &st) == nil && st.Type == unix.NSFS_MAGIC
+}
+
+// Unpin takes a namespace's path away. It is idempotent.
+func Unpin(path string) error {
+	// EINVAL: not mounted, as after a restart of the machine.
+	if err := unix.Unmount(path, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW); err != nil && !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.ENOENT) {
+		return fault.Wrap(fault.Internal, path+": unmount", err)
+	}
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fault.Wrap(fault.Internal, "network namespace", err)
+	}
+	return nil
 }

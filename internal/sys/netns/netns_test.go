@@ -152,3 +152,40 @@ func TestOpen(t *testing.T) {
 		t.Errorf("no process: %v", err)
 	}
 }
+
+func TestPin(t *testing.T) {
+	ns, _ := place(t)
+	path := t.TempDir() + "/netns/one"
+	if Pinned(path) {
+		t.Error("pinned before")
+	}
+	if err := Pin(ns, path); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = Unpin(path) })
+	if !Pinned(path) {
+		t.Error("not pinned")
+	}
+	if err := Pin(ns, path); !fault.Is(err, fault.Exists) {
+		t.Errorf("twice: %v", err)
+	}
+	again, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer again.Close()
+	if err := inside(again, func() error { return nil }); err != nil {
+		t.Error(err)
+	}
+	for range 2 { // what is gone is gone
+		if err := Unpin(path); err != nil || Pinned(path) {
+			t.Error(err)
+		}
+	}
+	if err := os.WriteFile(path, nil, 0o600); err != nil { // as after a restart of the machine
+		t.Fatal(err)
+	}
+	if err := Unpin(path); err != nil {
+		t.Error(err)
+	}
+}

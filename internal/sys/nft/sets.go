@@ -2,7 +2,6 @@ package nft
 
 import (
 	"encoding/binary"
-	"net/netip"
 	"slices"
 
 	"github.com/google/nftables"
@@ -121,14 +120,4 @@ type familySets struct {
 
 func (s sets) families() []familySets {
 	return []familySets{{true, s.from4, s.any4, s.at4}, {false, s.from6, s.any6, s.at6}}
-}
-
-// sameFamily returns a network's subnet of a family.
-func sameFamily(network []netip.Prefix, v4 bool) (netip.Prefix, bool) {
-	for _, p := range network {
-		if p.Addr().Is4() == v4 {
-			return p, true
-		}
-	}
-	return netip.Prefix{}, false
 }

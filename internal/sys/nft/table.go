@@ -64,7 +64,9 @@ func Open(name, prefix string) (*Table, error) {
 	t := &Table{name: name, prefix: prefix, table: &nftables.Table{Name: name, Family: nftables.TableFamilyINet}}
 	t.sets = newSets(t.table)
 	conn, err := nftables.New(nftables.AsLasting(), nftables.WithSockOptions(func(c *netlink.Conn) (err error) {
-		t.self, err = number(c)
+		if err = c.SetWriteBuffer(transaction); err == nil {
+			t.self, err = number(c)
+		}
 		return err
 	}))
 	if err != nil {
@@ -76,6 +78,10 @@ func Open(name, prefix string) (*Table, error) {
 	}
 	return t, nil
 }
+
+// transaction is room for the largest one, in bytes: a pod takes some 200 in it, and
+// the kernel's usual buffer of 208 KiB ends at a thousand.
+const transaction = 16 << 20
 
 // number is the socket's netlink port, which the kernel writes into what it tells of
 // the socket's changes.

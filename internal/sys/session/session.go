@@ -83,3 +83,10 @@ func Asks(n int) bool {
 	}
 	return false
 }
+
+// Group makes cmd the leader of a session of its own, and its cancelling the end of every
+// process that is still in it.
+func Group(cmd *exec.Cmd) {
+	Detach(cmd)
+	cmd.Cancel = func() error { return unix.Kill(-cmd.Process.Pid, unix.SIGKILL) }
+}

@@ -1,4 +1,4 @@
-package runtime
+package supervisor
 
 import (
 	"context"
@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"time"
 
@@ -18,28 +19,35 @@ import (
 	"carob/internal/sys/cgroup"
 	"carob/internal/sys/fd"
 	"carob/internal/sys/initstage"
-	"carob/internal/sys/mount"
 	"carob/internal/sys/ns"
+	"carob/internal/sys/spawn"
 	"carob/internal/undo"
 )
 
 const (
 	socketName = "supervisor.sock"
 	crashLog   = "supervisor.log"
-	// reaperID names the pod's shared PID 1 among its processes.
-	reaperID = "reaper"
+	// ReaperID names the pod's shared PID 1 among its processes.
+	ReaperID = "reaper"
 	// supervisorGroup is the supervisor's own group below the pod's.
 	supervisorGroup = "/supervisor"
 )
 
-// RunSandbox starts a supervisor in the sandbox's namespaces and lets it set up
-// its own world.
-func (n *Native) RunSandbox(ctx context.Context, s pod.Sandbox) (st pod.SandboxState, err error) {
+// World is what a supervisor makes of itself: the program that it runs at its
+// beginning, with the files of that, which stay the caller's.
+type World struct {
+	Program *spawn.Builder
+	Files   []*os.File
+}
+
+// Start starts a supervisor in the sandbox's namespaces and lets it set up its own
+// world.
+func (n *Pool) Start(ctx context.Context, s pod.Sandbox, w World) (_ *Sandbox, err error) {
 	var u undo.Stack
 	defer u.OnError(ctx, &err)
 	listener, err := listen(s.Dir)
 	if err != nil {
-		return st, err
+		return nil, err
 	}
 	defer listener.Close()
 	u.Push("socket", func(context.Context) error { return removeSocket(s.Dir) })
@@ -48,7 +56,7 @@ func (n *Native) RunSandbox(ctx context.Context, s pod.Sandbox) (st pod.SandboxS
 	}
 	pid, err := launchApart(n, s, listener)
 	if err != nil {
-		return st, fmt.Errorf("sandbox: supervisor: %w", err)
+		return nil, fmt.Errorf("sandbox: supervisor: %w", err)
 	}
 	u.Push("supervisor", func(context.Context) error {
 		defer ns.Reap(pid)
@@ -57,27 +65,27 @@ func (n *Native) RunSandbox(ctx context.Context, s pod.Sandbox) (st pod.SandboxS
 	protect(pid)
 	sb, err := n.connect(ctx, s, pid)
 	if err != nil {
-		return st, err
+		return nil, err
 	}
 	u.Push("connection", func(context.Context) error {
 		n.sandboxes.take(s.PodID)
 		sb.conn.close()
 		return nil
 	})
-	if err := n.setup(ctx, sb, s); err != nil {
-		return st, err
+	if err := sb.Setup(ctx, w); err != nil {
+		return nil, fmt.Errorf("sandbox: %w", err)
 	}
 	if s.Namespaces.PID == spec.OfPod {
 		if err := n.startReaper(ctx, sb); err != nil {
-			return st, err
+			return nil, err
 		}
 	}
-	return pod.SandboxState{Pid: pid, ReaperPid: sb.reaper}, nil
+	return sb, nil
 }
 
 // launchApart launches the supervisor outside the daemon's cgroup, with which a service
 // manager would end it. Another daemon that ends can remove the group in between.
-func launchApart(n *Native, s pod.Sandbox, listener *os.File) (int, error) {
+func launchApart(n *Pool, s pod.Sandbox, listener *os.File) (int, error) {
 	for tries := 1; ; tries++ {
 		group, err := makeGroup(n.layout, s)
 		if err != nil {
@@ -90,6 +98,9 @@ func launchApart(n *Native, s pod.Sandbox, listener *os.File) (int, error) {
 		}
 	}
 }
+
+// ExecGroup names the group of an exec with a deadline, inside its container's.
+func ExecGroup(id string) string { return "exec-" + short(id) }
 
 // hasGroup reports whether the supervisor gets a group of its own: on cgroup v2, when
 // the pod has one.
@@ -168,7 +179,7 @@ func removeSocket(dir string) error {
 
 // launch starts the process. Namespaces that another process owns are entered;
 // the rest is new unless it is the host's.
-func (n *Native) launch(s pod.Sandbox, listener *os.File, group cgroup.Entry) (int, error) {
+func (n *Pool) launch(s pod.Sandbox, listener *os.File, group cgroup.Entry) (int, error) {
 	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
 	if err != nil {
 		return 0, err
@@ -215,7 +226,7 @@ func (n *Native) launch(s pod.Sandbox, listener *os.File, group cgroup.Entry) (i
 
 // connect opens the supervisor's socket and starts listening to it. With pid 0 the
 // supervisor is asked for its own.
-func (n *Native) connect(ctx context.Context, s pod.Sandbox, pid int) (sb *sandbox, err error) {
+func (n *Pool) connect(ctx context.Context, s pod.Sandbox, pid int) (sb *Sandbox, err error) {
 	dir, err := os.Open(s.Dir)
 	if err != nil {
 		return nil, fault.Wrap(fault.NotFound, "sandbox", err)
@@ -225,12 +236,12 @@ func (n *Native) connect(ctx context.Context, s pod.Sandbox, pid int) (sb *sandb
 	if err != nil {
 		return nil, err
 	}
-	made := &sandbox{podID: s.PodID, pid: pid, ids: s.IDs, cgroup: s.Cgroup, conn: c, processes: map[uint64]*process{}}
-	made.add(&process{id: reaperID})
+	made := &Sandbox{podID: s.PodID, pid: pid, ids: s.IDs, cgroup: s.Cgroup, conn: c, processes: map[uint64]*process{}}
+	made.add(&process{id: ReaperID})
 	for _, k := range s.Known { // before any event can come
 		p := &process{id: k.ID, cgroup: k.Cgroup}
 		if k.Deadline {
-			p.sub = execGroup(k.ID)
+			p.sub = ExecGroup(k.ID)
 		}
 		made.add(p)
 	}
@@ -253,7 +264,7 @@ func (n *Native) connect(ctx context.Context, s pod.Sandbox, pid int) (sb *sandb
 
 // serve receives events until the connection ends. When nobody meant it to end,
 // the supervisor has died.
-func (n *Native) serve(sb *sandbox) {
+func (n *Pool) serve(sb *Sandbox) {
 	sb.conn.read(func(p wire.Packet) { n.ended(sb, p) })
 	lost := n.sandboxes.drop(sb)
 	select {
@@ -272,14 +283,24 @@ func (n *Native) serve(sb *sandbox) {
 }
 
 // ended turns an exit event into the engine's.
-func (n *Native) ended(sb *sandbox, p wire.Packet) {
+func (n *Pool) ended(sb *Sandbox, p wire.Packet) {
 	sb.mu.Lock()
 	proc := sb.processes[p.Handle]
 	sb.mu.Unlock()
-	if proc == nil || proc.id == reaperID {
+	if proc == nil || proc.id == ReaperID {
 		return
 	}
-	n.exits.deliver(pod.ProcessExit{PodID: sb.podID, ProcessID: proc.id, Exit: exitOf(p.A, p.B, p.D)})
+	exit := exitOf(p.A, p.B, p.D)
+	if proc.ended != nil {
+		proc.ended(exit)
+		return
+	}
+	n.exits.deliver(pod.ProcessExit{PodID: sb.podID, ProcessID: proc.id, Exit: exit})
+}
+
+// Deliver tells the engine of the end of a process that a Spawn's Ended was told of.
+func (n *Pool) Deliver(podID, processID string, x status.Exit) {
+	n.exits.deliver(pod.ProcessExit{PodID: podID, ProcessID: processID, Exit: x})
 }
 
 // exitOf reads a wait status as Docker does: 128+N for a signal.
@@ -293,69 +314,32 @@ func exitOf(waitStatus, flags, at uint64) status.Exit {
 	return e
 }
 
-// setup sends the supervisor the program that makes its world.
-func (n *Native) setup(ctx context.Context, sb *sandbox, s pod.Sandbox) error {
-	var files fileList
-	defer files.close()
-	root, err := mount.Empty(initstage.SandboxDirs())
-	if err != nil {
-		return fmt.Errorf("sandbox: %w", err)
-	}
-	files.add(root)
-	w := initstage.Sandbox{
-		Loopback: s.Namespaces.Net == spec.Own || s.Namespaces.Net == spec.None,
-		ShmSize:  s.ShmSize, Sysctls: s.Sysctls,
-	}
-	if s.Namespaces.UTS == spec.Own {
-		w.Hostname = s.Hostname
-	}
-	if w.ForeignShm, err = shm(&files, s); err != nil {
-		return fmt.Errorf("sandbox: /dev/shm: %w", err)
-	}
-	program := w.Program()
-	f, err := fd.Memory(program)
+// Setup lets the supervisor run a program itself.
+func (s *Sandbox) Setup(ctx context.Context, w World) error {
+	f, err := fd.Memory(w.Program)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	r, err := sb.conn.call(ctx, wire.Packet{Op: wire.Setup}, append([]*os.File{f}, files.files...)...)
+	r, err := s.conn.call(ctx, wire.Packet{Op: wire.Setup}, append([]*os.File{f}, w.Files...)...)
 	if err != nil {
 		return err
 	}
 	if r.Err != 0 {
-		return fmt.Errorf("sandbox: %w", stepFault(program.Steps(), r.A, r.Err))
+		return stepFault(w.Program.Steps(), r.A, r.Err)
 	}
 	return nil
 }
 
-// shm finds the shared memory file system that goes with an IPC namespace that is
-// not the sandbox's own: the host's, or the one a joined container sees.
-func shm(files *fileList, s pod.Sandbox) (foreign bool, err error) {
-	var f *os.File
-	switch pid, joined := s.Join["ipc"]; {
-	case joined:
-		f, err = mount.CloneFrom(pid, "/dev/shm")
-	case s.Namespaces.IPC == spec.Host:
-		f, err = mount.Clone(nil, "/dev/shm", false)
-	default:
-		return false, nil
-	}
-	if err != nil {
-		return false, err
-	}
-	files.add(f)
-	return true, nil
-}
-
 // startReaper gives a pod whose containers share a PID namespace its PID 1.
-func (n *Native) startReaper(ctx context.Context, sb *sandbox) error {
+func (n *Pool) startReaper(ctx context.Context, sb *Sandbox) error {
 	program := initstage.Reaper(n.lastCap + 1)
 	f, err := fd.Memory(program)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	r, err := sb.conn.call(ctx, wire.Packet{Op: wire.Spawn, Handle: handle(reaperID)}, f)
+	r, err := sb.conn.call(ctx, wire.Packet{Op: wire.Spawn, Handle: handle(ReaperID)}, f)
 	if err != nil {
 		return err
 	}
@@ -363,42 +347,74 @@ func (n *Native) startReaper(ctx context.Context, sb *sandbox) error {
 		return fmt.Errorf("sandbox: %w", stepFault(program.Steps(), r.A, r.Err))
 	}
 	sb.reaper = int(r.A)
-	sb.add(&process{id: reaperID, pid: int(r.A)})
+	sb.add(&process{id: ReaperID, pid: int(r.A)})
 	return nil
 }
 
 // AdoptSandbox connects to a supervisor that is already there.
-func (n *Native) AdoptSandbox(ctx context.Context, s pod.Sandbox) (st pod.SandboxState, err error) {
-	sb, err := n.connect(ctx, s, 0)
+func (n *Pool) AdoptSandbox(ctx context.Context, s pod.Sandbox) (st pod.SandboxState, err error) {
+	sb, all, err := n.Reconnect(ctx, s)
 	if err != nil {
 		return st, err
 	}
-	all, err := sb.conn.list(ctx)
+	st = sb.State()
+	for _, p := range all {
+		st.Processes = append(st.Processes, p.ProcessState)
+	}
+	return st, nil
+}
+
+// Reconnect connects to a supervisor that is already there, and lists the processes
+// that it remembers.
+func (n *Pool) Reconnect(ctx context.Context, s pod.Sandbox) (*Sandbox, []Known, error) {
+	sb, err := n.connect(ctx, s, 0)
+	if err != nil {
+		return nil, nil, err
+	}
+	all, err := sb.Processes(ctx)
 	if err != nil {
 		n.sandboxes.take(s.PodID)
 		sb.conn.close()
-		return st, err
+		return nil, nil, err
 	}
-	for _, p := range all {
-		id := sb.adopt(p.Handle)
-		if id == reaperID {
-			sb.reaper = int(p.A)
-			continue
-		}
-		ps := pod.ProcessState{ID: id, Pid: int(p.A)}
+	if i := slices.IndexFunc(all, func(k Known) bool { return k.ID == ReaperID }); i >= 0 {
+		sb.reaper = all[i].Pid
+		all = slices.Delete(all, i, i+1)
+	}
+	return sb, all, nil
+}
+
+// Known is a process that a supervisor remembers.
+type Known struct {
+	pod.ProcessState
+	// Made says that a helper has made it and nobody has said who it is; Helped, that
+	// the helper is still at work.
+	Made, Helped bool
+}
+
+// Processes asks the supervisor for all processes that it remembers.
+func (s *Sandbox) Processes(ctx context.Context) ([]Known, error) {
+	packets, err := s.conn.list(ctx)
+	if err != nil {
+		return nil, err
+	}
+	all := make([]Known, 0, len(packets))
+	for _, p := range packets {
+		k := Known{ProcessState: pod.ProcessState{ID: s.adopt(p.Handle), Pid: int(p.A)}}
+		k.Made = p.B&wire.Made != 0
+		k.Helped = p.B&wire.Helper != 0 && !k.Made
 		if p.B&wire.Ended != 0 {
 			e := exitOf(p.C, p.B, p.D)
-			ps.Exit = &e
+			k.Exit = &e
 		}
-		st.Processes = append(st.Processes, ps)
+		all = append(all, k)
 	}
-	st.Pid, st.ReaperPid = sb.pid, sb.reaper
-	return st, nil
+	return all, nil
 }
 
 // adopt returns the ID of a process that the supervisor remembers, made up for one
 // that no record names.
-func (s *sandbox) adopt(h uint64) string {
+func (s *Sandbox) adopt(h uint64) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	p := s.processes[h]
@@ -410,7 +426,7 @@ func (s *sandbox) adopt(h uint64) string {
 }
 
 // StopSandbox kills what is left in the sandbox and the supervisor.
-func (n *Native) StopSandbox(ctx context.Context, podID string) error {
+func (n *Pool) StopSandbox(ctx context.Context, podID string) error {
 	sb := n.sandboxes.take(podID)
 	if sb == nil {
 		return nil

@@ -1,4 +1,4 @@
-package runtime
+package supervisor
 
 import (
 	"maps"
@@ -10,9 +10,9 @@ import (
 	"carob/internal/status"
 )
 
-// sandbox is a pod's supervisor as the daemon sees it. Its fields do not change
+// Sandbox is a pod's supervisor as the daemon sees it. Its fields do not change
 // once it is in the map, except those of conn and processes.
-type sandbox struct {
+type Sandbox struct {
 	podID  string
 	pid    int
 	reaper int
@@ -30,22 +30,44 @@ type process struct {
 	pid    int
 	cgroup string // where it runs, for execs with a deadline a sub-group of this name
 	sub    string
+	// ended, when set, takes the process's end in the engine's place: see Spawn.
+	ended func(status.Exit)
 }
 
-func (s *sandbox) find(id string) (*process, bool) {
+// Pid is the supervisor's, which holds the pod's namespaces.
+func (s *Sandbox) Pid() int { return s.pid }
+
+// Reaper is the pid of PID 1 of the pod's shared PID namespace, 0 without one.
+func (s *Sandbox) Reaper() int { return s.reaper }
+
+// Group is the pod's cgroup, "" if it has none.
+func (s *Sandbox) Group() string { return s.cgroup }
+
+// State is what the engine is told of the sandbox, without its processes.
+func (s *Sandbox) State() pod.SandboxState { return pod.SandboxState{Pid: s.pid, ReaperPid: s.reaper} }
+
+func (s *Sandbox) find(id string) (*process, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	p, ok := s.processes[handle(id)]
 	return p, ok
 }
 
-func (s *sandbox) add(p *process) {
+// GroupOf is the cgroup of a process, "" if it is not known.
+func (s *Sandbox) GroupOf(id string) string {
+	if p, ok := s.find(id); ok {
+		return p.cgroup
+	}
+	return ""
+}
+
+func (s *Sandbox) add(p *process) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.processes[handle(p.id)] = p
 }
 
-func (s *sandbox) drop(h uint64) {
+func (s *Sandbox) drop(h uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.processes, h)
@@ -54,10 +76,10 @@ func (s *sandbox) drop(h uint64) {
 // sandboxes are those that run, by their pods' IDs.
 type sandboxes struct {
 	mu    sync.Mutex
-	byPod map[string]*sandbox
+	byPod map[string]*Sandbox
 }
 
-func (s *sandboxes) find(podID string) (*sandbox, error) {
+func (s *sandboxes) find(podID string) (*Sandbox, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if sb, ok := s.byPod[podID]; ok {
@@ -66,7 +88,7 @@ func (s *sandboxes) find(podID string) (*sandbox, error) {
 	return nil, fault.New(fault.NotFound, "pod "+short(podID)+": no sandbox runs")
 }
 
-func (s *sandboxes) add(sb *sandbox) {
+func (s *sandboxes) add(sb *Sandbox) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.byPod[sb.podID] = sb
@@ -74,7 +96,7 @@ func (s *sandboxes) add(sb *sandbox) {
 
 // take removes a pod's sandbox, so that its end is nobody's loss. It is nil when there
 // is none.
-func (s *sandboxes) take(podID string) *sandbox {
+func (s *sandboxes) take(podID string) *Sandbox {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	sb := s.byPod[podID]
@@ -83,7 +105,7 @@ func (s *sandboxes) take(podID string) *sandbox {
 }
 
 // drop removes this very sandbox and reports whether it was there.
-func (s *sandboxes) drop(sb *sandbox) bool {
+func (s *sandboxes) drop(sb *Sandbox) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	there := s.byPod[sb.podID] == sb
@@ -93,7 +115,7 @@ func (s *sandboxes) drop(sb *sandbox) bool {
 	return there
 }
 
-func (s *sandboxes) all() []*sandbox {
+func (s *sandboxes) all() []*Sandbox {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Collect(maps.Values(s.byPod))

@@ -1,0 +1,94 @@
+package config
+
+import (
+	"strings"
+	"testing"
+
+	"carob/internal/fault"
+	"carob/internal/plan/ident"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestParse(t *testing.T) {
+	got, err := Parse("f", strings.NewReader(`
+root = "/a"
+[userns]
+base = 5
+[handlers.gvisor]
+path = "/usr/bin/runsc"
+options = ["platform=ptrace", "debug"]
+`))
+	want := File{
+		Root: "/a", Userns: Userns{Base: 5},
+		Handlers: map[string]Handler{"gvisor": {Path: "/usr/bin/runsc", Options: []string{"platform=ptrace", "debug"}}},
+	}
+	if err != nil || cmp.Diff(want, got) != "" {
+		t.Errorf("%+v, %v", got, err)
+	}
+	if got, err := Parse("f", strings.NewReader("")); err != nil || cmp.Diff(File{}, got) != "" {
+		t.Errorf("an empty file: %+v, %v", got, err)
+	}
+}
+
+// TestDefaultSaysWhatIs holds the file that people start from against the program.
+func TestDefaultSaysWhatIs(t *testing.T) {
+	got, err := Parse("default", strings.NewReader(Default()))
+	want := File{
+		Root: "/var/lib/carob", Run: "/run/carob", Socket: "/run/carob/api.sock",
+		RegistryConfig: "/etc/carob/certs.d",
+		Userns:         Userns{Base: ident.DefaultBase, Size: 1<<31 - ident.DefaultBase},
+		Network:        Network{Driver: "auto", CNIConfDir: "/etc/cni/net.d", CNIBinDirs: []string{"/opt/cni/bin", "/usr/lib/cni"}},
+	}
+	if err != nil || cmp.Diff(want, got) != "" {
+		t.Errorf("%v\n%s", err, cmp.Diff(want, got))
+	}
+}
+
+func TestErrorsNameTheLine(t *testing.T) {
+	for text, want := range map[string]string{
+		"\nruntime = 1\n":                          "f:2: runtime: there is no such setting",
+		"[handlers.x]\npath = '/x'\nargs = []\n":   "f:3: handlers.x.args: there is no such setting",
+		"root = 5\n":                               "f:1:8: ",
+		"\n\nroot\n":                               "f:3:",
+		"[userns]\nbase = -1\n":                    "f:2:8: ",
+		"root = 'x'\n":                             `f: root: "x" is not an absolute path`,
+		"[handlers.native]\npath = '/x'\n":         "f: handlers.native: native is carob's own",
+		"[handlers.A_B]\npath = '/x'\n":            "f: handlers.A_B: a name has",
+		"[handlers.x]\n":                           `f: handlers.x: path "" is not`,
+		"[handlers.x]\npath='/x'\noptions=['--a']": `f: handlers.x: option "--a"`,
+		"[handlers.x]\npath='/x'\noptions=['']":    `f: handlers.x: option ""`,
+		"# " + strings.Repeat("x", maxSize) + "\n": "f: larger than",
+	} {
+		_, err := Parse("f", strings.NewReader(text))
+		if !fault.Is(err, fault.Invalid) || !strings.HasPrefix(err.Error(), want) {
+			t.Errorf("%.40q: %v, want %q", text, err, want)
+		}
+	}
+}
+
+func TestParseHandler(t *testing.T) {
+	name, h, err := ParseHandler("gv=/usr/bin/runsc,platform=ptrace,debug")
+	if err != nil || name != "gv" || cmp.Diff(Handler{"/usr/bin/runsc", []string{"platform=ptrace", "debug"}}, h) != "" {
+		t.Errorf("%q %+v %v", name, h, err)
+	}
+	for _, bad := range []string{"", "x", "x=", "x=runc", "native=/x", "x=/y,", "x=/y,--z", "a b=/x"} {
+		if _, _, err := ParseHandler(bad); !fault.Is(err, fault.Invalid) || !strings.HasPrefix(err.Error(), "--handler") {
+			t.Errorf("%q: %v", bad, err)
+		}
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	f.Add(Default())
+	f.Add("[handlers.x]\npath='/x'\n")
+	f.Fuzz(func(t *testing.T, text string) {
+		got, err := Parse("f", strings.NewReader(text))
+		if err != nil && !strings.HasPrefix(err.Error(), "f:") {
+			t.Errorf("%v does not name the file", err)
+		}
+		if err != nil && cmp.Diff(File{}, got) != "" {
+			t.Errorf("%v, and %+v", err, got)
+		}
+	})
+}

@@ -1,0 +1,111 @@
+package initstage
+
+import (
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"carob/internal/sys/spawn"
+)
+
+// HostSandbox is what the supervisor of a pod under a foreign OCI runtime does to
+// itself once. It keeps the host's root, as the runtime needs it, in a mount namespace
+// of its own: the host's mounts come in, what is mounted here stays here, and all of
+// it goes with the last process of the pod, whoever dies how. Setup's one file, if there is
+// one, is the mount for Shm.
+type HostSandbox struct {
+	// Hostname, Loopback and Sysctls are as in Sandbox.
+	Hostname string
+	Loopback bool
+	Sysctls  map[string]string
+	// Shm is the directory that becomes the pod's /dev/shm: a file system of ShmSize
+	// bytes, or with 0 the file. It is not made when empty.
+	Shm     string
+	ShmSize int64
+	// Hide is a mount in whose place the runtime finds an empty file system of the pod's,
+	// Keep one in which it can make nothing, what is mounted below left aside, and Cover a
+	// directory that it finds empty; "" is none.
+	Hide, Keep, Cover string
+}
+
+// Program returns the sandbox's program, to be run in the supervisor itself.
+func (s HostSandbox) Program() *spawn.Builder {
+	b := &spawn.Builder{}
+	b.Step("mounts: let none out")
+	b.Call(unix.SYS_MOUNT, spawn.Imm(0), b.Str("/"), spawn.Imm(0), spawn.Imm(unix.MS_REC|unix.MS_SLAVE), spawn.Imm(0))
+	if s.Hide != "" {
+		b.Call(unix.SYS_UMOUNT2, b.Str(s.Hide), spawn.Imm(unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW)).
+			Allow(uintptr(unix.EINVAL), uintptr(unix.ENOENT)).SkipOnErr(1)
+		empty(b, s.Hide)
+	}
+	if s.Cover != "" {
+		empty(b, s.Cover)
+	}
+	if s.Keep != "" {
+		setattr(b, cwd(), s.Keep, unix.MOUNT_ATTR_RDONLY)
+	}
+	b.Step("subreaper") // what a helper makes becomes the supervisor's child when the helper ends
+	b.Call(unix.SYS_PRCTL, spawn.Imm(unix.PR_SET_CHILD_SUBREAPER), spawn.Imm(1), spawn.Imm(0), spawn.Imm(0), spawn.Imm(0))
+	if s.Shm != "" {
+		b.Step("mount /dev/shm")
+		if s.ShmSize > 0 {
+			shm(b, s.Shm, s.ShmSize)
+		} else {
+			moveMount(b, spawn.File(spawn.FirstFile), cwd(), s.Shm)
+		}
+	}
+	own := Sandbox{Hostname: s.Hostname, Loopback: s.Loopback, Sysctls: s.Sysctls}
+	own.namespaces(b)
+	return b
+}
+
+func empty(b *spawn.Builder, at string) {
+	b.Call(unix.SYS_MOUNT, b.Str("tmpfs"), b.Str(at), b.Str("tmpfs"), spawn.Imm(unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC), b.Str("mode=755"))
+}
+
+// Attach returns the program that puts Setup's files, detached mounts, at these paths
+// of the supervisor's mount namespace.
+func Attach(paths []string) *spawn.Builder {
+	b := &spawn.Builder{}
+	for i, p := range paths {
+		b.Step("mount " + p)
+		moveMount(b, passed(i), cwd(), p)
+	}
+	return b
+}
+
+// Detach returns the program that takes away what Attach has put there, the last
+// first; what is not there any more is left out.
+func Detach(paths []string) *spawn.Builder {
+	b := &spawn.Builder{}
+	for i := len(paths) - 1; i >= 0; i-- {
+		b.Step("unmount " + paths[i])
+		b.Call(unix.SYS_UMOUNT2, b.Str(paths[i]), spawn.Imm(unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW)).
+			Allow(uintptr(unix.EINVAL), uintptr(unix.ENOENT))
+	}
+	return b
+}
+
+// Helper is a command of the host's that runs as the supervisor does, in the pod's
+// namespaces: an OCI runtime, with the streams that its container's process will have.
+type Helper struct {
+	// Args are the command, an absolute path first.
+	Args, Env []string
+	// Dir is its working directory.
+	Dir string
+	// User will own the streams.
+	User specs.User
+}
+
+// Program returns the helper's program.
+func (h Helper) Program() *spawn.Builder {
+	b := &spawn.Builder{}
+	p := &specs.Process{Args: h.Args, Env: h.Env, User: h.User}
+	oomScoreAdj(b, p) // not the supervisor's, which everything that it starts would inherit
+	b.Step("session")
+	b.Call(unix.SYS_SETSID)
+	streams(b, p, -1)
+	b.Step("directory " + h.Dir)
+	b.Call(unix.SYS_CHDIR, b.Str(h.Dir))
+	execute(b, p, Seccomp{})
+	return b
+}
