@@ -10,6 +10,7 @@ import (
 	"carob/internal/api"
 	"carob/internal/api/launch"
 	"carob/internal/config"
+	"carob/internal/cri"
 	"carob/internal/roots"
 	"carob/internal/runtime"
 	"carob/internal/runtime/foreign"
@@ -90,6 +91,17 @@ func (h *handlers) describe() []api.Handler {
 			o.Runtime, o.Version = f.Runtime, f.Version
 		}
 		out = append(out, o)
+	}
+	return out
+}
+
+// forKubelet lists the OCI runtimes that work, as the CRI's Status has them.
+func (h *handlers) forKubelet() []cri.Handler {
+	var out []cri.Handler
+	for _, one := range h.describe()[1:] {
+		if one.Problem == "" {
+			out = append(out, cri.Handler{Name: one.Name, RecursiveReadOnlyMounts: one.RecursiveReadOnlyMounts, UserNamespaces: one.UserNamespaces})
+		}
 	}
 	return out
 }

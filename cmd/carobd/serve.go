@@ -15,6 +15,7 @@ import (
 
 	"carob/internal/api"
 	"carob/internal/api/launch"
+	"carob/internal/cri"
 	"carob/internal/groups"
 	"carob/internal/host"
 	"carob/internal/image"
@@ -101,13 +102,14 @@ func serve(ctx context.Context, c settings) (err error) {
 	})
 	defer func() { err = errors.Join(err, engine.Close()) }()
 	networks.know(engine)
-	return attend(ctx, c, door, house{engine: engine, images: images, handlers: handlers, networks: networks, facts: facts, cgroups: cgroups, log: log})
+	return attend(ctx, c, door, house{engine: engine, images: images, layout: layout, handlers: handlers, networks: networks, facts: facts, cgroups: cgroups, log: log})
 }
 
 // house is what the door leads to.
 type house struct {
 	engine   *pod.Engine
 	images   *image.Store
+	layout   *cgroup.Layout
 	handlers *handlers
 	networks *connections
 	facts    host.Facts
@@ -115,19 +117,31 @@ type house struct {
 	log      *slog.Logger
 }
 
-// attend brings the engine up to date and serves the API until ctx ends.
-func attend(ctx context.Context, c settings, door *launch.Door, h house) error {
+// attend brings the engine up to date and serves both doors, the API's and the
+// kubelet's, until ctx ends or one of them cannot go on.
+func attend(ctx context.Context, c settings, door *launch.Door, h house) (err error) {
 	engine, log := h.engine, h.log
 	if err := engine.Recover(ctx); err != nil {
 		log.Error("recover", "error", err)
 	}
 	applier := newApplier(c, engine, log)
+	registries := c.client(h.images, log)
+	kubelet, err := openCRI(c, cri.Services{
+		Engine: engine, Images: h.images, Pull: puller(registries), Groups: groups.New(h.layout), Host: criHost(h.facts, h.layout), Version: version,
+		Network: h.networks.Ready, SystemdCgroups: h.cgroups.Driver == plan.Systemd, Handlers: h.handlers.forKubelet, Root: c.root, Log: log,
+	})
+	if err != nil {
+		return err
+	}
+	ctx, end := context.WithCancel(ctx)
+	defer func() { end(); err = errors.Join(err, <-kubelet.ended) }()
+	go kubelet.serve(ctx, end)
 	if err := launch.Ready(c.readyFD); err != nil {
 		log.Warn("ready", "error", err) // whoever started the daemon has gone
 	}
 	log.Info("ready", "version", version, "socket", c.socket, "root", c.root)
 	return api.Serve(ctx, door, api.Services{
-		Engine: engine, Images: h.images, Committer: image.NewCommitter(h.images), Registries: c.client(h.images, log), Manifests: manifests{applier},
+		Engine: engine, Images: h.images, Committer: image.NewCommitter(h.images), Registries: registries, Manifests: manifests{applier},
 		Networks: shown{h.networks.builtin, h.networks.CNI}, Wiring: pod.Wiring{Engine: engine}, Dial: netns.DialProcess,
 		Host: describe(c, h.facts, h.cgroups.Driver), Handlers: h.handlers.describe, Log: log,
 	})

@@ -407,11 +407,19 @@ func TestPodDial(t *testing.T) {
 	}
 	state := status.Pod{ID: "p", Name: "foo", Pid: os.Getpid(), Namespaces: map[string]string{"net": link}}
 	e := newEngine()
+	var mu sync.Mutex
 	e.pods = func(ref string) (status.Pod, error) {
+		mu.Lock()
+		defer mu.Unlock()
 		if ref != "p" {
 			return status.Pod{}, fault.New(fault.NotFound, "no such pod")
 		}
 		return state, nil
+	}
+	become := func(s status.Pod) {
+		mu.Lock()
+		defer mu.Unlock()
+		state = s
 	}
 	c := dial(t, serve(t, e))
 	for _, ref := range []string{"p", id} { // the pod's own, and a container's in it
@@ -445,8 +453,8 @@ func TestPodDial(t *testing.T) {
 	}
 	refuse(fault.Unavailable, DialParams{Ref: "p", Port: port})
 	refuse(fault.Invalid, DialParams{Ref: "p"})
-	state.Namespaces = map[string]string{"net": "net:[1]"} // the pid is another process's now
+	become(status.Pod{ID: "p", Name: "foo", Pid: os.Getpid(), Namespaces: map[string]string{"net": "net:[1]"}}) // the pid is another process's now
 	refuse(fault.Conflict, DialParams{Ref: "p", Port: port})
-	state.Pid = 0
+	become(status.Pod{ID: "p", Name: "foo"})
 	refuse(fault.Conflict, DialParams{Ref: "p", Port: port})
 }

@@ -14,7 +14,6 @@ import (
 	"carob/internal/archive"
 	"carob/internal/fault"
 	"carob/internal/image"
-	"carob/internal/lifecycle"
 	"carob/internal/spec"
 	"carob/internal/sys/mount"
 )
@@ -51,7 +50,7 @@ func (s *commits) commit(ctx context.Context, p CommitParams) (made Image, err e
 	if err != nil {
 		return Image{}, err
 	}
-	if p.Pause && c.State == lifecycle.ContainerRunning && !c.Paused {
+	if p.Pause && c.Runs() && !c.Paused {
 		if err := s.s.Engine.PauseContainer(ctx, c.ID); err != nil {
 			return Image{}, err
 		}
@@ -153,7 +152,7 @@ func (s *commits) root(ctx context.Context, ref string) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	if c.State != lifecycle.ContainerRunning {
+	if !c.Runs() {
 		return s.s.Engine.RootDir(ctx, c.ID)
 	}
 	root, err := mount.CloneFrom(c.Pid, "/") // a copy of this one mount

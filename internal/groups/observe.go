@@ -212,7 +212,20 @@ func statsOf(s cgroup.Stats, at time.Time) status.Stats {
 		SwapUsage: s.Memory.Swap, OOMKills: s.Memory.OOMKills,
 		Pids: s.Pids.Current, PidsLimit: limitOf(s.Pids.Limit),
 		IORead: s.IO.ReadBytes, IOWrite: s.IO.WriteBytes,
+		Details: status.Details{
+			CPUUser: s.CPU.User, CPUSystem: s.CPU.System, CPUPeriods: s.CPU.Periods, CPUThrottled: s.CPU.ThrottledPeriods,
+			MemoryRSS: s.Memory.RSS, MemoryCache: s.Memory.Cache, SwapLimit: limitOf(s.Memory.SwapLimit),
+			PageFaults: s.Memory.PageFaults, MajorFaults: s.Memory.MajorFaults, IOReads: s.IO.Reads, IOWrites: s.IO.Writes,
+			CPUStall: stallOf(s.CPUStall), MemoryStall: stallOf(s.MemoryStall), IOStall: stallOf(s.IOStall),
+		},
 	}
+}
+
+func stallOf(s *cgroup.Stall) *status.Stall {
+	if s == nil {
+		return nil
+	}
+	return &status.Stall{Some: status.Pressure(s.Some), Full: status.Pressure(s.Full)}
 }
 
 // limitOf: the cgroup package's "unlimited" is the largest number, status has 0 for it.

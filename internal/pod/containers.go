@@ -18,6 +18,7 @@ import (
 	"carob/internal/plan/cgroup"
 	"carob/internal/plan/check"
 	"carob/internal/plan/namespace"
+	"carob/internal/plan/oci"
 	"carob/internal/pod/attempt"
 	"carob/internal/pod/name"
 	"carob/internal/spec"
@@ -94,7 +95,7 @@ func (e maker) create(ctx context.Context, p *pod, s spec.Container, u *undo.Sta
 	}
 	rec := c.record()
 	rec.Image, rec.Status.ImageID = img.Config, img.ID
-	rec.Status.Command = command(s, img.Config.Entrypoint, img.Config.Cmd)
+	rec.Status.Command = oci.Command(&s, img.Config.Entrypoint, img.Config.Cmd)
 	rec.Creating = true
 	if err := c.change(func(r *containerRecord) error { *r = rec; return nil }); err != nil {
 		return nil, err
@@ -183,18 +184,6 @@ func (e maker) devices(ctx context.Context, c *container, s spec.Container) (out
 	return out, nil
 }
 
-// command is the argument vector that will run: Kubernetes' and Docker's rule.
-func command(s spec.Container, entrypoint, cmd []string) []string {
-	first, rest := s.Command, s.Args
-	if len(s.Command) == 0 {
-		first = entrypoint
-		if len(s.Args) == 0 {
-			rest = cmd
-		}
-	}
-	return append(append([]string{}, first...), rest...)
-}
-
 // admitContainer reserves the container's name and ID in its pod.
 func (e registry) admitContainer(p *pod, s spec.Container) (*container, error) {
 	e.mu.Lock()
@@ -216,7 +205,7 @@ func (e registry) admitContainer(p *pod, s spec.Container) (*container, error) {
 		return nil, fmt.Errorf("container %s: %w", s.Name, err)
 	}
 	st := status.Container{
-		ID: id, Name: s.Name, PodID: p.id, PodName: p.name, Image: s.Image, State: lifecycle.ContainerAbsent,
+		ID: id, Name: s.Name, PodID: p.id, PodName: p.name, Owner: p.spec.Owner, Image: s.Image, State: lifecycle.ContainerAbsent,
 		CreatedAt: time.Now(), Cgroup: group, LogPath: s.LogPath, Spec: s,
 	}
 	if st.LogPath == "" {
@@ -305,7 +294,7 @@ func (e *Engine) UpdateContainer(ctx context.Context, ref string, res *specs.Lin
 		return err
 	}
 	if c.view.load().gone {
-		return notFound("container", ref)
+		return name.NotFound("container", ref)
 	}
 	if res != nil {
 		if err := (maker{e}).updateGroup(ctx, c, rec, next); err != nil {

@@ -13,6 +13,7 @@ import (
 	"carob/internal/lifecycle"
 	"carob/internal/plan/ident"
 	"carob/internal/plan/oci"
+	"carob/internal/pod/name"
 	"carob/internal/spec"
 	"carob/internal/status"
 )
@@ -138,7 +139,7 @@ func (e *Engine) execIdentity(ctx context.Context, rec containerRecord, user str
 		return ident.Identity{}, err
 	}
 	defer closeFile(root)
-	return starter{e}.identity(root, user, nil)
+	return starter{e}.identity(root, ident.Wish{User: user})
 }
 
 func newExec(c *container, id string, due time.Time) *exec {
@@ -292,7 +293,7 @@ func (e registry) execsOf(c *container) []*exec {
 func (e *Engine) WaitExec(ctx context.Context, execID string) (status.Exit, error) {
 	x := e.findExec(execID)
 	if x == nil {
-		return status.Exit{}, notFound("exec", execID)
+		return status.Exit{}, name.NotFound("exec", execID)
 	}
 	select {
 	case <-x.done:
@@ -324,7 +325,7 @@ func (d *DeadlineError) Unwrap() error { return d.Err }
 func (e *Engine) SignalExec(ctx context.Context, execID string, signal int) error {
 	x := e.findExec(execID)
 	if x == nil {
-		return notFound("exec", execID)
+		return name.NotFound("exec", execID)
 	}
 	if err := e.d.Processes.Signal(ctx, x.c.pod.id, x.id, signal); err != nil {
 		return fmt.Errorf("container %s: exec: signal %d: %w", x.c.title(), signal, err)

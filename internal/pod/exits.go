@@ -93,7 +93,7 @@ func (e ender) containerExited(c *container, x status.Exit) {
 		return
 	}
 	next := c.rec
-	err := next.exited(x, exitReason(x))
+	err := next.exited(x, x.Reason())
 	if err == nil {
 		// While the end is not stored, the sandbox keeps it for the next daemon.
 		err = c.putLocked(next)

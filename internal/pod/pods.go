@@ -125,7 +125,7 @@ func (e registry) registerPodLocked(s spec.Pod) (*pod, error) {
 		err = namespace.Sysctls(s.Sysctls, c.Modes)
 	}
 	if err == nil && c.Fresh {
-		c.IDs, err = e.allocateLocked()
+		c.IDs, err = e.allocateLocked(s.UserIDs)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("pod %s: %w", s.Name, err)
@@ -147,10 +147,13 @@ func (e registry) registerPodLocked(s spec.Pod) (*pod, error) {
 	return p, nil
 }
 
-// allocateLocked finds a free range. A range is taken for as long as a pod that uses
+// allocateLocked finds a free range, or takes the one that was asked for. A range is taken for as long as a pod that uses
 // it has a record: files in its containers' root file systems carry those ids.
 // Pods that share a user namespace have the same range.
-func (e registry) allocateLocked() (status.IDMapping, error) {
+func (e registry) allocateLocked(asked spec.IDRange) (status.IDMapping, error) {
+	if asked.Count > 0 {
+		return status.IDMapping{HostID: asked.First, Size: asked.Count}, nil
+	}
 	r := e.d.Ranges
 	used := slices.Clone(r.Taken)
 	for _, p := range e.pods {

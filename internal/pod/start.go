@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"strings"
 	"time"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -16,6 +15,7 @@ import (
 	"carob/internal/plan/cgroup"
 	"carob/internal/plan/ident"
 	"carob/internal/plan/oci"
+	"carob/internal/pod/name"
 	"carob/internal/spec"
 	"carob/internal/status"
 	"carob/internal/undo"
@@ -115,7 +115,7 @@ func (e starter) start(ctx context.Context, c *container, o startOptions) error 
 // process of the container.
 func (e starter) mayStart(ctx context.Context, c *container) error {
 	if c.view.load().gone {
-		return notFound("container", c.title())
+		return name.NotFound("container", c.title())
 	}
 	if _, err := lifecycle.NextContainer(c.view.load().status.State, lifecycle.Start); err != nil {
 		return fmt.Errorf("container %s: %w", c.title(), err)
@@ -214,7 +214,8 @@ func (l *launching) mount(ctx context.Context) (err error) {
 	if l.root, err = l.d.Roots.MountRoot(ctx, l.rec.Rootfs, l.c.pod.view.load().status.UserMapping); err != nil {
 		return err
 	}
-	l.identity, err = l.starter.identity(l.root, userOf(l.rec), l.rec.Status.Spec.Groups)
+	s := &l.rec.Status.Spec
+	l.identity, err = l.starter.identity(l.root, ident.Wish{User: userOf(l.rec), Groups: s.Groups, Policy: s.GroupsPolicy})
 	return err
 }
 
@@ -244,6 +245,7 @@ func (l *launching) execute(ctx context.Context) (int, error) {
 	}
 	l.c.mu.Lock()
 	l.c.rec.Identity, l.c.world = l.identity, world
+	l.c.rec.Status.User = &status.User{UID: l.identity.UID, GID: l.identity.GID, Groups: l.identity.Groups}
 	l.c.mu.Unlock()
 	p, err := l.process(world)
 	if err != nil {
@@ -265,7 +267,7 @@ func (l *launching) process(world *specs.Spec) (Process, error) {
 		PodID: l.c.pod.id, ID: l.c.id, Spec: world, Join: join, IDs: l.c.pod.view.load().status.UserMapping,
 		Cgroup: l.rec.Status.Cgroup, LogPath: l.rec.Status.LogPath,
 		Stdin: s.Stdin, StdinOnce: s.StdinOnce, Init: s.Init, Streams: l.streams,
-		CreateCwd: s.WorkingDir == "",
+		CreateCwd: s.WorkingDir == "" || l.c.pod.spec.Owner == spec.OwnerCRI,
 	}, nil
 }
 
@@ -343,10 +345,10 @@ func userOf(rec containerRecord) string {
 
 // identity resolves a user in the files of a root file system, which are opened
 // only when they can matter: "uid:gid" without names needs none.
-func (e starter) identity(root *os.File, user string, groups []string) (ident.Identity, error) {
-	uid, gid, both := strings.Cut(user, ":")
-	if both && digits(uid) && digits(gid) && allDigits(groups) {
-		return ident.Lookup(user, groups, nil, nil)
+func (e starter) identity(root *os.File, w ident.Wish) (ident.Identity, error) {
+	user := w.User
+	if w.Plain() {
+		return ident.Lookup(w, nil, nil)
 	}
 	passwd, err := e.d.Roots.OpenFile(root, "/etc/passwd")
 	if err != nil && !fault.Is(err, fault.NotFound) {
@@ -358,7 +360,7 @@ func (e starter) identity(root *os.File, user string, groups []string) (ident.Id
 		return ident.Identity{}, fmt.Errorf("user %.80s: /etc/group: %w", user, err)
 	}
 	defer closeFile(group)
-	return ident.Lookup(user, groups, reader(passwd), reader(group))
+	return ident.Lookup(w, reader(passwd), reader(group))
 }
 
 // reader is f, or a nil interface without one.
@@ -373,17 +375,6 @@ func closeFile(f *os.File) {
 	if f != nil {
 		_ = f.Close()
 	}
-}
-
-func digits(s string) bool { return s != "" && strings.Trim(s, "0123456789") == "" }
-
-func allDigits(words []string) bool {
-	for _, w := range words {
-		if !digits(w) {
-			return false
-		}
-	}
-	return true
 }
 
 // request is what the container's OCI specification is planned from.
@@ -457,15 +448,4 @@ func (c *container) spec() (*specs.Spec, error) {
 		c.world = world
 	}
 	return c.world, nil
-}
-
-// exitReason is the word of status.Container.Reason.
-func exitReason(x status.Exit) string {
-	switch {
-	case x.OOMKilled:
-		return "OOMKilled"
-	case x.Code == 0:
-		return "Completed"
-	}
-	return "Error"
 }

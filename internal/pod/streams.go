@@ -7,6 +7,7 @@ import (
 
 	"carob/internal/fault"
 	"carob/internal/lifecycle"
+	"carob/internal/pod/name"
 )
 
 // running finds a container that runs; what says what it is wanted for.
@@ -90,7 +91,7 @@ func (e *Engine) RootDir(ctx context.Context, ref string) (*os.File, error) {
 	}
 	defer end()
 	if c.view.load().gone {
-		return nil, notFound("container", ref)
+		return nil, name.NotFound("container", ref)
 	}
 	rec := c.record()
 	root, err := e.d.Roots.MountRoot(ctx, rec.Rootfs, c.pod.view.load().status.UserMapping)

@@ -199,6 +199,7 @@ func bind(m specs.Mount, users *os.File, own bool) (f *os.File, dir bool, err er
 	}
 	mapping := prepare.Mapping{
 		Users: users, Tree: !slices.Contains(m.Options, "bind"), Optional: own, Whole: true,
+		Top: slices.Contains(m.Options, oci.TopOption),
 	}
 	f, err = prepare.Bind(source, m, mapping)
 	return f, info.IsDir(), err

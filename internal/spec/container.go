@@ -27,6 +27,8 @@ type Container struct {
 	User string `json:"user,omitempty"`
 	// Groups are supplementary groups, by name or number.
 	Groups []string `json:"groups,omitempty"`
+	// GroupsPolicy says which groups the image's /etc/group adds.
+	GroupsPolicy GroupsPolicy `json:"groupsPolicy,omitempty"`
 
 	Labels      map[string]string `json:"labels,omitempty"`
 	Annotations map[string]string `json:"annotations,omitempty"`
@@ -72,6 +74,8 @@ type Security struct {
 	// CapAdd and CapDrop change Docker's default capability set; "ALL" is allowed.
 	CapAdd  []string `json:"capAdd,omitempty"`
 	CapDrop []string `json:"capDrop,omitempty"`
+	// CapAmbient are added, and kept by users other than root and over execve.
+	CapAmbient []string `json:"capAmbient,omitempty"`
 	// NoNewPrivileges sets no_new_privs.
 	NoNewPrivileges bool `json:"noNewPrivileges,omitempty"`
 	// ReadOnlyRootfs makes the root file system read-only.
@@ -86,10 +90,34 @@ type Security struct {
 	// Unmasked leaves /proc and /sys as the kernel shows them (Docker's
 	// systempaths=unconfined, Kubernetes' procMount: Unmasked).
 	Unmasked bool `json:"unmasked,omitempty"`
+	// Paths replaces the masked and read-only paths below /proc and /sys; nil leaves
+	// the default.
+	Paths *KernelPaths `json:"paths,omitempty"`
 	// NonRoot refuses to start as uid 0 (Kubernetes' runAsNonRoot). It is decided on
 	// the resolved uid.
 	NonRoot bool `json:"nonRoot,omitempty"`
 }
+
+// KernelPaths are what a container may not see, or not change, of the kernel's files.
+type KernelPaths struct {
+	Masked   []string `json:"masked,omitempty"`
+	ReadOnly []string `json:"readOnly,omitempty"`
+}
+
+// GroupsPolicy says which supplementary groups a container's user gets besides those
+// that were asked for (Kubernetes' supplementalGroupsPolicy).
+type GroupsPolicy string
+
+// The policies.
+const (
+	// GroupsDocker adds the user's groups of the image, unless a group was named with
+	// the user.
+	GroupsDocker GroupsPolicy = ""
+	// GroupsMerge adds them in any case, and the primary group with them.
+	GroupsMerge GroupsPolicy = "merge"
+	// GroupsStrict adds none but the primary.
+	GroupsStrict GroupsPolicy = "strict"
+)
 
 // MountType is what a Mount brings in.
 type MountType string
@@ -117,6 +145,9 @@ type Mount struct {
 	// SubPath is a path inside Source, resolved without leaving it.
 	SubPath  string `json:"subPath,omitempty"`
 	ReadOnly bool   `json:"readOnly,omitempty"`
+	// ReadOnlyTop leaves the mounts below Source as writable as they are on the host:
+	// the CRI's readonly without recursive_read_only.
+	ReadOnlyTop bool `json:"readOnlyTop,omitempty"`
 	// Create makes a missing bind source: "" refuses, "dir" or "file" creates.
 	Create string `json:"create,omitempty"`
 	// Propagation is "", "private", "rprivate", "slave", "rslave", "shared" or

@@ -15,7 +15,7 @@ type Pod struct {
 	// UID and Attempt complete the CRI's identity of a sandbox.
 	UID     string `json:"uid,omitempty"`
 	Attempt uint32 `json:"attempt,omitempty"`
-	// Owner says who asked: "cli", "apply" or "cri".
+	// Owner says who asked: "cli", "apply" or OwnerCRI.
 	Owner string `json:"owner,omitempty"`
 	// Solo marks the pod that `carob run` makes around a single container: it goes
 	// when its container goes, has no cgroup level of its own, and `carob pods`
@@ -30,6 +30,12 @@ type Pod struct {
 	// Namespaces says per kind whether the sandbox gets its own, the host's or
 	// another container's. See Namespaces for the defaults.
 	Namespaces Namespaces `json:"namespaces,omitzero"`
+	// Privileged lets containers be privileged; whoever asks for those in the CRI's name
+	// checks it.
+	Privileged bool `json:"privileged,omitempty"`
+	// UserIDs are the host's ids that a user namespace of the pod's own maps from 0 on;
+	// zero lets the engine choose a range that nobody else has.
+	UserIDs IDRange `json:"userIDs,omitzero"`
 	// Sysctls are applied in the sandbox's namespaces; only namespaced ones whose
 	// namespace the pod owns are accepted (CVE-2022-0532).
 	Sysctls map[string]string `json:"sysctls,omitempty"`
@@ -53,6 +59,15 @@ type Pod struct {
 	DNS *DNS `json:"dns,omitempty"`
 	// StopTimeout is the pod's grace period in seconds; nil means 10.
 	StopTimeout *int `json:"stopTimeout,omitempty"`
+}
+
+// OwnerCRI is the owner of the kubelet's pods.
+const OwnerCRI = "cri"
+
+// IDRange is Count ids of the host from First on, for users and groups alike.
+type IDRange struct {
+	First uint32 `json:"first"`
+	Count uint32 `json:"count"`
 }
 
 // Join asks for one network.

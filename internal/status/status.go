@@ -106,10 +106,12 @@ type IDMapping struct {
 
 // Container is one container as it is now.
 type Container struct {
-	ID      string                   `json:"id"`
-	Name    string                   `json:"name"`
-	PodID   string                   `json:"podID"`
-	PodName string                   `json:"podName"`
+	ID      string `json:"id"`
+	Name    string `json:"name"`
+	PodID   string `json:"podID"`
+	PodName string `json:"podName"`
+	// Owner is the pod's: see spec.Pod.
+	Owner   string                   `json:"owner,omitempty"`
 	Image   string                   `json:"image"`
 	ImageID string                   `json:"imageID"`
 	State   lifecycle.ContainerState `json:"state"`
@@ -133,8 +135,20 @@ type Container struct {
 	RestartCount int    `json:"restartCount,omitempty"`
 	LogPath      string `json:"logPath,omitempty"`
 	Cgroup       string `json:"cgroup,omitempty"`
+	// User is who the present or last process was started as.
+	User *User `json:"user,omitempty"`
 	// Spec is what was asked.
 	Spec spec.Container `json:"spec"`
+}
+
+// Runs tells whether the container's process runs, or is paused.
+func (c Container) Runs() bool { return c.State == lifecycle.ContainerRunning }
+
+// User is who a process is started as, inside its user namespace.
+type User struct {
+	UID    uint32   `json:"uid"`
+	GID    uint32   `json:"gid"`
+	Groups []uint32 `json:"groups,omitempty"`
 }
 
 // Exit is how a process ended.
@@ -143,6 +157,17 @@ type Exit struct {
 	Signal    int       `json:"signal,omitempty"`
 	OOMKilled bool      `json:"oomKilled,omitempty"`
 	At        time.Time `json:"at"`
+}
+
+// Reason is the word of Container.Reason.
+func (x Exit) Reason() string {
+	switch {
+	case x.OOMKilled:
+		return "OOMKilled"
+	case x.Code == 0:
+		return "Completed"
+	}
+	return "Error"
 }
 
 // Observed is what the kernel shows of a running container, read on request from
@@ -184,6 +209,37 @@ type Stats struct {
 	PidsLimit uint64 `json:"pidsLimit"`
 	IORead    uint64 `json:"ioRead"`
 	IOWrite   uint64 `json:"ioWrite"`
+	// Details are what only the CRI shows.
+	Details Details `json:"-"`
+}
+
+// Details are further numbers of a group; those that the kernel does not have are
+// zero or nil.
+type Details struct {
+	// CPU time in nanoseconds; periods of the CPU limit are counts.
+	CPUUser, CPUSystem             uint64
+	CPUPeriods, CPUThrottled       uint64
+	MemoryRSS, MemoryCache         uint64 // bytes
+	SwapLimit                      uint64 // bytes, 0 is none
+	PageFaults, MajorFaults        uint64
+	IOReads, IOWrites              uint64 // operations
+	CPUStall, MemoryStall, IOStall *Stall
+}
+
+// Census counts what the processes of a group have, and what its memory has come to.
+type Census struct {
+	Processes, Threads, Descriptors, Sockets uint64
+	// Bytes; MemoryFailures counts how often the limit was met.
+	MemoryPeak, MemoryKernel, MemoryMapped, MemoryFailures uint64
+}
+
+// Stall is pressure stall information: how long some, or all, tasks waited.
+type Stall struct{ Some, Full Pressure }
+
+// Pressure is per cent of the last 10, 60 and 300 seconds, and microseconds in total.
+type Pressure struct {
+	Avg10, Avg60, Avg300 float64
+	Total                uint64
 }
 
 // Process is one process of a container, as `carob top` shows it.

@@ -72,6 +72,8 @@ type Mapping struct {
 	// away that the source has ("rw" of what is mounted read-only): carob's own words mean
 	// that. In those of the OCI specification an "r" before them does.
 	Whole bool
+	// Top is Whole without "ro", which is then for the source's own mount alone.
+	Top bool
 }
 
 // Bind clones the mount that the open source is in and gives it the mount's attributes.
@@ -96,7 +98,11 @@ func Bind(source *os.File, m specs.Mount, users Mapping) (*os.File, error) {
 // cannot be mapped is told from the rest.
 func attributes(f *os.File, o mountopt.Options, users Mapping, tree bool) error {
 	if users.Whole {
-		o.SetTree, o.Clear = o.SetTree|o.Set, 0
+		below := o.Set
+		if users.Top {
+			below &^= mountopt.ReadOnly
+		}
+		o.SetTree, o.Clear = o.SetTree|below, 0
 		if o.PropagationTree == "" {
 			o.PropagationTree = o.Propagation
 		}

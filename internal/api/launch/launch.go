@@ -192,6 +192,12 @@ func listen(socket string, act Activation) (net.Listener, error) {
 		}
 		return l, nil
 	}
+	return Listen(socket)
+}
+
+// Listen makes a socket that only this user can connect to, in place of one that a dead
+// daemon has left: the caller holds the lock on the run directory.
+func Listen(socket string) (net.Listener, error) {
 	if err := os.MkdirAll(filepath.Dir(socket), 0o711); err != nil {
 		return nil, fault.Wrap(fault.Denied, "socket", err)
 	}

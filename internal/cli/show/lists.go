@@ -53,6 +53,7 @@ func Containers(now time.Time, noTrunc bool) Sheet[status.Container] {
 			{Head: "STATUS", Text: func(c status.Container) string { return Status(c, now) }},
 			{Head: "PID", Wide: true, Text: func(c status.Container) string { return number(c.Pid) }},
 			{Head: "POD ID", Wide: true, Text: func(c status.Container) string { return id(c.PodID) }},
+			{Head: "OWNER", Wide: true, Text: func(c status.Container) string { return c.Owner }},
 			{Head: "CGROUP", Wide: true, Text: func(c status.Container) string { return c.Cgroup }},
 			{Head: "NAMES", Text: Title},
 		},

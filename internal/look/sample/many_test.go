@@ -55,8 +55,8 @@ func TestCost(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	best, processes, nets := time.Hour, 0, 0
-	for range 5 {
+	best, limit, processes, nets := time.Hour, time.Duration(0), 0, 0
+	for tries := 0; tries < 20 && best > limit; tries++ { // what else the machine does slows this, too
 		used := cpu(t)
 		for range whole { // one of them reads everything
 			s, err := r.Read(t.Context())
@@ -66,12 +66,13 @@ func TestCost(t *testing.T) {
 			processes, nets = s.Machine.Processes, len(s.Nets)
 		}
 		best = min(best, (cpu(t)-used)/whole)
+		limit = testenv.Patience(20*time.Millisecond) * time.Duration(processes) / 200
 	}
 	t.Logf("%d processes, %d networks: %v of CPU a sample", processes, nets, best)
 	if processes < 200 || nets < 20 {
 		t.Fatalf("%d processes and %d networks, want 200 and 20", processes, nets)
 	}
-	if limit := testenv.Patience(20*time.Millisecond) * time.Duration(processes) / 200; best > limit {
+	if best > limit {
 		t.Errorf("%v of CPU, want less than %v", best, limit)
 	}
 }

@@ -78,6 +78,28 @@ func Within(c *specs.LinuxCapabilities, has func(int) bool, asked []string) (*sp
 	return c, nil
 }
 
+// WithAmbient adds capabilities to every set, so that they stay over execve whoever the
+// user is. An unknown one is fault.Invalid.
+func WithAmbient(c *specs.LinuxCapabilities, ambient []string) (*specs.LinuxCapabilities, error) {
+	named, all, err := names("ambient capability", ambient)
+	if err != nil || !all && len(named) == 0 {
+		return c, err
+	}
+	if all {
+		named = All()
+	}
+	slices.Sort(named)
+	out := &specs.LinuxCapabilities{Inheritable: slices.Compact(named), Ambient: slices.Clone(named)}
+	out.Bounding, out.Effective, out.Permitted = union(c.Bounding, named), union(c.Effective, named), union(c.Permitted, named)
+	return out, nil
+}
+
+func union(a, b []string) []string {
+	out := slices.Concat(a, b)
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
 // ForUser returns the sets for a uid: a user other than root keeps only the
 // bounding set, so that no program it starts has anything before it execs a
 // file with capabilities. What stands in ambient stays usable.

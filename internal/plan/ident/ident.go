@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	"carob/internal/fault"
+	"carob/internal/spec"
 )
 
 // maxFile bounds what is read of a passwd or group file (CVE-2026-47262: one that
@@ -33,13 +34,33 @@ type Identity struct {
 	Name     string   // "" for an id without a passwd entry
 }
 
+// Wish is who a process is to run as.
+type Wish struct {
+	// User has one of Docker's forms: "", "uid", "name", "uid:gid", "name:group" and
+	// their mixtures.
+	User string
+	// Groups are further ones, by name or number.
+	Groups []string
+	Policy spec.GroupsPolicy
+}
+
+// Plain tells whether the answer stands in no file: all are numbers, and nothing is to be
+// added.
+func (w Wish) Plain() bool {
+	uid, gid, both := strings.Cut(w.User, ":")
+	digits := func(s string) bool { return s != "" && strings.Trim(s, "0123456789") == "" }
+	return both && digits(uid) && digits(gid) && w.Policy != spec.GroupsMerge &&
+		!slices.ContainsFunc(w.Groups, func(g string) bool { return !digits(g) })
+}
+
 // Lookup resolves Docker's USER forms: "", "uid", "name", "uid:gid", "name:group"
 // and their mixtures; "" is uid 0. Digits are always an id, never a name. Without
 // an explicit group the user's own and all groups that list the name count;
-// with one, only that. extra adds groups by name or number. The readers may be nil
+// with one, only that, unless the policy says otherwise. The readers may be nil
 // for an absent file. An id above 2^31-1 is fault.Invalid, not wrapped or
 // truncated (CVE-2024-40635, CVE-2026-46680), an unknown name fault.NotFound.
-func Lookup(user string, extra []string, passwd, group io.Reader) (Identity, error) {
+func Lookup(w Wish, passwd, group io.Reader) (Identity, error) {
+	user, extra := w.User, w.Groups
 	name, groupArg, explicit := strings.Cut(user, ":")
 	if explicit && strings.Contains(groupArg, ":") {
 		return Identity{}, fault.New(fault.Invalid, fmt.Sprintf("user %.80q: is not of the form user:group", user))
@@ -60,9 +81,8 @@ func Lookup(user string, extra []string, passwd, group io.Reader) (Identity, err
 		if id.GID, err = resolve("group", groupArg, found); err != nil {
 			return Identity{}, err
 		}
-	} else {
-		id.Groups = member
 	}
+	id.Groups = w.ofImage(member, id.GID, groupArg != "")
 	for _, g := range extra {
 		gid, err := resolve("group", g, found)
 		if err != nil {
@@ -76,6 +96,20 @@ func Lookup(user string, extra []string, passwd, group io.Reader) (Identity, err
 		return Identity{}, fault.New(fault.Invalid, fmt.Sprintf("user %s: %d groups are more than the kernel takes", user, len(id.Groups)))
 	}
 	return id, nil
+}
+
+// ofImage is which of the image's groups count: those that list the user, and the
+// primary one.
+func (w Wish) ofImage(member []uint32, primary uint32, explicit bool) []uint32 {
+	switch {
+	case w.Policy == spec.GroupsStrict:
+		return []uint32{primary}
+	case w.Policy == spec.GroupsMerge:
+		return append(member, primary)
+	case explicit:
+		return nil
+	}
+	return member
 }
 
 // number parses an id. Only digits are one; what looks like a number but is none

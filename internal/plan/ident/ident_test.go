@@ -71,7 +71,7 @@ func TestLookup(t *testing.T) {
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			got, err := Lookup(tt.user, tt.extra, strings.NewReader(passwd), strings.NewReader(group))
+			got, err := Lookup(Wish{User: tt.user, Groups: tt.extra}, strings.NewReader(passwd), strings.NewReader(group))
 			if tt.kind != 0 {
 				if !fault.Is(err, tt.kind) {
 					t.Errorf("%+v, %v", got, err)
@@ -97,16 +97,16 @@ func (e *endless) Read(b []byte) (int, error) {
 
 func TestLookupIsBounded(t *testing.T) {
 	e := &endless{}
-	if _, err := Lookup("app", nil, e, nil); !fault.Is(err, fault.Invalid) || e.n > 2*maxFile {
+	if _, err := Lookup(Wish{User: "app"}, e, nil); !fault.Is(err, fault.Invalid) || e.n > 2*maxFile {
 		t.Errorf("after %d bytes: %v", e.n, err)
 	}
-	if _, err := Lookup("app", nil, strings.NewReader(strings.Repeat("x", maxLine+1)), nil); !fault.Is(err, fault.Invalid) {
+	if _, err := Lookup(Wish{User: "app"}, strings.NewReader(strings.Repeat("x", maxLine+1)), nil); !fault.Is(err, fault.Invalid) {
 		t.Error(err)
 	}
-	if got, err := Lookup("7", nil, nil, nil); err != nil || got.UID != 7 {
+	if got, err := Lookup(Wish{User: "7"}, nil, nil); err != nil || got.UID != 7 {
 		t.Error(got, err)
 	}
-	if _, err := Lookup("0:0", nil, nil, io.MultiReader(strings.NewReader("a:b:1\n"), failing{})); err == nil {
+	if _, err := Lookup(Wish{User: "0:0"}, nil, io.MultiReader(strings.NewReader("a:b:1\n"), failing{})); err == nil {
 		t.Error("a read error is lost")
 	}
 }
@@ -254,7 +254,7 @@ func FuzzLookup(f *testing.F) {
 	f.Add("app:wheel", passwd, group)
 	f.Add("\n", "::::::\n", ":::,\n")
 	f.Fuzz(func(t *testing.T, user, p, g string) {
-		id, err := Lookup(user, []string{user}, strings.NewReader(p), strings.NewReader(g))
+		id, err := Lookup(Wish{User: user, Groups: []string{user}}, strings.NewReader(p), strings.NewReader(g))
 		if err != nil {
 			return
 		}

@@ -2,6 +2,7 @@ package oci
 
 import (
 	"runtime"
+	"slices"
 	"strings"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -55,7 +56,10 @@ func (b *Builder) Container(r Request) (*specs.Spec, error) {
 	if err != nil {
 		return nil, err
 	}
-	if caps, err = held(r, caps, p.c.Security.CapAdd); err != nil {
+	if caps, err = ident.WithAmbient(caps, p.c.Security.CapAmbient); err != nil {
+		return nil, err
+	}
+	if caps, err = held(r, caps, slices.Concat(p.c.Security.CapAdd, p.c.Security.CapAmbient)); err != nil {
 		return nil, err
 	}
 	out := &specs.Spec{
@@ -86,7 +90,14 @@ func (p *planner) linux(mounts []specs.Mount) (*specs.Linux, error) {
 		Namespaces:        p.namespaces(),
 		RootfsPropagation: rootPropagation(mounts),
 	}
-	if !p.privileged && !p.c.Security.Unmasked {
+	switch asked := p.c.Security.Paths; {
+	case p.privileged || p.c.Security.Unmasked:
+	case asked != nil:
+		if err := checkKernelPaths(asked); err != nil {
+			return nil, err
+		}
+		out.MaskedPaths, out.ReadonlyPaths = asked.Masked, asked.ReadOnly
+	default:
 		out.MaskedPaths, out.ReadonlyPaths = p.maskedPaths(), readonlyPaths()
 	}
 	if err := checkDevices(p.r.Devices); err != nil {

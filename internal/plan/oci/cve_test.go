@@ -67,11 +67,11 @@ func TestCVE20224318(t *testing.T) {
 // looks at the number that the process gets.
 func TestCVE202440635(t *testing.T) {
 	for _, user := range []string{"4294967296", "2147483648", "18446744073709551616", "-1"} {
-		if id, err := ident.Lookup(user, nil, nil, nil); err == nil {
+		if id, err := ident.Lookup(ident.Wish{User: user}, nil, nil); err == nil {
 			t.Errorf("user %s: %+v", user, id)
 		}
 	}
-	id, err := ident.Lookup("00", nil, nil, nil)
+	id, err := ident.Lookup(ident.Wish{User: "00"}, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,10 +1,13 @@
 package oci
 
 import (
+	"path"
+	"slices"
 	"strconv"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
+	"carob/internal/fault"
 	"carob/internal/spec"
 )
 
@@ -62,6 +65,16 @@ func (p *planner) maskedPaths() []string {
 		out = append(out, "/sys/devices/system/cpu/cpu"+strconv.Itoa(cpu)+"/thermal_throttle")
 	}
 	return out
+}
+
+// checkKernelPaths refuses what is no path inside the container.
+func checkKernelPaths(k *spec.KernelPaths) error {
+	for _, p := range slices.Concat(k.Masked, k.ReadOnly) {
+		if !path.IsAbs(p) || !plainPath(p) || path.Clean(p) == "/" {
+			return fault.New(fault.Invalid, "masked or read-only path \""+clip(p)+"\" is not an absolute path below the root")
+		}
+	}
+	return nil
 }
 
 func readonlyPaths() []string {

@@ -25,6 +25,8 @@ const (
 	// CreateOption starts the option that asks for a missing source to be made:
 	// "dir" or "file".
 	CreateOption = "carob:create="
+	// TopOption confines a bind's "ro" to the source's own mount.
+	TopOption = "carob:ro-top"
 )
 
 // defaultShmSize is Docker's and Kubernetes' size of /dev/shm in bytes.
@@ -273,13 +275,15 @@ func bindOptions(m *spec.Mount) ([]string, error) {
 		}
 		out = append(out, o)
 	}
+	if m.ReadOnly && m.ReadOnlyTop {
+		out = append(out, TopOption)
+	}
 	if m.SubPath != "" {
-		if path.IsAbs(m.SubPath) || !plainPath(m.SubPath) {
-			return nil, fault.New(fault.Invalid, "subpath \""+clip(m.SubPath)+"\" leaves the source")
+		sub, err := subPath(m.SubPath)
+		if err != nil {
+			return nil, err
 		}
-		if sub := path.Clean(m.SubPath); sub != "." {
-			out = append(out, SubPathOption+sub)
-		}
+		out = append(out, sub...)
 	}
 	switch m.Create {
 	case "":
@@ -289,6 +293,16 @@ func bindOptions(m *spec.Mount) ([]string, error) {
 		return nil, fault.New(fault.Invalid, "create \""+clip(m.Create)+"\" is neither dir nor file")
 	}
 	return out, nil
+}
+
+func subPath(unsafePath string) ([]string, error) {
+	if path.IsAbs(unsafePath) || !plainPath(unsafePath) {
+		return nil, fault.New(fault.Invalid, "subpath \""+clip(unsafePath)+"\" leaves the source")
+	}
+	if sub := path.Clean(unsafePath); sub != "." {
+		return []string{SubPathOption + sub}, nil
+	}
+	return nil, nil
 }
 
 // tmpfs has Docker's noexec, nosuid and nodev unless the options say otherwise.

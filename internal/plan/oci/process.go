@@ -60,16 +60,20 @@ func (p *planner) process(caps *specs.LinuxCapabilities) (*specs.Process, error)
 	return out, nil
 }
 
-// command is the argument vector. A Command replaces the image's Entrypoint and
-// drops its Cmd, Args replace its Cmd.
-func command(c *spec.Container, entrypoint, cmd []string) ([]string, error) {
+// Command is the argument vector: Docker's and Kubernetes' rule. A Command replaces the
+// image's Entrypoint and drops its Cmd, Args replace its Cmd.
+func Command(c *spec.Container, entrypoint, cmd []string) []string {
 	if len(c.Command) > 0 {
 		entrypoint, cmd = c.Command, nil
 	}
 	if len(c.Args) > 0 {
 		cmd = c.Args
 	}
-	out := slices.Concat(entrypoint, cmd)
+	return slices.Concat(entrypoint, cmd)
+}
+
+func command(c *spec.Container, entrypoint, cmd []string) ([]string, error) {
+	out := Command(c, entrypoint, cmd)
 	if len(out) == 0 || out[0] == "" {
 		return nil, fault.New(fault.Invalid, "image "+clip(c.Image)+" has no command: give one")
 	}

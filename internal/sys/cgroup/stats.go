@@ -253,3 +253,39 @@ func (r *statReader) stall(controller string) *Stall {
 	r.keep(err)
 	return s
 }
+
+// Extremes are numbers of a group's memory that only a monitoring system asks for:
+// bytes, and how often the limit was met.
+type Extremes struct{ Peak, Kernel, Mapped, Failures uint64 }
+
+// ReadExtremes reads them of a group. What the kernel does not have is zero.
+func ReadExtremes(g *Group) (Extremes, error) {
+	r := statReader{g: g, buf: make([]byte, 0, 8192)}
+	var e Extremes
+	mapped := "total_mapped_file"
+	if g.l.host["memory"] == plan.V2 {
+		mapped = "file_mapped"
+		e.Peak = r.number("memory", "memory.peak")
+		flat(r.file("memory", "memory.events"), func(key []byte, n uint64) {
+			if string(key) == "max" {
+				e.Failures = n
+			}
+		})
+	} else {
+		e.Peak = r.number("memory", "memory.max_usage_in_bytes")
+		e.Kernel = r.number("memory", "memory.kmem.usage_in_bytes")
+		e.Failures = r.number("memory", "memory.failcnt")
+	}
+	flat(r.file("memory", "memory.stat"), func(key []byte, n uint64) {
+		switch string(key) {
+		case mapped:
+			e.Mapped = n
+		case "kernel": // v2, Linux 5.18
+			e.Kernel = n
+		}
+	})
+	if r.err != nil {
+		return Extremes{}, fmt.Errorf("cgroup %s: stats: %w", g.Name(), r.err)
+	}
+	return e, nil
+}

@@ -1,12 +1,16 @@
 // Package disk has the few file-system calls that package os lacks: flushing one
-// file system, taking inode flags away, and telling a full or broken disk from a
+// file system, asking how much there is and how much a tree takes, taking inode flags away, and telling a full or broken disk from a
 // bad request. It holds no state and decides nothing.
 package disk
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
+	"path/filepath"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -61,4 +65,47 @@ func wrap(call string, f *os.File, err error) error {
 		return nil
 	}
 	return fmt.Errorf("%s: %s: %w", call, f.Name(), err)
+}
+
+// Space is what a file system has, in bytes and inodes.
+type Space struct{ Bytes, Inodes, FreeInodes uint64 }
+
+// SpaceOf asks the file system that a path is on.
+func SpaceOf(path string) (Space, error) {
+	var st unix.Statfs_t
+	if err := unix.Statfs(path, &st); err != nil {
+		return Space{}, fmt.Errorf("statfs: %s: %w", path, err)
+	}
+	return Space{Bytes: st.Blocks * uint64(st.Bsize), Inodes: st.Files, FreeInodes: st.Ffree}, nil
+}
+
+// Tree counts the bytes that files below a directory occupy, and the files. Links are not
+// followed; a file with several names counts once for each. What vanishes while it is
+// counted is left out.
+func Tree(ctx context.Context, dir string) (bytes, inodes uint64, err error) {
+	err = filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if err != nil {
+			return vanished(err)
+		}
+		info, err := d.Info()
+		if err != nil {
+			return vanished(err)
+		}
+		inodes++
+		if st, ok := info.Sys().(*syscall.Stat_t); ok {
+			bytes += uint64(st.Blocks) * 512 // stat(2): whatever the block size
+		}
+		return nil
+	})
+	return bytes, inodes, err
+}
+
+func vanished(err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
 }

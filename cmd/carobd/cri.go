@@ -1,0 +1,100 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+
+	api "k8s.io/cri-api/pkg/apis/runtime/v1"
+
+	"carob/internal/api/launch"
+	"carob/internal/cri"
+	"carob/internal/cri/asked"
+	"carob/internal/cri/stream"
+	"carob/internal/fault"
+	"carob/internal/host"
+	"carob/internal/image"
+	"carob/internal/image/registry"
+	"carob/internal/sys/cgroup"
+)
+
+// criConfig is what `carob serve` is told about the kubelet's side.
+type criConfig struct {
+	socket, streams string
+}
+
+// kubelet is the CRI's server; one without a socket serves nobody.
+type kubelet struct {
+	services cri.Services
+	socket   net.Listener
+	streams  *stream.Server
+	ended    chan error
+}
+
+func openCRI(c settings, s cri.Services) (*kubelet, error) {
+	k := &kubelet{services: s, ended: make(chan error, 1)}
+	if c.cri.socket == "none" {
+		return k, nil
+	}
+	var err error
+	if k.streams, err = stream.Listen(c.cri.streams, s.Engine); err != nil {
+		return nil, fmt.Errorf("--cri-streams: %w", err)
+	}
+	if k.socket, err = launch.Listen(cmp.Or(c.cri.socket, filepath.Join(c.run, "carob.sock"))); err != nil {
+		return nil, fmt.Errorf("--cri-socket: %w", err)
+	}
+	return k, nil
+}
+
+// puller fetches images with the credentials of the request.
+func puller(c *registry.Client) cri.Puller {
+	return func(ctx context.Context, ref string, a *api.AuthConfig) (image.Image, error) {
+		return c.Pull(ctx, ref, registry.PullOptions{Auth: registry.Auth{
+			Username: a.GetUsername(), Password: a.GetPassword(), Auth: a.GetAuth(), ServerAddress: a.GetServerAddress(),
+			IdentityToken: a.GetIdentityToken(), RegistryToken: a.GetRegistryToken(),
+		}})
+	}
+}
+
+// serve serves until ctx ends. When it cannot go on, it ends the daemon.
+func (k *kubelet) serve(ctx context.Context, end context.CancelFunc) {
+	if k.socket == nil {
+		k.ended <- nil
+		return
+	}
+	streams := make(chan error, 1)
+	go func() {
+		streams <- k.streams.Serve(ctx)
+		end()
+	}()
+	err := cri.Serve(ctx, k.socket, k.services, k.streams)
+	end()
+	k.ended <- errors.Join(err, <-streams)
+}
+
+// criHost is what translating the kubelet's requests needs of the machine.
+func criHost(facts host.Facts, layout *cgroup.Layout) asked.Host {
+	name, _ := os.Hostname() // uname(2) does not fail
+	return asked.Host{Facts: facts, Hostname: name, Hugetlb: layout.Version("hugetlb") != 0, ReadProfile: readProfile}
+}
+
+// maxProfile is far more than any seccomp profile has, in bytes.
+const maxProfile = 1 << 20
+
+func readProfile(path string) (string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", fault.Wrap(fault.NotFound, "seccomp profile", err)
+	}
+	defer func() { _ = f.Close() }() // only read from
+	text, err := io.ReadAll(io.LimitReader(f, maxProfile+1))
+	if err == nil && len(text) > maxProfile {
+		err = fault.New(fault.Invalid, "seccomp profile "+path+": too long")
+	}
+	return string(text), err
+}

@@ -1,0 +1,72 @@
+package cri
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+
+	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
+
+	"carob/internal/cri/asked"
+)
+
+const (
+	// apiVersion is what the kubelet calls its own side of the API.
+	apiVersion = "0.1.0"
+	criVersion = "v1"
+	name       = "carob"
+)
+
+// about tells of the runtime itself.
+type about struct {
+	s     Services
+	since time.Time
+}
+
+// Version names the runtime.
+func (a *about) Version(context.Context, *cri.VersionRequest) (*cri.VersionResponse, error) {
+	return &cri.VersionResponse{Version: apiVersion, RuntimeName: name, RuntimeVersion: a.s.Version, RuntimeApiVersion: criVersion}, nil
+}
+
+// Status tells whether pods can run and be connected, and what the handlers can do.
+func (a *about) Status(ctx context.Context, r *cri.StatusRequest) (*cri.StatusResponse, error) {
+	network := &cri.RuntimeCondition{Type: cri.NetworkReady, Status: true}
+	if err := a.s.Network(ctx); err != nil {
+		network.Status, network.Reason, network.Message = false, "NetworkNotReady", err.Error()
+	}
+	features := &cri.RuntimeHandlerFeatures{RecursiveReadOnlyMounts: true, UserNamespaces: a.s.Host.Facts.UserNamespaces}
+	handlers := []*cri.RuntimeHandler{{Features: features}, {Name: asked.HandlerNative, Features: features}}
+	for _, h := range a.s.Handlers() {
+		handlers = append(handlers, &cri.RuntimeHandler{Name: h.Name, Features: &cri.RuntimeHandlerFeatures{
+			RecursiveReadOnlyMounts: h.RecursiveReadOnlyMounts, UserNamespaces: h.UserNamespaces,
+		}})
+	}
+	out := &cri.StatusResponse{
+		Status:          &cri.RuntimeStatus{Conditions: []*cri.RuntimeCondition{{Type: cri.RuntimeReady, Status: true}, network}},
+		RuntimeHandlers: handlers,
+		Features:        &cri.RuntimeFeatures{SupplementalGroupsPolicy: true, MountOptions: true},
+	}
+	if !r.GetVerbose() {
+		return out, nil
+	}
+	text, err := json.Marshal(map[string]any{
+		"version": a.s.Version, "since": a.since, "root": a.s.Root, "kernel": a.s.Host.Facts.KernelRelease, "cgroups": a.s.Host.Facts.CgroupMode,
+	})
+	out.Info = map[string]string{"config": string(text)}
+	return out, err
+}
+
+// RuntimeConfig tells the kubelet how to name cgroups.
+func (a *about) RuntimeConfig(context.Context, *cri.RuntimeConfigRequest) (*cri.RuntimeConfigResponse, error) {
+	driver := cri.CgroupDriver_CGROUPFS
+	if a.s.SystemdCgroups {
+		driver = cri.CgroupDriver_SYSTEMD
+	}
+	return &cri.RuntimeConfigResponse{Linux: &cri.LinuxRuntimeConfiguration{CgroupDriver: driver}}, nil
+}
+
+// UpdateRuntimeConfig takes the node's pod CIDR, which this runtime's networks do not
+// follow: the kubelet tells it to every runtime, and an error would only be logged.
+func (a *about) UpdateRuntimeConfig(context.Context, *cri.UpdateRuntimeConfigRequest) (*cri.UpdateRuntimeConfigResponse, error) {
+	return &cri.UpdateRuntimeConfigResponse{}, nil
+}

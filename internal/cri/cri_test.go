@@ -1,0 +1,119 @@
+package cri
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	grpcstatus "google.golang.org/grpc/status"
+
+	"carob/internal/fault"
+	"carob/internal/pod"
+	"carob/internal/status"
+)
+
+func TestCodes(t *testing.T) {
+	late, cancel := context.WithTimeout(t.Context(), 0)
+	defer cancel()
+	gone, leave := context.WithCancel(t.Context())
+	leave()
+	for _, tt := range []struct {
+		ctx  context.Context
+		err  error
+		want codes.Code
+	}{
+		{t.Context(), nil, codes.OK},
+		{t.Context(), fault.New(fault.Invalid, "x"), codes.InvalidArgument},
+		{t.Context(), fmt.Errorf("a: %w", fault.New(fault.NotFound, "x")), codes.NotFound},
+		{t.Context(), fault.New(fault.Exists, "x"), codes.AlreadyExists},
+		{t.Context(), fault.New(fault.Conflict, "x"), codes.FailedPrecondition},
+		{t.Context(), fault.New(fault.Unsupported, "x"), codes.FailedPrecondition},
+		{t.Context(), fault.New(fault.Unavailable, "x"), codes.Unavailable},
+		{t.Context(), fault.New(fault.Denied, "x"), codes.PermissionDenied},
+		{t.Context(), errors.New("x"), codes.Internal},
+		{t.Context(), &pod.DeadlineError{Err: fault.New(fault.Unavailable, "x")}, codes.DeadlineExceeded},
+		{late, fault.New(fault.Unavailable, "x"), codes.DeadlineExceeded},
+		{gone, fault.New(fault.Unavailable, "x"), codes.Canceled},
+		{t.Context(), unimplemented("x"), codes.Unimplemented},
+	} {
+		if got := grpcstatus.Code(coded(tt.ctx, tt.err)); got != tt.want {
+			t.Errorf("%v is %v, want %v", tt.err, got, tt.want)
+		}
+	}
+}
+
+// TestRate: CPU use between two readings that are far enough apart.
+func TestRate(t *testing.T) {
+	n := &stats{last: map[string]reading{}, trees: map[string]tree{}}
+	at := time.Unix(1000, 0)
+	for _, step := range []struct {
+		after time.Duration
+		total uint64
+		want  uint64
+	}{
+		{0, 5e9, 0},
+		{2 * time.Second, 6e9, 5e8},
+		{2500 * time.Millisecond, 9e9, 5e8}, // too soon: the rate of before
+		{4 * time.Second, 8e9, 1e9},
+		{5 * time.Second, 1e9, 0}, // another process: it began anew
+		{5*time.Second + 2*keepReading, 9e9, 0},
+	} {
+		if got := n.rate("c", at.Add(step.after), step.total); got != step.want {
+			t.Errorf("after %v: %d, want %d", step.after, got, step.want)
+		}
+	}
+	n.rate("new", at.Add(time.Hour), 1)
+	if len(n.last) != 1 {
+		t.Errorf("readings of those who have gone stay: %v", n.last)
+	}
+}
+
+func TestInPieces(t *testing.T) {
+	var sizes []int
+	err := inPieces(make([]int, 2*piece+1), func(some []int) error { sizes = append(sizes, len(some)); return nil })
+	if err != nil || fmt.Sprint(sizes) != fmt.Sprint([]int{piece, piece, 1}) {
+		t.Errorf("%v, %v", sizes, err)
+	}
+	if err := inPieces(nil, func([]int) error { t.Error("an empty piece"); return nil }); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestEventKinds(t *testing.T) {
+	for _, tt := range []struct {
+		kind, action string
+		want         string
+	}{
+		{"container", "create", "CONTAINER_CREATED_EVENT c"}, {"pod", "start", "CONTAINER_STARTED_EVENT p"},
+		{"container", "exit", "CONTAINER_STOPPED_EVENT c"}, {"pod", "stop", "CONTAINER_STOPPED_EVENT p"},
+		{"container", "remove", "CONTAINER_DELETED_EVENT c"}, {"container", "stop", ""}, {"container", "oom", ""}, {"pod", "step", ""},
+	} {
+		kind, id, known := eventKind(status.Event{Type: tt.kind, Action: tt.action, PodID: "p", ContainerID: "c"})
+		got := ""
+		if known {
+			got = kind.String() + " " + id
+		}
+		if got != tt.want {
+			t.Errorf("%s %s: %q, want %q", tt.kind, tt.action, got, tt.want)
+		}
+	}
+}
+
+// TestReadAll leaves out what has gone, and tells of what has failed.
+func TestReadAll(t *testing.T) {
+	got, err := readAll([]int{1, 2, 3}, func(n int) (*int, error) {
+		if n == 2 {
+			return nil, fault.New(fault.NotFound, "gone")
+		}
+		return &n, nil
+	})
+	if err != nil || len(got) != 2 || *got[0] != 1 || *got[1] != 3 {
+		t.Errorf("%v, %v", got, err)
+	}
+	if _, err := readAll([]int{1}, func(int) (*int, error) { return nil, errors.New("broken") }); err == nil {
+		t.Error("a failure is swallowed")
+	}
+}

@@ -1,0 +1,123 @@
+// Package cri serves the Kubernetes Container Runtime Interface, v1: the kubelet's and
+// crictl's way to the engine. It translates and owns nothing but connections: requests
+// go through package asked to the engine, snapshots come back through package shown,
+// and the engine's kinds of error become gRPC codes in one place, errors.go.
+//
+// The kubelet sees only the pods it made (spec.OwnerCRI): it removes what it does not
+// know. Pods that are not ready yet are seen by nobody.
+//
+// Files: the socket, 0600. Streams of exec, attach and port-forward come in on a loopback
+// port, see package stream.
+package cri
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"time"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"google.golang.org/grpc"
+	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
+
+	"carob/internal/cri/asked"
+	"carob/internal/image"
+	"carob/internal/pod"
+	"carob/internal/status"
+)
+
+// maxMessage is what the kubelet takes and sends, in bytes.
+const maxMessage = 16 << 20
+
+// Services is what the server works with. All fields but Pull are required.
+type Services struct {
+	Engine *pod.Engine
+	Images *image.Store
+	// Pull fetches an image; nil refuses to.
+	Pull Puller
+	// Groups reads the use of resources of cgroups, and changes limits of pods'.
+	Groups Groups
+	Host   asked.Host
+	// Version is carob's own.
+	Version string
+	// Network says why pods cannot be connected; nil when they can.
+	Network func(context.Context) error
+	// SystemdCgroups says that parents of cgroups are slices.
+	SystemdCgroups bool
+	// Handlers tells what runs pods beside carob's own handler.
+	Handlers func() []Handler
+	// Root is the directory of images and of what containers write.
+	Root string
+	Log  *slog.Logger
+}
+
+// Handler is an OCI runtime that pods may choose.
+type Handler struct {
+	Name string
+	// What it can do.
+	RecursiveReadOnlyMounts, UserNamespaces bool
+}
+
+// Puller fetches an image from a registry and stores it under its name. A failure's kind is
+// NotFound for an unknown image, Denied for wrong credentials, Unavailable for a registry
+// that does not answer.
+type Puller func(ctx context.Context, ref string, auth *cri.AuthConfig) (image.Image, error)
+
+// Groups are the host's cgroups, by their paths relative to each hierarchy: see
+// pod.Groups.
+type Groups interface {
+	UpdateGroup(ctx context.Context, path string, limits *specs.LinuxResources) error
+	GroupStats(ctx context.Context, path string) (status.Stats, error)
+	GroupCensus(ctx context.Context, path string) (status.Census, error)
+}
+
+// Streams makes the URLs at which streams are served.
+type Streams interface {
+	GetExec(*cri.ExecRequest) (*cri.ExecResponse, error)
+	GetAttach(*cri.AttachRequest) (*cri.AttachResponse, error)
+	GetPortForward(*cri.PortForwardRequest) (*cri.PortForwardResponse, error)
+}
+
+// Serve serves on l until ctx ends, and closes it. Calls under way are cancelled then;
+// what they began the engine undoes.
+func Serve(ctx context.Context, l net.Listener, s Services, streams Streams) error {
+	g := grpc.NewServer(
+		grpc.MaxRecvMsgSize(maxMessage), grpc.MaxSendMsgSize(maxMessage),
+		grpc.UnaryInterceptor(unary(s.Log)), grpc.StreamInterceptor(stream(s.Log)),
+	)
+	cri.RegisterRuntimeServiceServer(g, newRuntimeService(s, streams))
+	cri.RegisterImageServiceServer(g, &images{s: s})
+	stop := context.AfterFunc(ctx, g.Stop)
+	defer stop()
+	if err := g.Serve(l); err != nil && !errors.Is(err, grpc.ErrServerStopped) {
+		return err
+	}
+	return nil
+}
+
+// runtimeService is the RuntimeService, put together from its nouns. What none of them
+// has is Unimplemented.
+type runtimeService struct {
+	*sandboxes
+	*containers
+	*processes
+	*stats
+	*metrics
+	*events
+	*about
+	rest
+}
+
+type rest struct {
+	cri.UnimplementedRuntimeServiceServer
+}
+
+func newRuntimeService(s Services, streams Streams) *runtimeService {
+	f := finder{s.Engine}
+	n := &stats{s: s, finder: f, last: map[string]reading{}, trees: map[string]tree{}}
+	return &runtimeService{
+		sandboxes: &sandboxes{s, f}, containers: &containers{s, f}, processes: &processes{s, f, streams},
+		stats: n, metrics: &metrics{n}, events: &events{s, f}, about: &about{s, time.Now()},
+	}
+}

@@ -1,0 +1,78 @@
+package cri
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	grpcstatus "google.golang.org/grpc/status"
+
+	"carob/internal/fault"
+	"carob/internal/pod"
+)
+
+// code is the gRPC code of an error: the one map from the engine's kinds.
+func code(ctx context.Context, err error) codes.Code {
+	var late *pod.DeadlineError
+	switch {
+	case errors.As(err, &late), errors.Is(err, context.DeadlineExceeded), errors.Is(ctx.Err(), context.DeadlineExceeded):
+		return codes.DeadlineExceeded
+	case errors.Is(err, context.Canceled), ctx.Err() != nil:
+		return codes.Canceled
+	}
+	switch fault.KindOf(err) {
+	case fault.Invalid:
+		return codes.InvalidArgument
+	case fault.NotFound:
+		return codes.NotFound
+	case fault.Exists:
+		return codes.AlreadyExists
+	case fault.Conflict, fault.Unsupported:
+		return codes.FailedPrecondition
+	case fault.Unavailable:
+		return codes.Unavailable
+	case fault.Denied:
+		return codes.PermissionDenied
+	}
+	return codes.Internal
+}
+
+// coded gives an error its code; one that has a code keeps it.
+func coded(ctx context.Context, err error) error {
+	if err == nil {
+		return nil
+	}
+	if _, ok := grpcstatus.FromError(err); ok {
+		return err
+	}
+	return grpcstatus.Error(code(ctx, err), err.Error())
+}
+
+// report logs what is carob's own fault; the rest is the caller's to log.
+func report(log *slog.Logger, method string, err error) {
+	if grpcstatus.Code(err) == codes.Internal {
+		log.Error("cri", "method", method, "error", err)
+	}
+}
+
+func unary(log *slog.Logger) grpc.UnaryServerInterceptor {
+	return func(ctx context.Context, req any, info *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (any, error) {
+		resp, err := handle(ctx, req)
+		err = coded(ctx, err)
+		report(log, info.FullMethod, err)
+		return resp, err
+	}
+}
+
+func stream(log *slog.Logger) grpc.StreamServerInterceptor {
+	return func(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, handle grpc.StreamHandler) error {
+		err := coded(ss.Context(), handle(srv, ss))
+		report(log, info.FullMethod, err)
+		return err
+	}
+}
+
+// unimplemented is an RPC that needs what this project does not have.
+func unimplemented(why string) error { return grpcstatus.Error(codes.Unimplemented, why) }

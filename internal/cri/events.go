@@ -1,0 +1,94 @@
+package cri
+
+import (
+	"time"
+
+	"google.golang.org/grpc"
+	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
+
+	"carob/internal/cri/shown"
+	"carob/internal/fault"
+	"carob/internal/pod"
+	"carob/internal/spec"
+	"carob/internal/status"
+)
+
+type events struct {
+	s Services
+	finder
+}
+
+// GetContainerEvents tells of every change of the kubelet's pods and containers from now
+// on, with the state of the whole pod at one instant, not before the change. Events of
+// one pod come in order. A reader that is too slow loses the stream, and asks again.
+func (v *events) GetContainerEvents(_ *cri.GetEventsRequest, to grpc.ServerStreamingServer[cri.ContainerEventResponse]) error {
+	following := v.s.Engine.Events(to.Context(), 0)
+	if err := to.SendHeader(nil); err != nil { // whoever waits for it misses nothing from here on
+		return err
+	}
+	mine := map[string]bool{} // pods that have been told of, whose removal is news
+	for _, p := range v.sandboxes(selection{}) {
+		mine[p.ID] = true
+	}
+	for e := range following {
+		if e.Type == "engine" {
+			return fault.New(fault.Unavailable, "events were lost, this reader is too slow")
+		}
+		kind, id, known := eventKind(e)
+		if !known {
+			continue
+		}
+		out := v.snapshot(e.PodID)
+		if out == nil && !mine[e.PodID] {
+			continue
+		}
+		if out == nil {
+			out = &cri.ContainerEventResponse{PodSandboxStatus: &cri.PodSandboxStatus{Id: e.PodID}}
+		}
+		mine[e.PodID] = true
+		if e.Type == "pod" && kind == cri.ContainerEventType_CONTAINER_DELETED_EVENT {
+			delete(mine, e.PodID)
+		}
+		out.ContainerId, out.ContainerEventType, out.CreatedAt = id, kind, e.Time.UnixNano()
+		if err := to.Send(out); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// eventKind is the CRI's word for one of the engine's events; a sandbox counts as a
+// container with the pod's ID.
+func eventKind(e status.Event) (kind cri.ContainerEventType, id string, known bool) {
+	if id = e.ContainerID; e.Type == "pod" {
+		id = e.PodID
+	}
+	switch e.Action {
+	case "create":
+		return cri.ContainerEventType_CONTAINER_CREATED_EVENT, id, true
+	case "start":
+		return cri.ContainerEventType_CONTAINER_STARTED_EVENT, id, true
+	case "exit":
+		return cri.ContainerEventType_CONTAINER_STOPPED_EVENT, id, true
+	case "stop":
+		return cri.ContainerEventType_CONTAINER_STOPPED_EVENT, id, e.Type == "pod"
+	case "remove":
+		return cri.ContainerEventType_CONTAINER_DELETED_EVENT, id, true
+	}
+	return 0, "", false
+}
+
+// snapshot is the pod with its containers; nil when it is gone, or not the kubelet's.
+func (v *events) snapshot(podID string) *cri.ContainerEventResponse {
+	p, err := v.s.Engine.Pod(podID)
+	if err != nil || p.Spec.Owner != spec.OwnerCRI {
+		return nil
+	}
+	out := &cri.ContainerEventResponse{PodSandboxStatus: shown.SandboxStatus(p), CreatedAt: time.Now().UnixNano()}
+	for _, c := range v.s.Engine.Containers(pod.Filter{PodRef: p.ID}) {
+		if c.State != "" {
+			out.ContainersStatuses = append(out.ContainersStatuses, shown.ContainerStatus(c))
+		}
+	}
+	return out
+}

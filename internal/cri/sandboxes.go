@@ -1,0 +1,126 @@
+package cri
+
+import (
+	"context"
+	"time"
+
+	"google.golang.org/grpc"
+	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
+
+	"carob/internal/cri/asked"
+	"carob/internal/cri/shown"
+	"carob/internal/fault"
+)
+
+type sandboxes struct {
+	s Services
+	finder
+}
+
+// RunPodSandbox is idempotent by the sandbox's metadata: see pod.Engine.RunPod.
+func (b *sandboxes) RunPodSandbox(ctx context.Context, r *cri.RunPodSandboxRequest) (*cri.RunPodSandboxResponse, error) {
+	p, err := asked.Pod(r.GetConfig(), r.GetRuntimeHandler(), b.s.Host)
+	if err != nil {
+		return nil, err
+	}
+	made, err := b.s.Engine.RunPod(ctx, p)
+	if err != nil {
+		return nil, err
+	}
+	return &cri.RunPodSandboxResponse{PodSandboxId: made.ID}, nil
+}
+
+// StopPodSandbox kills what runs in the sandbox and ends it.
+func (b *sandboxes) StopPodSandbox(ctx context.Context, r *cri.StopPodSandboxRequest) (*cri.StopPodSandboxResponse, error) {
+	return &cri.StopPodSandboxResponse{}, b.stop(ctx, r.GetPodSandboxId())
+}
+
+func (b *sandboxes) stop(ctx context.Context, id string) error {
+	p, err := b.sandbox(id)
+	if err != nil {
+		return absentIsDone(err)
+	}
+	now := time.Duration(0)
+	return b.s.Engine.StopPod(ctx, p.ID, &now)
+}
+
+// absentIsDone makes NotFound a success: the CRI's stop and remove are idempotent.
+func absentIsDone(err error) error {
+	if fault.Is(err, fault.NotFound) {
+		return nil
+	}
+	return err
+}
+
+// RemovePodSandbox stops the sandbox if need be, and removes it with its containers.
+func (b *sandboxes) RemovePodSandbox(ctx context.Context, r *cri.RemovePodSandboxRequest) (*cri.RemovePodSandboxResponse, error) {
+	p, err := b.sandbox(r.GetPodSandboxId())
+	if err != nil {
+		return &cri.RemovePodSandboxResponse{}, absentIsDone(err)
+	}
+	if err := b.stop(ctx, p.ID); err != nil {
+		return nil, err
+	}
+	return &cri.RemovePodSandboxResponse{}, absentIsDone(b.s.Engine.RemovePod(ctx, p.ID))
+}
+
+// PodSandboxStatus tells of one sandbox, with its containers at the same instant.
+func (b *sandboxes) PodSandboxStatus(ctx context.Context, r *cri.PodSandboxStatusRequest) (*cri.PodSandboxStatusResponse, error) {
+	p, err := b.sandbox(r.GetPodSandboxId())
+	if err != nil {
+		return nil, err
+	}
+	out := &cri.PodSandboxStatusResponse{Status: shown.SandboxStatus(p), Timestamp: time.Now().UnixNano()}
+	for _, c := range b.containers(selection{sandbox: p.ID}) {
+		out.ContainersStatuses = append(out.ContainersStatuses, shown.ContainerStatus(c))
+	}
+	if r.GetVerbose() {
+		in, err := b.s.Engine.InspectPod(ctx, p.ID)
+		if err != nil {
+			return nil, err
+		}
+		out.Info, err = shown.SandboxInfo(in.Pod, in.Observed)
+		return out, err
+	}
+	return out, nil
+}
+
+// ListPodSandbox lists sandboxes, newest first.
+func (b *sandboxes) ListPodSandbox(_ context.Context, r *cri.ListPodSandboxRequest) (*cri.ListPodSandboxResponse, error) {
+	return &cri.ListPodSandboxResponse{Items: b.listSandboxes(r.GetFilter())}, nil
+}
+
+// StreamPodSandboxes is ListPodSandbox in pieces.
+func (b *sandboxes) StreamPodSandboxes(r *cri.StreamPodSandboxesRequest, to grpc.ServerStreamingServer[cri.StreamPodSandboxesResponse]) error {
+	return inPieces(b.listSandboxes(r.GetFilter()), func(some []*cri.PodSandbox) error {
+		return to.Send(&cri.StreamPodSandboxesResponse{PodSandboxes: some})
+	})
+}
+
+// UpdatePodSandboxResources changes the limits of the pod's own cgroup.
+func (b *sandboxes) UpdatePodSandboxResources(ctx context.Context, r *cri.UpdatePodSandboxResourcesRequest) (*cri.UpdatePodSandboxResourcesResponse, error) {
+	p, err := b.sandbox(r.GetPodSandboxId())
+	if err != nil {
+		return nil, err
+	}
+	limits, err := asked.Sandbox(r.GetResources(), r.GetOverhead(), b.s.Host)
+	if err != nil {
+		return nil, err
+	}
+	return &cri.UpdatePodSandboxResourcesResponse{}, b.s.Groups.UpdateGroup(ctx, p.Cgroup, limits)
+}
+
+// piece is how many items a Stream… message has at most: some 100 KB.
+const piece = 200
+
+// inPieces sends a list in messages that each hold something.
+func inPieces[T any](all []T, send func([]T) error) error {
+	for len(all) > 0 {
+		n := min(piece, len(all))
+		if err := send(all[:n]); err != nil {
+			return err
+		}
+		all = all[n:]
+	}
+	return nil
+}
