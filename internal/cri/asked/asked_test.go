@@ -53,8 +53,10 @@ func TestPodRefusals(t *testing.T) {
 			refused(t, p, err, tt.want)
 		})
 	}
-	if p, err := Pod(sandbox(), "runsc", machine()); !fault.Is(err, fault.Invalid) {
-		t.Errorf("handler: %+v, %v", p, err)
+	for handler, want := range map[string]string{"": "", HandlerNative: "", "runsc": "runsc"} { // the engine knows which there are
+		if p, err := Pod(sandbox(), handler, machine()); err != nil || p.Handler != want {
+			t.Errorf("handler %q: %q, %v", handler, p.Handler, err)
+		}
 	}
 }
 
