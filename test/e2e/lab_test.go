@@ -194,7 +194,9 @@ func (l *lab) echo(pid, port int) {
 				defer c.Close()
 				from, _, _ := net.SplitHostPort(c.RemoteAddr().String())
 				fmt.Fprintln(c, from)
-				_, _ = io.Copy(c, c)
+				// Not splice(2): package net keeps a pipe for each connection, and a user may
+				// have no more than so many (pipe(7)).
+				_, _ = io.Copy(struct{ io.Writer }{c}, struct{ io.Reader }{c})
 			}()
 		}
 	}()
