@@ -314,6 +314,14 @@ func TestConnections(t *testing.T) {
 	n := 2000
 	if *long {
 		n = 10000
+		var files syscall.Rlimit // both ends of each are this process's
+		if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &files); err != nil {
+			t.Fatal(err)
+		}
+		if most := int(files.Cur-200) / 2; n > most {
+			t.Logf("%d open files allow %d connections, not %d", files.Cur, most, n)
+			n = most
+		}
 	}
 	web := l.container("web", "-p", "8080:80")
 	v4, _ := l.ips("default", web)
