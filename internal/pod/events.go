@@ -21,16 +21,17 @@ func (p *pod) event(action string, attributes map[string]string) {
 
 // event tells of c, and writes the log's one line for the change.
 func (c *container) event(action string, attributes map[string]string) {
-	c.tell(action, attributes)
+	c.tell(action, attributes, nil)
 	c.log(action, attributes)
 }
 
 // tell is event without the log: quick enough to be called with c.mu held, so that
-// events come in the order of states.
-func (c *container) tell(action string, attributes map[string]string) {
-	c.e.events.Publish(status.Event{
+// events come in the order of states; show makes visible what is told: see
+// feed.Feed.PublishChange.
+func (c *container) tell(action string, attributes map[string]string, show func()) {
+	c.e.events.PublishChange(status.Event{
 		Type: "container", Action: action, PodID: c.pod.id, PodName: c.pod.name, ContainerID: c.id, Name: c.name, Attributes: attributes,
-	})
+	}, show)
 }
 
 func (c *container) log(action string, attributes map[string]string) {

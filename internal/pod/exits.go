@@ -99,10 +99,9 @@ func (e ender) containerExited(c *container, x status.Exit) {
 		err = c.putLocked(next)
 		c.unsaved = err != nil
 		if x.OOMKilled {
-			c.tell("oom", nil)
+			c.tell("oom", nil, nil)
 		}
-		c.tell("exit", exitAttributes(x, next.Status.Reason))
-		c.publishLocked(next, &x)
+		c.tell("exit", exitAttributes(x, next.Status.Reason), func() { c.publishLocked(next, &x) })
 	}
 	c.mu.Unlock()
 	if err != nil {
@@ -223,8 +222,7 @@ func (e ender) lose(c *container, at time.Time) {
 	if err == nil {
 		next.Status.Message = "the sandbox ended, the exit code is not known"
 		err = c.putLocked(next)
-		c.tell("exit", exitAttributes(x, "Lost"))
-		c.publishLocked(next, &x)
+		c.tell("exit", exitAttributes(x, "Lost"), func() { c.publishLocked(next, &x) })
 	}
 	c.mu.Unlock()
 	if err != nil {

@@ -144,8 +144,7 @@ func (c *container) started(pid int) error {
 	if err := c.putLocked(next); err != nil {
 		return err
 	}
-	c.tell("start", nil)
-	c.publishLocked(next, nil)
+	c.tell("start", nil, func() { c.publishLocked(next, nil) })
 	return nil
 }
 

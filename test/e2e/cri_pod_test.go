@@ -37,8 +37,13 @@ func TestCRIAbout(t *testing.T) {
 	if f := s.GetFeatures(); !f.GetSupplementalGroupsPolicy() || !f.GetMountOptions() || len(s.GetRuntimeHandlers()) < 2 {
 		t.Errorf("features %v, handlers %v", f, s.GetRuntimeHandlers())
 	}
+	driver := cri.CgroupDriver_CGROUPFS
+	_, booted := os.Stat("/run/systemd/system") // sd_booted(3)
+	if _, unified := os.Stat("/sys/fs/cgroup/cgroup.controllers"); booted == nil && unified == nil {
+		driver = cri.CgroupDriver_SYSTEMD
+	}
 	c, err := k.RuntimeConfig(k.ctx, &cri.RuntimeConfigRequest{})
-	if err != nil || c.GetLinux().GetCgroupDriver() != cri.CgroupDriver_CGROUPFS {
+	if err != nil || c.GetLinux().GetCgroupDriver() != driver {
 		t.Errorf("%v, %v", c, err)
 	}
 	if _, err := k.UpdateRuntimeConfig(k.ctx, &cri.UpdateRuntimeConfigRequest{}); err != nil {

@@ -32,9 +32,17 @@ type Feed struct {
 func New() *Feed { return &Feed{subscribers: map[chan status.Event]struct{}{}} }
 
 // Publish numbers and dates an event and passes it on. After Close it does nothing.
-func (f *Feed) Publish(ev status.Event) {
+func (f *Feed) Publish(ev status.Event) { f.PublishChange(ev, nil) }
+
+// PublishChange is Publish of a change that show, unless it is nil, makes visible, without
+// waiting for anything: whoever sees the change finds the event in the feed, and whoever
+// gets the event sees the change.
+func (f *Feed) PublishChange(ev status.Event, show func()) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if show != nil { // be the feed closed or not
+		show()
+	}
 	if f.closed {
 		return
 	}

@@ -2,6 +2,7 @@ package feed
 
 import (
 	"context"
+	"sync/atomic"
 	"testing"
 
 	"carob/internal/status"
@@ -78,5 +79,24 @@ func TestSubscriptionEnds(t *testing.T) {
 	f.Publish(status.Event{})
 	if _, open := <-f.Subscribe(t.Context(), 1); open {
 		t.Error("an event of a closed feed")
+	}
+}
+
+// TestChangeIsSeenWithItsEvent: neither can be had without the other.
+func TestChangeIsSeenWithItsEvent(t *testing.T) {
+	f := New()
+	defer f.Close()
+	var shown atomic.Int64
+	events := f.Subscribe(t.Context(), 0)
+	const n = 1000
+	go func() {
+		for range n {
+			f.PublishChange(status.Event{}, func() { shown.Add(1) })
+		}
+	}()
+	for i := range int64(n) {
+		if <-events; shown.Load() < i+1 {
+			t.Fatalf("event %d came before its change", i+1)
+		}
 	}
 }
