@@ -26,9 +26,9 @@ func (v *events) GetContainerEvents(_ *cri.GetEventsRequest, to grpc.ServerStrea
 	if err := to.SendHeader(nil); err != nil { // whoever waits for it misses nothing from here on
 		return err
 	}
-	mine := map[string]bool{} // pods that have been told of, whose removal is news
+	told := map[string]*cri.PodSandboxStatus{} // pods whose removal is news, as they were last
 	for _, p := range v.sandboxes(selection{}) {
-		mine[p.ID] = true
+		told[p.ID] = shown.SandboxStatus(p)
 	}
 	for e := range following {
 		if e.Type == "engine" {
@@ -39,15 +39,17 @@ func (v *events) GetContainerEvents(_ *cri.GetEventsRequest, to grpc.ServerStrea
 			continue
 		}
 		out := v.snapshot(e.PodID)
-		if out == nil && !mine[e.PodID] {
-			continue
+		if out == nil { // the kubelet finds its pod by the metadata
+			last, ok := told[e.PodID]
+			if !ok {
+				continue
+			}
+			last.State = cri.PodSandboxState_SANDBOX_NOTREADY
+			out = &cri.ContainerEventResponse{PodSandboxStatus: last}
 		}
-		if out == nil {
-			out = &cri.ContainerEventResponse{PodSandboxStatus: &cri.PodSandboxStatus{Id: e.PodID}}
-		}
-		mine[e.PodID] = true
+		told[e.PodID] = out.PodSandboxStatus
 		if e.Type == "pod" && kind == cri.ContainerEventType_CONTAINER_DELETED_EVENT {
-			delete(mine, e.PodID)
+			delete(told, e.PodID)
 		}
 		out.ContainerId, out.ContainerEventType, out.CreatedAt = id, kind, e.Time.UnixNano()
 		if err := to.Send(out); err != nil {

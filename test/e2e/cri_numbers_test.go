@@ -160,6 +160,9 @@ func TestCRIEvents(t *testing.T) {
 		}
 		kind := strings.ToLower(strings.TrimSuffix(strings.TrimPrefix(e.GetContainerEventType().String(), "CONTAINER_"), "_EVENT"))
 		got = append(got, name[e.GetContainerId()]+" "+kind)
+		if e.GetPodSandboxStatus().GetMetadata().GetUid() != k.name("uid") {
+			t.Errorf("%s, but whose: %v", got[len(got)-1], e.GetPodSandboxStatus())
+		}
 		if kind == "started" && e.GetContainerId() == id {
 			if c := e.GetContainersStatuses(); len(c) != 1 || c[0].GetState() == cri.ContainerState_CONTAINER_CREATED {
 				t.Errorf("started, but %v", c)
