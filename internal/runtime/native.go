@@ -70,6 +70,13 @@ func (n *Native) RunSandbox(ctx context.Context, s pod.Sandbox) (st pod.SandboxS
 	if s.Namespaces.UTS == spec.Own {
 		w.Hostname = s.Hostname
 	}
+	if s.IDs.Size > 0 {
+		// A daemon that may not make one has what it sees, which is enough on most hosts.
+		if proc, err := mount.New("proc", mount.NoSuid|mount.NoDev|mount.NoExec); err == nil {
+			files.add(proc)
+			w.Proc = true
+		}
+	}
 	if w.ForeignShm, err = shm(&files, s); err != nil {
 		return st, fmt.Errorf("sandbox: /dev/shm: %w", err)
 	}
