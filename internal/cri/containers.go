@@ -147,7 +147,7 @@ func (c *containers) ContainerStatus(ctx context.Context, r *cri.ContainerStatus
 	if err != nil {
 		return nil, err
 	}
-	out := &cri.ContainerStatusResponse{Status: shown.ContainerStatus(one)}
+	out := &cri.ContainerStatusResponse{Status: c.s.status(ctx, one)}
 	if r.GetVerbose() {
 		in, err := c.s.Engine.InspectContainer(ctx, one.ID)
 		if err != nil {

@@ -1,6 +1,7 @@
 package cri
 
 import (
+	"context"
 	"time"
 
 	"google.golang.org/grpc"
@@ -38,7 +39,7 @@ func (v *events) GetContainerEvents(_ *cri.GetEventsRequest, to grpc.ServerStrea
 		if !known {
 			continue
 		}
-		out := v.snapshot(e.PodID)
+		out := v.snapshot(to.Context(), e.PodID)
 		if out == nil { // the kubelet finds its pod by the metadata
 			last, ok := told[e.PodID]
 			if !ok {
@@ -81,7 +82,7 @@ func eventKind(e status.Event) (kind cri.ContainerEventType, id string, known bo
 }
 
 // snapshot is the pod with its containers; nil when it is gone, or not the kubelet's.
-func (v *events) snapshot(podID string) *cri.ContainerEventResponse {
+func (v *events) snapshot(ctx context.Context, podID string) *cri.ContainerEventResponse {
 	p, err := v.s.Engine.Pod(podID)
 	if err != nil || p.Spec.Owner != spec.OwnerCRI {
 		return nil
@@ -89,7 +90,7 @@ func (v *events) snapshot(podID string) *cri.ContainerEventResponse {
 	out := &cri.ContainerEventResponse{PodSandboxStatus: shown.SandboxStatus(p), CreatedAt: time.Now().UnixNano()}
 	for _, c := range v.s.Engine.Containers(pod.Filter{PodRef: p.ID}) {
 		if c.State != "" {
-			out.ContainersStatuses = append(out.ContainersStatuses, shown.ContainerStatus(c))
+			out.ContainersStatuses = append(out.ContainersStatuses, v.s.status(ctx, c))
 		}
 	}
 	return out

@@ -1,6 +1,7 @@
 package cri
 
 import (
+	"context"
 	"strings"
 
 	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
@@ -47,6 +48,16 @@ func (f finder) container(id string) (status.Container, error) {
 		return status.Container{}, gone("container", id)
 	}
 	return c, nil
+}
+
+// status is a container's, with its image by the registry's digest where there is one:
+// Kubernetes shows that as the imageID of a pod's status.
+func (s Services) status(ctx context.Context, c status.Container) *cri.ContainerStatus {
+	out := shown.ContainerStatus(c)
+	if img, err := s.Images.Resolve(ctx, c.ImageID); err == nil && len(img.Digests) > 0 {
+		out.ImageRef = img.Digests[0]
+	}
+	return out
 }
 
 // selection is what a list asks for; a zero field chooses everything.

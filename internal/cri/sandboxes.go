@@ -72,7 +72,7 @@ func (b *sandboxes) PodSandboxStatus(ctx context.Context, r *cri.PodSandboxStatu
 	}
 	out := &cri.PodSandboxStatusResponse{Status: shown.SandboxStatus(p), Timestamp: time.Now().UnixNano()}
 	for _, c := range b.containers(selection{sandbox: p.ID}) {
-		out.ContainersStatuses = append(out.ContainersStatuses, shown.ContainerStatus(c))
+		out.ContainersStatuses = append(out.ContainersStatuses, b.s.status(ctx, c))
 	}
 	if r.GetVerbose() {
 		in, err := b.s.Engine.InspectPod(ctx, p.ID)

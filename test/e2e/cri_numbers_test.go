@@ -205,6 +205,13 @@ func TestCRIImages(t *testing.T) {
 	if err != nil || f.GetImageFilesystems()[0].GetUsedBytes().GetValue() == 0 {
 		t.Errorf("%v, %v", f, err)
 	}
+	// A kubelet pulls :latest always, also what no registry has.
+	p, err := k.images.PullImage(k.ctx, &cri.PullImageRequest{Image: &cri.ImageSpec{Image: image + ":latest"}})
+	if err != nil || p.GetImageRef() != l.GetImages()[i].GetId() {
+		t.Errorf("pull of %s: %v, %v", image, p, err)
+	}
+	_, err = k.images.PullImage(k.ctx, &cri.PullImageRequest{Image: &cri.ImageSpec{Image: "carob.local/none:1"}})
+	wantCode(t, err, codes.NotFound, "an image that was not made here")
 	_, err = k.images.PullImage(k.ctx, &cri.PullImageRequest{Image: &cri.ImageSpec{Image: "127.0.0.1:1/none:1"}})
 	wantCode(t, err, codes.Unavailable, "a registry that does not answer")
 }
