@@ -96,6 +96,16 @@ func TestCRIStats(t *testing.T) {
 	if some, err := stream.Recv(); err != nil || len(some.GetContainerStats()) != 1 {
 		t.Errorf("%v, %v", some, err)
 	}
+	if n := p.GetStats().GetLinux().GetNetwork(); n.GetDefaultInterface().GetName() != "eth0" {
+		t.Errorf("network %v", n)
+	}
+	if _, err := k.StopPodSandbox(k.ctx, &cri.StopPodSandboxRequest{PodSandboxId: pod}); err != nil {
+		t.Fatal(err)
+	}
+	p, err = k.PodSandboxStats(k.ctx, &cri.PodSandboxStatsRequest{PodSandboxId: pod})
+	if err != nil || p.GetStats().GetLinux().GetNetwork() != nil {
+		t.Errorf("of a pod that has ended: %v, %v", p.GetStats().GetLinux().GetNetwork(), err)
+	}
 }
 
 // TestCRIMetrics: each metric has a description with as many labels.
