@@ -78,6 +78,9 @@ func TestCRISandbox(t *testing.T) {
 		got.GetLinux().GetNamespaces().GetOptions().GetPid() != cri.NamespaceMode_CONTAINER {
 		t.Errorf("status %v", got)
 	}
+	if r.GetTimestamp() != 0 {
+		t.Error("there is a timestamp: a kubelet v1.37 with EventedPLEG runs init containers again because of it")
+	}
 	if d := cmp.Diff(s.GetLabels(), got.GetLabels()); d != "" {
 		t.Error(d)
 	}
