@@ -65,9 +65,9 @@ type Handler struct {
 type Puller func(ctx context.Context, ref string, auth *cri.AuthConfig) (image.Image, error)
 
 // Groups are the host's cgroups, by their paths relative to each hierarchy: see
-// pod.Groups.
+// package groups.
 type Groups interface {
-	UpdateGroup(ctx context.Context, path string, limits *specs.LinuxResources) error
+	UpdateGroupWithin(ctx context.Context, path string, limits *specs.LinuxResources) error
 	GroupStats(ctx context.Context, path string) (status.Stats, error)
 	GroupCensus(ctx context.Context, path string) (status.Census, error)
 }

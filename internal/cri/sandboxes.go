@@ -110,7 +110,7 @@ func (b *sandboxes) UpdatePodSandboxResources(ctx context.Context, r *cri.Update
 	if err != nil {
 		return nil, err
 	}
-	return &cri.UpdatePodSandboxResourcesResponse{}, b.s.Groups.UpdateGroup(ctx, p.Cgroup, limits)
+	return &cri.UpdatePodSandboxResourcesResponse{}, b.s.Groups.UpdateGroupWithin(ctx, p.Cgroup, limits)
 }
 
 // piece is how many items a Stream… message has at most: some 100 KB.

@@ -2,6 +2,8 @@ package e2e
 
 import (
 	"context"
+	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -43,6 +45,43 @@ func TestCRIResources(t *testing.T) {
 	}
 	if got := k.cgroupFile(k.processOf(id), "memory", "../memory.limit_in_bytes", "../memory.max"); got != "537919488" {
 		t.Errorf("the pod's cgroup says %s, want 513 MiB", got)
+	}
+}
+
+// TestCRIResize: a kubelet tells the runtime of a pod's new limits before it raises its
+// own group of the pod, in which the sandbox's is. Nothing is refused, and what it says
+// last holds.
+func TestCRIResize(t *testing.T) {
+	k := start(t).kubelet()
+	parent := k.parent + "/kubelet-of-" + k.name("pod")
+	pod, id := k.running(func(s *cri.PodSandboxConfig) { s.Linux.CgroupParent = parent }, nil)
+	quota := "/sys/fs/cgroup/cpu" + parent + "/cpu.cfs_quota_us"
+	form := "%d"
+	if _, err := os.Stat(quota); err != nil {
+		quota, form = "/sys/fs/cgroup"+parent+"/cpu.max", "%d 100000"
+	}
+	kubelets := func(n int) {
+		t.Helper()
+		if err := os.WriteFile(quota, fmt.Appendf(nil, form, n), 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ask := func(n int64) {
+		t.Helper()
+		r := &cri.LinuxContainerResources{CpuPeriod: 100000, CpuQuota: n, CpuShares: 100}
+		if _, err := k.UpdatePodSandboxResources(k.ctx, &cri.UpdatePodSandboxResourcesRequest{PodSandboxId: pod, Resources: r}); err != nil {
+			t.Errorf("%d: %v", n, err)
+		}
+	}
+	kubelets(20000)
+	ask(20000)
+	ask(30000)
+	kubelets(30000)
+	ask(30000)
+	ask(10000)
+	kubelets(10000)
+	if got := k.cgroupFile(k.processOf(id), "cpu", "../cpu.cfs_quota_us", "../cpu.max"); got != fmt.Sprintf(form, 10000) {
+		t.Errorf("the pod's cgroup says %s", got)
 	}
 }
 
