@@ -117,3 +117,13 @@ func TestReadAll(t *testing.T) {
 		t.Error("a failure is swallowed")
 	}
 }
+
+func TestSemantic(t *testing.T) {
+	for version, want := range map[string]string{
+		"1.2.3": "1.2.3", "v1.2.3-rc.1": "v1.2.3-rc.1", "36a2813": "0.0.0+36a2813", "36a2813-dirty": "0.0.0+36a2813-dirty", "dev": "0.0.0+dev",
+	} {
+		if got := semantic(version); got != want {
+			t.Errorf("%s is %s, want %s", version, got, want)
+		}
+	}
+}
