@@ -80,7 +80,7 @@ func (i *images) PullImage(ctx context.Context, r *cri.PullImageRequest) (*cri.P
 	}
 	one, err := i.s.Pull(ctx, name, r.GetAuth())
 	if err != nil {
-		return nil, err
+		return nil, pullFailure(ctx, err)
 	}
 	return &cri.PullImageResponse{ImageRef: one.ID}, nil
 }

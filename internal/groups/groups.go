@@ -6,13 +6,11 @@ package groups
 
 import (
 	"context"
-	"path"
 	"time"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"carob/internal/fault"
-	plan "carob/internal/plan/cgroup"
 	"carob/internal/status"
 	"carob/internal/sys/cgroup"
 	"carob/internal/sys/fd"
@@ -40,6 +38,17 @@ func (g *Groups) CreateGroup(ctx context.Context, path string, limits *specs.Lin
 // UpdateGroup changes limits of a live group, all or nothing. In a scope that is not
 // there, nothing is changed.
 func (g *Groups) UpdateGroup(_ context.Context, path string, limits *specs.LinuxResources) error {
+	return g.update(path, limits, (*cgroup.Group).Set)
+}
+
+// UpdateGroupWithin is UpdateGroup where a CPU quota beyond what the groups above leave is
+// theirs: a kubelet that gives a pod more asks the runtime first and raises its own group
+// of the pod afterwards.
+func (g *Groups) UpdateGroupWithin(_ context.Context, path string, limits *specs.LinuxResources) error {
+	return g.update(path, limits, (*cgroup.Group).SetWithin)
+}
+
+func (g *Groups) update(path string, limits *specs.LinuxResources, set func(*cgroup.Group, *specs.LinuxResources) error) error {
 	if cgroup.Scopeless(g.layout, path) {
 		return nil
 	}
@@ -47,28 +56,7 @@ func (g *Groups) UpdateGroup(_ context.Context, path string, limits *specs.Linux
 	if err != nil {
 		return err
 	}
-	return c.Set(limits)
-}
-
-// UpdateGroupWithin is UpdateGroup where a CPU quota beyond what the groups above leave is
-// theirs: see plan.Within. A kubelet that gives a pod more asks the runtime first and
-// raises its own group of the pod afterwards.
-func (g *Groups) UpdateGroupWithin(ctx context.Context, group string, limits *specs.LinuxResources) error {
-	if g.layout.Version("cpu") != plan.V1 {
-		return g.UpdateGroup(ctx, group, limits)
-	}
-	for up := path.Dir(group); up != "/"; up = path.Dir(up) {
-		c, err := g.layout.Open(up)
-		if err != nil {
-			return err
-		}
-		now, err := c.Observed()
-		if err != nil {
-			return err
-		}
-		limits = plan.Within(limits, now.CPU)
-	}
-	return g.UpdateGroup(ctx, group, limits)
+	return set(c, limits)
 }
 
 // FreezeGroup stops or continues every process in the group.
