@@ -45,7 +45,7 @@ func (g *Groups) UpdateGroup(_ context.Context, path string, limits *specs.Linux
 // theirs: a kubelet that gives a pod more asks the runtime first and raises its own group
 // of the pod afterwards.
 func (g *Groups) UpdateGroupWithin(_ context.Context, path string, limits *specs.LinuxResources) error {
-	return g.update(path, limits, (*cgroup.Group).SetWithin)
+	return g.update(path, limits, cgroup.SetWithin)
 }
 
 func (g *Groups) update(path string, limits *specs.LinuxResources, set func(*cgroup.Group, *specs.LinuxResources) error) error {

@@ -38,8 +38,8 @@ func (g *Group) Set(res *specs.LinuxResources) error {
 	return nil
 }
 
-// SetWithin is Set with what the groups above leave: see plan.Within.
-func (g *Group) SetWithin(res *specs.LinuxResources) error {
+// SetWithin is Set of g with what the groups above leave: see plan.Within.
+func SetWithin(g *Group, res *specs.LinuxResources) error {
 	for up := path.Dir(g.rel); up != "/" && g.l.host["cpu"] == plan.V1; up = path.Dir(up) {
 		now, err := (&Group{l: g.l, rel: up}).Observed()
 		if err != nil {
