@@ -50,12 +50,11 @@ func (f finder) container(id string) (status.Container, error) {
 	return c, nil
 }
 
-// status is a container's, with its image by the registry's digest where there is one:
-// Kubernetes shows that as the imageID of a pod's status.
+// status is a container's, with its image by the registry's digest where there is one.
 func (s Services) status(ctx context.Context, c status.Container) *cri.ContainerStatus {
 	out := shown.ContainerStatus(c)
-	if img, err := s.Images.Resolve(ctx, c.ImageID); err == nil && len(img.Digests) > 0 {
-		out.ImageRef = img.Digests[0]
+	if img, err := s.Images.Resolve(ctx, c.ImageID); err == nil {
+		out.ImageRef = shown.ImageRef(c, img.Digests)
 	}
 	return out
 }
