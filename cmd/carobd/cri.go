@@ -1,14 +1,12 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"os"
-	"path/filepath"
 
 	api "k8s.io/cri-api/pkg/apis/runtime/v1"
 
@@ -45,7 +43,7 @@ func openCRI(c settings, s cri.Services) (*kubelet, error) {
 	if k.streams, err = stream.Listen(c.cri.streams, s.Engine); err != nil {
 		return nil, fmt.Errorf("--cri-streams: %w", err)
 	}
-	if k.socket, err = launch.Listen(cmp.Or(c.cri.socket, filepath.Join(c.run, "carob.sock"))); err != nil {
+	if k.socket, err = launch.Listen(c.cri.socket); err != nil {
 		return nil, fmt.Errorf("--cri-socket: %w", err)
 	}
 	return k, nil

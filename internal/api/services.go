@@ -134,5 +134,7 @@ type Services struct {
 	Host Host
 	// Handlers lists what runs pods; it may ask their binaries.
 	Handlers func() []Handler
-	Log      *slog.Logger
+	// Reload reads the configuration again: see the method.
+	Reload func(context.Context) (Reloaded, error)
+	Log    *slog.Logger
 }
