@@ -118,7 +118,7 @@ type Wiring interface {
 	Disconnect(ctx context.Context, ref, network string) error
 }
 
-// Services are what a server offers. All fields are required.
+// Services are what a server offers. All fields but Watch are required.
 type Services struct {
 	Engine     Engine
 	Images     ImageStore
@@ -136,5 +136,8 @@ type Services struct {
 	Handlers func() []Handler
 	// Reload reads the configuration again: see the method.
 	Reload func(context.Context) (Reloaded, error)
-	Log    *slog.Logger
+	// Watch, if there is one, sees each call of a known method begin, gives it a context,
+	// and is told its end.
+	Watch func(ctx context.Context, method string) (context.Context, func(error))
+	Log   *slog.Logger
 }
