@@ -50,7 +50,7 @@ func openCRI(c settings, s cri.Services) (*kubelet, error) {
 }
 
 // puller fetches images with the credentials of the request.
-func puller(c *registry.Client) cri.Puller {
+func puller(c pulls) cri.Puller {
 	return func(ctx context.Context, ref string, a *api.AuthConfig) (image.Image, error) {
 		return c.Pull(ctx, ref, registry.PullOptions{Auth: registry.Auth{
 			Username: a.GetUsername(), Password: a.GetPassword(), Auth: a.GetAuth(), ServerAddress: a.GetServerAddress(),

@@ -29,6 +29,7 @@ import (
 	"carob/internal/sys/cgroup"
 	"carob/internal/sys/netns"
 	"carob/internal/sys/session"
+	"carob/internal/telemetry"
 )
 
 func serveCommand(c settings) *cobra.Command {
@@ -70,6 +71,11 @@ func serve(ctx context.Context, conf *configuration) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, door.Release()) }()
+	watch, err := openWatching(ctx, c)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, watch.Close()) }()
 	facts, cgroups, err := machine(c)
 	if err != nil {
 		return err
@@ -100,20 +106,21 @@ func serve(ctx context.Context, conf *configuration) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, networks.Close()) }()
-	engine := pod.New(pod.Deps{
+	engine := pod.New(telemetry.Steps(pod.Deps{
 		Sandboxes: handlers.router, Processes: handlers.router, Groups: groups.New(layout), Roots: rootfs, Observer: groups.New(layout),
 		Images: images, Network: networks, Store: records,
 		Facts: facts, Cgroups: cgroups, Log: log, RunDir: c.run, LibDir: c.root, Ranges: ranges,
-	})
+	}, watch.steps()))
 	defer func() { err = errors.Join(err, engine.Close()) }()
 	networks.know(engine)
-	conf.handlers, conf.registries = handlers, c.client(images, log)
-	return attend(ctx, c, door, house{conf: conf, engine: engine, images: images, layout: layout, handlers: handlers, networks: networks, facts: facts, cgroups: cgroups, log: log})
+	conf.handlers, conf.registries = handlers, c.client(images, watch.received(), log)
+	return attend(ctx, c, door, house{conf: conf, watch: watch, engine: engine, images: images, layout: layout, handlers: handlers, networks: networks, facts: facts, cgroups: cgroups, log: log})
 }
 
 // house is what the door leads to.
 type house struct {
 	conf     *configuration
+	watch    *watching
 	engine   *pod.Engine
 	images   *image.Store
 	layout   *cgroup.Layout
@@ -132,26 +139,29 @@ func attend(ctx context.Context, c settings, door *launch.Door, h house) (err er
 		log.Error("recover", "error", err)
 	}
 	applier := newApplier(c, engine, log)
-	kubelet, err := openCRI(c, cri.Services{
-		Engine: engine, Images: h.images, Pull: puller(h.conf.registries), Groups: groups.New(h.layout), Host: criHost(h.facts, h.layout), Version: version,
-		Network: h.networks.Ready, SystemdCgroups: h.cgroups.Driver == plan.Systemd, Handlers: h.handlers.forKubelet, Root: c.root, Log: log,
-	})
+	registries := pulls{h.conf.registries, h.watch.steps()}
+	services := cri.Services{
+		Engine: engine, Images: h.images, Pull: puller(registries), Groups: groups.New(h.layout), Host: criHost(h.facts, h.layout), Version: version,
+		Network: h.networks.Ready, SystemdCgroups: h.cgroups.Driver == plan.Systemd, Handlers: h.handlers.forKubelet, Root: c.root, Options: h.watch.rpcs(), Log: log,
+	}
+	kubelet, err := openCRI(c, services)
 	if err != nil {
 		return err
 	}
 	ctx, end := context.WithCancel(ctx)
-	var reloads sync.WaitGroup
-	defer func() { end(); reloads.Wait(); err = errors.Join(err, <-kubelet.ended) }()
-	reloads.Go(func() { h.conf.listen(ctx) })
+	var beside sync.WaitGroup
+	defer func() { end(); beside.Wait(); err = errors.Join(err, <-kubelet.ended) }()
+	beside.Go(func() { h.conf.listen(ctx) })
+	beside.Go(func() { h.watch.serve(ctx, services) })
 	go kubelet.serve(ctx, end)
 	if err := launch.Ready(c.readyFD); err != nil {
 		log.Warn("ready", "error", err) // whoever started the daemon has gone
 	}
 	log.Info("ready", "version", version, "socket", c.socket, "root", c.root)
 	return api.Serve(ctx, door, api.Services{
-		Engine: engine, Images: h.images, Committer: image.NewCommitter(h.images), Registries: h.conf.registries, Manifests: manifests{applier},
+		Engine: engine, Images: h.images, Committer: image.NewCommitter(h.images), Registries: registries, Manifests: manifests{applier},
 		Networks: shown{h.networks.builtin, h.networks.CNI}, Wiring: pod.Wiring{Engine: engine}, Dial: netns.DialProcess,
-		Host: describe(c, h.facts, h.cgroups.Driver), Handlers: h.handlers.describe, Reload: h.conf.reload, Log: log,
+		Host: describe(c, h.facts, h.cgroups.Driver), Handlers: h.handlers.describe, Reload: h.conf.reload, Watch: h.watch.calls(), Log: log,
 	})
 }
 
@@ -167,8 +177,8 @@ func newApplier(c settings, engine *pod.Engine, log *slog.Logger) *kube.Applier 
 }
 
 // client is who speaks with registries.
-func (c settings) client(images *image.Store, log *slog.Logger) *registry.Client {
-	return registry.New(registry.Config{Images: image.NewIntake(images), Files: registry.Files{Dir: c.registries, Policy: c.policy}, Agent: "carob/" + version, Log: log})
+func (c settings) client(images *image.Store, received func(int), log *slog.Logger) *registry.Client {
+	return registry.New(registry.Config{Images: image.NewIntake(images), Files: registry.Files{Dir: c.registries, Policy: c.policy}, Agent: "carob/" + version, Received: received, Log: log})
 }
 
 // machine reads the facts of this one and decides who makes its cgroups.

@@ -18,6 +18,8 @@ type Config struct {
 	Agent string
 	// Log gets a line for each image that was pulled or pushed; nil is nobody.
 	Log *slog.Logger
+	// Received is told how many bytes of blobs have come, as they come; nil is nobody.
+	Received func(n int)
 	// Pace bounds waiting; zero fields are the defaults.
 	Pace Pace
 }
@@ -86,7 +88,10 @@ func New(c Config) *Client {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
-	client := &Client{c: c, downloads: newDownloads(c.Images.Scratch, c.Pace)}
+	if c.Received == nil {
+		c.Received = func(int) {}
+	}
+	client := &Client{c: c, downloads: newDownloads(c)}
 	client.Use(c.Files)
 	return client
 }
