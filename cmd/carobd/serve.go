@@ -71,7 +71,7 @@ func serve(ctx context.Context, conf *configuration) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, door.Release()) }()
-	watch, err := openWatching(ctx, c)
+	watch, err := openWatching(ctx, c, log)
 	if err != nil {
 		return err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"path/filepath"
 
@@ -28,7 +29,7 @@ type watching struct {
 	traces  *traces.Traces
 }
 
-func openWatching(ctx context.Context, c settings) (*watching, error) {
+func openWatching(ctx context.Context, c settings, log *slog.Logger) (*watching, error) {
 	w := &watching{}
 	var err error
 	if c.metrics != "" {
@@ -40,7 +41,7 @@ func openWatching(ctx context.Context, c settings) (*watching, error) {
 	if c.tracing.Endpoint == "" {
 		return w, nil
 	}
-	t := traces.Config{Endpoint: c.tracing.Endpoint, Sampling: 1, Version: version}
+	t := traces.Config{Endpoint: c.tracing.Endpoint, Sampling: 1, Version: version, Log: log}
 	if c.tracing.Sampling != nil {
 		t.Sampling = *c.tracing.Sampling
 	}

@@ -156,7 +156,7 @@ func TestMetrics(t *testing.T) {
 	if r := c.code(1, "start", "nobody"); r.err == "" {
 		t.Error("no error")
 	}
-	page := c.scrape(socket)
+	var page string
 	for _, want := range []string{
 		`carob_pods{owner="cli",state="ready"} 1`, `carob_pods{owner="cri",state="ready"} 1`,
 		`carob_containers{owner="cli",state="running"} 1`, `carob_containers{owner="cri",state="running"} 1`,
@@ -167,7 +167,7 @@ func TestMetrics(t *testing.T) {
 		`carob_api_call_duration_seconds_count{error="not found",method="start"} 1`,
 		`carob_container_starts_total 2`,
 	} {
-		if !strings.Contains(page, "\n"+want+"\n") {
+		if !wait(20*time.Second, func() bool { page = c.scrape(socket); return strings.Contains(page, "\n"+want+"\n") }) {
 			t.Errorf("no %s", want)
 		}
 	}

@@ -34,7 +34,7 @@ func Title(c status.Container) string {
 // ContainerRow is a container as `ps --format` sees it, with Docker's names.
 type ContainerRow struct {
 	ID, Names, Image, Command, CreatedAt, RunningFor, Status, State, Labels, Mounts, Pod, Owner, Networks string
-	Pid                                                                                            int
+	Pid                                                                                                   int
 }
 
 // Containers shows containers as `ps` does.

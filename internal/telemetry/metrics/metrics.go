@@ -95,10 +95,10 @@ func kind(ctx context.Context, err error) string {
 // Received counts bytes of blobs.
 func (m *Metrics) Received(n int) { m.received.Add(float64(n)) }
 
-// Follow counts what events tell until they end with ctx. subscribe returns the events
-// numbered from and later, or with 0 what is to come.
+// Follow counts what events tell, from the first that are kept on, until they end with
+// ctx. subscribe returns the events numbered from and later.
 func (m *Metrics) Follow(ctx context.Context, subscribe func(ctx context.Context, from uint64) <-chan status.Event) {
-	next := uint64(0)
+	next := uint64(1)
 	for ctx.Err() == nil {
 		before := next
 		for e := range subscribe(ctx, next) {

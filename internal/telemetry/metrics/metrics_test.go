@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -210,9 +211,33 @@ func TestFollow(t *testing.T) {
 		close(to)
 		return to
 	})
-	if fmt.Sprint(asked) != "[0 10 11]" {
+	if fmt.Sprint(asked) != "[1 10 11]" {
 		t.Errorf("asked for the events from %v", asked)
 	}
 	_, page := serve(t, m, sources(none), io.Discard)("/metrics")
 	wantLines(t, page, "carob_container_starts_total 1", `carob_container_exits_total{reason="Completed"} 1`, `carob_container_exits_total{reason="OOMKilled"} 1`)
+}
+
+// BenchmarkStep is what a step costs that is counted.
+func BenchmarkStep(b *testing.B) {
+	m := New("v1")
+	for b.Loop() {
+		_, end := m.Step(b.Context(), telemetry.Step{Name: telemetry.SandboxRun, Handler: "native", Pod: "p"})
+		end(nil)
+	}
+}
+
+// BenchmarkPage is a scrape of 600 containers with 50 figures each.
+func BenchmarkPage(b *testing.B) {
+	var all []Figure
+	for c := range 600 {
+		for f := range 50 {
+			all = append(all, Figure{fmt.Sprintf("container_%d", f), "H", true, []string{"id", "name"}, []string{"/carob/x", fmt.Sprint(c)}, 1})
+		}
+	}
+	m, s := New("v1"), sources(func() ([]Figure, error) { return all, nil })
+	r := httptest.NewRequest(http.MethodGet, "/metrics", nil)
+	for b.Loop() {
+		m.scrape(httptest.NewRecorder(), r, s, slog.New(slog.DiscardHandler))
+	}
 }

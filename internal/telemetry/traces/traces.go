@@ -6,10 +6,12 @@ package traces
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"os"
 	"time"
 
 	"go.opentelemetry.io/contrib/instrumentation/google.golang.org/grpc/otelgrpc"
+	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracegrpc"
@@ -33,6 +35,8 @@ type Config struct {
 	Sampling float64
 	// Version is the daemon's.
 	Version string
+	// Log is told when the collector does not take what it is sent.
+	Log *slog.Logger
 }
 
 // Traces makes spans. The caller ends it with Close.
@@ -48,6 +52,8 @@ func Open(ctx context.Context, c Config) (*Traces, error) {
 	if err != nil {
 		return nil, fault.Wrap(fault.Invalid, "tracing: endpoint "+c.Endpoint, err)
 	}
+	// The library has no other place for it than a global of its own.
+	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) { c.Log.Warn("traces", "error", err) }))
 	host, _ := os.Hostname() // uname(2) does not fail
 	p := sdk.NewTracerProvider(
 		sdk.WithBatcher(to),

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/hex"
 	"errors"
+	"log/slog"
 	"net"
 	"sync"
 	"testing"
@@ -67,6 +68,7 @@ func listen(t *testing.T, g *grpc.Server) string {
 
 func open(t *testing.T, c Config) *Traces {
 	t.Helper()
+	c.Log = slog.New(slog.DiscardHandler)
 	tr, err := Open(t.Context(), c)
 	if err != nil {
 		t.Fatal(err)
@@ -176,5 +178,20 @@ func TestNoCollector(t *testing.T) {
 	}
 	if took := time.Since(began); took > testenv.Patience(lastWords+5*time.Second) {
 		t.Errorf("took %v", took)
+	}
+}
+
+// BenchmarkStep is what a step costs of a call that is traced, with nobody who takes spans.
+func BenchmarkStep(b *testing.B) {
+	tr, err := Open(b.Context(), Config{Endpoint: "127.0.0.1:1", Sampling: 1, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer tr.Close()
+	ctx, end := tr.Call(b.Context(), "run")
+	defer end(nil)
+	for b.Loop() {
+		_, end := tr.Step(ctx, telemetry.Step{Name: telemetry.SandboxRun, Handler: "native", Pod: "p"})
+		end(nil)
 	}
 }
