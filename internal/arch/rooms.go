@@ -24,7 +24,7 @@ var rooms = []room{
 	{"lifecycle", []string{"fault"}},
 	{"spec", []string{"fault"}},
 	{"status", []string{"fault", "lifecycle", "spec"}},
-	{"config", []string{"fault"}},
+	{"config", []string{"fault", "plan"}},
 	{"host", []string{"fault"}},
 	{"plan", []string{"fault", "ref", "spec", "status", "host"}},
 	{"sys", []string{"fault", "plan"}}, // plan: the edge applies what was decided

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -11,6 +12,8 @@ import (
 	"strings"
 
 	"carob/internal/fault"
+	"carob/internal/plan/address"
+	"carob/internal/plan/ident"
 )
 
 // wrong is a setting that cannot be.
@@ -47,13 +50,33 @@ func (f File) check() *wrong {
 			return &wrong{strings.Split(c.key, "."), err.Error()}
 		}
 	}
-	if s := f.Tracing.Sampling; s != nil && !(*s >= 0 && *s <= 1) {
-		return &wrong{[]string{"tracing", "sampling"}, strconv.FormatFloat(*s, 'g', -1, 64) + " is not between 0 and 1"}
+	if w := f.checkRanges(); w != nil {
+		return w
 	}
 	for _, name := range slices.Sorted(maps.Keys(f.Handlers)) {
 		if w := f.Handlers[name].check(name); w != nil {
 			return w
 		}
+	}
+	return nil
+}
+
+// checkRanges returns what is wrong with numbers and addresses.
+func (f File) checkRanges() *wrong {
+	base, size := cmp.Or(f.Userns.Base, ident.DefaultBase), cmp.Or(f.Userns.Size, 1<<31-ident.DefaultBase)
+	if _, err := ident.Allocate(nil, base, size, ident.DefaultCount); err != nil {
+		return &wrong{[]string{"userns"}, err.Error()}
+	}
+	if _, err := address.Pools(f.Network.AddressPools); err != nil {
+		return &wrong{[]string{"network", "address-pools"}, err.Error()}
+	}
+	for _, dir := range f.Network.CNIBinDirs {
+		if !path.IsAbs(dir) {
+			return &wrong{[]string{"network", "cni-bin-dirs"}, fmt.Sprintf("%q is not an absolute path", dir)}
+		}
+	}
+	if s := f.Tracing.Sampling; s != nil && !(*s >= 0 && *s <= 1) {
+		return &wrong{[]string{"tracing", "sampling"}, strconv.FormatFloat(*s, 'g', -1, 64) + " is not between 0 and 1"}
 	}
 	return nil
 }

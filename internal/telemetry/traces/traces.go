@@ -66,7 +66,7 @@ func Open(ctx context.Context, c Config) (*Traces, error) {
 }
 
 // lastWords is how long Close waits for a collector.
-const lastWords = 2 * time.Second
+const lastWords = 500 * time.Millisecond
 
 // Close sends what is queued, if the collector takes it in time.
 func (t *Traces) Close() error {
