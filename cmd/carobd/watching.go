@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"path/filepath"
+	"time"
 
 	"google.golang.org/grpc"
 
@@ -59,6 +60,9 @@ func listenMetrics(address string) (net.Listener, error) {
 	return net.Listen("tcp", address)
 }
 
+// lastWords is how long the end of the daemon waits for a collector of traces.
+const lastWords = 500 * time.Millisecond
+
 // Close sends the last spans.
 func (w *watching) Close() error {
 	if w.page != nil {
@@ -67,7 +71,9 @@ func (w *watching) Close() error {
 	if w.traces == nil {
 		return nil
 	}
-	return w.traces.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), lastWords)
+	defer cancel()
+	return w.traces.Close(ctx)
 }
 
 // steps is who watches the engine's steps; nil is nobody.

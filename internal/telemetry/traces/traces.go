@@ -5,10 +5,8 @@ package traces
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"os"
-	"time"
 
 	"go.opentelemetry.io/contrib/instrumentation/google.golang.org/grpc/otelgrpc"
 	"go.opentelemetry.io/otel"
@@ -65,17 +63,14 @@ func Open(ctx context.Context, c Config) (*Traces, error) {
 	return &Traces{provider: p, tracer: p.Tracer("carob", trace.WithInstrumentationVersion(c.Version))}, nil
 }
 
-// lastWords is how long Close waits for a collector.
-const lastWords = 500 * time.Millisecond
-
-// Close sends what is queued, if the collector takes it in time.
-func (t *Traces) Close() error {
-	ctx, cancel := context.WithTimeout(context.Background(), lastWords)
-	defer cancel()
-	if err := t.provider.Shutdown(ctx); !errors.Is(err, context.DeadlineExceeded) {
-		return err
+// Close sends what is queued. What the collector has not taken when ctx ends is dropped,
+// which is no error.
+func (t *Traces) Close(ctx context.Context) error {
+	err := t.provider.Shutdown(ctx)
+	if ctx.Err() != nil {
+		return nil
 	}
-	return nil // traces are not worth more of anybody's time
+	return err
 }
 
 // Step is a telemetry.Watch: a step is a child of the call that it is taken for.
