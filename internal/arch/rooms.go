@@ -24,9 +24,9 @@ var rooms = []room{
 	{"lifecycle", []string{"fault"}},
 	{"spec", []string{"fault"}},
 	{"status", []string{"fault", "lifecycle", "spec"}},
-	{"config", []string{"fault", "plan"}},
 	{"host", []string{"fault"}},
 	{"plan", []string{"fault", "ref", "spec", "status", "host"}},
+	{"config", []string{"fault", "plan"}},
 	{"sys", []string{"fault", "plan"}}, // plan: the edge applies what was decided
 	{"archive", []string{"fault", "sys"}},
 	{"logfile", []string{"fault", "sys"}},
