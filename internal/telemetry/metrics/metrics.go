@@ -24,6 +24,7 @@ type Metrics struct {
 	registry         *prometheus.Registry
 	steps, api, rpcs *prometheus.HistogramVec
 	failures         *prometheus.CounterVec
+	running          *prometheus.GaugeVec
 	received         prometheus.Counter
 	starts           prometheus.Counter
 	exits            *prometheus.CounterVec
@@ -35,6 +36,9 @@ func New(version string) *Metrics {
 		registry: prometheus.NewRegistry(),
 		steps:    histogram("carob_step_duration_seconds", "How long steps took that the engine had the machine do", "step", "handler"),
 		failures: counters("carob_step_failures_total", "Steps that failed, by kind of error", "step", "handler", "kind"),
+		running: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "carob_steps_in_progress", Help: "Steps that have begun and not ended: one that hangs is in no histogram",
+		}, []string{"step", "handler"}),
 		api:      histogram("carob_api_call_duration_seconds", "How long calls of carob's own API took, by kind of error, which is none without one; those that follow or wait last as long as what they wait for", "method", "error"),
 		rpcs:     histogram("carob_cri_call_duration_seconds", "How long calls of the CRI took, by gRPC code", "method", "code"),
 		received: prometheus.NewCounter(prometheus.CounterOpts{Name: "carob_image_received_bytes_total", Help: "Bytes of blobs that registries have sent"}),
@@ -44,7 +48,7 @@ func New(version string) *Metrics {
 	about := prometheus.NewGauge(prometheus.GaugeOpts{Name: "carob_build_info", Help: "1, with the version", ConstLabels: prometheus.Labels{"version": version}})
 	about.Set(1)
 	m.registry.MustRegister(
-		m.steps, m.failures, m.api, m.rpcs, m.received, m.starts, m.exits, about,
+		m.steps, m.failures, m.running, m.api, m.rpcs, m.received, m.starts, m.exits, about,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
 	return m
@@ -63,8 +67,10 @@ func counters(name, help string, labels ...string) *prometheus.CounterVec {
 
 // Step is a telemetry.Watch.
 func (m *Metrics) Step(ctx context.Context, s telemetry.Step) (context.Context, func(error)) {
-	began := time.Now()
+	began, running := time.Now(), m.running.WithLabelValues(s.Name, s.Handler)
+	running.Inc()
 	return ctx, func(err error) {
+		running.Dec()
 		m.steps.WithLabelValues(s.Name, s.Handler).Observe(time.Since(began).Seconds())
 		if err != nil {
 			m.failures.WithLabelValues(s.Name, s.Handler, kind(ctx, err)).Inc()

@@ -99,6 +99,8 @@ func TestPage(t *testing.T) {
 	_, end = m.Call(t.Context(), "run")
 	end(fault.New(fault.NotFound, "x"))
 	m.Received(5)
+	_, hangs := m.Step(t.Context(), telemetry.Step{Name: telemetry.RootMount})
+	defer hangs(nil)
 	code, page := get("/metrics")
 	if code != http.StatusOK {
 		t.Errorf("%d", code)
@@ -114,6 +116,8 @@ func TestPage(t *testing.T) {
 		`carob_api_call_duration_seconds_count{error="none",method="run"} 1`,
 		`carob_api_call_duration_seconds_count{error="not found",method="run"} 1`,
 		`carob_image_received_bytes_total 5`,
+		`carob_steps_in_progress{handler="",step="root-mount"} 1`,
+		`carob_steps_in_progress{handler="native",step="sandbox-run"} 0`,
 	)
 	if strings.Contains(page, "never") || !strings.Contains(page, "\ngo_goroutines ") || !strings.Contains(page, "\nprocess_open_fds ") {
 		t.Errorf("the page is\n%s", page)
