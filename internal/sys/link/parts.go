@@ -1,7 +1,6 @@
 package link
 
 import (
-	"encoding/binary"
 	"net/netip"
 
 	"github.com/vishvananda/netlink/nl"
@@ -117,16 +116,29 @@ func (b *batch) dropRoute(r route) {
 	b.add("route "+r.to.String()+": remove", unix.RTM_DELROUTE, 0, m, parts)
 }
 
-// devconf sets one of an IPv4 link's settings, /proc/sys/net/ipv4/conf without the
-// file.
-func (b *batch) devconf(index, setting, value int) {
+// settings are a link's, by family: what /proc/sys/net has, without the files.
+type settings struct {
+	localhost bool // IPv4: route_localnet
+	// addresses, in IPv6: the kernel makes no link-local one of its own and looks for no
+	// other who has it, which goes on in the background for two seconds
+	addresses bool
+}
+
+// set changes a link's settings, those that are true.
+func (b *batch) set(index int, c settings) {
 	m := nl.NewIfInfomsg(unix.AF_UNSPEC)
 	m.Index = int32(index)
 	spec := nl.NewRtAttr(unix.IFLA_AF_SPEC|unix.NLA_F_NESTED, nil)
-	conf := spec.AddRtAttr(unix.AF_INET|unix.NLA_F_NESTED, nil).AddRtAttr(iflaInetConf|unix.NLA_F_NESTED, nil)
-	word := binary.NativeEndian.AppendUint32(nil, uint32(value))
-	conf.AddRtAttr(setting, word)
-	b.add("link setting", unix.RTM_SETLINK, 0, m, spec)
+	if c.localhost {
+		conf := spec.AddRtAttr(unix.AF_INET|unix.NLA_F_NESTED, nil).AddRtAttr(iflaInetConf|unix.NLA_F_NESTED, nil)
+		conf.AddRtAttr(routeLocalnet, nl.Uint32Attr(1))
+	}
+	if c.addresses {
+		spec.AddRtAttr(unix.AF_INET6|unix.NLA_F_NESTED, nil).AddRtAttr(unix.IFLA_INET6_ADDR_GEN_MODE, []byte{nl.IN6_ADDR_GEN_MODE_NONE})
+	}
+	if c != (settings{}) {
+		b.add("link settings", unix.RTM_SETLINK, 0, m, spec)
+	}
 }
 
 // iflaInetConf is IFLA_INET_CONF of linux/if_link.h.
