@@ -40,23 +40,25 @@ func (t *Table) rules(chain *nftables.Chain, rules []rule) {
 
 // sources: a pod sends from its own addresses, and from IPv6 link-local ones for
 // neighbour discovery. What it addresses to the host's loopback is nobody's answer
-// yet: translation back to 127.0.0.1 happens after this.
+// yet: translation back to 127.0.0.1 happens after this. Every packet passes here, so
+// that what is frequent comes first.
 func (t *Table) sources() []rule {
-	in := t.link(expr.MetaKeyIIFNAME, expr.CmpOpEq)
-	var rules []rule
 	loopback, _ := netip.ParsePrefix("127.0.0.0/8")
 	local, _ := netip.ParsePrefix("fe80::/10")
-	rules = append(rules, join(in, to(loopback), drop()))
+	rules := []rule{
+		join(t.link(expr.MetaKeyIIFNAME, expr.CmpOpNeq), accept()), // no pod
+		join(to(loopback), drop()),
+	}
 	for _, f := range t.sets.families() {
-		rules = append(rules, join(in, nfproto(f.v4), rule{
+		rules = append(rules, join(nfproto(f.v4), rule{
 			&expr.Meta{Key: expr.MetaKeyIIFNAME, Register: reg1}, source(f.v4, reg2),
 			&expr.Lookup{SourceRegister: reg1, SetName: f.from.Name, SetID: f.from.ID},
 		}, accept()))
 	}
 	return append(rules,
-		join(in, from(local), accept()),
-		join(in, from(netip.PrefixFrom(netip.IPv6Unspecified(), 128)), accept()),
-		join(in, drop()))
+		join(from(local), accept()),
+		join(from(netip.PrefixFrom(netip.IPv6Unspecified(), 128)), accept()),
+		drop())
 }
 
 // ports: what is for the host and has a pod behind it. The kernel sends nothing from ::1
