@@ -124,6 +124,7 @@ func (f *fake) WaitContainer(ctx context.Context, ref string, c pod.WaitConditio
 
 func (f *fake) KillContainer(_ context.Context, _ string, n int) error { f.signals <- n; return nil }
 func (f *fake) Containers(pod.Filter) []status.Container               { return []status.Container{f.it()} }
+func (f *fake) Pods(pod.Filter) []status.Pod                           { return nil }
 
 func (f *fake) Container(ref string) (status.Container, error) {
 	if ref != "c" && ref != fullID {

@@ -61,6 +61,17 @@ func TestPorts(t *testing.T) {
 			t.Errorf("no %q in\n%s", want, ports)
 		}
 	}
+	if out := l.ok("port", web, "80"); !strings.Contains(out, "0.0.0.0:8080\n") || strings.Contains(out, "->") {
+		t.Errorf("port 80:\n%s", out)
+	}
+	l.code(1, "port", web, "80/udp")
+	listed := l.ok("ps", "--format", "{{.Names}} {{.Ports}}")
+	if !strings.Contains(listed, web+" 0.0.0.0:8080->80/tcp, ") || !strings.Contains(listed, ", [::]:9000-9001->90-91/tcp") || !strings.Contains(listed, other+" \n") {
+		t.Errorf("ps:\n%s", listed)
+	}
+	if out := l.ok("ps", "-o", "json"); !strings.Contains(out, `"hostPort": 8081`) {
+		t.Errorf("ps -o json:\n%s", out)
+	}
 	l.portsThatAreTaken(web)
 }
 
