@@ -441,3 +441,42 @@ spec:
 	l.stop(syscall.SIGTERM)
 	l.asItWas()
 }
+
+// TestPodNetworks: a manifest names the pod's networks, the first with the default route.
+func TestPodNetworks(t *testing.T) {
+	l := newLab(t)
+	for _, n := range []string{"front", "back"} {
+		l.ok("network", "create", n)
+		t.Cleanup(func() { l.run("network", "rm", n) })
+	}
+	manifest := `apiVersion: v1
+kind: Pod
+metadata:
+  name: both
+  annotations: {carob.local/networks: "back, front"}
+spec:
+  containers:
+  - {name: main, image: ` + image + `, command: [sleep, "1000000"]}
+`
+	l.apply(manifest, "both")
+	db := l.container("db", "--network", "front")
+	l.echo(l.pid(db), 80)
+	db4, _ := l.ips("front", db)
+	l.wantFrom("the second network", l.pid("both/main"), at(db4, 80), "*")
+	v4, _ := l.ips("back", "both")
+	l.echo(l.outside, 7000)
+	l.wantFrom("outside", l.pid("both/main"), at(outside4, 7000), here4)
+	if out := l.inside(l.pid("both/main"), "ip route get "+outside4); !strings.Contains(out, "src "+v4) {
+		t.Errorf("the first network, with %s, has the default route:\n%s", v4, out)
+	}
+	if out := l.ok("ps", "-o", "wide"); !strings.Contains(out, "back,front") {
+		t.Errorf("ps -o wide:\n%s", out)
+	}
+	r := l.feed(strings.NewReplacer("name: both", "name: lost", "back, front", "nowhere").Replace(manifest), "apply", "-f", "-")
+	if r.code != 1 || !strings.Contains(r.err, "network nowhere: no such network") {
+		t.Errorf("exit %d: %s", r.code, r.err)
+	}
+	if out := l.ok("pods"); strings.Contains(out, "lost") {
+		t.Errorf("a pod whose network there is not is left behind:\n%s", out)
+	}
+}
