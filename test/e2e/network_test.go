@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -24,14 +25,15 @@ func at(ip string, port int) string { return net.JoinHostPort(ip, fmt.Sprint(por
 // port for one address only from there.
 func TestPorts(t *testing.T) {
 	l := newLab(t)
-	web := l.container("web", "-p", "8080:80", "-p", "127.0.0.1:8081:80", "-p", "9000-9001:90-91", "-p", "82")
+	web := l.container("web", "-p", "8080:80", "-p", "127.0.0.1:8081:80", "-p", "[::1]:8082:80", "-p", "9000-9001:90-91", "-p", "82")
 	other := l.container("other")
 	pid, beside := l.pid(web), l.pid(other)
+	third := l.container("third", "-p", "8083:80")
 	l.echo(pid, 80)
 	l.echo(pid, 91)
-	gateway := strings.TrimSuffix(l.ok("network", "inspect", "default", "-o", "json"), "\n")
-	_, gateway, _ = strings.Cut(gateway, `"gateways": [`)
-	gateway = strings.Trim(strings.Fields(gateway)[0], `",`)
+	l.echo(l.pid(third), 80)
+	_, gateways, _ := strings.Cut(l.ok("network", "inspect", "default", "-o", "json"), `"gateways": [`)
+	gateway, gateway6 := strings.Trim(strings.Fields(gateways)[0], `",`), strings.Trim(strings.Fields(gateways)[1], `",`)
 
 	l.wantFrom("outside", l.outside, at(here4, 8080), outside4)
 	l.wantFrom("outside", l.outside, at(here6, 8080), outside6)
@@ -46,10 +48,15 @@ func TestPorts(t *testing.T) {
 	l.wantFrom("the pod itself", pid, at(here4, 8080), gateway)
 	l.wantFrom("the pod itself", pid, at(here6, 8080), "*")
 	l.wantFrom("a port that is not published", l.outside, at(here4, 80), "")
-	if c, err := dial(l.here, "tcp", "[::1]:8080"); err == nil {
-		_ = c.Close()
-		t.Error("::1 answers: the documents say that it does not")
+	l.wantFrom("the host by ::1", l.here, "[::1]:8080", gateway6)
+	l.wantFrom("another pod's port by ::1", l.here, "[::1]:8083", gateway6)
+	l.wantFrom("a port of ::1", l.here, "[::1]:8082", gateway6)
+	l.wantFrom("a port of ::1, from outside", l.outside, at(here6, 8082), "")
+	l.wantFrom("a port of ::1, from a pod", beside, at(gateway6, 8082), "")
+	if c, err := dial(l.here, "tcp", "[::1]:8081"); !errors.Is(err, unix.ECONNREFUSED) {
+		t.Errorf("a port of 127.0.0.1 alone, by ::1: %v, %v", c, err)
 	}
+	l.localhostStaysOwn(pid)
 	for _, ip := range []string{here4, here6} {
 		if err := copies(l.outside, at(ip, 8080), 64<<20); err != nil {
 			t.Errorf("a large transfer by %s: %v", ip, err)
@@ -73,6 +80,20 @@ func TestPorts(t *testing.T) {
 		t.Errorf("ps -o json:\n%s", out)
 	}
 	l.portsThatAreTaken(web)
+}
+
+// localhostStaysOwn: what listens on the host's loopback is for the host alone, though
+// loopback's connections go out to a pod and come back.
+func (l *lab) localhostStaysOwn(pid int) {
+	l.Helper()
+	l.echo(l.here, 8099)
+	l.wantFrom("a server of the host's by ::1", l.here, "[::1]:8099", "::1")
+	l.wantFrom("a server of the host's by 127.0.0.1", l.here, "127.0.0.1:8099", "127.0.0.1")
+	l.inside(pid, "ip -6 addr del ::1/128 dev lo")
+	l.inside(pid, "ip -6 route add ::1/128 via fe80::1 dev eth0")
+	l.wantFrom("the host's ::1, from a pod that has none", pid, "[::1]:8099", "")
+	l.inside(pid, "ip -6 route del ::1/128 via fe80::1 dev eth0")
+	l.inside(pid, "ip -6 addr add ::1/128 dev lo")
 }
 
 func (l *lab) portsThatAreTaken(web string) {

@@ -29,8 +29,8 @@ type Pair struct {
 	// Default gives the pod's end the default routes; Subnets are routed through it.
 	Default bool
 	Subnets []netip.Prefix
-	// Localhost lets connections from the host's 127.0.0.0/8 out to the pod
-	// (route_localnet).
+	// Localhost lets connections from the host's 127.0.0.0/8 (route_localnet) and ::1 out
+	// to the pod, and their answers in.
 	Localhost bool
 }
 
@@ -195,6 +195,9 @@ func (s socket) index(name string) (int, error) {
 func (s socket) configure(index int, p Pair) error {
 	var b batch
 	b.set(index, settings{localhost: p.Localhost, addresses: p.hasIPv6()})
+	if p.Localhost && p.hasIPv6() {
+		b.localhost6(index)
+	}
 	for i, gw := range p.Gateways {
 		b.address(index, netip.PrefixFrom(gw, gw.BitLen()))
 		if gw.Is6() {

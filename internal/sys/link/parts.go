@@ -109,6 +109,20 @@ func (b *batch) route(r route) {
 	b.add("route "+r.to.String(), unix.RTM_NEWROUTE, unix.NLM_F_CREATE|unix.NLM_F_EXCL, m, parts)
 }
 
+// localhost6 is for ::1 what route_localnet is for 127.0.0.0/8. The kernel sends from ::1
+// through any link, but takes an answer, translated back, only where a route says that ::1
+// is local to that very link (rt6_need_strict). A packet that arrives with ::1 in it as it
+// is, is dropped before (ip6_rcv_core): nobody reaches the host's loopback by it. The host
+// itself goes on using lo, whose route has metric 0.
+func (b *batch) localhost6(index int) {
+	m, parts := route{to: netip.PrefixFrom(netip.IPv6Loopback(), 128), index: index}.message()
+	m.Type, m.Table = unix.RTN_LOCAL, unix.RT_TABLE_LOCAL
+	parts.AddRtAttr(unix.RTA_PRIORITY, nl.Uint32Attr(localhostMetric))
+	b.add("route ::1", unix.RTM_NEWROUTE, unix.NLM_F_CREATE|unix.NLM_F_APPEND, m, parts) // beside those of other links
+}
+
+const localhostMetric = 4096
+
 func (b *batch) dropRoute(r route) {
 	m, parts := r.message()
 	m.Protocol = unix.RTPROT_UNSPEC // any, as the scope

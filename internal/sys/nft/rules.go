@@ -61,11 +61,9 @@ func (t *Table) sources() []rule {
 		drop())
 }
 
-// ports: what is for the host and has a pod behind it. The kernel sends nothing from ::1
-// to another link, so that address is left alone and answers as if nobody listened.
+// ports: what is for the host and has a pod behind it.
 func (t *Table) ports() []rule {
 	var rules []rule
-	rules = append(rules, join(to(netip.PrefixFrom(netip.IPv6Loopback(), 128)), accept()))
 	for _, f := range t.sets.families() {
 		local := join(nfproto(f.v4), rule{
 			&expr.Fib{Register: reg1, FlagDADDR: true, ResultADDRTYPE: true},
@@ -96,7 +94,7 @@ func (t *Table) ports() []rule {
 func (t *Table) outside(c Content) []rule {
 	out, elsewhere := t.link(expr.MetaKeyOIFNAME, expr.CmpOpEq), t.link(expr.MetaKeyOIFNAME, expr.CmpOpNeq)
 	loopback, _ := netip.ParsePrefix("127.0.0.0/8")
-	rules := []rule{join(out, from(loopback), masquerade())}
+	rules := []rule{join(out, from(loopback), masquerade()), join(out, from(netip.PrefixFrom(netip.IPv6Loopback(), 128)), masquerade())}
 	for _, f := range t.sets.families() {
 		rules = append(rules, join(nfproto(f.v4), rule{
 			&expr.Meta{Key: expr.MetaKeyOIFNAME, Register: reg1}, source(f.v4, reg2),
