@@ -112,8 +112,7 @@ func (l *lab) portsThatAreTaken(web string) {
 	l.ok("run", "--rm", "-p", "8080:81", image, "true")
 }
 
-// TestDatagrams: UDP and, where the kernel has it, SCTP; a client that goes on sending
-// reaches the next pod with the port.
+// TestDatagrams: a client that goes on sending UDP reaches the next pod with the port.
 func TestDatagrams(t *testing.T) {
 	l := newLab(t)
 	c, err := dial(l.outside, "udp", at(here4, 5353))
@@ -134,7 +133,7 @@ func TestDatagrams(t *testing.T) {
 		t.Fatalf("%q without a pod", got)
 	}
 	for _, name := range []string{l.name("one"), l.name("two")} {
-		l.ok("run", "-d", "--name", name, "-p", "5353:53/udp", "-p", "3868:3868/sctp", image, "sleep", "1000000")
+		l.ok("run", "-d", "--name", name, "-p", "5353:53/udp", image, "sleep", "1000000")
 		l.Cleanup(func() { l.run("rm", "-f", name) })
 		var in net.PacketConn
 		if err := enter(l.pid(name), func() (err error) { in, err = net.ListenPacket("udp4", ":53"); return err }); err != nil {
@@ -151,43 +150,8 @@ func TestDatagrams(t *testing.T) {
 			}
 		}()
 		l.eventually("the same client reaches "+name, func() bool { return ask() == name })
-		l.sctp(name)
 		l.ok("rm", "-f", name)
 		_ = in.Close()
-	}
-}
-
-// sctp connects from outside to the SCTP port 3868 of a container.
-func (l *lab) sctp(name string) {
-	l.Helper()
-	socket := func(pid int, use func(fd int) error) error {
-		return enter(pid, func() error {
-			fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, unix.IPPROTO_SCTP)
-			if err != nil {
-				return err
-			}
-			l.Cleanup(func() { _ = unix.Close(fd) })
-			_ = unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_SNDTIMEO, &unix.Timeval{Sec: 5})
-			return use(fd)
-		})
-	}
-	err := socket(l.pid(name), func(fd int) error {
-		if err := unix.Bind(fd, &unix.SockaddrInet4{Port: 3868}); err != nil {
-			return err
-		}
-		return unix.Listen(fd, 1)
-	})
-	if err == unix.EPROTONOSUPPORT {
-		l.Log("this kernel has no SCTP")
-		return
-	}
-	if err == nil {
-		err = socket(l.outside, func(fd int) error {
-			return unix.Connect(fd, &unix.SockaddrInet4{Port: 3868, Addr: [4]byte(net.ParseIP(here4).To4())})
-		})
-	}
-	if err != nil {
-		l.Errorf("SCTP: %v", err)
 	}
 }
 

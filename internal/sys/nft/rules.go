@@ -29,6 +29,7 @@ func (t *Table) addChains(c Content) {
 	t.rules(base("arriving", nat, nftables.ChainHookPrerouting, *nftables.ChainPriorityNATDest), t.ports())
 	t.rules(base("leaving", nat, nftables.ChainHookOutput, *nftables.ChainPriorityNATDest), t.ports())
 	t.rules(base("outside", nat, nftables.ChainHookPostrouting, *nftables.ChainPriorityNATSource), t.outside(c))
+	t.rules(base("waiting", filter, nftables.ChainHookOutput, *nftables.ChainPriorityFilter), t.waiting(c))
 	t.rules(base("passing", filter, nftables.ChainHookForward, *nftables.ChainPriorityFilter), t.passing(c))
 }
 
@@ -107,6 +108,37 @@ func (t *Table) outside(c Content) []rule {
 		}
 	}
 	return rules
+}
+
+// waiting: a question for names that comes while no daemon runs is not told that nobody
+// listens. Who asks repeats it after some seconds, where an error would have been final: a
+// restart of the daemon is a delay.
+func (t *Table) waiting(c Content) (rules []rule) {
+	out := t.link(expr.MetaKeyOIFNAME, expr.CmpOpEq)
+	for _, n := range c.Networks {
+		for _, subnet := range n {
+			rules = append(rules, join(out, from(subnet), unreachable(subnet.Addr().Is4(), unix.IPPROTO_UDP, 53), drop()))
+		}
+	}
+	return rules
+}
+
+// unreachable matches the ICMP error "port unreachable" about a packet for a port. That
+// packet begins 8 bytes behind the error's own header.
+func unreachable(v4 bool, protocol byte, port uint16) rule {
+	icmp, kind, next, ports := byte(unix.IPPROTO_ICMPV6), []byte{1, 4}, uint32(8+6), uint32(8+40)
+	if v4 {
+		icmp, kind, next, ports = unix.IPPROTO_ICMP, []byte{3, 3}, 8+9, 8+20 // without options
+	}
+	is := func(offset uint32, data ...byte) rule {
+		return rule{
+			&expr.Payload{DestRegister: reg1, Base: expr.PayloadBaseTransportHeader, Offset: offset, Len: uint32(len(data))},
+			&expr.Cmp{Op: expr.CmpOpEq, Register: reg1, Data: data},
+		}
+	}
+	return join(
+		rule{&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: reg1}, &expr.Cmp{Op: expr.CmpOpEq, Register: reg1, Data: []byte{icmp}}},
+		is(0, kind...), is(next, protocol), is(ports+2, byte(port>>8), byte(port)))
 }
 
 // passing: pods of a network reach one another; everybody reaches ports of the host;
