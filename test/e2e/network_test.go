@@ -120,7 +120,7 @@ func TestDatagrams(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	ask := func() string {
+	ask := func(c net.Conn) string {
 		b := make([]byte, 100)
 		_ = c.SetDeadline(time.Now().Add(200 * time.Millisecond)) // nobody answers at first
 		if _, err := c.Write([]byte("who?")); err != nil {
@@ -129,14 +129,14 @@ func TestDatagrams(t *testing.T) {
 		n, _ := c.Read(b)
 		return string(b[:n])
 	}
-	if got := ask(); got != "" {
+	if got := ask(c); got != "" {
 		t.Fatalf("%q without a pod", got)
 	}
 	for _, name := range []string{l.name("one"), l.name("two")} {
 		l.ok("run", "-d", "--name", name, "-p", "5353:53/udp", image, "sleep", "1000000")
 		l.Cleanup(func() { l.run("rm", "-f", name) })
 		var in net.PacketConn
-		if err := enter(l.pid(name), func() (err error) { in, err = net.ListenPacket("udp4", ":53"); return err }); err != nil {
+		if err := enter(l.pid(name), func() (err error) { in, err = net.ListenPacket("udp", ":53"); return err }); err != nil {
 			t.Fatal(err)
 		}
 		go func() {
@@ -149,7 +149,15 @@ func TestDatagrams(t *testing.T) {
 				_, _ = in.WriteTo([]byte(name), from)
 			}
 		}()
-		l.eventually("the same client reaches "+name, func() bool { return ask() == name })
+		l.eventually("the same client reaches "+name, func() bool { return ask(c) == name })
+		for _, ip := range []string{"127.0.0.1", "::1"} {
+			local, err := dial(l.here, "udp", at(ip, 5353))
+			if err != nil {
+				t.Fatal(err)
+			}
+			l.eventually(ip+" reaches "+name, func() bool { return ask(local) == name })
+			_ = local.Close()
+		}
 		l.ok("rm", "-f", name)
 		_ = in.Close()
 	}

@@ -19,6 +19,7 @@ func TestSCTP(t *testing.T) {
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, unix.IPPROTO_SCTP)
 	l := newLab(t)
 	if errors.Is(err, unix.EPROTONOSUPPORT) {
+		t.Log("this kernel has no SCTP")
 		if r := l.code(125, "run", "--rm", "-p", "3868:3868/sctp", image, "true"); !strings.Contains(r.err, "port 3868 of the host: this kernel has no SCTP (module sctp)") {
 			t.Error(r.err)
 		}
