@@ -74,6 +74,9 @@ func (e preparer) prepare(like shape) {
 		return // the pod that misses it will say why
 	}
 	err = e.d.Sandboxes.PrepareSandbox(e.ctx, place.Thing)
+	if err != nil && !fault.Is(err, fault.Unsupported) {
+		e.forsake(place.Thing) // its cgroup may be there
+	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if err == nil {
