@@ -76,6 +76,19 @@ func TestRate(t *testing.T) {
 	}
 }
 
+// TestWrittenIsForgotten: who asks for nothing but metrics leaves nothing of containers that
+// have gone, either.
+func TestWrittenIsForgotten(t *testing.T) {
+	n := &stats{s: Services{Root: t.TempDir()}, last: map[string]reading{}, trees: map[string]tree{}}
+	n.trees["gone"] = tree{at: time.Now().Add(-2 * keepReading)}
+	if _, _, err := n.written(t.Context(), "new"); err != nil {
+		t.Fatal(err)
+	}
+	if _, stays := n.trees["gone"]; stays || len(n.trees) != 1 {
+		t.Errorf("counts of those who have gone stay: %v", n.trees)
+	}
+}
+
 func TestInPieces(t *testing.T) {
 	var sizes []int
 	err := inPieces(make([]int, 2*piece+1), func(some []int) error { sizes = append(sizes, len(some)); return nil })
