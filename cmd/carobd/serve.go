@@ -141,7 +141,7 @@ func attend(ctx context.Context, c settings, door *launch.Door, h house) (err er
 	}
 	log.Info("ready", "version", version, "socket", c.socket, "root", c.root)
 	return api.Serve(ctx, door, api.Services{
-		Engine: engine, Images: h.images, Committer: image.NewCommitter(h.images), Registries: registries, Manifests: manifests{applier},
+		Engine: engine, Images: h.images, HostMounts: image.NewHostMounts(h.images), Committer: image.NewCommitter(h.images), Registries: registries, Manifests: manifests{applier},
 		Networks: shown{h.networks.builtin, h.networks.CNI}, Wiring: pod.Wiring{Engine: engine}, Dial: netns.DialProcess,
 		Host: describe(c, h.facts, h.cgroups.Driver), Handlers: h.handlers.describe, Log: log,
 	})

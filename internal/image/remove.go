@@ -17,7 +17,7 @@ import (
 // Remove takes a name off an image; with its last name goes the image, with the
 // last image goes a layer. By ID it takes all names off at once. removed lists the
 // names in familiar form and the ID if the image is gone. Conflict is an image that
-// would go while a root filesystem is made of it, and changes nothing.
+// would go while a root filesystem is made of it or it is mounted, and changes nothing.
 func (s *Store) Remove(_ context.Context, name string) (removed []string, err error) {
 	var gone string
 	s.mu.Lock()
@@ -38,6 +38,11 @@ func (s *Store) Remove(_ context.Context, name string) (removed []string, err er
 			return nil
 		}
 		if err := s.tenants.close(id); err != nil {
+			return fmt.Errorf("image %s: %w", name, err)
+		}
+		// After close: a mount that was being made meanwhile would have been a tenant.
+		if err := s.root.unmounted(id); err != nil {
+			s.tenants.reopen(id)
 			return fmt.Errorf("image %s: %w", name, err)
 		}
 		gone = id
@@ -79,7 +84,7 @@ func (s *Store) Sweep(ctx context.Context, keep func(containerID string) bool) e
 			errs = append(errs, err)
 		}
 	}
-	errs = append(errs, s.dropGenerated(ctx), waste{s}.collect(), waste{s}.sweepConfigs(), waste{s}.sweepTemps())
+	errs = append(errs, s.dropGenerated(ctx), waste{s}.collect(), waste{s}.sweepConfigs(), waste{s}.sweepTemps(), waste{s}.sweepMountpoints())
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("image store: sweep: %w", err)
 	}
