@@ -42,7 +42,7 @@ func TestKilledAtEveryStep(t *testing.T) {
 					t.Errorf("step %d: an empty layer", n)
 				}
 			}
-			if _, err := s.NewRootfs(t.Context(), "after", img.ID); err != nil {
+			if _, err := s.NewRootfs(t.Context(), "after", img.ID, 0); err != nil {
 				t.Errorf("step %d: %v", n, err)
 			}
 			if err := s.RemoveRootfs(t.Context(), "after"); err != nil {
@@ -77,7 +77,7 @@ func work(t *testing.T, s *Store) error {
 		return err
 	}
 	loaded := loadLayers(t, s, makeTar(t, file("one", "1")), makeTar(t, file("two", "2"), file(".wh.one", "")))
-	if _, err := s.NewRootfs(t.Context(), "c", base.ID); err != nil {
+	if _, err := s.NewRootfs(t.Context(), "c", base.ID, 0); err != nil {
 		return err
 	}
 	if _, err := NewCommitter(s).Add(t.Context(), Commit{Parent: base.ID}, bytes.NewReader(makeTar(t, file("three", "3")))); err != nil {

@@ -58,20 +58,20 @@ func (m *HostMounts) mount(img Image, dir string) (at HostMount, err error) {
 	defer s.tenants.exit(tenantHost + img.ID)
 	at = HostMount{img.ID, filepath.Clean(dir)}
 	if dir == "" {
-		at.Path, err = s.root.makeMountpoint(img.ID)
+		at.Path, err = s.root.mounts().make(img.ID)
 	} else if at.Path, err = filepath.EvalSymlinks(at.Path); errors.Is(err, fs.ErrNotExist) {
 		err = fault.Wrap(fault.NotFound, "", err)
 	}
 	if err != nil {
 		return at, err
 	}
-	all, err := s.root.hostMounts()
+	all, err := s.root.mounts().list()
 	if err != nil || slices.Contains(all, at) {
 		return at, err
 	}
 	lower := slices.Clone(img.Layers)
 	slices.Reverse(lower)
-	root, layers, err := mount.Overlay(mount.Layers{Lower: append(lower, s.root.nothing()), Source: s.root.mountpoint(img.ID)})
+	root, layers, err := mount.Overlay(mount.Layers{Lower: append(lower, s.root.mounts().nothing()), Source: s.root.mounts().of(img.ID)})
 	for _, l := range layers {
 		_ = l.Close() // the mount has its own
 	}
@@ -96,7 +96,7 @@ func (m *HostMounts) Unmount(ctx context.Context, what string) (gone []HostMount
 		}
 		fits = func(h HostMount) bool { return h.ImageID == img.ID }
 	}
-	all, err := m.store.root.hostMounts()
+	all, err := m.store.root.mounts().list()
 	if err != nil {
 		return nil, fmt.Errorf("image %s: unmount: %w", what, err)
 	}
@@ -108,7 +108,7 @@ func (m *HostMounts) Unmount(ctx context.Context, what string) (gone []HostMount
 			return gone, fmt.Errorf("image %s: unmount: %w", what, err)
 		}
 		gone = append(gone, h)
-		_ = os.Remove(m.store.root.mountpoint(h.ImageID)) // still mounted there, or not its own: Sweep looks again
+		_ = os.Remove(m.store.root.mounts().of(h.ImageID)) // still mounted there, or not its own: Sweep looks again
 	}
 	if len(gone) == 0 {
 		return nil, fault.New(fault.NotFound, "image "+what+": unmount: not mounted")
@@ -117,43 +117,42 @@ func (m *HostMounts) Unmount(ctx context.Context, what string) (gone []HostMount
 }
 
 // List returns the mounts of images that are there.
-func (m *HostMounts) List(context.Context) ([]HostMount, error) { return m.store.root.hostMounts() }
+func (m *HostMounts) List(context.Context) ([]HostMount, error) { return m.store.root.mounts().list() }
 
-// mountpoint is where an image is mounted that no directory was named for, and the source
-// of all mounts of it.
-func (d dirs) mountpoint(id string) string {
-	return filepath.Join(d.mounts(), strings.TrimPrefix(id, "sha256:"))
+// mountpoints is the directory mounts/, and knows what is mounted on whose behalf.
+type mountpoints string
+
+// of is where an image is mounted that no directory was named for, and the source of all
+// mounts of it.
+func (p mountpoints) of(id string) string {
+	return filepath.Join(string(p), strings.TrimPrefix(id, "sha256:"))
 }
 
 // nothing is an empty directory. Below an image's layers it makes an overlay of a single
 // one: a plain bind mount would not say in the table whose it is.
-func (d dirs) nothing() string { return filepath.Join(d.mounts(), "nothing") }
+func (p mountpoints) nothing() string { return filepath.Join(string(p), "nothing") }
 
-func (d dirs) makeMountpoint(id string) (string, error) {
-	real, err := filepath.EvalSymlinks(d.mounts()) // as the table shows it
-	if err != nil {
+// make makes an image's own directory, and returns it as the table shows it.
+func (p mountpoints) make(id string) (string, error) {
+	if err := os.Mkdir(p.of(id), 0o700); err != nil && !os.IsExist(err) {
 		return "", err
 	}
-	path := filepath.Join(real, filepath.Base(d.mountpoint(id)))
-	if err := os.Mkdir(path, 0o700); err != nil && !os.IsExist(err) {
-		return "", err
-	}
-	return path, nil
+	return filepath.EvalSymlinks(p.of(id))
 }
 
-func (d dirs) hostMounts() (all []HostMount, err error) {
-	found, err := mount.Find("overlay", d.mounts()+"/")
+func (p mountpoints) list() (all []HostMount, err error) {
+	found, err := mount.Find("overlay", string(p)+"/")
 	for _, e := range found {
-		if hex := filepath.Base(e.Source); ref.IsID(hex) && e.Source == d.mountpoint(hex) {
+		if hex := filepath.Base(e.Source); ref.IsID(hex) && e.Source == p.of(hex) {
 			all = append(all, HostMount{"sha256:" + hex, e.Target})
 		}
 	}
 	return all, err
 }
 
-// unmounted is nil when the image is mounted nowhere on the host, else Conflict.
-func (d dirs) unmounted(id string) error {
-	all, err := d.hostMounts()
+// without is nil when the image is mounted nowhere on the host, else Conflict.
+func (p mountpoints) without(id string) error {
+	all, err := p.list()
 	if err != nil {
 		return err
 	}
@@ -167,14 +166,14 @@ func (d dirs) unmounted(id string) error {
 
 // sweepMountpoints removes those that umount(8) left.
 func (w waste) sweepMountpoints() error {
-	entries, err := os.ReadDir(w.store.root.mounts())
-	all, e := w.store.root.hostMounts()
+	dir := w.store.root.mounts()
+	entries, err := os.ReadDir(string(dir))
+	all, e := dir.list()
 	errs := []error{err, e}
 	for _, e := range entries {
-		at := filepath.Join(w.store.root.mounts(), e.Name())
-		mounted := slices.ContainsFunc(all, func(h HostMount) bool { return h.Path == at })
+		mounted := slices.ContainsFunc(all, func(h HostMount) bool { return filepath.Base(h.Path) == e.Name() })
 		if ref.IsID(e.Name()) && !mounted {
-			errs = append(errs, os.Remove(at))
+			errs = append(errs, os.Remove(dir.of(e.Name())))
 		}
 	}
 	return errors.Join(errs...)

@@ -41,7 +41,7 @@ func (s *Store) Remove(_ context.Context, name string) (removed []string, err er
 			return fmt.Errorf("image %s: %w", name, err)
 		}
 		// After close: a mount that was being made meanwhile would have been a tenant.
-		if err := s.root.unmounted(id); err != nil {
+		if err := s.root.mounts().without(id); err != nil {
 			s.tenants.reopen(id)
 			return fmt.Errorf("image %s: %w", name, err)
 		}
@@ -77,7 +77,7 @@ func (s *Store) Sweep(ctx context.Context, keep func(containerID string) bool) e
 			return fault.Wrap(fault.Unavailable, "image store: sweep", ctx.Err())
 		}
 		if !keep(e.Name()) {
-			err := removeTree(s.root.rootfs(e.Name()))
+			err := s.root.removeRootfs(e.Name())
 			if err == nil {
 				s.tenants.exit(e.Name())
 			}

@@ -30,7 +30,9 @@ func TestImageOnHost(t *testing.T) {
 	for _, at := range []string{own, dir} {
 		looksMounted(t, at)
 	}
-	mounted := func() []string { return strings.Fields(h.ok("image", "mount", "--format", `{{.ImageID}}@{{len .Path}}`)) }
+	mounted := func() []string {
+		return strings.Fields(h.ok("image", "mount", "--format", `{{.ImageID}}@{{len .Path}}`))
+	}
 	both := mounted()
 	h.kill()
 	if d := cmp.Diff(both, mounted()); d != "" || len(both) != 2 {

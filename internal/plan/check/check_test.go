@@ -70,6 +70,8 @@ func TestChecks(t *testing.T) {
 		"cgroup":    {Image: "i", CgroupParent: "/a\n"},
 		"hostname":  {Image: "i", Hostname: "a b"},
 		"too long":  {Image: "i", StopTimeout: &long},
+		"tiny":      {Image: "i", StorageSize: 1000},
+		"negative":  {Image: "i", StorageSize: -1},
 		"negative":  {Image: "i", Restart: spec.Restart{Policy: spec.RestartOnFailure, MaxRetries: -1}},
 		"long host": {Image: "i", Hostname: strings.Repeat("x", 65)},
 	} {
