@@ -125,7 +125,7 @@ func attend(ctx context.Context, c settings, door *launch.Door, h house) (err er
 		log.Error("recover", "error", err)
 	}
 	applier := newApplier(c, engine, log)
-	registries := c.client(h.images, log)
+	registries := c.client(ctx, h.images, log)
 	kubelet, err := openCRI(c, cri.Services{
 		Engine: engine, Images: h.images, Pull: puller(registries), Groups: groups.New(h.layout), Host: criHost(h.facts, h.layout), Version: version,
 		Network: h.networks.Ready, SystemdCgroups: h.cgroups.Driver == plan.Systemd, Handlers: h.handlers.forKubelet, Root: c.root, Log: log,
@@ -158,9 +158,12 @@ func newApplier(c settings, engine *pod.Engine, log *slog.Logger) *kube.Applier 
 	return applier
 }
 
-// client is who speaks with registries.
-func (c settings) client(images *image.Store, log *slog.Logger) *registry.Client {
-	return registry.New(registry.Config{Images: image.NewIntake(images), Dir: c.registries, Policy: c.policy, Agent: "carob/" + version, Log: log})
+// client is who speaks with registries, until ctx ends.
+func (c settings) client(ctx context.Context, images *image.Store, log *slog.Logger) *registry.Client {
+	return registry.New(registry.Config{
+		Images: image.NewIntake(images), Dir: c.registries, Policy: c.policy, Agent: "carob/" + version, Log: log,
+		Ending: func() bool { return ctx.Err() != nil },
+	})
 }
 
 // machine reads the facts of this one and decides who makes its cgroups.

@@ -13,6 +13,7 @@ import (
 	v1 "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"carob/internal/image/bundle"
+	"carob/internal/image/partial"
 )
 
 // Intake is the store as a registry client sees it. It may be used concurrently.
@@ -78,6 +79,9 @@ func (in *Intake) Missing(diffs []digest.Digest) []bool {
 	}
 	return missing
 }
+
+// Partials keeps the downloads of what is to be added.
+func (in *Intake) Partials() *partial.Dir { return in.store.partials }
 
 // Scratch returns an empty file on the store's file system that has no name: it is gone
 // when it is closed, or when the process ends.

@@ -17,6 +17,7 @@
 //	base/                          the lowest lowerdir of every rootfs: where /etc/hosts and others are mounted
 //	mounts/<hex of ID>/            where HostMounts mounts the image
 //	mounts/nothing/                an empty directory
+//	partial/                       downloads under way: see that package
 //	tmp/                           imports under way, trees being removed
 //
 // Layers are kept by chain ID, not by diff ID: a layer that omits a parent

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"carob/internal/fault"
 	"carob/internal/ref"
@@ -63,6 +64,9 @@ func (s *Store) Remove(_ context.Context, name string) (removed []string, err er
 	return removed, errors.Join(waste{s}.dropConfig(gone), waste{s}.collect())
 }
 
+// keepPartials is how long a download waits for somebody to go on with it.
+const keepPartials = 24 * time.Hour
+
 // Sweep removes what a crash left: root filesystems that keep refuses, half
 // imports, and layers, configurations and generated images nothing leads to. It
 // may run beside imports and starts: it leaves alone what is under way, but keep
@@ -84,7 +88,7 @@ func (s *Store) Sweep(ctx context.Context, keep func(containerID string) bool) e
 			errs = append(errs, err)
 		}
 	}
-	errs = append(errs, s.dropGenerated(ctx), waste{s}.collect(), waste{s}.sweepConfigs(), waste{s}.sweepTemps(), waste{s}.sweepMountpoints())
+	errs = append(errs, s.dropGenerated(ctx), waste{s}.collect(), waste{s}.sweepConfigs(), waste{s}.sweepTemps(), waste{s}.sweepMountpoints(), s.partials.Sweep(s.now().Add(-keepPartials)))
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("image store: sweep: %w", err)
 	}

@@ -286,7 +286,7 @@ func TestSweep(t *testing.T) {
 	if got := listDir(t, filepath.Join(string(s.root), "rootfs")); !cmp.Equal(got, []string{"kept"}) {
 		t.Errorf("rootfs %v", got)
 	}
-	if got := listDir(t, string(s.root)); !cmp.Equal(got, []string{"base", "configs", "index.json", "layers", "mounts", "rootfs", "tars", "tmp"}) {
+	if got := listDir(t, string(s.root)); !cmp.Equal(got, []string{"base", "configs", "index.json", "layers", "mounts", "partial", "rootfs", "tars", "tmp"}) {
 		t.Errorf("root %v", got)
 	}
 	if len(s.List()) != 1 {

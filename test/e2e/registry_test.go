@@ -140,13 +140,17 @@ func throughRegistry(t *testing.T, host string) {
 	}
 }
 
-// begun lists what a pull under way has in the store: files below tmp.
-func (h *host) begun() []os.DirEntry {
-	entries, _ := os.ReadDir(filepath.Join(h.dir, "lib", "images", "tmp"))
-	return entries
+// begun lists what a pull under way has in the store.
+func (h *host) begun() (found []string) {
+	for _, dir := range []string{"tmp", "partial"} {
+		some, _ := filepath.Glob(filepath.Join(h.dir, "lib", "images", dir, "*"))
+		found = append(found, some...)
+	}
+	return found
 }
 
-// A pull that is interrupted, and one whose daemon is killed, leave nothing half done.
+// A pull that is interrupted, and one whose daemon is killed, leave nothing half done: what
+// came before the kill waits for whoever goes on, or prunes.
 func TestPullInterrupted(t *testing.T) {
 	h := startOwn(t)
 	s := newServer(t)
@@ -188,10 +192,14 @@ func TestPullInterrupted(t *testing.T) {
 	if err := pull.Wait(); err == nil {
 		t.Error("a pull whose daemon was killed succeeded")
 	}
+	if left, _ := filepath.Glob(filepath.Join(h.dir, "lib", "images", "partial", "*")); len(left) != 1 {
+		t.Errorf("kept of the download: %v", left)
+	}
 	s.intercept(nil)
 	if out := h.ok("run", "--rm", name, "echo", "whole"); out != "whole" {
 		t.Errorf("after the daemon's death: %q", out)
 	}
+	h.ok("image", "prune", "-f") // the layer was here already: nobody goes on
 	if left := h.begun(); len(left) > 0 {
 		t.Errorf("left in tmp: %v", left)
 	}

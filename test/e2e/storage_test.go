@@ -28,7 +28,7 @@ func TestStorageSize(t *testing.T) {
 				free := h.background("free", "--userns", users, image, "sleep", "1000")
 				h.kill()
 				fill := []string{"dd", "if=/dev/zero", "of=/tmp/file", "bs=64k", "count=320"}
-				if r := h.run(append([]string{"exec", bounded}, fill...)...); r.code == 0 || !strings.Contains(r.err, "quota exceeded") && !strings.Contains(r.err, "no space") {
+				if r := h.run(append([]string{"exec", bounded}, fill...)...); r.code == 0 || !strings.Contains(r.err, "quota exceeded") && !strings.Contains(r.err, "No space left") {
 					t.Errorf("20 MiB written where 8 may be: %d %s", r.code, r.err)
 				}
 				h.ok(append([]string{"exec", free}, fill...)...)

@@ -17,6 +17,9 @@ type Config struct {
 	// Policy is a file in the form of containers-policy.json(5), read at every pull; one
 	// that is missing requires nothing.
 	Policy string
+	// Ending says that the daemon is going: what has come of a blob by then is kept for the
+	// next one, which need not get it again. Nil is never.
+	Ending func() bool
 	// Agent is the User-Agent that registries see.
 	Agent string
 	// Log gets a line for each image that was pulled or pushed; nil is nobody.
@@ -78,5 +81,8 @@ func New(c Config) *Client {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Client{c: c, downloads: newDownloads(c.Images.Scratch, c.Pace)}
+	if c.Ending == nil {
+		c.Ending = func() bool { return false }
+	}
+	return &Client{c: c, downloads: newDownloads(c.Images.Partials(), c.Ending, c.Pace)}
 }
