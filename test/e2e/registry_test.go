@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"encoding/base64"
 	"fmt"
 	"io"
 	"log"
@@ -246,6 +247,71 @@ func TestLogin(t *testing.T) {
 	b, _ := os.ReadFile(filepath.Join(h.dir, "run", "daemon.log"))
 	if strings.Contains(string(b), "secret") {
 		t.Error("the password is in the daemon's log")
+	}
+}
+
+// helper is a credential helper as Docker has them: it keeps each secret in a file.
+const helper = `#!/bin/sh
+set -eu
+cd "$HELPER_STORE"
+case $1 in
+get)
+	server=$(cat)
+	[ -f "$(echo "$server" | tr /: __)" ] || { echo "credentials not found in native keychain"; exit 1; }
+	cat "$(echo "$server" | tr /: __)" ;;
+store)
+	json=$(cat)
+	server=$(echo "$json" | sed 's/.*"ServerURL":"\([^"]*\)".*/\1/')
+	echo "$json" >"$(echo "$server" | tr /: __)" ;;
+erase)
+	server=$(cat)
+	rm -f "$(echo "$server" | tr /: __)" ;;
+list) echo '{}' ;;
+esac
+`
+
+// Credentials live in the helper that Docker's configuration names, for one registry or for
+// all; the file itself has none of them.
+func TestCredentialHelper(t *testing.T) {
+	h := startOwn(t)
+	s := newServer(t)
+	name := s.host() + "/private/toolbox:1"
+	h.give(name)
+	s.intercept(func(w http.ResponseWriter, r *http.Request) bool {
+		if user, password, _ := r.BasicAuth(); user == "me" && password == "secret" {
+			return false
+		}
+		w.Header().Set("WWW-Authenticate", `Basic realm="test"`)
+		w.WriteHeader(http.StatusUnauthorized)
+		return true
+	})
+	dir := t.TempDir()
+	file := filepath.Join(dir, "config.json")
+	write := func(path, text string, mode os.FileMode) {
+		t.Helper()
+		if err := os.WriteFile(path, []byte(text), mode); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(filepath.Join(dir, "docker-credential-carobtest"), helper, 0o755)
+	h.env = append(h.env, "DOCKER_CONFIG="+dir, "HELPER_STORE="+t.TempDir(), "PATH="+dir+":"+os.Getenv("PATH"))
+	for _, config := range []string{`{"credsStore":"carobtest"}`, `{"credHelpers":{"` + s.host() + `":"carobtest"}}`} {
+		write(file, config, 0o600)
+		h.code(1, "pull", "-q", name)
+		if r := h.feed("secret\n", "login", "-u", "me", "--password-stdin", s.host()); r.code != 0 {
+			t.Fatalf("%s: login: %s", config, r.err)
+		}
+		h.ok("pull", "-q", name)
+		h.ok("push", "-q", name)
+		if b, err := os.ReadFile(file); err != nil || strings.Contains(string(b), "secret") || strings.Contains(string(b), base64.StdEncoding.EncodeToString([]byte("me:secret"))) {
+			t.Errorf("%s: the file has the secret too: %s, %v", config, b, err)
+		}
+		h.ok("logout", s.host())
+		h.code(1, "pull", "-q", name)
+	}
+	write(file, `{"credsStore":"nosuchhelper"}`, 0o600)
+	if r := h.code(1, "pull", "-q", name); !strings.Contains(r.err, "docker-credential-nosuchhelper") {
+		t.Errorf("without the helper: %s", r.err)
 	}
 }
 
