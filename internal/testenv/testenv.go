@@ -51,6 +51,10 @@ const (
 	XFSQuota  Need = "xfs-quota"
 	// Podman is podman, which builds and saves images without a daemon.
 	Podman Need = "podman"
+	// Buildah, Skopeo and Umoci make images and copy them.
+	Buildah Need = "buildah"
+	Skopeo  Need = "skopeo"
+	Umoci   Need = "umoci"
 )
 
 // CNIPluginDir is where Debian's package puts plugins.
@@ -96,9 +100,12 @@ func missing(n Need) string {
 			_, err := BinDir()
 			return text(err)
 		},
-		Podman: func() string { return program("podman") },
-		Ext4:   func() string { return cmp.Or(file("/dev/loop-control"), program("mkfs.ext4")) },
-		XFS:    func() string { return cmp.Or(file("/dev/loop-control"), program("mkfs.xfs")) },
+		Podman:  func() string { return program("podman") },
+		Buildah: func() string { return program("buildah") },
+		Skopeo:  func() string { return program("skopeo") },
+		Umoci:   func() string { return program("umoci") },
+		Ext4:    func() string { return cmp.Or(file("/dev/loop-control"), program("mkfs.ext4")) },
+		XFS:     func() string { return cmp.Or(file("/dev/loop-control"), program("mkfs.xfs")) },
 
 		Ext4Quota: func() string { return cmp.Or(root(), missing(Ext4), holdsQuotas(Ext4Disk(16<<20, Projects))) },
 		XFSQuota:  func() string { return cmp.Or(root(), missing(XFS), holdsQuotas(XFSDisk(320<<20))) },
