@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"slices"
 
 	"github.com/opencontainers/go-digest"
@@ -202,10 +203,26 @@ func (r record) after(old record) record {
 	return r
 }
 
-func (d dirs) writeDocuments(id string, a arrival) error {
-	err := replace(d.config(id), a.config)
+// write writes the configuration, and the manifest if there is one; neither is flushed.
+func (a arrival) write(to dirs) error {
+	id := digest.FromBytes(a.config).String()
+	err := os.WriteFile(to.config(id), a.config, 0o600)
 	if err == nil && len(a.manifest) > 0 {
-		err = replace(d.manifest(id), a.manifest)
+		err = os.WriteFile(to.manifest(id), a.manifest, 0o600)
 	}
 	return err
+}
+
+// adopt moves documents that have been flushed to where images find them.
+func (d dirs) adopt(staged dirs) error {
+	entries, err := os.ReadDir(staged.configs())
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if err := os.Rename(filepath.Join(staged.configs(), e.Name()), filepath.Join(d.configs(), e.Name())); err != nil {
+			return err
+		}
+	}
+	return syncDir(d.configs())
 }
