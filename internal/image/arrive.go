@@ -13,6 +13,7 @@ import (
 	"github.com/opencontainers/image-spec/identity"
 	v1 "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"carob/internal/fault"
 	"carob/internal/image/bundle"
 	"carob/internal/image/partial"
 )
@@ -63,6 +64,32 @@ func (in *Intake) Add(ctx context.Context, r Remote) (Image, error) {
 		err = e
 	}
 	return img, err
+}
+
+// AddFiles makes an image without a command of the files in a tar; they are trusted as
+// little as a layer's. Names and digests are as Remote's.
+func (in *Intake) AddFiles(ctx context.Context, names, digests []string, r io.Reader) (Image, error) {
+	tx := &transaction{store: in.store}
+	img, err := tx.one(ctx, names, r, record{Digests: digests, Artifact: true})
+	if e := tx.end(); err == nil && e != nil {
+		err = e
+	}
+	return img, err
+}
+
+// Again returns the image that a registry called known, "registry/path@digest", if it is
+// here, and gives it a name, which may be that one.
+func (in *Intake) Again(ctx context.Context, known, name string) (img Image, ok bool, err error) {
+	img, err = in.store.Resolve(ctx, known)
+	if fault.Is(err, fault.NotFound) {
+		return Image{}, false, nil
+	}
+	if err == nil && name != known {
+		if err = in.store.Tag(ctx, img.ID, name); err == nil {
+			img, err = in.store.Resolve(ctx, img.ID)
+		}
+	}
+	return img, err == nil, err
 }
 
 // CheckConfig reads an image's configuration and holds it against the number of
@@ -130,7 +157,7 @@ func (in *Intake) Known(id, name string, manifest []byte) error {
 		return nil
 	}
 	return s.commitLocked(func(_ *state, next *index) error {
-		now := record{Config: old.Config, Layers: old.Layers, Digests: []string{name}}.after(old)
+		now := record{Config: old.Config, Layers: old.Layers, Digests: []string{name}, Artifact: old.Artifact}.after(old)
 		next.Images[id] = now
 		if now.Manifest != "" {
 			return nil
@@ -191,6 +218,7 @@ func (tx *transaction) unchanged(a arrival) (Image, bool) {
 func (r record) after(old record) record {
 	r.Created = old.Created
 	r.Pinned = r.Pinned || old.Pinned
+	r.Artifact = r.Artifact && old.Artifact // what was imported too is an image
 	if r.Source == nil {
 		r.Source = old.Source
 	}

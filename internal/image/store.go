@@ -42,6 +42,8 @@ type Image struct {
 	Config v1.ImageConfig
 	// Layers are the unpacked layers, absolute directories, lowest first.
 	Layers []string
+	// Artifact says that no registry has it as an image: it is an artifact's files.
+	Artifact bool
 	// Pinned images are kept by garbage collection; they can be removed by name.
 	Pinned bool
 }
