@@ -335,3 +335,48 @@ func TestProxy(t *testing.T) {
 		t.Error("the proxy was not asked")
 	}
 }
+
+// A registry that only a proxy reaches is reached, and one that NO_PROXY names without it.
+func TestThroughProxy(t *testing.T) {
+	h := startOwn(t)
+	s := newServer(t)
+	h.give(s.host() + "/toolbox:1")
+	asked := make(chan string, 100)
+	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked <- r.URL.Host
+		s.Config.Handler.ServeHTTP(w, r)
+	}))
+	defer proxy.Close()
+	const far = "registry.invalid"
+	certs := filepath.Join(t.TempDir(), far)
+	if err := os.MkdirAll(certs, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(certs, "hosts.toml"), []byte("server = \"http://"+far+"\"\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	h.kill()
+	h.env = append(h.env, "HTTP_PROXY="+proxy.URL, "NO_PROXY=127.0.0.1")
+	daemon := h.cmd("serve", "--registry-config", filepath.Dir(certs))
+	if err := daemon.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		_ = daemon.Process.Signal(syscall.SIGTERM)
+		_ = daemon.Wait()
+	}()
+	h.eventually("the daemon", func() bool { return h.daemon() == daemon.Process.Pid })
+	h.ok("pull", "-q", far+"/toolbox:1")
+	if n := len(asked); n == 0 {
+		t.Error("the proxy was not asked")
+	}
+	for len(asked) > 0 {
+		if host := <-asked; host != far {
+			t.Errorf("the proxy was asked for %q", host)
+		}
+	}
+	h.ok("pull", "-q", s.host()+"/toolbox:1")
+	if n := len(asked); n > 0 {
+		t.Errorf("%d requests for a host of NO_PROXY", n)
+	}
+}
