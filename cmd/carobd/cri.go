@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 
 	api "k8s.io/cri-api/pkg/apis/runtime/v1"
+	crierrors "k8s.io/cri-api/pkg/errors"
 
 	"carob/internal/api/launch"
 	"carob/internal/cri"
@@ -20,6 +21,7 @@ import (
 	"carob/internal/host"
 	"carob/internal/image"
 	"carob/internal/image/registry"
+	"carob/internal/image/registry/trust"
 	"carob/internal/sys/cgroup"
 )
 
@@ -54,10 +56,14 @@ func openCRI(c settings, s cri.Services) (*kubelet, error) {
 // puller fetches images with the credentials of the request.
 func puller(c *registry.Client) cri.Puller {
 	return func(ctx context.Context, ref string, a *api.AuthConfig) (image.Image, error) {
-		return c.Pull(ctx, ref, registry.PullOptions{Auth: registry.Auth{
+		img, err := c.Pull(ctx, ref, registry.PullOptions{Auth: registry.Auth{
 			Username: a.GetUsername(), Password: a.GetPassword(), Auth: a.GetAuth(), ServerAddress: a.GetServerAddress(),
 			IdentityToken: a.GetIdentityToken(), RegistryToken: a.GetRegistryToken(),
 		}})
+		if errors.Is(err, trust.ErrSignature) {
+			err = fmt.Errorf("%w: %w", crierrors.ErrSignatureValidationFailed, err)
+		}
+		return img, err
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 
 	"google.golang.org/grpc/codes"
 	grpcstatus "google.golang.org/grpc/status"
+	crierrors "k8s.io/cri-api/pkg/errors"
 
 	"carob/internal/fault"
 	"carob/internal/pod"
@@ -115,5 +116,40 @@ func TestReadAll(t *testing.T) {
 	}
 	if _, err := readAll([]int{1}, func(int) (*int, error) { return nil, errors.New("broken") }); err == nil {
 		t.Error("a failure is swallowed")
+	}
+}
+
+func TestSemantic(t *testing.T) {
+	for version, want := range map[string]string{
+		"1.2.3": "1.2.3", "v1.2.3-rc.1": "v1.2.3-rc.1", "36a2813": "0.0.0+36a2813", "36a2813-dirty": "0.0.0+36a2813-dirty", "dev": "0.0.0+dev",
+	} {
+		if got := semantic(version); got != want {
+			t.Errorf("%s is %s, want %s", version, got, want)
+		}
+	}
+}
+
+func TestPullFailure(t *testing.T) {
+	gone, leave := context.WithCancel(t.Context())
+	leave()
+	unsigned := fmt.Errorf("%w: no signature", crierrors.ErrSignatureValidationFailed)
+	for _, tt := range []struct {
+		ctx  context.Context
+		err  error
+		code codes.Code
+		text string
+	}{
+		{t.Context(), fault.New(fault.Unavailable, "x"), codes.Unknown, "RegistryUnavailable: x"},
+		{t.Context(), fault.Wrap(fault.Denied, "", unsigned), codes.Unknown, "SignatureValidationFailed: no signature"},
+		{t.Context(), fault.New(fault.Denied, "x"), codes.PermissionDenied, "x"},
+		{gone, fault.New(fault.Unavailable, "x"), codes.Canceled, "x"},
+	} {
+		got, _ := grpcstatus.FromError(coded(tt.ctx, pullFailure(tt.ctx, tt.err)))
+		if got.Code() != tt.code || got.Message() != tt.text {
+			t.Errorf("%v is %v", tt.err, got)
+		}
+	}
+	if err := pullFailure(t.Context(), nil); err != nil {
+		t.Error(err)
 	}
 }

@@ -61,13 +61,13 @@ type Handler struct {
 
 // Puller fetches an image from a registry and stores it under its name. A failure's kind is
 // NotFound for an unknown image, Denied for wrong credentials, Unavailable for a registry
-// that does not answer.
+// that does not answer; it is cri-api's ErrSignatureValidationFailed for want of a signature.
 type Puller func(ctx context.Context, ref string, auth *cri.AuthConfig) (image.Image, error)
 
 // Groups are the host's cgroups, by their paths relative to each hierarchy: see
-// pod.Groups.
+// package groups.
 type Groups interface {
-	UpdateGroup(ctx context.Context, path string, limits *specs.LinuxResources) error
+	UpdateGroupWithin(ctx context.Context, path string, limits *specs.LinuxResources) error
 	GroupStats(ctx context.Context, path string) (status.Stats, error)
 	GroupCensus(ctx context.Context, path string) (status.Census, error)
 }

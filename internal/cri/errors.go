@@ -3,11 +3,13 @@ package cri
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	grpcstatus "google.golang.org/grpc/status"
+	crierrors "k8s.io/cri-api/pkg/errors"
 
 	"carob/internal/fault"
 	"carob/internal/pod"
@@ -48,6 +50,21 @@ func coded(ctx context.Context, err error) error {
 		return err
 	}
 	return grpcstatus.Error(code(ctx, err), err.Error())
+}
+
+// pullFailure puts the CRI's own name of a failure first (k8s.io/cri-api/pkg/errors). It
+// goes with the code Unknown: of any other a kubelet does not see the name
+// (k8s.io/cri-client, remote_image.go), and shows ErrImagePull for everything.
+func pullFailure(ctx context.Context, err error) error {
+	switch {
+	case err == nil || ctx.Err() != nil:
+		return err
+	case errors.Is(err, crierrors.ErrSignatureValidationFailed):
+		return grpcstatus.Error(codes.Unknown, err.Error())
+	case fault.Is(err, fault.Unavailable):
+		return grpcstatus.Error(codes.Unknown, fmt.Sprintf("%v: %v", crierrors.ErrRegistryUnavailable, err))
+	}
+	return err
 }
 
 // report logs what is carob's own fault; the rest is the caller's to log.

@@ -149,3 +149,20 @@ func TestMetrics(t *testing.T) {
 		t.Errorf("cpu %d s, waiting %d s", seen["container_cpu_usage_seconds_total"], seen["container_pressure_cpu_waiting_seconds_total"])
 	}
 }
+
+func TestImageRef(t *testing.T) {
+	digests := []string{"example.com/other@sha256:1", "docker.io/library/nginx@sha256:1"}
+	for name, want := range map[string]string{
+		"nginx":               digests[1],
+		"nginx:1":             digests[1],
+		"example.com/other":   digests[0],
+		"example.com/othe":    "sha256:id",
+		"example.com/third":   "sha256:id",
+		"sha256:id":           "sha256:id",
+		"NO name of an image": "sha256:id",
+	} {
+		if got := ImageRef(status.Container{Image: name, ImageID: "sha256:id"}, digests); got != want {
+			t.Errorf("%s is %s, want %s", name, got, want)
+		}
+	}
+}
