@@ -29,6 +29,9 @@ const (
 // them and returns nil; any other end is an error. l is closed either way.
 func Serve(ctx context.Context, l net.Listener, s Services) error {
 	ctx, cancel := context.WithCancel(ctx)
+	if s.Watch == nil {
+		s.Watch = func(ctx context.Context, _ string) (context.Context, func(error)) { return ctx, func(error) {} }
+	}
 	srv := &server{routes: routes(s), s: s}
 	closed := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() { _ = l.Close(); close(closed) }) // ends Accept
@@ -201,7 +204,11 @@ func (s *server) call(ctx context.Context, req request, t turn) (any, error) {
 	if !ok {
 		return nil, fault.New(fault.Unsupported, "method \""+req.Method+"\" is unknown to this daemon (another version?)")
 	}
-	return do(ctx, req.Params, t)
+	ctx, end := s.s.Watch(ctx, req.Method)
+	result, err := do(ctx, req.Params, t)
+	end(err)
+	failure{req, err}.report(ctx, s.s.Log)
+	return result, err
 }
 
 func (s *server) event(conn *net.UnixConn, method string, e any) error {

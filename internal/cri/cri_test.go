@@ -1,14 +1,18 @@
 package cri
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"strings"
 	"testing"
 	"time"
 
 	"google.golang.org/grpc/codes"
 	grpcstatus "google.golang.org/grpc/status"
+	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
 	crierrors "k8s.io/cri-api/pkg/errors"
 
 	"carob/internal/fault"
@@ -151,5 +155,35 @@ func TestPullFailure(t *testing.T) {
 	}
 	if err := pullFailure(t.Context(), nil); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestReport(t *testing.T) {
+	for _, tt := range []struct {
+		req  any
+		err  error
+		want string
+	}{
+		{nil, nil, ""},
+		{&cri.StopContainerRequest{ContainerId: "c"}, errors.New("x"), `level=ERROR msg="cri Do" container=c error=x`},
+		{&cri.ExecSyncRequest{ContainerId: "c"}, fault.New(fault.Conflict, "x"), `level=INFO msg="cri Do" container=c error=x`},
+		{&cri.PullImageRequest{Image: &cri.ImageSpec{Image: "i"}}, fault.New(fault.Unavailable, "x"), `level=WARN msg="cri Do" image=i error=x`},
+		{&cri.StopPodSandboxRequest{PodSandboxId: "p"}, fault.New(fault.NotFound, "x"), `level=DEBUG msg="cri Do" pod=p error=x`},
+		{
+			&cri.RunPodSandboxRequest{Config: &cri.PodSandboxConfig{Metadata: &cri.PodSandboxMetadata{Name: "n", Namespace: "s"}}},
+			fault.New(fault.Invalid, "x"), `level=INFO msg="cri Do" name=s/n error=x`,
+		},
+		{
+			&cri.CreateContainerRequest{PodSandboxId: "p", Config: &cri.ContainerConfig{Metadata: &cri.ContainerMetadata{Name: "n"}}},
+			fault.New(fault.Invalid, "x"), `level=INFO msg="cri Do" pod=p name=n error=x`,
+		},
+		{nil, fault.New(fault.Invalid, "x"), `level=INFO msg="cri Do" error=x`},
+	} {
+		var b bytes.Buffer
+		log := slog.New(slog.NewTextHandler(&b, &slog.HandlerOptions{Level: slog.LevelDebug}))
+		failure{"/runtime.v1.X/Do", tt.req, coded(t.Context(), tt.err)}.report(t.Context(), log)
+		if _, got, _ := strings.Cut(strings.TrimSpace(b.String()), " "); got != tt.want {
+			t.Errorf("%T, %v: %s, want %s", tt.req, tt.err, got, tt.want)
+		}
 	}
 }

@@ -67,18 +67,11 @@ func pullFailure(ctx context.Context, err error) error {
 	return err
 }
 
-// report logs what is carob's own fault; the rest is the caller's to log.
-func report(log *slog.Logger, method string, err error) {
-	if grpcstatus.Code(err) == codes.Internal {
-		log.Error("cri", "method", method, "error", err)
-	}
-}
-
 func unary(log *slog.Logger) grpc.UnaryServerInterceptor {
 	return func(ctx context.Context, req any, info *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (any, error) {
 		resp, err := handle(ctx, req)
 		err = coded(ctx, err)
-		report(log, info.FullMethod, err)
+		failure{info.FullMethod, req, err}.report(ctx, log)
 		return resp, err
 	}
 }
@@ -86,7 +79,7 @@ func unary(log *slog.Logger) grpc.UnaryServerInterceptor {
 func stream(log *slog.Logger) grpc.StreamServerInterceptor {
 	return func(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, handle grpc.StreamHandler) error {
 		err := coded(ss.Context(), handle(srv, ss))
-		report(log, info.FullMethod, err)
+		failure{info.FullMethod, nil, err}.report(ss.Context(), log)
 		return err
 	}
 }

@@ -132,7 +132,7 @@ func TestMetrics(t *testing.T) {
 	}
 	stall := &status.Stall{Some: status.Pressure{Total: 3_000_000}}
 	u := ContainerUse{Stats: status.Stats{CPUTotal: 2_500_000_000, Details: status.Details{CPUStall: stall, MemoryStall: stall, IOStall: stall}}}
-	p := SandboxMetrics(status.Pod{ID: "p"}, []Link{{Name: "eth0"}}, []*cri.ContainerMetrics{ContainerMetrics(u)})
+	p := SandboxMetrics(status.Pod{ID: "p"}, []Link{{Name: "eth0"}}, []ContainerUse{u})
 	seen := map[string]uint64{}
 	for _, m := range slices.Concat(p.GetMetrics(), p.GetContainerMetrics()[0].GetMetrics()) {
 		if len(m.GetLabelValues()) != labels[m.GetName()] {

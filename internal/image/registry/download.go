@@ -29,17 +29,21 @@ type source interface {
 
 // downloads are the blobs that somebody wants at this moment, by digest.
 type downloads struct {
-	files  *partial.Dir
-	ending func() bool
-	pace   Pace
+	files    *partial.Dir
+	ending   func() bool
+	pace     Pace
+	received func(n int)
 
 	mu    sync.Mutex
 	all   map[digest.Digest]*download
 	lanes map[string]*lane // by registry
 }
 
-func newDownloads(files *partial.Dir, ending func() bool, p Pace) *downloads {
-	return &downloads{files: files, ending: ending, pace: p, all: map[digest.Digest]*download{}, lanes: map[string]*lane{}}
+func newDownloads(c Config) *downloads {
+	return &downloads{
+		files: c.Images.Partials(), ending: c.Ending, pace: c.Pace, received: c.Received,
+		all: map[digest.Digest]*download{}, lanes: map[string]*lane{},
+	}
 }
 
 // maxPerRegistry is how many blobs are downloaded from one registry at a time.
@@ -195,6 +199,7 @@ func (one *download) came() int64 {
 
 // wrote adds n bytes to what may be read.
 func (one *download) wrote(n int) {
+	one.of.received(n)
 	one.mu.Lock()
 	defer one.mu.Unlock()
 	one.written += int64(n)

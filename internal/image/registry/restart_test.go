@@ -77,7 +77,7 @@ func TestDownloadOutlivesTheDaemon(t *testing.T) {
 				t.Fatal(err)
 			}
 			life, end := context.WithCancel(t.Context())
-			config := Config{Images: image.NewIntake(store), Dir: t.TempDir(), Pace: newClient(t).c.Pace, Ending: func() bool { return life.Err() != nil }}
+			config := Config{Images: image.NewIntake(store), Files: Files{Dir: t.TempDir()}, Pace: newClient(t).c.Pace, Ending: func() bool { return life.Err() != nil }}
 			c := New(config)
 			failed := make(chan error, 1)
 			go func() {
