@@ -18,6 +18,7 @@ import (
 	"carob/internal/fault"
 	"carob/internal/ocirt"
 	"carob/internal/sys/session"
+	"carob/internal/sys/systemd"
 	"carob/internal/sys/task"
 )
 
@@ -128,7 +129,10 @@ func (a *app) check() error {
 	if os.Geteuid() != 0 || a.global.text("rootless") == "true" {
 		return fault.New(fault.Unsupported, "rootless containers are not supported: carob-oci runs as root")
 	}
-	a.runtime = &ocirt.Runtime{Root: root, Systemd: a.global.has("systemd-cgroup"), Warn: func(text string) { a.log("warning", text) }}
+	a.runtime = &ocirt.Runtime{
+		Root: root, Systemd: a.global.has("systemd-cgroup"), StartScope: systemd.StartUnit,
+		Warn: func(text string) { a.log("warning", text) },
+	}
 	return nil
 }
 

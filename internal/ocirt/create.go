@@ -20,6 +20,7 @@ import (
 	"carob/internal/sys/cgroup"
 	"carob/internal/sys/fd"
 	"carob/internal/sys/initstage"
+	"carob/internal/sys/ns"
 	"carob/internal/sys/task"
 	"carob/internal/undo"
 	"carob/internal/world"
@@ -50,6 +51,7 @@ type creation struct {
 	start *os.File // both FIFOs
 	said  *os.File
 	term  terminal
+	held  *ns.Held // keeps a scope; nil elsewhere
 }
 
 // Create makes a container whose process waits to be started. fault.Exists says "container
@@ -89,6 +91,7 @@ func (n *creation) close() {
 		}
 	}
 	n.term.close()
+	n.held.Release()
 }
 
 // read reads the configuration, which is kept as it is now.
@@ -135,7 +138,7 @@ func (n *creation) claim(text []byte) error {
 
 // limit makes the cgroup with its limits. One that is there already must be empty.
 func (n *creation) limit(ctx context.Context) (*cgroup.Group, error) {
-	path, err := ocispec.Group(n.spec, n.o.ID, n.r.Systemd)
+	place, err := ocispec.Group(n.spec, n.o.ID, n.r.Systemd)
 	if err != nil {
 		return nil, err
 	}
@@ -143,19 +146,47 @@ func (n *creation) limit(ctx context.Context) (*cgroup.Group, error) {
 	if err != nil {
 		return nil, err
 	}
-	n.Cgroup = path
+	n.Cgroup = place.Path
 	limits := *n.spec.Linux.Resources
 	limits.Devices = ocispec.DeviceRules(limits.Devices)
-	group, err := layout.Create(path, &limits)
-	if fault.Is(err, fault.Exists) {
-		return reuse(ctx, layout, path, &limits)
+	var group *cgroup.Group
+	if place.Scope != nil {
+		group, err = n.scope(ctx, layout, *place.Scope)
+	} else {
+		group, err = layout.Create(place.Path, &limits)
 	}
-	if err == nil {
+	if fault.Is(err, fault.Exists) {
+		return reuse(ctx, layout, place.Path, &limits)
+	}
+	if group != nil {
 		n.undo.Push("cgroup", func(ctx context.Context) error {
 			return errors.Join(group.Kill(ctx, fd.SIGKILL), group.Remove(ctx))
 		})
 	}
+	if err == nil && place.Scope != nil {
+		err = group.Set(&limits)
+	}
 	return group, err
+}
+
+// scope makes the cgroup in a scope of systemd's, which takes a process: a child that is
+// there until the container's own is.
+func (n *creation) scope(ctx context.Context, layout *cgroup.Layout, u ocispec.Unit) (*cgroup.Group, error) {
+	if layout.Mode() != cgroup.ModeV2 {
+		return nil, fault.New(fault.Unsupported, "--systemd-cgroup: needs the unified hierarchy (cgroup v2)")
+	}
+	var err error
+	if n.held, err = ns.Hold(); err != nil {
+		return nil, err
+	}
+	if err := n.r.StartScope(ctx, u, n.held.Pid); err != nil {
+		return nil, err
+	}
+	group, err := layout.Create(n.Cgroup, nil)
+	if err != nil {
+		return nil, err
+	}
+	return group, cgroup.Take(group, n.held.Pid)
 }
 
 func reuse(ctx context.Context, layout *cgroup.Layout, path string, limits *specs.LinuxResources) (*cgroup.Group, error) {

@@ -1,6 +1,7 @@
 package ocirt
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"io/fs"
@@ -22,8 +23,10 @@ import (
 type Runtime struct {
 	// Root is the directory of all state.
 	Root string
-	// Systemd asks for cgroups by way of systemd.
-	Systemd bool
+	// Systemd asks for cgroups by way of systemd, StartScope for one scope around a
+	// process, as systemd.StartUnit does.
+	Systemd    bool
+	StartScope func(ctx context.Context, u ocispec.Unit, pid int) error
 	// Warn is told what the specification wants to be a warning and no error; nil is nobody.
 	Warn func(string)
 
@@ -123,7 +126,7 @@ func (c *Container) Status() (specs.ContainerState, error) {
 	if !c.Init.Lives() {
 		return specs.StateStopped, nil
 	}
-	if _, err := os.Lstat(c.file(startFile)); err == nil {
+	if c.waits() {
 		return specs.StateCreated, nil
 	}
 	frozen, err := frozen(c)

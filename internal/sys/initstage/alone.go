@@ -38,8 +38,10 @@ type Alone struct {
 	NoPivot bool
 	// Keyring names a new session keyring, "" keeps the caller's.
 	Keyring string
-	// Own lists which of the descriptors 0 to 2 are given to the process's user.
-	Own []int
+	// Own lists which of the descriptors 0 to 2 are given to the process's user. With
+	// Streams the process has those that are passed instead of its maker's.
+	Own     []int
+	Streams bool
 	// Preserve is how many descriptors from 3 on are left open.
 	Preserve int
 }
@@ -321,9 +323,8 @@ func (a *Alone) inherited(b *spawn.Builder, p *specs.Process) {
 
 // find looks for the command before anybody waits for a start: who creates a container
 // wants to know of a command that is not there.
-func find(b *spawn.Builder, p *specs.Process) {
+func find(b *spawn.Builder, candidates []string) {
 	b.Step(StepFind)
-	candidates := lookup(p.Args[0], p.Env)
 	for i, file := range candidates {
 		call := b.Call(unix.SYS_FACCESSAT, cwd(), b.Str(file), spawn.Imm(unix.X_OK))
 		if i < len(candidates)-1 {
@@ -336,8 +337,9 @@ func find(b *spawn.Builder, p *specs.Process) {
 // Spawn names as target. Descriptors 0 to 2 are the passed files.
 type Hook struct {
 	Namespaces uint64
-	Path       string
-	Args, Env  []string
+	// Dir is the working directory, "" the root of the process's mount namespace.
+	Dir, Path string
+	Args, Env []string
 }
 
 // Program returns the hook's program.
@@ -350,6 +352,10 @@ func (h Hook) Program() *spawn.Builder {
 	}
 	if h.Namespaces&unix.CLONE_NEWUSER != 0 {
 		becomeRoot(b)
+	}
+	if h.Dir != "" {
+		b.Step("directory " + h.Dir)
+		b.Call(unix.SYS_CHDIR, b.Str(h.Dir))
 	}
 	b.Step("streams")
 	for n := range 3 {

@@ -73,30 +73,54 @@ func NewUser(m Mapping) (*os.File, error) { return NewUserOf(m.write) }
 
 // NewUserOf is NewUser with a function that gives the namespace of a process its mapping.
 func NewUserOf(mapping func(pid int) error) (*os.File, error) {
-	hold, release, err := os.Pipe()
+	h, err := hold(unix.CLONE_NEWUSER)
 	if err != nil {
 		return nil, err
 	}
-	defer hold.Close()
-	b := &spawn.Builder{CloneFlags: unix.CLONE_NEWUSER}
+	defer h.Release()
+	if err := mapping(h.Pid); err != nil {
+		return nil, err
+	}
+	return Open(h.Pid, "user")
+}
+
+// Held is a child that does nothing until Release, or until this process ends.
+type Held struct {
+	Pid     int
+	child   spawn.Child
+	release *os.File
+}
+
+// Hold makes a child in this process's namespaces.
+func Hold() (*Held, error) { return hold(0) }
+
+func hold(namespaces uint64) (*Held, error) {
+	wait, release, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	defer wait.Close()
+	b := &spawn.Builder{CloneFlags: namespaces}
 	b.Call(unix.SYS_CLOSE, spawn.File(spawn.FirstFile+1))
 	// The end of this process ends the child, too, whenever it comes.
 	b.Call(unix.SYS_READ, spawn.File(spawn.FirstFile), b.Bytes(make([]byte, 8)), spawn.Imm(1))
-	child, err := start(b, []int{-1, -1, -1, -1, int(hold.Fd()), int(release.Fd())})
+	child, err := start(b, []int{-1, -1, -1, -1, int(wait.Fd()), int(release.Fd())})
 	if err != nil {
 		release.Close()
 		return nil, err
 	}
-	defer func() {
-		release.Close()
-		Reap(child.Pid)
-		_ = unix.Close(child.PidFD)
-		_ = unix.Close(child.Report)
-	}()
-	if err := mapping(child.Pid); err != nil {
-		return nil, err
+	return &Held{child.Pid, child, release}, nil
+}
+
+// Release lets the child end and waits for that. Nil is nobody.
+func (h *Held) Release() {
+	if h == nil {
+		return
 	}
-	return Open(child.Pid, "user")
+	h.release.Close()
+	Reap(h.Pid)
+	_ = unix.Close(h.child.PidFD)
+	_ = unix.Close(h.child.Report)
 }
 
 // Ranges are the lines of a mapping: ids from the first number on, inside, are those from

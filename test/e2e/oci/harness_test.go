@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -33,6 +34,7 @@ type box struct {
 	binary string
 	id     string
 	spec   *specs.Spec
+	global []string // flags before the command
 }
 
 // newBox makes a bundle of the toolbox, as `carob-oci spec` would configure it, without a
@@ -115,7 +117,7 @@ func (b *box) write() {
 
 // cmd is a call of the runtime.
 func (b *box) cmd(args ...string) *exec.Cmd {
-	cmd := exec.Command(b.binary, append([]string{"--root", b.root}, args...)...)
+	cmd := exec.Command(b.binary, slices.Concat([]string{"--root", b.root}, b.global, args)...)
 	cmd.Dir = b.dir
 	cmd.WaitDelay = testenv.Patience(20 * time.Second)
 	return cmd
