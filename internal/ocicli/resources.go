@@ -195,11 +195,11 @@ func events(ctx context.Context, a *app) (int, error) {
 	if err := a.report(c); err != nil || a.args.has("stats") {
 		return 0, err
 	}
-	return 0, a.watch(ctx, c, interval)
+	return 0, watch(ctx, a, c, interval)
 }
 
 // watch prints events until the container's end, or a signal.
-func (a *app) watch(ctx context.Context, c *ocirt.Container, interval time.Duration) error {
+func watch(ctx context.Context, a *app, c *ocirt.Container, interval time.Duration) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	oom, ended, err := ocirt.Watch(ctx, c)
