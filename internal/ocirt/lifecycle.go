@@ -136,18 +136,7 @@ func (c *Container) Signal(ctx context.Context, sig int, all bool) error {
 	if frozen, err := frozen(c); sig == fd.SIGKILL && err == nil && frozen {
 		return thaw(ctx, c, Paused)
 	}
-	if c.waits() && task.Fatal(sig) {
-		sig = fd.SIGKILL
-	}
 	return c.Init.Signal(sig)
-}
-
-// waits tells whether the process still waits for start. As the first of its pid namespace it is
-// shielded from signals that it has not asked for, and nothing of it could ask: what would
-// end any other process ends this one.
-func (c *Container) waits() bool {
-	_, err := os.Lstat(c.file(startFile))
-	return err == nil
 }
 
 // Delete removes what a stopped container has left, and a created one, after it has been

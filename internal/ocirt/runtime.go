@@ -126,7 +126,7 @@ func (c *Container) Status() (specs.ContainerState, error) {
 	if !c.Init.Lives() {
 		return specs.StateStopped, nil
 	}
-	if c.waits() {
+	if _, err := os.Lstat(c.file(startFile)); err == nil {
 		return specs.StateCreated, nil
 	}
 	frozen, err := frozen(c)

@@ -69,6 +69,9 @@ func (e *ending) add(b *spawn.Builder, procfs spawn.Arg) error {
 	}
 	confine(b, e.p, procfs)
 	if e.alone != nil { // a filter that is there before execve need not allow these
+		if e.alone.Start >= 0 {
+			b.Mortal()
+		}
 		e.descriptors(b)
 	}
 	e.listen(b, !e.p.NoNewPrivileges)

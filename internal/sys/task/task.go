@@ -92,15 +92,6 @@ func (t ID) Signal(sig int) error {
 	return failed("signal "+strconv.Itoa(sig), unix.PidfdSendSignal(int(f.Fd()), unix.Signal(sig), nil, 0))
 }
 
-// Fatal tells whether a signal ends a process that does not handle it (signal(7)).
-func Fatal(sig int) bool {
-	switch unix.Signal(sig) {
-	case 0, unix.SIGCONT, unix.SIGCHLD, unix.SIGURG, unix.SIGWINCH, unix.SIGSTOP, unix.SIGTSTP, unix.SIGTTIN, unix.SIGTTOU:
-		return false
-	}
-	return true
-}
-
 // AwaitEnd returns when the process of a pidfd has ended, or after millis milliseconds.
 func AwaitEnd(pidfd *os.File, millis int) (ended bool, err error) {
 	fds := []unix.PollFd{{Fd: int32(pidfd.Fd()), Events: unix.POLLIN}}

@@ -4,6 +4,8 @@ import (
 	"bufio"
 	"encoding/json"
 	"os"
+	"os/exec"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -22,7 +24,7 @@ func TestSignalWhileItWaits(t *testing.T) {
 		if s := b.state(); s.Status != specs.StateCreated {
 			t.Errorf("WINCH made it %s", s.Status)
 		}
-		b.call("kill", b.id, signal)
+		b.must(exec.Command("kill", "-"+signal, strconv.Itoa(b.state().Pid)).Run())
 		b.eventually("stopped by "+signal, func() bool { return b.state().Status == specs.StateStopped })
 		b.call("delete", b.id)
 	}
