@@ -156,7 +156,7 @@ func (n *creation) limit(ctx context.Context) (*cgroup.Group, error) {
 		group, err = layout.Create(place.Path, &limits)
 	}
 	if fault.Is(err, fault.Exists) {
-		return reuse(ctx, layout, place.Path, &limits)
+		return reuse(layout, place.Path, &limits)
 	}
 	if group != nil {
 		n.undo.Push("cgroup", func(ctx context.Context) error {
@@ -189,9 +189,12 @@ func (n *creation) scope(ctx context.Context, layout *cgroup.Layout, u ocispec.U
 	return group, cgroup.Take(group, n.held.Pid)
 }
 
-func reuse(ctx context.Context, layout *cgroup.Layout, path string, limits *specs.LinuxResources) (*cgroup.Group, error) {
+func reuse(layout *cgroup.Layout, path string, limits *specs.LinuxResources) (*cgroup.Group, error) {
 	group, err := layout.Open(path)
 	if err != nil {
+		return nil, err
+	}
+	if err := layout.Complete(group); err != nil { // it need not be in every hierarchy
 		return nil, err
 	}
 	pids, err := group.Procs()
@@ -204,14 +207,7 @@ func reuse(ctx context.Context, layout *cgroup.Layout, path string, limits *spec
 	if frozen, err := group.Frozen(); err == nil && frozen {
 		return nil, fault.New(fault.Conflict, "container's cgroup unexpectedly frozen")
 	}
-	err = group.Set(limits)
-	if fault.Is(err, fault.NotFound) { // it is not in every hierarchy: nobody uses it
-		if err := layout.Remove(ctx, path); err != nil {
-			return nil, err
-		}
-		return layout.Create(path, limits)
-	}
-	return group, err
+	return group, group.Set(limits)
 }
 
 // begin starts the process and returns when it waits.
