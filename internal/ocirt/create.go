@@ -155,6 +155,10 @@ func (n *creation) limit(ctx context.Context) (*cgroup.Group, error) {
 	} else {
 		group, err = layout.Create(place.Path, &limits)
 	}
+	if n.r.Rootless && fault.Is(err, fault.Denied) && n.spec.Linux.CgroupsPath == "" && !ocispec.Limited(n.spec.Linux.Resources) {
+		n.Cgroup = ""
+		return nil, nil
+	}
 	if fault.Is(err, fault.Exists) {
 		return reuse(layout, place.Path, &limits)
 	}
@@ -212,7 +216,7 @@ func reuse(layout *cgroup.Layout, path string, limits *specs.LinuxResources) (*c
 
 // begin starts the process and returns when it waits.
 func (n *creation) begin(ctx context.Context, group *cgroup.Group) (pid int, err error) {
-	s := scene{spec: n.spec, bundle: n.o.Bundle, group: group}
+	s := scene{spec: n.spec, bundle: n.o.Bundle, group: group, rootless: n.r.Rootless}
 	defer s.close()
 	if err := s.prepare(); err != nil {
 		return 0, err
@@ -278,7 +282,7 @@ func (n *creation) gate(s *scene, a *initstage.Alone) error {
 
 func (n *creation) alone(s *scene) *initstage.Alone {
 	a := &initstage.Alone{
-		RootPath: n.Rootfs, Hooks: hooked(n.spec), NoPivot: n.o.NoPivot,
+		RootPath: n.Rootfs, Hooks: hooked(n.spec), NoPivot: n.o.NoPivot, Rootless: n.r.Rootless,
 		Own: streamsToGive(n.spec.Process, outside(s.spec.Linux.UIDMappings, n.spec.Process.User.UID)), Preserve: n.o.Preserve,
 	}
 	if !n.o.NoNewKeyring {
@@ -311,7 +315,7 @@ func (n *creation) mapUsers(pid int) error {
 		return err
 	}
 	if adj := n.spec.Process.OOMScoreAdj; adj != nil {
-		if err := task.Score(pid, *adj); err != nil {
+		if err := task.Score(pid, *adj); err != nil && !n.r.Rootless {
 			return fault.Wrap(fault.Denied, "process.oomScoreAdj", err)
 		}
 	}

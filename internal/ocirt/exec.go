@@ -98,6 +98,9 @@ func (c *Container) mayExec(o ExecOptions) error {
 
 // joinGroup opens the way into the container's cgroup, or one below it.
 func joinGroup(c *Container, s *scene, o ExecOptions) error {
+	if c.Cgroup == "" && o.Group == "" {
+		return nil
+	}
 	layout, err := c.r.groups()
 	if err != nil {
 		return err
@@ -172,7 +175,7 @@ func launchExec(c *Container, s *scene, m more, init *os.File) (*child, error) {
 	x := initstage.Exec{
 		Process: m.process, File: m.file, Namespaces: joined(c.Init.Pid), Cgroups: s.files.Cgroups, Group: s.files.Group, Slave: s.files.Slave,
 		LastCap: lastCap(), Linux: s.spec.Linux,
-		Alone: &initstage.Alone{Start: -1, Report: -1, Preserve: m.preserve, Streams: m.streams != nil},
+		Alone: &initstage.Alone{Start: -1, Report: -1, Preserve: m.preserve, Streams: m.streams != nil, Rootless: c.r.Rootless},
 	}
 	if m.streams == nil {
 		x.Alone.Own = streamsToGive(m.process, outside(s.spec.Linux.UIDMappings, m.process.User.UID))

@@ -2,6 +2,7 @@ package ocispec
 
 import (
 	"path"
+	"reflect"
 	"strings"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -47,6 +48,14 @@ func Group(s *specs.Spec, id string, systemd bool) (Place, error) {
 		return Place{Path: path.Join("/carob-oci", clean)}, nil
 	}
 	return Place{Path: clean}, nil
+}
+
+// Limited tells whether anything is asked for that takes a cgroup, besides rules for
+// devices.
+func Limited(r *specs.LinuxResources) bool {
+	c := *r
+	c.Devices = nil
+	return !reflect.DeepEqual(c, specs.LinuxResources{})
 }
 
 func scope(asked, id string) (Place, error) {

@@ -181,6 +181,12 @@ func readMap(pid int, name string) (out Ranges, err error) {
 	return out, nil
 }
 
+// InUser tells whether this process is in a user namespace that is not the host's first.
+func InUser() bool {
+	text, err := os.ReadFile("/proc/self/uid_map")
+	return err == nil && strings.Join(strings.Fields(string(text)), " ") != "0 0 4294967295"
+}
+
 func start(b *spawn.Builder, files []int) (spawn.Child, error) {
 	f, err := fd.Memory(b)
 	if err != nil {
