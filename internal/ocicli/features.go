@@ -58,10 +58,11 @@ func printFeatures(_ context.Context, a *app) (int, error) {
 
 // spec writes a configuration to begin with.
 func spec(_ context.Context, a *app) (int, error) {
+	config := ocispec.Default()
 	if a.args.has("rootless") {
-		return 0, fault.New(fault.Unsupported, "rootless containers are not supported")
+		ocispec.Rootless(config)
 	}
-	text, err := json.MarshalIndent(ocispec.Default(), "", "\t")
+	text, err := json.MarshalIndent(config, "", "\t")
 	if err != nil {
 		return 0, err
 	}

@@ -26,7 +26,7 @@ func resourceCommands() []command {
 		{name: "features", usage: "", help: "print what is supported as JSON", run: printFeatures},
 		{
 			name: "spec", usage: "", help: "write a config.json to begin with", run: spec,
-			options: []option{{"bundle", "b", isText, "directory of the bundle (default: the working directory)"}, {"rootless", "", isBool, "refused"}},
+			options: []option{{"bundle", "b", isText, "directory of the bundle (default: the working directory)"}, {"rootless", "", isBool, "for root of a user namespace with no other ids"}},
 		},
 		{name: "checkpoint", usage: "ID", help: "refused", options: anyFlags(), least: 1, most: 1, run: noCRIU},
 		{name: "restore", usage: "ID", help: "refused", options: anyFlags(), least: 1, most: 1, run: noCRIU},

@@ -75,7 +75,7 @@ func (e *ending) add(b *spawn.Builder, procfs spawn.Arg) error {
 		e.descriptors(b)
 	}
 	e.listen(b, !e.p.NoNewPrivileges)
-	if err := identity(b, e.p, e.lastCap, e.seccomp); err != nil {
+	if err := e.identity(b); err != nil {
 		return err
 	}
 	e.listen(b, e.p.NoNewPrivileges)
