@@ -87,13 +87,16 @@ func NewUserOf(mapping func(pid int) error) (*os.File, error) {
 // Held is a child that does nothing until Release, or until this process ends.
 type Held struct {
 	Pid     int
-	child   spawn.Child
+	child   child
 	release *os.File
 }
 
 // Hold makes a child in this process's namespaces.
 func Hold() (*Held, error) { return hold(0) }
 
+// hold shares memory with a child that stays in this process's cgroup. One that is put into
+// another, for which Hold is, might be killed there for want of it, and with it all who
+// share it.
 func hold(namespaces uint64) (*Held, error) {
 	wait, release, err := os.Pipe()
 	if err != nil {
@@ -104,7 +107,7 @@ func hold(namespaces uint64) (*Held, error) {
 	b.Call(unix.SYS_CLOSE, spawn.File(spawn.FirstFile+1))
 	// The end of this process ends the child, too, whenever it comes.
 	b.Call(unix.SYS_READ, spawn.File(spawn.FirstFile), b.Bytes(make([]byte, 8)), spawn.Imm(1))
-	child, err := start(b, []int{-1, -1, -1, -1, int(wait.Fd()), int(release.Fd())})
+	child, err := start(b, []int{-1, -1, -1, -1, int(wait.Fd()), int(release.Fd())}, namespaces != 0)
 	if err != nil {
 		release.Close()
 		return nil, err
@@ -119,8 +122,7 @@ func (h *Held) Release() {
 	}
 	h.release.Close()
 	Reap(h.Pid)
-	_ = unix.Close(h.child.PidFD)
-	_ = unix.Close(h.child.Report)
+	h.child.close()
 }
 
 // Ranges are the lines of a mapping: ids from the first number on, inside, are those from
@@ -141,7 +143,7 @@ func Mappings(namespace *os.File) (users, groups Ranges, err error) {
 	b.Call(unix.SYS_SETNS, spawn.File(spawn.FirstFile+2), spawn.Imm(unix.CLONE_NEWUSER))
 	b.Tell(spawn.Imm(0))
 	b.Call(unix.SYS_READ, spawn.File(spawn.FirstFile), b.Bytes(make([]byte, 8)), spawn.Imm(1))
-	child, err := start(b, []int{-1, -1, -1, -1, int(hold.Fd()), int(release.Fd()), int(namespace.Fd())})
+	child, err := start(b, []int{-1, -1, -1, -1, int(hold.Fd()), int(release.Fd()), int(namespace.Fd())}, false)
 	if err != nil {
 		release.Close()
 		return nil, nil, err
@@ -149,8 +151,7 @@ func Mappings(namespace *os.File) (users, groups Ranges, err error) {
 	defer func() {
 		release.Close()
 		Reap(child.Pid)
-		_ = unix.Close(child.PidFD)
-		_ = unix.Close(child.Report)
+		child.close()
 	}()
 	r, ok, errno := child.ReadReport()
 	if errno != 0 || !ok || r.Kind != spawn.ReportNumber {
@@ -187,26 +188,44 @@ func InUser() bool {
 	return err == nil && strings.Join(strings.Fields(string(text)), " ") != "0 0 4294967295"
 }
 
-func start(b *spawn.Builder, files []int) (spawn.Child, error) {
+// child is a process between clone and execve, with the program that it runs.
+type child struct {
+	spawn.Child
+	program *spawn.Program
+}
+
+// close lets go of a child that has executed its command, or ended.
+func (c child) close() {
+	_ = unix.Close(c.PidFD)
+	_ = unix.Close(c.Report)
+	c.program.Close()
+}
+
+// start starts a program, with this process's memory if it may be shared.
+func start(b *spawn.Builder, files []int, share bool) (child, error) {
 	f, err := fd.Memory(b)
 	if err != nil {
-		return spawn.Child{}, err
+		return child{}, err
 	}
 	defer f.Close()
 	p, errno := spawn.Load(int(f.Fd()))
 	if errno != 0 {
-		return spawn.Child{}, errno
+		return child{}, errno
 	}
-	defer p.Close()
-	c, errno := p.Start(files)
+	run := p.Start
+	if share {
+		run = p.StartShared
+	}
+	c, errno := run(files)
 	if errno != 0 {
+		p.Close()
 		k := kind(errno)
 		if errno == unix.ENOENT { // as ENODEV: only the cgroup can be missing
 			k = fault.Conflict
 		}
-		return c, fault.Wrap(k, "clone3", errno)
+		return child{}, fault.Wrap(k, "clone3", errno)
 	}
-	return c, nil
+	return child{c, p}, nil
 }
 
 // Launch is a process to start in namespaces of its own, detached from this one:
@@ -230,6 +249,10 @@ type Launch struct {
 	Tasks []*os.File
 	// Files become the descriptors 0, 1, 2, …; all others are closed.
 	Files []*os.File
+	// Share lets the process have this one's memory until execve, which is faster by what
+	// this one has grown to. The group to begin in must have memory to spare: whoever is
+	// killed for want of it takes all with him who share his.
+	Share bool
 }
 
 // Start starts the process and returns its pid once execve has succeeded. It is
@@ -243,12 +266,11 @@ func (l Launch) Start() (pid int, err error) {
 	defer ready.Close()
 	defer release.Close()
 	b, files := l.program(ready, release)
-	child, err := start(b, files)
+	child, err := start(b, files, l.Share)
 	if err != nil {
 		return 0, err
 	}
-	defer unix.Close(child.PidFD)
-	defer unix.Close(child.Report)
+	defer child.close()
 	if l.Fresh&unix.CLONE_NEWUSER != 0 {
 		err = l.Users.write(child.Pid)
 	}
@@ -256,7 +278,7 @@ func (l Launch) Start() (pid int, err error) {
 		_, err = release.Write([]byte{0})
 	}
 	if err == nil {
-		err = outcome(b, child)
+		err = outcome(b, child.Child)
 	}
 	if err != nil {
 		_ = unix.Kill(child.Pid, unix.SIGKILL)
