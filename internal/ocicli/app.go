@@ -124,7 +124,7 @@ func (a *app) check() error {
 	default:
 		return fault.New(fault.Invalid, "invalid log-format: "+f)
 	}
-	rootless, err := a.rootless()
+	rootless, err := rootless(a.global.text("rootless"))
 	if err != nil {
 		return err
 	}
@@ -142,12 +142,12 @@ func (a *app) check() error {
 	return nil
 }
 
-// rootless tells whether this process lacks root's rights on the host.
-func (a *app) rootless() (bool, error) {
+// rootless tells, by the flag's word or by itself, whether this process lacks root's rights on the host.
+func rootless(word string) (bool, error) {
 	if os.Geteuid() != 0 {
 		return false, fault.New(fault.Unsupported, "carob-oci runs as root, of the host or of a user namespace: unshare --map-root-user --mount carob-oci …")
 	}
-	switch word := a.global.text("rootless"); word {
+	switch word {
 	case "", "auto":
 		return ns.InUser(), nil
 	default:

@@ -198,7 +198,7 @@ func reuse(layout *cgroup.Layout, path string, limits *specs.LinuxResources) (*c
 	if err != nil {
 		return nil, err
 	}
-	if err := layout.Complete(group); err != nil { // it need not be in every hierarchy
+	if err := cgroup.Complete(group); err != nil { // it need not be in every hierarchy
 		return nil, err
 	}
 	pids, err := group.Procs()

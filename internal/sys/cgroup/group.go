@@ -95,10 +95,10 @@ func (l *Layout) Create(rel string, res *specs.LinuxResources) (*Group, error) {
 
 // Complete makes the group in the trees that lack it: who made it used fewer
 // controllers. Whoever calls it gives the group its limits, and removes it.
-func (l *Layout) Complete(g *Group) error {
-	for _, t := range l.trees {
+func Complete(g *Group) error {
+	for _, t := range g.l.trees {
 		var made []string
-		err := l.mkdirs(t, g.rel, &made)
+		err := g.l.mkdirs(t, g.rel, &made)
 		if fault.Is(err, fault.Exists) {
 			continue
 		}

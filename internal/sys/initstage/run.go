@@ -70,7 +70,7 @@ func (e *ending) add(b *spawn.Builder, procfs spawn.Arg) error {
 	confine(b, e.p, procfs)
 	if e.alone != nil { // a filter that is there before execve need not allow these
 		if e.alone.Start >= 0 {
-			b.Mortal()
+			spawn.Mortal(b)
 		}
 		e.descriptors(b)
 	}

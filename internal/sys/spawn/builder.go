@@ -216,7 +216,7 @@ func (b *Builder) Ready(file Arg) Ref { return b.Call(callReady, file) }
 // Mortal makes signals that end a process end this one, with 128 and their number, up to
 // execve: the first process of a pid namespace is shielded from those it has no handler
 // for (pid_namespaces(7)).
-func (b *Builder) Mortal() Ref { return b.Call(callMortal) }
+func Mortal(b *Builder) Ref { return b.Call(callMortal) }
 
 // Allow lets the call fail with any of these errnos (at most four): the program
 // goes on behind it.

@@ -213,6 +213,12 @@ func defaultSignals() {
 	}
 }
 
+// exitHandler returns the address of a signal handler that ends the process with 128 and
+// the signal's number. It is no Go code: it needs no stack of Go's and no runtime.
+//
+//go:noescape
+func exitHandler() uintptr
+
 // mortal gives the signals that end a process a handler that does.
 //
 //go:norace
@@ -220,9 +226,6 @@ func defaultSignals() {
 func mortal() {
 	const restorer = 0x04000000 // SA_RESTORER, which x86 insists on
 	handler := uint64(exitHandler())
-	if handler == 0 {
-		return
-	}
 	action := [4]uint64{handler, restorer, handler, 0} // struct sigaction of the kernel
 	for sig := uintptr(1); sig <= 64; sig++ {
 		switch syscall.Signal(sig) {
