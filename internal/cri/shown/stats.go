@@ -105,8 +105,12 @@ func SandboxStats(p status.Pod, u SandboxUse) *cri.PodSandboxStats {
 	}
 }
 
-// networkUse has eth0, or the first that is there, as the default interface.
+// networkUse has eth0, or the first that is there, as the default interface. Without any
+// there is no answer: the kubelet looks into the default interface of one.
 func networkUse(at int64, links []Link) *cri.NetworkUsage {
+	if len(links) == 0 {
+		return nil
+	}
 	u := &cri.NetworkUsage{Timestamp: at}
 	for _, l := range links {
 		one := &cri.NetworkInterfaceUsage{
