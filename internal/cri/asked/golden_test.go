@@ -29,6 +29,12 @@ func machine() Host {
 			}
 			return `{"defaultAction":"SCMP_ACT_ALLOW"}`, nil
 		},
+		CheckAppArmor: func(profile string) error {
+			if profile == "absent" {
+				return fault.New(fault.Conflict, "is not loaded")
+			}
+			return nil
+		},
 	}
 }
 
