@@ -3,6 +3,7 @@ package cri
 import (
 	"context"
 	"encoding/json"
+	"strings"
 	"time"
 
 	"google.golang.org/grpc"
@@ -66,12 +67,18 @@ func (i *images) ImageStatus(ctx context.Context, r *cri.ImageStatusRequest) (*c
 	return out, nil
 }
 
-// PullImage fetches an image and returns its ID.
+// PullImage fetches an image and returns its ID. Images of this machine's own are here
+// already: the kubelet pulls a tag latest whether it is or not.
 func (i *images) PullImage(ctx context.Context, r *cri.PullImageRequest) (*cri.PullImageResponse, error) {
-	if r.GetImage().GetImage() == "" {
+	name := r.GetImage().GetImage()
+	if name == "" {
 		return nil, fault.New(fault.Invalid, "image: no reference")
 	}
-	one, err := i.s.Pull(ctx, r.GetImage().GetImage(), r.GetAuth())
+	pull := i.s.Pull
+	if strings.HasPrefix(name, image.OwnDomain) {
+		pull = func(ctx context.Context, name string, _ *cri.AuthConfig) (image.Image, error) { return i.s.Images.Resolve(ctx, name) }
+	}
+	one, err := pull(ctx, name, r.GetAuth())
 	if err != nil {
 		return nil, err
 	}

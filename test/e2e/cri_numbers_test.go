@@ -228,6 +228,12 @@ func TestCRIImages(t *testing.T) {
 	if err != nil || f.GetImageFilesystems()[0].GetUsedBytes().GetValue() == 0 {
 		t.Errorf("%v, %v", f, err)
 	}
+	p, err := k.images.PullImage(k.ctx, &cri.PullImageRequest{Image: &cri.ImageSpec{Image: image}})
+	if err != nil || p.GetImageRef() != l.GetImages()[i].GetId() {
+		t.Errorf("pulling the toolbox: %v, %v", p, err)
+	}
+	_, err = k.images.PullImage(k.ctx, &cri.PullImageRequest{Image: &cri.ImageSpec{Image: "carob.local/none"}})
+	wantCode(t, err, codes.NotFound, "an image that this machine does not have")
 	_, err = k.images.PullImage(k.ctx, &cri.PullImageRequest{Image: &cri.ImageSpec{Image: "127.0.0.1:1/none:1"}})
 	wantCode(t, err, codes.Unavailable, "a registry that does not answer")
 }
