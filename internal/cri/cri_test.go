@@ -71,6 +71,22 @@ func TestRate(t *testing.T) {
 	}
 }
 
+// TestTreeHolds: what took long to count is counted less often.
+func TestTreeHolds(t *testing.T) {
+	at := time.Unix(1000, 0)
+	for _, tt := range []struct {
+		took, age time.Duration
+		want      bool
+	}{
+		{time.Millisecond, 9 * time.Second, true}, {time.Millisecond, 11 * time.Second, false},
+		{3 * time.Second, 59 * time.Second, true}, {3 * time.Second, 61 * time.Second, false},
+	} {
+		if got := (tree{at: at, took: tt.took}).holds(at.Add(tt.age)); got != tt.want {
+			t.Errorf("%v after a count of %v: %v", tt.age, tt.took, got)
+		}
+	}
+}
+
 func TestInPieces(t *testing.T) {
 	var sizes []int
 	err := inPieces(make([]int, 2*piece+1), func(some []int) error { sizes = append(sizes, len(some)); return nil })
