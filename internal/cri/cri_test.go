@@ -4,11 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"google.golang.org/grpc/codes"
 	grpcstatus "google.golang.org/grpc/status"
+	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
 
 	"carob/internal/fault"
 	"carob/internal/pod"
@@ -87,14 +90,24 @@ func TestTreeHolds(t *testing.T) {
 	}
 }
 
+// TestInPieces: no message has too many items, too many bytes, or none.
 func TestInPieces(t *testing.T) {
-	var sizes []int
-	err := inPieces(make([]int, 2*piece+1), func(some []int) error { sizes = append(sizes, len(some)); return nil })
-	if err != nil || fmt.Sprint(sizes) != fmt.Sprint([]int{piece, piece, 1}) {
-		t.Errorf("%v, %v", sizes, err)
-	}
-	if err := inPieces(nil, func([]int) error { t.Error("an empty piece"); return nil }); err != nil {
-		t.Error(err)
+	big := &cri.PodSandbox{Annotations: map[string]string{"a": strings.Repeat("x", pieceBytes/3)}}
+	huge := &cri.PodSandbox{Annotations: map[string]string{"a": strings.Repeat("x", 2*pieceBytes)}}
+	for name, tt := range map[string]struct {
+		all  []*cri.PodSandbox
+		want []int
+	}{
+		"many":      {slices.Repeat([]*cri.PodSandbox{{}}, 2*piece+1), []int{piece, piece, 1}},
+		"large":     {slices.Repeat([]*cri.PodSandbox{big}, 5), []int{2, 2, 1}},
+		"one alone": {[]*cri.PodSandbox{{}, huge, {}}, []int{1, 1, 1}},
+		"none":      {nil, nil},
+	} {
+		var sizes []int
+		err := inPieces(tt.all, func(some []*cri.PodSandbox) error { sizes = append(sizes, len(some)); return nil })
+		if err != nil || !slices.Equal(sizes, tt.want) {
+			t.Errorf("%s: %v, %v", name, sizes, err)
+		}
 	}
 }
 
