@@ -76,7 +76,9 @@ func (i *images) PullImage(ctx context.Context, r *cri.PullImageRequest) (*cri.P
 	}
 	pull := i.s.Pull
 	if strings.HasPrefix(name, image.OwnDomain) {
-		pull = func(ctx context.Context, name string, _ *cri.AuthConfig) (image.Image, error) { return i.s.Images.Resolve(ctx, name) }
+		pull = func(ctx context.Context, name string, _ *cri.AuthConfig) (image.Image, error) {
+			return i.s.Images.Resolve(ctx, name)
+		}
 	}
 	one, err := pull(ctx, name, r.GetAuth())
 	if err != nil {
