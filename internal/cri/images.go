@@ -67,22 +67,20 @@ func (i *images) ImageStatus(ctx context.Context, r *cri.ImageStatusRequest) (*c
 	return out, nil
 }
 
-// PullImage fetches an image and returns its ID. Images of this machine's own are here
-// already: the kubelet pulls a tag latest whether it is or not.
+// PullImage fetches an image and returns its ID. One of carob's own domain comes from no
+// registry: a kubelet that always pulls gets what is here.
 func (i *images) PullImage(ctx context.Context, r *cri.PullImageRequest) (*cri.PullImageResponse, error) {
 	name := r.GetImage().GetImage()
 	if name == "" {
 		return nil, fault.New(fault.Invalid, "image: no reference")
 	}
-	pull := i.s.Pull
 	if strings.HasPrefix(name, image.OwnDomain) {
-		pull = func(ctx context.Context, name string, _ *cri.AuthConfig) (image.Image, error) {
-			return i.s.Images.Resolve(ctx, name)
-		}
+		one, err := i.s.Images.Resolve(ctx, name)
+		return &cri.PullImageResponse{ImageRef: one.ID}, err
 	}
-	one, err := pull(ctx, name, r.GetAuth())
+	one, err := i.s.Pull(ctx, name, r.GetAuth())
 	if err != nil {
-		return nil, err
+		return nil, pullFailure(ctx, err)
 	}
 	return &cri.PullImageResponse{ImageRef: one.ID}, nil
 }

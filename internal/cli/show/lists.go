@@ -33,8 +33,8 @@ func Title(c status.Container) string {
 
 // ContainerRow is a container as `ps --format` sees it, with Docker's names.
 type ContainerRow struct {
-	ID, Names, Image, Command, CreatedAt, RunningFor, Status, State, Labels, Mounts, Pod, Networks string
-	Pid                                                                                            int
+	ID, Names, Image, Command, CreatedAt, RunningFor, Status, State, Labels, Mounts, Pod, Owner, Networks string
+	Pid                                                                                                   int
 }
 
 // Containers shows containers as `ps` does.
@@ -53,7 +53,7 @@ func Containers(now time.Time, noTrunc bool) Sheet[status.Container] {
 			{Head: "STATUS", Text: func(c status.Container) string { return Status(c, now) }},
 			{Head: "PID", Wide: true, Text: func(c status.Container) string { return number(c.Pid) }},
 			{Head: "POD ID", Wide: true, Text: func(c status.Container) string { return id(c.PodID) }},
-			{Head: "OWNER", Wide: true, Text: func(c status.Container) string { return c.Owner }},
+			{Head: "OWNER", Text: func(c status.Container) string { return c.Owner }},
 			{Head: "CGROUP", Wide: true, Text: func(c status.Container) string { return c.Cgroup }},
 			{Head: "NAMES", Text: Title},
 		},
@@ -62,7 +62,7 @@ func Containers(now time.Time, noTrunc bool) Sheet[status.Container] {
 			return ContainerRow{
 				ID: id(c.ID), Names: Title(c), Image: c.Image, Command: command(c), CreatedAt: c.CreatedAt.Format(timeLayout),
 				RunningFor: age(c.CreatedAt), Status: Status(c, now), State: State(c), Labels: words(c.Spec.Labels),
-				Mounts: targets(c), Pod: c.PodName, Pid: c.Pid,
+				Mounts: targets(c), Pod: c.PodName, Owner: c.Owner, Pid: c.Pid,
 			}
 		},
 	}
@@ -163,7 +163,7 @@ func Pods(now time.Time, noTrunc bool) Sheet[status.Pod] {
 			{Head: "STATE", Text: state},
 			{Head: "CONTAINERS", Text: count},
 			{Head: "AGE", Text: age},
-			{Head: "OWNER", Wide: true, Text: func(p status.Pod) string { return p.Spec.Owner }},
+			{Head: "OWNER", Text: func(p status.Pod) string { return p.Spec.Owner }},
 			{Head: "PID", Wide: true, Text: func(p status.Pod) string { return number(p.Pid) }},
 			{Head: "IPS", Wide: true, Text: func(p status.Pod) string { return strings.Join(p.IPs, ",") }},
 			{Head: "USERNS", Wide: true, Text: userns},

@@ -23,7 +23,7 @@ func ago(d time.Duration) time.Time { return now.Add(-d) }
 
 func web() status.Container {
 	return status.Container{
-		ID: strings.Repeat("ab", 32), Name: "web", PodID: strings.Repeat("cd", 32), PodName: "web", Image: "toolbox:latest",
+		ID: strings.Repeat("ab", 32), Name: "web", PodID: strings.Repeat("cd", 32), PodName: "web", Owner: "cli", Image: "toolbox:latest",
 		State: lifecycle.ContainerRunning, Pid: 42, Command: []string{"sh", "-c", "sleep 1000; echo \x1b[31mred"},
 		CreatedAt: ago(time.Hour), StartedAt: ago(5 * time.Minute), Cgroup: "/carob/x",
 		Spec: spec.Container{Labels: map[string]string{"b": "2", "a": "1"}},
@@ -64,12 +64,12 @@ func TestContainers(t *testing.T) {
 		want string
 	}{
 		{"table", Style{}, `
-CONTAINER ID   IMAGE            COMMAND                    CREATED             STATUS         NAMES
-abababababab   toolbox:latest   "sh -c sleep 1000; echo…   About an hour ago   Up 5 minutes   web
+CONTAINER ID   IMAGE            COMMAND                    CREATED             STATUS         OWNER   NAMES
+abababababab   toolbox:latest   "sh -c sleep 1000; echo…   About an hour ago   Up 5 minutes   cli     web
 `},
 		{"name", Style{Output: "name"}, "\nabababababab\n"},
 		{"quiet", Style{Quiet: true}, "\nabababababab\n"},
-		{"format", Style{Format: `{{.ID}} {{.Names}}\t{{.State}} {{.Labels}} {{json .Pid}}`}, "\nabababababab web\trunning a=1,b=2 42\n"},
+		{"format", Style{Format: `{{.ID}} {{.Names}}\t{{.State}} {{.Labels}} {{.Owner}} {{json .Pid}}`}, "\nabababababab web\trunning a=1,b=2 cli 42\n"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var b bytes.Buffer
