@@ -64,16 +64,16 @@ func TestContainers(t *testing.T) {
 		want string
 	}{
 		{"table", Style{}, `
-CONTAINER ID   IMAGE            COMMAND                    CREATED             STATUS         OWNER   NAMES
-abababababab   toolbox:latest   "sh -c sleep 1000; echo…   About an hour ago   Up 5 minutes   cli     web
+CONTAINER ID   IMAGE            COMMAND                    CREATED             STATUS         PORTS                  OWNER   NAMES
+abababababab   toolbox:latest   "sh -c sleep 1000; echo…   About an hour ago   Up 5 minutes   0.0.0.0:8080->80/tcp   cli     web
 `},
 		{"name", Style{Output: "name"}, "\nabababababab\n"},
 		{"quiet", Style{Quiet: true}, "\nabababababab\n"},
-		{"format", Style{Format: `{{.ID}} {{.Names}}\t{{.State}} {{.Labels}} {{.Owner}} {{json .Pid}}`}, "\nabababababab web\trunning a=1,b=2 cli 42\n"},
+		{"format", Style{Format: `{{.ID}} {{.Names}}\t{{.State}} {{.Labels}} {{.Owner}} {{json .Pid}} {{.Ports}}`}, "\nabababababab web\trunning a=1,b=2 cli 42 0.0.0.0:8080->80/tcp\n"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var b bytes.Buffer
-			if err := Containers(now, false).Write(&b, c.st, []status.Container{web()}); err != nil {
+			if err := Containers(now, false).Write(&b, c.st, []Listed{{Container: web(), Ports: []spec.Port{{ContainerPort: 80, HostPort: 8080, HostIP: "0.0.0.0", Protocol: "TCP"}}}}); err != nil {
 				t.Fatal(err)
 			}
 			if d := cmp.Diff(c.want[1:], b.String()); d != "" {
@@ -85,7 +85,7 @@ abababababab   toolbox:latest   "sh -c sleep 1000; echo…   About an hour ago  
 
 func TestTerminalSafe(t *testing.T) {
 	var b bytes.Buffer
-	if err := Containers(now, true).Write(&b, Style{Output: "wide"}, []status.Container{web()}); err != nil {
+	if err := Containers(now, true).Write(&b, Style{Output: "wide"}, []Listed{{Container: web(), Ports: []spec.Port{{ContainerPort: 80, HostPort: 8080, HostIP: "0.0.0.0", Protocol: "TCP"}}}}); err != nil {
 		t.Fatal(err)
 	}
 	if strings.Contains(b.String(), "\x1b") {
