@@ -15,6 +15,7 @@ import (
 
 	"carob/internal/fault"
 	"carob/internal/image/flight"
+	"carob/internal/image/partial"
 	"carob/internal/image/unpack"
 	"carob/internal/ref"
 )
@@ -41,8 +42,21 @@ type Image struct {
 	Config v1.ImageConfig
 	// Layers are the unpacked layers, absolute directories, lowest first.
 	Layers []string
+	// Artifact says that no registry has it as an image: it is an artifact's files.
+	Artifact bool
 	// Pinned images are kept by garbage collection; they can be removed by name.
 	Pinned bool
+}
+
+// Renewed tells whether the image is pulled again when a pod names it so and says no
+// imagePullPolicy: a tag latest, be it said or not, as in Kubernetes. An image that no
+// registry has by this name (imported, committed, tagged, the toolbox) is not.
+func (i Image) Renewed(name string) bool {
+	r, err := ref.Parse(name)
+	if err != nil || r.Digest != "" || r.Tag != ref.DefaultTag {
+		return false
+	}
+	return slices.ContainsFunc(i.Digests, func(d string) bool { return strings.HasPrefix(d, r.Name()+"@") })
 }
 
 // Store is the images below one root directory. Its methods may be called
@@ -54,6 +68,7 @@ type Store struct {
 	// snapshot is replaced under mu, read without.
 	snapshot atomic.Pointer[state]
 	tenants  *tenants
+	partials *partial.Dir
 	holds    *holds
 
 	// flights are the layers being unpacked, by the hex of their chain ID.
@@ -77,6 +92,9 @@ func Open(root string) (*Store, error) {
 	err := at.make()
 	if err == nil {
 		s.tenants, err = readTenants(at)
+	}
+	if err == nil {
+		s.partials, err = partial.Open(filepath.Join(root, "partial"))
 	}
 	if err != nil {
 		return nil, fmt.Errorf("image store: %w", err)

@@ -63,7 +63,7 @@ func TestPodRefusals(t *testing.T) {
 
 func refused(t *testing.T, got any, err error, want string) {
 	t.Helper()
-	if k := fault.KindOf(err); err == nil || k != fault.Invalid && k != fault.Unsupported || !strings.Contains(err.Error(), want) {
+	if k := fault.KindOf(err); err == nil || k != fault.Invalid && k != fault.Unsupported && k != fault.Conflict || !strings.Contains(err.Error(), want) {
 		t.Errorf("got %+v, %v; want a refusal that says %q", got, err, want)
 	}
 }
@@ -110,6 +110,9 @@ func TestContainerRefusals(t *testing.T) {
 		"apparmor": {security(func(s *cri.LinuxContainerSecurityContext) {
 			s.Apparmor = &cri.SecurityProfile{ProfileType: cri.SecurityProfile_Localhost}
 		}), "security_context.apparmor"},
+		"apparmor profile": {security(func(s *cri.LinuxContainerSecurityContext) {
+			s.Apparmor = &cri.SecurityProfile{ProfileType: cri.SecurityProfile_Localhost, LocalhostRef: "absent"}
+		}), "security_context.apparmor: profile \"absent\""},
 		"writable image":      {mount(&cri.Mount{ContainerPath: "/a", Image: img}), "read-only"},
 		"image and path":      {mount(&cri.Mount{ContainerPath: "/a", Image: img, Readonly: true, HostPath: "/b"}), "host_path"},
 		"shared image":        {mount(&cri.Mount{ContainerPath: "/a", Image: img, Readonly: true, Propagation: both}), "propagation"},

@@ -149,6 +149,6 @@ func security(s *cri.LinuxContainerSecurityContext, pod *spec.Pod, h Host, out *
 	out.User, errs[1] = user(s)
 	out.Groups, errs[2] = groups(s.GetSupplementalGroups())
 	out.Security.Seccomp, errs[3] = seccomp(s, h)
-	out.Security.AppArmor, errs[4] = appArmor(s)
+	out.Security.AppArmor, errs[4] = appArmor(s, h)
 	return first(errs[:]...)
 }
