@@ -15,6 +15,7 @@ import (
 
 	"carob/internal/api"
 	"carob/internal/api/launch"
+	"carob/internal/cdi"
 	"carob/internal/cri"
 	"carob/internal/groups"
 	"carob/internal/host"
@@ -24,6 +25,7 @@ import (
 	plan "carob/internal/plan/cgroup"
 	"carob/internal/plan/ident"
 	"carob/internal/pod"
+	"carob/internal/pod/plugin"
 	"carob/internal/roots"
 	"carob/internal/sys/cgroup"
 	"carob/internal/sys/netns"
@@ -97,7 +99,7 @@ func serve(ctx context.Context, c settings) (err error) {
 	defer func() { err = errors.Join(err, networks.Close()) }()
 	engine := pod.New(pod.Deps{
 		Sandboxes: handlers.router, Processes: handlers.router, Groups: groups.New(layout), Roots: rootfs, Observer: groups.New(layout),
-		Images: images, Network: networks, Store: records,
+		Images: images, Network: networks, Store: records, Devices: cdi.New(c.plugging.cdiDirs), Plugins: plugin.None{},
 		Facts: facts, Cgroups: cgroups, Log: log, RunDir: c.run, LibDir: c.root, Ranges: ranges,
 	})
 	defer func() { err = errors.Join(err, engine.Close()) }()

@@ -40,6 +40,7 @@ type settings struct {
 	policy            string   // file that says which images are trusted
 	pools             []string // what networks take their subnets from
 	connecting        connecting
+	plugging          plugging
 	cri               criConfig
 	handlerFlags      []string
 	handlers          map[string]config.Handler
@@ -58,6 +59,7 @@ func (s *settings) bind(cmd *cobra.Command) {
 	f.StringVar(&s.policy, "policy", "", "`FILE` that says which images may be pulled, in the form of containers-policy.json(5); "+defaultPolicy)
 	f.StringSliceVar(&s.pools, "address-pool", nil, "`CIDR` that networks take their subnets from, one per family; "+address.DefaultPool4().String()+" and a /48 of this machine's when not given")
 	s.connecting.bind(f)
+	s.plugging.bind(f)
 	f.StringVar(&s.cri.socket, "cri-socket", "", "`PATH` of the kubelet's socket (CRI v1), or none; carob.sock in the run directory")
 	f.StringVar(&s.cri.streams, "cri-streams", "127.0.0.1:0", "`ADDRESS` where the kubelet finds streams of exec, attach and port-forward")
 	f.StringArrayVar(&s.handlerFlags, "handler", nil, "OCI runtime that pods may choose, `NAME=PATH[,FLAG[=VALUE]…]` with global flags of its own; repeatable")
@@ -89,6 +91,7 @@ func (s *settings) complete() error {
 		s.pools = file.Network.AddressPools
 	}
 	s.connecting.complete(file.Network)
+	s.plugging.complete(file)
 	s.handlers = file.Handlers
 	if s.handlers == nil {
 		s.handlers = map[string]config.Handler{}

@@ -35,6 +35,7 @@ var rooms = []room{
 	{"image", []string{"fault", "ref", "sys", "undo", "status", "archive"}},
 	{"look", []string{"fault", "sys"}},
 	{"view", []string{"fault", "look"}}, // shows what look observes, and nothing else
+	{"cdi", []string{"fault", "spec", "plan"}},
 	{"world", []string{"archive", "fault", "plan", "sys"}},
 	{"ocirt", []string{"fault", "undo", "plan", "sys", "world"}},
 	{"ocicli", []string{"fault", "plan", "sys", "ocirt"}},

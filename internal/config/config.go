@@ -37,6 +37,8 @@ type File struct {
 	RegistryConfig string  `toml:"registry-config"`
 	Policy         string  `toml:"policy"`
 	Network        Network `toml:"network"`
+	// CDISpecDirs have the specifications of CDI devices, the later ones before the earlier.
+	CDISpecDirs []string `toml:"cdi-spec-dirs"`
 	// Handlers are OCI runtimes by the name that pods choose them by.
 	Handlers map[string]Handler `toml:"handlers"`
 }
@@ -117,6 +119,11 @@ func (f File) check() error {
 	for key, dir := range map[string]string{"root": f.Root, "run": f.Run, "socket": f.Socket, "registry-config": f.RegistryConfig, "policy": f.Policy, "network.cni-conf-dir": f.Network.CNIConfDir} {
 		if dir != "" && !path.IsAbs(dir) {
 			return fault.New(fault.Invalid, fmt.Sprintf("%s: %q is not an absolute path", key, dir))
+		}
+	}
+	for _, dir := range f.CDISpecDirs {
+		if !path.IsAbs(dir) {
+			return fault.New(fault.Invalid, fmt.Sprintf("cdi-spec-dirs: %q is not an absolute path", dir))
 		}
 	}
 	for name, h := range f.Handlers {

@@ -38,6 +38,7 @@ func TestDefaultSaysWhatIs(t *testing.T) {
 		Root: "/var/lib/carob", Run: "/run/carob", Socket: "/run/carob/api.sock",
 		RegistryConfig: "/etc/carob/certs.d",
 		CgroupDriver:   "auto",
+		CDISpecDirs:    []string{"/etc/cdi", "/var/run/cdi"},
 		Userns:         Userns{Base: ident.DefaultBase, Size: 1<<31 - ident.DefaultBase},
 		Network:        Network{Driver: "auto", CNIConfDir: "/etc/cni/net.d", CNIBinDirs: []string{"/opt/cni/bin", "/usr/lib/cni"}},
 	}
@@ -53,6 +54,7 @@ func TestErrorsNameTheLine(t *testing.T) {
 		"root = 5\n":                               "f:1:8: ",
 		"\n\nroot\n":                               "f:3:",
 		"[userns]\nbase = -1\n":                    "f:2:8: ",
+		"cdi-spec-dirs = ['x']\n":                  `f: cdi-spec-dirs: "x" is not an absolute path`,
 		"root = 'x'\n":                             `f: root: "x" is not an absolute path`,
 		"[handlers.native]\npath = '/x'\n":         "f: handlers.native: native is carob's own",
 		"[handlers.A_B]\npath = '/x'\n":            "f: handlers.A_B: a name has",

@@ -25,6 +25,7 @@ import (
 	"carob/internal/fault"
 	"carob/internal/image"
 	"carob/internal/pod"
+	"carob/internal/pod/plugin"
 	"carob/internal/spec"
 	"carob/internal/status"
 )
@@ -115,7 +116,7 @@ func (m *Machine) Deps() pod.Deps {
 	}
 	return pod.Deps{
 		Sandboxes: sandboxes{m}, Processes: processes{m}, Groups: groups{m}, Roots: roots{m}, Observer: observer{m},
-		Images: images{m}, Network: network{m}, Store: store{m},
+		Images: images{m}, Network: network{m}, Store: store{m}, Devices: plugin.None{}, Plugins: plugin.None{},
 		RunDir: filepath.Join(m.dir, "run"), LibDir: filepath.Join(m.dir, "lib"),
 		Ranges: pod.Ranges{First: 1 << 20, Size: 1 << 30, Count: 1 << 16},
 	}

@@ -60,7 +60,18 @@ func (f Features) refuse(s *specs.Spec) error {
 		return unsupported("SELinux label", f.Runtime+" does not set it")
 	case s.Linux.Seccomp != nil && f.NoSeccomp:
 		return unsupported("seccomp", f.Runtime+" was built without it (seccomp: unconfined)")
-	case f.Sentry && len(s.Linux.Devices) > 0:
+	case f.Sentry:
+		return refuseSentry(s)
+	}
+	return nil
+}
+
+// refuseSentry names what gVisor would not honour.
+func refuseSentry(s *specs.Spec) error {
+	switch {
+	case s.Hooks != nil:
+		return unsupported("hooks", "carob does not have gVisor run any")
+	case len(s.Linux.Devices) > 0:
 		return unsupported("devices", "gVisor has none of the host's")
 	}
 	return nil
