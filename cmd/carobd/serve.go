@@ -15,7 +15,6 @@ import (
 
 	"carob/internal/api"
 	"carob/internal/api/launch"
-	"carob/internal/cdi"
 	"carob/internal/cri"
 	"carob/internal/groups"
 	"carob/internal/host"
@@ -25,7 +24,6 @@ import (
 	plan "carob/internal/plan/cgroup"
 	"carob/internal/plan/ident"
 	"carob/internal/pod"
-	"carob/internal/pod/plugin"
 	"carob/internal/roots"
 	"carob/internal/sys/cgroup"
 	"carob/internal/sys/netns"
@@ -97,14 +95,19 @@ func serve(ctx context.Context, c settings) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, networks.Close()) }()
+	plugins, err := openPlugins(c.plugging, log)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, plugins.Close()) }()
 	engine := pod.New(pod.Deps{
 		Sandboxes: handlers.router, Processes: handlers.router, Groups: groups.New(layout), Roots: rootfs, Observer: groups.New(layout),
-		Images: images, Network: networks, Store: records, Devices: cdi.New(c.plugging.cdiDirs), Plugins: plugin.None{},
+		Images: images, Network: networks, Store: records, Devices: plugins.devices, Plugins: plugins.hooks,
 		Facts: facts, Cgroups: cgroups, Log: log, RunDir: c.run, LibDir: c.root, Ranges: ranges,
 	})
 	defer func() { err = errors.Join(err, engine.Close()) }()
 	networks.know(engine)
-	return attend(ctx, c, door, house{engine: engine, images: images, layout: layout, handlers: handlers, networks: networks, facts: facts, cgroups: cgroups, log: log})
+	return attend(ctx, c, door, house{engine: engine, images: images, layout: layout, handlers: handlers, networks: networks, plugins: plugins, facts: facts, cgroups: cgroups, log: log})
 }
 
 // house is what the door leads to.
@@ -114,6 +117,7 @@ type house struct {
 	layout   *cgroup.Layout
 	handlers *handlers
 	networks *connections
+	plugins  *plugged
 	facts    host.Facts
 	cgroups  plan.Placement
 	log      *slog.Logger
@@ -126,11 +130,14 @@ func attend(ctx context.Context, c settings, door *launch.Door, h house) (err er
 	if err := engine.Recover(ctx); err != nil {
 		log.Error("recover", "error", err)
 	}
+	if err := h.plugins.serve(engine); err != nil {
+		return err
+	}
 	applier := newApplier(c, engine, log)
 	registries := c.client(h.images, log)
 	kubelet, err := openCRI(c, cri.Services{
 		Engine: engine, Images: h.images, Pull: puller(registries), Groups: groups.New(h.layout), Host: criHost(h.facts, h.layout), Version: version,
-		Network: h.networks.Ready, SystemdCgroups: h.cgroups.Driver == plan.Systemd, Handlers: h.handlers.forKubelet, Root: c.root, Log: log,
+		Network: h.networks.Ready, SystemdCgroups: h.cgroups.Driver == plan.Systemd, Handlers: h.handlers.forKubelet, Root: c.root, UpdatePod: h.plugins.hooks.UpdatePod, Log: log,
 	})
 	if err != nil {
 		return err

@@ -45,6 +45,7 @@ var rooms = []room{
 	{"network", []string{"fault", "spec", "status", "sys", "undo", "host", "plan", "pod"}},
 	{"groups", []string{"fault", "status", "sys"}},
 	{"roots", []string{"fault", "status", "image", "sys"}},
+	{"nri", []string{"fault", "lifecycle", "spec", "status", "plan", "pod"}},
 	{"runtime", []string{"fault", "undo", "spec", "status", "plan", "host", "sys", "podproc", "logfile", "image", "pod", "roots", "world"}},
 	{"api", []string{"fault", "lifecycle", "spec", "status", "pod", "image", "sys", "logfile", "archive"}},
 	{"kube", []string{"fault", "undo", "spec", "status", "lifecycle"}},

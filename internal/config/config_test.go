@@ -3,6 +3,7 @@ package config
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"carob/internal/fault"
 	"carob/internal/plan/ident"
@@ -38,9 +39,13 @@ func TestDefaultSaysWhatIs(t *testing.T) {
 		Root: "/var/lib/carob", Run: "/run/carob", Socket: "/run/carob/api.sock",
 		RegistryConfig: "/etc/carob/certs.d",
 		CgroupDriver:   "auto",
-		CDISpecDirs:    []string{"/etc/cdi", "/var/run/cdi"},
-		Userns:         Userns{Base: ident.DefaultBase, Size: 1<<31 - ident.DefaultBase},
-		Network:        Network{Driver: "auto", CNIConfDir: "/etc/cni/net.d", CNIBinDirs: []string{"/opt/cni/bin", "/usr/lib/cni"}},
+		NRI: NRI{
+			Socket: "/var/run/nri/nri.sock", PluginDir: "/opt/nri/plugins", ConfigDir: "/etc/nri/conf.d",
+			Registration: Duration(5 * time.Second), Request: Duration(2 * time.Second),
+		},
+		CDISpecDirs: []string{"/etc/cdi", "/var/run/cdi"},
+		Userns:      Userns{Base: ident.DefaultBase, Size: 1<<31 - ident.DefaultBase},
+		Network:     Network{Driver: "auto", CNIConfDir: "/etc/cni/net.d", CNIBinDirs: []string{"/opt/cni/bin", "/usr/lib/cni"}},
 	}
 	if err != nil || cmp.Diff(want, got) != "" {
 		t.Errorf("%v\n%s", err, cmp.Diff(want, got))
@@ -58,6 +63,8 @@ func TestErrorsNameTheLine(t *testing.T) {
 		"root = 'x'\n":                             `f: root: "x" is not an absolute path`,
 		"[handlers.native]\npath = '/x'\n":         "f: handlers.native: native is carob's own",
 		"[handlers.A_B]\npath = '/x'\n":            "f: handlers.A_B: a name has",
+		"[nri]\n\nrequest-timeout = '2'\n":         "f:3:19: ",
+		"[nri]\nsocket = 'x'\n":                    `f: nri.socket: "x" is not an absolute path`,
 		"[handlers.x]\n":                           `f: handlers.x: path "" is not`,
 		"[handlers.x]\npath='/x'\noptions=['--a']": `f: handlers.x: option "--a"`,
 		"[handlers.x]\npath='/x'\noptions=['']":    `f: handlers.x: option ""`,

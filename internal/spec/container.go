@@ -58,6 +58,11 @@ type Container struct {
 	Rlimits   []specs.POSIXRlimit   `json:"rlimits,omitempty"`
 	// OOMScoreAdj is clamped to what the host allows.
 	OOMScoreAdj *int `json:"oomScoreAdj,omitempty"`
+	// Scheduler, IOPriority and MemoryPolicy are the first process's, and of all that it starts:
+	// sched_setattr(2), ioprio_set(2), set_mempolicy(2).
+	Scheduler    *specs.Scheduler         `json:"scheduler,omitempty"`
+	IOPriority   *specs.LinuxIOPriority   `json:"ioPriority,omitempty"`
+	MemoryPolicy *specs.LinuxMemoryPolicy `json:"memoryPolicy,omitempty"`
 
 	Security Security `json:"security,omitzero"`
 

@@ -63,6 +63,19 @@ func (f Features) refuse(s *specs.Spec) error {
 	case f.Sentry:
 		return refuseSentry(s)
 	}
+	return refuseNewer(s)
+}
+
+// refuseNewer names what a runtime of Version would ignore.
+func refuseNewer(s *specs.Spec) error {
+	switch {
+	case s.Process.Scheduler != nil:
+		return unsupported("scheduler", "carob's own handler only sets it")
+	case s.Process.IOPriority != nil:
+		return unsupported("ioPriority", "carob's own handler only sets it")
+	case s.Linux.MemoryPolicy != nil:
+		return unsupported("memoryPolicy", "carob's own handler only sets it")
+	}
 	return nil
 }
 
@@ -74,7 +87,7 @@ func refuseSentry(s *specs.Spec) error {
 	case len(s.Linux.Devices) > 0:
 		return unsupported("devices", "gVisor has none of the host's")
 	}
-	return nil
+	return refuseNewer(s)
 }
 
 // Admit completes a pod's request for a handler that is not carob's own, or refuses

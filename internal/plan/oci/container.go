@@ -104,6 +104,7 @@ func (p *planner) linux(mounts []specs.Mount) (*specs.Linux, error) {
 		CgroupsPath:       p.r.Cgroup,
 		Namespaces:        p.namespaces(),
 		RootfsPropagation: rootPropagation(mounts),
+		MemoryPolicy:      p.c.MemoryPolicy,
 	}
 	switch asked := p.c.Security.Paths; {
 	case p.privileged || p.c.Security.Unmasked:

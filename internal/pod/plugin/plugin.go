@@ -36,6 +36,9 @@ type Hooks interface {
 	Start(ctx context.Context, c status.Container) error
 	// Update is asked before limits change, and returns those to set.
 	Update(ctx context.Context, c status.Container, limits *specs.LinuxResources) (*specs.LinuxResources, error)
+	// UpdatePod is asked before a pod's limits change, and overhead with them; the caller says done
+	// when they have.
+	UpdatePod(ctx context.Context, p status.Pod, overhead, limits *specs.LinuxResources) (done func(), err error)
 	// Forget takes RunPod or, with a container's ID, Create back: what they were asked about was
 	// not made after all. It waits for nobody.
 	Forget(podID, containerID string)
@@ -67,6 +70,11 @@ func (None) Start(context.Context, status.Container) error { return nil }
 // Update returns the limits as they are.
 func (None) Update(_ context.Context, _ status.Container, limits *specs.LinuxResources) (*specs.LinuxResources, error) {
 	return limits, nil
+}
+
+// UpdatePod allows it.
+func (None) UpdatePod(context.Context, status.Pod, *specs.LinuxResources, *specs.LinuxResources) (func(), error) {
+	return func() {}, nil
 }
 
 // Forget does nothing.
