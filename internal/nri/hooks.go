@@ -41,12 +41,12 @@ func (n *Plugins) Create(ctx context.Context, d plugin.Draft) (changed *spec.Con
 				n.undoContainer(c.Id)
 			}
 		}()
-		r, err := n.library.CreateContainer(ctx, &api.CreateContainerRequest{
-			Pod: n.known.pod(c.PodSandboxId), Container: proto.Clone(c).(*api.Container), // which the library changes
-		})
+		view := proto.Clone(c).(*api.Container) // the library changes it
+		r, err := n.library.CreateContainer(ctx, &api.CreateContainerRequest{Pod: n.known.pod(c.PodSandboxId), Container: view})
 		if err != nil {
 			return refused(err)
 		}
+		asked.Unset(r.GetAdjust(), c.GetEnv(), view.GetEnv())
 		changed, err = n.adjusted(d.Container.Wish(), r.GetAdjust())
 		if err == nil {
 			updater{n}.apply(r.GetUpdate())

@@ -32,6 +32,7 @@ import (
 	"github.com/containerd/nri/pkg/adaptation"
 	"github.com/containerd/nri/pkg/api"
 	nrilog "github.com/containerd/nri/pkg/log"
+	grpcstatus "google.golang.org/grpc/status"
 
 	"carob/internal/fault"
 	"carob/internal/lifecycle"
@@ -266,5 +267,5 @@ func refused(err error) error {
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return fault.Wrap(fault.Unavailable, "nri", err)
 	}
-	return fault.Wrap(fault.Denied, "nri: refused by a plugin", err)
+	return fault.New(fault.Denied, "nri: refused by a plugin: "+grpcstatus.Convert(err).Message())
 }

@@ -2,7 +2,6 @@ package nri
 
 import (
 	"context"
-	"errors"
 
 	"github.com/containerd/nri/pkg/api"
 
@@ -39,29 +38,24 @@ func (n updater) apply(updates []*api.ContainerUpdate) {
 	if len(updates) == 0 {
 		return
 	}
-	n.work.Go(func() {
-		if _, err := n.update(n.ctx, updates); err != nil {
-			n.c.Log.Warn("nri: limits that a plugin wants stay as they were", "cause", err)
-		}
-	})
+	n.work.Go(func() { _, _ = n.update(n.ctx, updates) }) // what fails is logged
 }
 
 // update changes limits as a plugin wants it, and returns those updates that failed although they
-// must not.
+// must not. The error is always nil: with one the library would not pass on which they are.
 func (n updater) update(ctx context.Context, updates []*api.ContainerUpdate) (failed []*api.ContainerUpdate, err error) {
 	ctx, cancel := context.WithTimeout(context.WithValue(ctx, ownUpdate{}, true), n.c.Request)
 	defer cancel()
-	var errs []error
 	for _, u := range updates {
 		if u == nil {
 			continue
 		}
 		if err := n.updateOne(ctx, u); err != nil && !u.GetIgnoreFailure() {
 			failed = append(failed, u)
-			errs = append(errs, err)
+			n.c.Log.Warn("nri: limits that a plugin wants stay as they were", "container", u.GetContainerId(), "cause", err)
 		}
 	}
-	return failed, errors.Join(errs...)
+	return failed, nil
 }
 
 func (n updater) updateOne(ctx context.Context, u *api.ContainerUpdate) error {

@@ -169,7 +169,7 @@ func modeWord(own string, container, sandbox spec.Mode) string {
 }
 
 func hostConfig(c status.Container, p status.Pod) HostConfig {
-	s, n, pn := c.Spec, c.Spec.Namespaces, p.Spec.Namespaces
+	s, n, pn := *c.Wish(), c.Spec.Namespaces, p.Spec.Namespaces
 	h := HostConfig{
 		NetworkMode: modeWord("private", n.Net, pn.Net), IpcMode: modeWord("private", n.IPC, pn.IPC),
 		PidMode: modeWord("", n.PID, pn.PID), UTSMode: modeWord("", n.UTS, pn.UTS),
@@ -316,7 +316,7 @@ func mountPoints(in api.ContainerInspection) []MountPoint {
 }
 
 func config(in api.ContainerInspection, p status.Pod) Config {
-	s := in.Spec
+	s := *in.Wish()
 	c := Config{
 		Hostname: s.Hostname, User: s.User, WorkingDir: s.WorkingDir, Image: in.Image, Env: s.Env, Cmd: s.Args, Entrypoint: s.Command,
 		Labels: s.Labels, Annotations: s.Annotations, StopSignal: s.StopSignal, StopTimeout: s.StopTimeout,

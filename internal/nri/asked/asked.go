@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/containerd/nri/pkg/api"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -48,6 +49,21 @@ func Adjust(c *spec.Container, a *api.ContainerAdjustment) (out *spec.Container,
 	return w.c, cdi, nil
 }
 
+// Unset adds to an adjustment the variables that plugins have taken away. The library forgets those
+// in its answer (nri 0.12) and shows them only by what is left of the container's.
+func Unset(a *api.ContainerAdjustment, before, after []string) {
+	left := map[string]bool{}
+	for _, word := range after {
+		key, _, _ := strings.Cut(word, "=")
+		left[key] = true
+	}
+	for _, word := range before {
+		if key, _, _ := strings.Cut(word, "="); !left[key] {
+			a.Env = append(a.Env, &api.KeyValue{Key: api.MarkForRemoval(key)})
+		}
+	}
+}
+
 // work is a request that is being changed.
 type work struct {
 	c       *spec.Container
@@ -68,9 +84,9 @@ func refuse(l *api.LinuxContainerAdjustment) error {
 		return unsupported("linux.sysctl", "a container has its pod's")
 	case len(l.GetNetDevices()) > 0:
 		return unsupported("linux.net_devices", "a container has the network of its pod")
-	case l.GetRdt() != nil || r.GetRdtClass() != nil:
+	case r.GetRdtClass().GetValue() != "" || l.GetRdt().GetClosId() != nil || l.GetRdt().GetSchemata() != nil || l.GetRdt().GetEnableMonitoring() != nil:
 		return unsupported("linux.rdt", "carob does not manage resctrl groups")
-	case r.GetBlockioClass() != nil:
+	case r.GetBlockioClass().GetValue() != "":
 		return unsupported("linux.resources.blockio_class", "carob has no classes of block I/O")
 	}
 	return nil
