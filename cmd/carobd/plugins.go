@@ -37,7 +37,7 @@ func (p *plugging) complete(file config.File) {
 	p.nri.PluginDir = cmp.Or(p.nri.PluginDir, "/opt/nri/plugins")
 	p.nri.ConfigDir = cmp.Or(p.nri.ConfigDir, "/etc/nri/conf.d")
 	p.nri.Registration = cmp.Or(p.nri.Registration, config.Duration(5*time.Second))
-	p.nri.Request = cmp.Or(p.nri.Request, config.Duration(2*time.Second))
+	p.nri.Request = cmp.Or(p.nri.Request, config.Duration(5*time.Second))
 }
 
 // plugged is what changes containers.

@@ -41,7 +41,7 @@ func TestDefaultSaysWhatIs(t *testing.T) {
 		CgroupDriver:   "auto",
 		NRI: NRI{
 			Socket: "/var/run/nri/nri.sock", PluginDir: "/opt/nri/plugins", ConfigDir: "/etc/nri/conf.d",
-			Registration: Duration(5 * time.Second), Request: Duration(2 * time.Second),
+			Registration: Duration(5 * time.Second), Request: Duration(5 * time.Second),
 		},
 		CDISpecDirs: []string{"/etc/cdi", "/var/run/cdi"},
 		Userns:      Userns{Base: ident.DefaultBase, Size: 1<<31 - ident.DefaultBase},
