@@ -17,7 +17,7 @@ type plugins struct{ m *Machine }
 
 // Asked lists the pods and containers that plugins were asked about and have not been told to
 // forget, by ID.
-func (m *Machine) Asked() map[string]bool {
+func Asked(m *Machine) map[string]bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return maps.Clone(m.asked)
