@@ -41,7 +41,7 @@ func (e *Engine) RunPod(ctx context.Context, s spec.Pod) (status.Pod, error) {
 		Want:    s,
 		Title:   "pod " + s.Name,
 		Run:     func(ctx context.Context) (any, error) { return maker{e}.runPod(ctx, s) },
-		Exists:  func(r any) bool { return !r.(*pod).view.load().gone },
+		Exists:  func(r any) bool { return !r.(*pod).view.Load().gone },
 		Discard: func(r any) { maker{e}.discardPod(r.(*pod)) },
 	})
 	if err != nil {
@@ -60,12 +60,12 @@ func anonymous(name string) string {
 
 func (e maker) runPod(ctx context.Context, s spec.Pod) (_ *pod, err error) {
 	p, err := registry(e).admitPod(s)
-	if err != nil || p.view.load().status.State == lifecycle.PodReady {
+	if err != nil || p.view.Load().status.State == lifecycle.PodReady {
 		return p, err
 	}
 	var u undo.Stack
 	defer u.OnError(ctx, &err)
-	u.Push("name", func(context.Context) error { registry(e).dismissPod(p); return nil })
+	u.Push("name", func(ctx context.Context) error { return e.disown(ctx, p) })
 	ctx, end, err := p.begin(ctx, nil)
 	if err != nil {
 		return nil, err
@@ -86,7 +86,18 @@ func (e maker) runPod(ctx context.Context, s spec.Pod) (_ *pod, err error) {
 	if err != nil {
 		return nil, errors.Join(err, b.Unwind(ctx))
 	}
+	preparer(e).follow(p)
 	return p, nil
+}
+
+// disown takes back what registering a pod has given to it.
+func (e maker) disown(ctx context.Context, p *pod) error {
+	var err error
+	if p.record().Ahead {
+		err = e.d.Sandboxes.StopSandbox(ctx, p.id)
+	}
+	registry(e).dismissPod(p)
+	return err
 }
 
 // admitPod reserves the pod's identity, and a user namespace's range with it. The
@@ -98,7 +109,7 @@ func (e registry) admitPod(s spec.Pod) (*pod, error) {
 		s.Name = name.Free(func(n string) bool { return e.podNamedLocked(s, n) != nil })
 	}
 	if p := e.podNamedLocked(s, s.Name); p != nil {
-		st := &p.view.load().status
+		st := &p.view.Load().status
 		if st.State == lifecycle.PodReady && sameSpec(st.Spec, s) {
 			return p, nil
 		}
@@ -125,18 +136,23 @@ func (e registry) registerPodLocked(s spec.Pod) (*pod, error) {
 	if err == nil {
 		err = namespace.Sysctls(s.Sysctls, c.Modes)
 	}
-	if err == nil && c.Fresh {
-		c.IDs, err = e.allocateLocked(s.UserIDs)
-	}
 	if err != nil {
 		return nil, fmt.Errorf("pod %s: %w", s.Name, err)
 	}
 	id := newID()
+	box, made := preparer(e).takeLocked(&s, c)
+	if made {
+		id, c.IDs = box.PodID, box.IDs
+	} else if c.Fresh {
+		if c.IDs, err = e.allocateLocked(s.UserIDs); err != nil {
+			return nil, fmt.Errorf("pod %s: %w", s.Name, err)
+		}
+	}
 	st := status.Pod{
 		ID: id, Name: s.Name, Namespace: s.Namespace, State: lifecycle.PodAbsent, CreatedAt: time.Now(),
 		UserMapping: c.IDs, Spec: s,
 	}
-	rec := podRecord{Status: st, Namespaces: c.Modes, Peers: c.Peers}
+	rec := podRecord{Status: st, Namespaces: c.Modes, Peers: c.Peers, Ahead: made}
 	if rec.Status.Cgroup, err = e.d.Cgroups.Pod(&s, id); err != nil {
 		return nil, fmt.Errorf("pod %s: %w", s.Name, err)
 	}
@@ -158,9 +174,12 @@ func (e registry) allocateLocked(asked spec.IDRange) (status.IDMapping, error) {
 	r := e.d.Ranges
 	used := slices.Clone(r.Taken)
 	for _, p := range e.pods {
-		if m := p.view.load().status.UserMapping; m.Size > 0 {
+		if m := p.view.Load().status.UserMapping; m.Size > 0 {
 			used = append(used, ident.Range{First: m.HostID, Count: m.Size})
 		}
+	}
+	for _, box := range e.ahead.All() {
+		used = append(used, ident.Range{First: box.IDs.HostID, Count: box.IDs.Size})
 	}
 	got, err := ident.Allocate(used, r.First, r.Size, r.Count)
 	return status.IDMapping{HostID: got.First, Size: got.Count}, err
@@ -171,7 +190,7 @@ func (e registry) peerLocked(ref string) (namespace.Peer, error) {
 	if err != nil {
 		return namespace.Peer{}, err
 	}
-	return namespace.Peer{ID: c.id, Title: c.title(), IDs: c.pod.view.load().status.UserMapping}, nil
+	return namespace.Peer{ID: c.id, Title: c.title(), IDs: c.pod.view.Load().status.UserMapping}, nil
 }
 
 // dismissPod takes a pod out of the map and tells those who wait.
@@ -181,15 +200,15 @@ func (e registry) dismissPod(p *pod) {
 	e.mu.Unlock()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	v := *p.view.load()
+	v := *p.view.Load()
 	v.gone = true
-	p.view.publish(v)
+	p.view.Publish(v)
 }
 
 // layPod writes the pod's record and makes its directory. The caller holds the pod's
 // lock.
 func (e maker) layPod(ctx context.Context, p *pod, u *undo.Stack) error {
-	p.step.set("record")
+	p.step.Set("record")
 	if err := p.change(func(*podRecord) error { return nil }); err != nil {
 		return err
 	}
@@ -229,13 +248,13 @@ func (e starter) wake(ctx context.Context, p *pod, b *undo.Stack) error {
 		return fmt.Errorf("pod %s: %w", p.title(), err)
 	}
 	since := time.Now()
-	if err := p.change(func(r *podRecord) error { r.Since = since; return nil }); err != nil {
+	if err := p.change(func(r *podRecord) error { r.Since, r.Ahead = since, false; return nil }); err != nil {
 		return err
 	}
 	b.Push("record", func(context.Context) error {
 		return p.note(func(r *podRecord) error { r.Since = time.Time{}; return nil })
 	})
-	p.step.set("sandbox: run")
+	p.step.Set("sandbox: run")
 	state, err := e.d.Sandboxes.RunSandbox(ctx, box)
 	if err != nil {
 		return fmt.Errorf("pod %s: sandbox: %w", p.title(), err)
@@ -279,8 +298,8 @@ func (e starter) askPlugins(ctx context.Context, p *pod, pid int, links []status
 	if p.spec.Solo {
 		return nil
 	}
-	p.step.set("plugins: run")
-	st := p.view.load().status
+	p.step.Set("plugins: run")
+	st := p.view.Load().status
 	st.Pid = pid
 	st.Connect(links)
 	if err := e.d.Plugins.RunPod(ctx, st); err != nil {
@@ -304,14 +323,14 @@ func (e starter) connect(ctx context.Context, p *pod, pid int, b *undo.Stack) ([
 	rec := p.record()
 	if id, ok := rec.Peers["net"]; ok {
 		if c, err := registry(e).findContainer(id); err == nil {
-			return c.pod.view.load().status.Connections, nil
+			return c.pod.view.Load().status.Connections, nil
 		}
 		return nil, nil
 	}
 	if rec.Namespaces.Net != spec.Own {
 		return nil, nil
 	}
-	p.step.set("network: attach")
+	p.step.Set("network: attach")
 	b.Push("network", func(ctx context.Context) error { return e.d.Network.Detach(ctx, p.id, "") })
 	links, err := e.d.Network.Attach(ctx, attachmentOf(p, pid))
 	if err != nil {
@@ -323,8 +342,8 @@ func (e starter) connect(ctx context.Context, p *pod, pid int, b *undo.Stack) ([
 // attachmentOf is the pod as the network knows it.
 func attachmentOf(p *pod, pid int) Attachment {
 	return Attachment{
-		PodID: p.id, Name: p.name, Namespace: p.namespace, Pid: pid, Joins: p.view.load().status.Spec.Networks, Spec: &p.spec,
-		Connections: p.view.load().status.Connections,
+		PodID: p.id, Name: p.name, Namespace: p.namespace, Pid: pid, Joins: p.view.Load().status.Spec.Networks, Spec: &p.spec,
+		Connections: p.view.Load().status.Connections,
 	}
 }
 
@@ -343,7 +362,6 @@ func (e starter) sandbox(p *pod) (Sandbox, error) {
 }
 
 func (e starter) box(p *pod, rec podRecord) Sandbox {
-	const defaultShm = 64 << 20 // bytes, as Docker's and containerd's
 	return Sandbox{
 		PodID: p.id, Hostname: p.hostname(), Namespaces: rec.Namespaces, IDs: rec.Status.UserMapping,
 		Sysctls: p.spec.Sysctls, ShmSize: cmp.Or(p.spec.ShmSize, defaultShm), Dir: p.dir,
@@ -371,7 +389,7 @@ func (e starter) pidsOf(peers map[string]string) (map[string]int, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%s namespace: %w", kind, err)
 		}
-		st := &c.view.load().status
+		st := &c.view.Load().status
 		if st.State != lifecycle.ContainerRunning {
 			return nil, fmt.Errorf("%s namespace: %w", kind, c.fault(fault.Conflict, "does not run, its namespace cannot be joined"))
 		}

@@ -44,7 +44,7 @@ func restartDue(rec *containerRecord) bool {
 // scheduleRestart sets the timer of c's restart if one is due. A pod that is not
 // solo restarts nothing once its sandbox is gone.
 func (e ender) scheduleRestart(c *container) bool {
-	if !c.pod.spec.Solo && c.pod.view.load().status.State != lifecycle.PodReady {
+	if !c.pod.spec.Solo && c.pod.view.Load().status.State != lifecycle.PodReady {
 		return false
 	}
 	c.mu.Lock()

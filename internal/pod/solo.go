@@ -42,7 +42,7 @@ func (e *Engine) CreateSolo(ctx context.Context, p spec.Pod, c spec.Container) (
 		Want:    pair{p, c},
 		Title:   "container " + c.Name,
 		Run:     func(ctx context.Context) (any, error) { return maker{e}.createSolo(ctx, p, c) },
-		Exists:  func(r any) bool { return !r.(*container).view.load().gone },
+		Exists:  func(r any) bool { return !r.(*container).view.Load().gone },
 		Discard: func(r any) { maker{e}.discardContainer(r.(*container)) },
 	})
 	if err != nil {
@@ -58,7 +58,7 @@ func (e maker) createSolo(ctx context.Context, s spec.Pod, c spec.Container) (_ 
 	}
 	var u undo.Stack
 	defer u.OnError(ctx, &err)
-	u.Push("name", func(context.Context) error { registry(e).dismissPod(p); return nil })
+	u.Push("name", func(ctx context.Context) error { return e.disown(ctx, p) })
 	ctx, end, err := p.begin(ctx, nil)
 	if err != nil {
 		return nil, err
@@ -68,7 +68,7 @@ func (e maker) createSolo(ctx context.Context, s spec.Pod, c spec.Container) (_ 
 		return nil, err
 	}
 	c.Name = p.name
-	if err := e.d.Plugins.RunPod(ctx, p.view.load().status); err != nil {
+	if err := e.d.Plugins.RunPod(ctx, p.view.Load().status); err != nil {
 		return nil, fmt.Errorf("container %s: %w", p.name, err)
 	}
 	u.Push("plugins", func(context.Context) error { e.d.Plugins.Forget(p.id, ""); return nil })
@@ -87,7 +87,7 @@ func (e registry) admitSolo(s spec.Pod) (*pod, error) {
 	}
 	if p := e.podNamedLocked(s, s.Name); p != nil {
 		for id, c := range p.containers {
-			return nil, fault.New(fault.Exists, fmt.Sprintf("container %s: the name belongs to container %.12s (%s); remove that or choose another name", s.Name, id, c.view.load().status.State))
+			return nil, fault.New(fault.Exists, fmt.Sprintf("container %s: the name belongs to container %.12s (%s); remove that or choose another name", s.Name, id, c.view.Load().status.State))
 		}
 		return nil, fault.New(fault.Exists, fmt.Sprintf("container %s: the name belongs to pod %.12s (%s)", s.Name, p.id, lifecycle.PodCreated))
 	}

@@ -108,6 +108,9 @@ func (e starter) start(ctx context.Context, c *container, o startOptions) error 
 		return e.startFailed(ctx, c, errors.Join(err, u.Unwind(ctx)), ended)
 	}
 	c.log("start", nil)
+	if c.pod.spec.Solo {
+		preparer(e).follow(c.pod)
+	}
 	c.settleParked()
 	return nil
 }
@@ -115,13 +118,13 @@ func (e starter) start(ctx context.Context, c *container, o startOptions) error 
 // mayStart checks both state tables and that the sandbox remembers no earlier
 // process of the container.
 func (e starter) mayStart(ctx context.Context, c *container) error {
-	if c.view.load().gone {
+	if c.view.Load().gone {
 		return name.NotFound("container", c.title())
 	}
-	if _, err := lifecycle.NextContainer(c.view.load().status.State, lifecycle.Start); err != nil {
+	if _, err := lifecycle.NextContainer(c.view.Load().status.State, lifecycle.Start); err != nil {
 		return fmt.Errorf("container %s: %w", c.title(), err)
 	}
-	p := c.pod.view.load()
+	p := c.pod.view.Load()
 	if !c.pod.spec.Solo && p.status.State != lifecycle.PodReady {
 		return c.fault(fault.Conflict, fmt.Sprintf("its pod is %s", p.status.State))
 	}
@@ -168,11 +171,11 @@ func (e starter) launch(ctx context.Context, c *container, io Streams, u *undo.S
 	if err := e.d.Plugins.Start(ctx, l.rec.Status); err != nil {
 		return 0, err
 	}
-	c.step.set("root file system: mount")
+	c.step.Set("root file system: mount")
 	errs := steps.Parallel(
 		func() error { return l.mount(ctx) },
 		func() error {
-			if c.pod.spec.Solo && c.pod.view.load().status.State != lifecycle.PodReady {
+			if c.pod.spec.Solo && c.pod.view.Load().status.State != lifecycle.PodReady {
 				if err := e.wake(ctx, c.pod, u); err != nil {
 					return err
 				}
@@ -214,7 +217,7 @@ func (l *launching) close() {
 }
 
 func (l *launching) mount(ctx context.Context) (err error) {
-	if l.root, err = l.d.Roots.MountRoot(ctx, l.rec.Rootfs, l.c.pod.view.load().status.UserMapping); err != nil {
+	if l.root, err = l.d.Roots.MountRoot(ctx, l.rec.Rootfs, l.c.pod.view.Load().status.UserMapping); err != nil {
 		return err
 	}
 	s := l.rec.Status.Wish()
@@ -255,7 +258,7 @@ func (l *launching) execute(ctx context.Context) (int, error) {
 		return 0, err
 	}
 	p.Rootfs = l.root
-	l.c.step.set("process: start")
+	l.c.step.Set("process: start")
 	pid, err := l.world.Start(ctx, p)
 	return pid, commandFault(err)
 }
@@ -267,7 +270,7 @@ func (l *launching) process(world *specs.Spec) (Process, error) {
 	}
 	s := l.rec.Status.Wish()
 	return Process{
-		PodID: l.c.pod.id, ID: l.c.id, Spec: world, Join: join, IDs: l.c.pod.view.load().status.UserMapping,
+		PodID: l.c.pod.id, ID: l.c.id, Spec: world, Join: join, IDs: l.c.pod.view.Load().status.UserMapping,
 		Cgroup: l.rec.Status.Cgroup, LogPath: l.rec.Status.LogPath,
 		Stdin: s.Stdin, StdinOnce: s.StdinOnce, Init: s.Init, Streams: l.streams,
 		CreateCwd: s.WorkingDir == "" || l.c.pod.spec.Owner == spec.OwnerCRI,
@@ -328,7 +331,7 @@ func (e starter) forget(ctx context.Context, c *container) error {
 	if err := c.save(); err != nil {
 		return err
 	}
-	if c.pod.view.load().status.State == lifecycle.PodReady {
+	if c.pod.view.Load().status.State == lifecycle.PodReady {
 		if err := e.d.Processes.Forget(ctx, c.pod.id, c.id); err != nil && !fault.Is(err, fault.NotFound) {
 			return fmt.Errorf("container %s: forget the ended process: %w", c.title(), err)
 		}
@@ -359,7 +362,7 @@ func (e starter) request(c *container, rec containerRecord) oci.Request {
 	}
 	return oci.Request{
 		Pod: &c.pod.spec, Container: asked, Image: rec.Image, Facts: e.d.Facts,
-		Namespaces: rec.Namespaces, Identity: rec.Identity, IDs: c.pod.view.load().status.UserMapping,
+		Namespaces: rec.Namespaces, Identity: rec.Identity, IDs: c.pod.view.Load().status.UserMapping,
 		Hostname: hostname, Files: c.pod.files(*asked), Volumes: rec.Volumes,
 		Devices: rec.Devices, Cgroup: rec.Status.Cgroup, Joined: joined,
 	}

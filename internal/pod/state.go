@@ -16,6 +16,7 @@ import (
 	"carob/internal/lifecycle"
 	"carob/internal/plan/check"
 	"carob/internal/plan/ident"
+	"carob/internal/pod/cell"
 	"carob/internal/spec"
 	"carob/internal/status"
 )
@@ -37,6 +38,8 @@ type podRecord struct {
 	// Since is when the present sandbox was asked for, zero while there is none. It
 	// is written before the sandbox is made.
 	Since time.Time `json:"since,omitzero"`
+	// Ahead says that its sandbox has been made ahead and has not been asked for since.
+	Ahead bool `json:"ahead,omitempty"`
 	// Reaper is PID 1 of the pid namespace that the pod's containers share, 0 without.
 	Reaper int `json:"reaper,omitempty"`
 	// Removing is written before a removal begins; Recover completes it.
@@ -83,8 +86,8 @@ type pod struct {
 	spec            spec.Pod
 	dir             string
 
-	view cell[podView]
-	step progress
+	view cell.Cell[podView]
+	step cell.Progress
 
 	// op is the pod's lock: whoever has put a value in changes the pod.
 	op chan struct{}
@@ -122,8 +125,8 @@ type container struct {
 	id   string
 	name string
 
-	view cell[containerView]
-	step progress
+	view cell.Cell[containerView]
+	step cell.Progress
 
 	// mu guards what follows, and the order of records and views. It is a leaf.
 	mu  sync.Mutex
@@ -143,20 +146,22 @@ type container struct {
 func (e registry) newPod(rec podRecord) *pod {
 	p := &pod{
 		e: e.Engine, id: rec.Status.ID, name: rec.Status.Name, namespace: rec.Status.Namespace, spec: rec.Status.Spec,
-		dir: filepath.Join(e.d.RunDir, "pods", rec.Status.ID), op: make(chan struct{}, 1),
+		dir: podDir(e.d.RunDir, rec.Status.ID), op: make(chan struct{}, 1),
 		containers: map[string]*container{}, rec: rec,
 	}
-	p.step.tell = func(name string) { p.event("step", map[string]string{"step": name}) }
-	p.view.publish(podView{status: rec.Status})
+	p.step.Tell = func(name string) { p.event("step", map[string]string{"step": name}) }
+	p.view.Publish(podView{status: rec.Status})
 	return p
 }
 
 func (e registry) newContainer(p *pod, rec containerRecord) *container {
 	c := &container{e: e.Engine, pod: p, id: rec.Status.ID, name: rec.Status.Name, rec: rec}
-	c.step.tell = func(name string) { c.event("step", map[string]string{"step": name}) }
-	c.view.publish(containerView{status: rec.Status})
+	c.step.Tell = func(name string) { c.event("step", map[string]string{"step": name}) }
+	c.view.Publish(containerView{status: rec.Status})
 	return c
 }
+
+func podDir(runDir, id string) string { return filepath.Join(runDir, "pods", id) }
 
 func (p *pod) title() string {
 	if p.spec.Solo || p.namespace == check.DefaultNamespace {
@@ -182,15 +187,15 @@ func (c *container) fault(kind fault.Kind, text string) error {
 
 // snapshot is the pod as a reader sees it.
 func (p *pod) snapshot() status.Pod {
-	st := p.view.load().status
-	st.Step, st.StepSince = p.step.load()
+	st := p.view.Load().status
+	st.Step, st.StepSince = p.step.Load()
 	return st
 }
 
 // snapshot is the container as a reader sees it.
 func (c *container) snapshot() status.Container {
-	st := c.view.load().status
-	st.Step, st.StepSince = c.step.load()
+	st := c.view.Load().status
+	st.Step, st.StepSince = c.step.Load()
 	return st
 }
 
@@ -244,9 +249,9 @@ func (p *pod) note(edit func(*podRecord) error) error {
 
 func (p *pod) publishLocked(next podRecord) {
 	p.rec = next
-	v := *p.view.load()
+	v := *p.view.Load()
 	v.status = next.Status
-	p.view.publish(v)
+	p.view.Publish(v)
 }
 
 // change edits a copy of the record, stores it and publishes it. An error of edit
@@ -288,14 +293,14 @@ func (c *container) putLocked(next containerRecord) error {
 // publishLocked shows a record to readers; ended is given when a process has.
 func (c *container) publishLocked(next containerRecord, ended *status.Exit) {
 	c.rec = next
-	v := *c.view.load()
+	v := *c.view.Load()
 	v.status = next.Status
 	v.starting = next.Starting
 	if ended != nil {
 		v.exits++
 		v.last = *ended
 	}
-	c.view.publish(v)
+	c.view.Publish(v)
 }
 
 // save stores an end that could not be stored when it came.

@@ -37,7 +37,7 @@ func (e maker) prepareMounts(ctx context.Context, c *container, rec *containerRe
 		}
 		switch m.Type {
 		case spec.Bind:
-			c.step.set("mount " + m.Target + ": stat " + m.Source)
+			c.step.Set("mount " + m.Target + ": stat " + m.Source)
 			err = hostfile.Interruptibly(ctx, func() error { return hostfile.Source(m, u) })
 		case spec.Volume:
 			err = e.volume(m, rec, u)

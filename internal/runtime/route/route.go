@@ -37,6 +37,11 @@ type Admitter interface {
 	Admit(p *spec.Pod) error
 }
 
+// Preparer is a handler that can make a sandbox before it is asked for.
+type Preparer interface {
+	PrepareSandbox(ctx context.Context, s pod.Sandbox) error
+}
+
 // Streams is what works on a process that runs in the same way under every handler.
 type Streams interface {
 	Attach(ctx context.Context, podID, processID string, io pod.Streams) error
@@ -109,6 +114,20 @@ func (r *Router) RunSandbox(ctx context.Context, s pod.Sandbox) (pod.SandboxStat
 	}
 	r.enter(s.PodID, h)
 	return h.RunSandbox(ctx, s)
+}
+
+// PrepareSandbox makes a sandbox ahead where the handler can: else Unsupported.
+func (r *Router) PrepareSandbox(ctx context.Context, s pod.Sandbox) error {
+	h, err := r.named(s.Handler)
+	if err != nil {
+		return err
+	}
+	p, ok := h.(Preparer)
+	if !ok {
+		return fault.New(fault.Unsupported, "handler "+s.Handler+": makes no sandboxes ahead")
+	}
+	r.enter(s.PodID, h)
+	return p.PrepareSandbox(ctx, s)
 }
 
 // AdoptSandbox takes a sandbox over under the handler that it was run by.

@@ -21,14 +21,27 @@ func SandboxDirs() []string { return []string{"proc", "sys", "shm"} }
 // Sandbox is what a supervisor does to itself once: Setup's files are the detached
 // memory file system that becomes its root, and with a Shm the mount for /shm.
 type Sandbox struct {
-	// Hostname is set when not empty; the UTS namespace must be the sandbox's own.
-	Hostname string
+	Named
 	// Loopback brings lo up; the network namespace must be the sandbox's own.
 	Loopback bool
 	// ShmSize in bytes makes /shm; with ForeignShm the second file is moved there.
 	ShmSize    int64
 	ForeignShm bool
-	Sysctls    map[string]string
+}
+
+// Named is what of a sandbox depends on the pod's own request.
+type Named struct {
+	// Hostname is set when not empty; the UTS namespace must be the sandbox's own.
+	Hostname string
+	Sysctls  map[string]string
+}
+
+// Program returns the program that gives a sandbox its name and its sysctls, to be run
+// in a supervisor whose Sandbox had none.
+func (n Named) Program() *spawn.Builder {
+	b := &spawn.Builder{}
+	n.apply(b)
+	return b
 }
 
 // Program returns the sandbox's program, to be run in the supervisor itself.
@@ -56,7 +69,10 @@ func (s Sandbox) Program() *spawn.Builder {
 		b.Step("mount /dev/shm")
 		shm(b, shmDir, s.ShmSize)
 	}
-	s.namespaces(b)
+	if s.Loopback {
+		loopback(b)
+	}
+	s.apply(b)
 	return b
 }
 
@@ -65,15 +81,19 @@ func shm(b *spawn.Builder, at string, size int64) {
 		b.Str("mode=1777,size="+strconv.FormatInt(size, 10)))
 }
 
-// namespaces sets up the sandbox's own namespaces.
-func (s Sandbox) namespaces(b *spawn.Builder) {
-	if s.Loopback {
-		loopback(b)
+func (n Named) apply(b *spawn.Builder) {
+	if n.Hostname != "" {
+		hostname(b, n.Hostname)
 	}
-	if s.Hostname != "" {
-		hostname(b, s.Hostname)
+	keys := make([]string, 0, len(n.Sysctls))
+	for k := range n.Sysctls {
+		keys = append(keys, k)
 	}
-	s.sysctls(b)
+	sort.Strings(keys)
+	for _, k := range keys {
+		b.Step("sysctl " + k)
+		writeFile(b, "/proc/sys/"+strings.ReplaceAll(k, ".", "/"), n.Sysctls[k])
+	}
 }
 
 // BaseFile is the supervisor's descriptor of its base: a mount namespace that holds
@@ -93,18 +113,6 @@ func base(b *spawn.Builder, proc spawn.Arg) {
 	b.Call(unix.SYS_DUP3, empty, spawn.Imm(BaseFile), spawn.Imm(unix.O_CLOEXEC))
 	b.Close(empty)
 	b.Call(unix.SYS_UNSHARE, spawn.Imm(unix.CLONE_NEWNS))
-}
-
-func (s Sandbox) sysctls(b *spawn.Builder) {
-	keys := make([]string, 0, len(s.Sysctls))
-	for k := range s.Sysctls {
-		keys = append(keys, k)
-	}
-	sort.Strings(keys)
-	for _, k := range keys {
-		b.Step("sysctl " + k)
-		writeFile(b, "/proc/sys/"+strings.ReplaceAll(k, ".", "/"), s.Sysctls[k])
-	}
 }
 
 // Reaper returns the program of the pod's PID 1 when the containers share a PID
