@@ -53,6 +53,7 @@ func openPlugins(p plugging, log *slog.Logger) (*plugged, error) {
 	if !p.nri.Enable {
 		return all, nil
 	}
+	nri.LogTo(log)
 	var err error
 	all.plugins, err = nri.New(nri.Config{
 		Socket: p.nri.Socket, PluginDir: p.nri.PluginDir, ConfigDir: p.nri.ConfigDir, Devices: all.devices,

@@ -82,12 +82,14 @@ type request struct {
 	done chan error
 }
 
-// New returns plugins that nobody can reach yet. The library's timeouts and its log are those of
-// the whole process.
+// LogTo says where the library logs, once in a process and before New.
+func LogTo(log *slog.Logger) { nrilog.Set(logger{log}) }
+
+// New returns plugins that nobody can reach yet. The library's timeouts are those of the whole
+// process.
 func New(c Config) (*Plugins, error) {
 	n := &Plugins{c: c, requests: make(chan request), known: newKnown(), updating: map[string]int{}}
 	n.ctx, n.cancel = context.WithCancel(context.Background())
-	nrilog.Set(logger{c.Log})
 	adaptation.SetPluginRegistrationTimeout(c.Registration)
 	adaptation.SetPluginRequestTimeout(c.Request)
 	var err error
