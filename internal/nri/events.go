@@ -84,13 +84,13 @@ func (n teller) tellOfContainer(ev status.Event, c *api.Container) {
 	case "start":
 		n.note("PostStartContainer", n.library.PostStartContainer(n.ctx, &api.PostStartContainerRequest{Pod: p, Container: c}))
 	case "update":
-		if !(updater{n.Plugins}).own(c.Id) {
+		if !updater(n).own(c.Id) {
 			n.note("PostUpdateContainer", n.library.PostUpdateContainer(n.ctx, &api.PostUpdateContainerRequest{Pod: p, Container: c}))
 		}
 	case "exit":
 		r, err := n.library.StopContainer(n.ctx, &api.StopContainerRequest{Pod: p, Container: c})
 		n.note("StopContainer", err)
-		updater{n.Plugins}.apply(r.GetUpdate())
+		updater(n).apply(r.GetUpdate())
 	case "remove":
 		delete(n.known.containers, c.Id)
 		n.note("RemoveContainer", n.library.RemoveContainer(n.ctx, &api.RemoveContainerRequest{Pod: p, Container: c}))

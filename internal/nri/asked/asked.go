@@ -138,7 +138,9 @@ func (w *work) hooks(h *api.Hooks) {
 		return out
 	}
 	adjust.PutHooks(w.c, &specs.Hooks{
-		Prestart: list(h.GetPrestart()), CreateRuntime: list(h.GetCreateRuntime()), CreateContainer: list(h.GetCreateContainer()),
+		//lint:ignore SA1019 a deprecated field must still be honoured
+		Prestart:      list(h.GetPrestart()),
+		CreateRuntime: list(h.GetCreateRuntime()), CreateContainer: list(h.GetCreateContainer()),
 		StartContainer: list(h.GetStartContainer()), Poststart: list(h.GetPoststart()), Poststop: list(h.GetPoststop()),
 	})
 	w.changed = true
