@@ -261,16 +261,14 @@ func (e recovery) recoverStart(_ context.Context, c *container, process ProcessS
 			return nil
 		})
 	}
-	since := c.record().Since
 	if err := c.started(process.Pid); err != nil {
 		return err
 	}
-	err := c.change(func(r *containerRecord) error { r.Status.StartedAt = since; return nil })
-	if err == nil && process.Exit != nil {
+	if process.Exit != nil {
 		ender(e).containerExited(c, *process.Exit)
 	}
 	c.settleParked()
-	return err
+	return nil
 }
 
 // removeRemains removes a container whose creation or removal was cut short.

@@ -140,7 +140,7 @@ func (c *container) started(pid int) error {
 	next.Starting, next.Stopped = false, false
 	s := &next.Status
 	s.Pid, s.Paused = pid, false
-	s.StartedAt, s.FinishedAt = time.Now(), time.Time{}
+	s.StartedAt, s.FinishedAt = next.Since, time.Time{} // its end may have come before now
 	s.ExitCode, s.Reason, s.Message, s.OOMKilled = 0, "", "", false
 	if err := next.move(lifecycle.Start); err != nil {
 		return err

@@ -96,6 +96,13 @@ func (n *Native) start(ctx context.Context, s pod.Sandbox, named initstage.Named
 		Loopback: s.Namespaces.Net == spec.Own || s.Namespaces.Net == spec.None,
 		ShmSize:  s.ShmSize, Named: named,
 	}
+	if s.IDs.Size > 0 {
+		// A daemon that may not make one has what it sees, which is enough on most hosts.
+		if proc, err := mount.New("proc", mount.NoSuid|mount.NoDev|mount.NoExec); err == nil {
+			files.add(proc)
+			w.Proc = true
+		}
+	}
 	if w.ForeignShm, err = shm(&files, s); err != nil {
 		return nil, fmt.Errorf("sandbox: /dev/shm: %w", err)
 	}

@@ -19,12 +19,17 @@ const (
 func SandboxDirs() []string { return []string{"proc", "sys", "shm"} }
 
 // Sandbox is what a supervisor does to itself once: Setup's files are the detached
-// memory file system that becomes its root, and with a Shm the mount for /shm.
+// memory file system that becomes its root, then with Proc that for /proc, then with
+// ForeignShm that for /shm.
 type Sandbox struct {
+	// Proc says that a procfs was passed. Otherwise it is the host's with all that is
+	// mounted over its files, beside which the kernel lets a user namespace make none
+	// of its own (fs/namespace.c, mount_too_revealing).
+	Proc bool
 	Named
 	// Loopback brings lo up; the network namespace must be the sandbox's own.
 	Loopback bool
-	// ShmSize in bytes makes /shm; with ForeignShm the second file is moved there.
+	// ShmSize in bytes makes /shm; with ForeignShm a file is moved there.
 	ShmSize    int64
 	ForeignShm bool
 }
@@ -47,11 +52,17 @@ func (n Named) Program() *spawn.Builder {
 // Program returns the sandbox's program, to be run in the supervisor itself.
 func (s Sandbox) Program() *spawn.Builder {
 	b := &spawn.Builder{}
-	root := spawn.File(spawn.FirstFile)
+	passed := spawn.FirstFile
+	next := func() spawn.Arg { passed++; return spawn.File(passed - 1) }
+	root := next()
 	b.Step("mounts: leave the host's")
 	b.Call(unix.SYS_MOUNT, spawn.Imm(0), b.Str("/"), spawn.Imm(0), spawn.Imm(unix.MS_REC|unix.MS_PRIVATE), spawn.Imm(0))
 	trees := map[string]spawn.Arg{}
 	for _, fs := range []string{"/proc", "/sys"} {
+		if fs == "/proc" && s.Proc {
+			trees[fs] = next()
+			continue
+		}
 		trees[fs] = b.Call(unix.SYS_OPEN_TREE, cwd(), b.Str(fs), spawn.Imm(unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_RECURSIVE)).Result()
 	}
 	moveMount(b, root, cwd(), "/")
@@ -64,7 +75,7 @@ func (s Sandbox) Program() *spawn.Builder {
 		b.Close(trees[fs])
 	}
 	if s.ForeignShm {
-		moveMount(b, spawn.File(spawn.FirstFile+1), cwd(), shmDir)
+		moveMount(b, next(), cwd(), shmDir)
 	} else if s.ShmSize > 0 {
 		b.Step("mount /dev/shm")
 		shm(b, shmDir, s.ShmSize)
