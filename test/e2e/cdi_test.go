@@ -14,9 +14,9 @@ import (
 	"carob/internal/testenv"
 )
 
-// serve starts the machine's daemon with a configuration file of this text. It goes with the
+// serveConfigured starts the machine's daemon with a configuration file of this text. It goes with the
 // machine.
-func (h *host) serve(config string) {
+func (h *host) serveConfigured(config string) {
 	h.Helper()
 	path := filepath.Join(h.dir, "config.toml")
 	if err := os.WriteFile(path, []byte(config), 0o600); err != nil {
@@ -60,7 +60,7 @@ devices:
 - name: rdt
   containerEdits: {intelRdt: {closID: x}}
 `, dir))
-	h.serve("cdi-spec-dirs = [\"" + dir + "\"]\n[network]\ndriver = \"builtin\"\n")
+	h.serveConfigured("cdi-spec-dirs = [\"" + dir + "\"]\n[network]\ndriver = \"builtin\"\n")
 	return h
 }
 

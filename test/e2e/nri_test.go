@@ -33,7 +33,7 @@ func withPlugins(t *testing.T) *host {
 // serveNRI starts a daemon that takes NRI plugins and gives them this time to answer.
 func (h *host) serveNRI(patience time.Duration) {
 	h.Helper()
-	h.serve(fmt.Sprintf(`cdi-spec-dirs = ["%[1]s/cdi"]
+	h.serveConfigured(fmt.Sprintf(`cdi-spec-dirs = ["%[1]s/cdi"]
 [network]
 driver = "builtin"
 [nri]
