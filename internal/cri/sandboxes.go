@@ -111,7 +111,19 @@ func (b *sandboxes) UpdatePodSandboxResources(ctx context.Context, r *cri.Update
 	if err != nil {
 		return nil, err
 	}
-	return &cri.UpdatePodSandboxResourcesResponse{}, b.s.Groups.UpdateGroupWithin(ctx, p.Cgroup, limits)
+	overhead, _, err := asked.Resources(r.GetOverhead(), b.s.Host)
+	if err != nil {
+		return nil, err
+	}
+	done, err := b.s.UpdatePod(ctx, p, overhead, limits)
+	if err != nil {
+		return nil, err
+	}
+	if err := b.s.Groups.UpdateGroupWithin(ctx, p.Cgroup, limits); err != nil {
+		return nil, err
+	}
+	done()
+	return &cri.UpdatePodSandboxResourcesResponse{}, nil
 }
 
 // What a Stream… message has at most, in items and in bytes: one sandbox's annotations

@@ -86,7 +86,6 @@ func TestContainerRefusals(t *testing.T) {
 	}{
 		"no name":            {config(func(c *cri.ContainerConfig) { c.Metadata.Name = "" }), "config.metadata"},
 		"no image":           {config(func(c *cri.ContainerConfig) { c.Image = nil }), "config.image"},
-		"CDI":                {config(func(c *cri.ContainerConfig) { c.CDIDevices = []*cri.CDIDevice{{Name: "a/b=c"}} }), "config.CDI_devices"},
 		"env":                {config(func(c *cri.ContainerConfig) { c.Envs = []*cri.KeyValue{{Key: "a=b"}} }), "config.envs"},
 		"env not in UTF-8":   {config(func(c *cri.ContainerConfig) { c.Envs = []*cri.KeyValue{{Key: "a", Value: []byte{0xff}}} }), "config.envs"},
 		"device":             {config(func(c *cri.ContainerConfig) { c.Devices = []*cri.Device{{HostPath: "x"}} }), "config.devices"},
