@@ -29,6 +29,7 @@ var rooms = []room{
 	{"plan", []string{"fault", "ref", "spec", "status", "host"}},
 	{"sys", []string{"fault", "plan"}}, // plan: the edge applies what was decided
 	{"archive", []string{"fault", "sys"}},
+	{"criu", []string{"fault", "plan", "sys"}},
 	{"logfile", []string{"fault", "sys"}},
 	{"podproc", []string{"fault", "sys"}},
 	{"store", []string{"fault", "sys", "undo"}},
@@ -36,7 +37,7 @@ var rooms = []room{
 	{"look", []string{"fault", "sys"}},
 	{"view", []string{"fault", "look"}}, // shows what look observes, and nothing else
 	{"world", []string{"archive", "fault", "plan", "sys"}},
-	{"ocirt", []string{"fault", "undo", "plan", "sys", "world"}},
+	{"ocirt", []string{"fault", "undo", "plan", "sys", "world", "criu"}},
 	{"ocicli", []string{"fault", "plan", "sys", "ocirt"}},
 	{"pod", []string{"fault", "undo", "ref", "lifecycle", "spec", "status", "plan", "host", "image", "logfile"}},
 	// The engine declares what it needs of the machine in its own terms; handlers

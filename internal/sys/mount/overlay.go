@@ -170,14 +170,14 @@ func overlayInside(l Layers, layers []*os.File) (*os.File, error) {
 		}
 		defer base.Close()
 		// Any directory does; this one is there and has been cloned.
-		if err := attach(base, l.Lower[0]); err != nil {
+		if err := Attach(base, l.Lower[0]); err != nil {
 			return nil, err
 		}
 		if err := unix.Fchdir(int(base.Fd())); err != nil {
 			return nil, wrap("fchdir", "overlay", err)
 		}
 		for i, layer := range layers {
-			if err := attach(layer, names[i+1]); err != nil {
+			if err := Attach(layer, names[i+1]); err != nil {
 				return nil, err
 			}
 		}

@@ -1,0 +1,247 @@
+package ocirt
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"carob/internal/criu"
+	"carob/internal/fault"
+	"carob/internal/plan/checkpoint"
+	"carob/internal/plan/mountopt"
+	"carob/internal/sys/cgroup"
+	"carob/internal/sys/fd"
+	"carob/internal/sys/ns"
+)
+
+// CheckpointOptions are a checkpoint's or a restore's. What the embedded options say of
+// files, mounts, namespaces and cgroups is filled in.
+type CheckpointOptions struct {
+	criu.Options
+	// Criu is the program, "" the one in PATH.
+	Criu string
+	// ImagePath and WorkPath are directories, made if they are missing; WorkPath "" is
+	// ImagePath.
+	ImagePath, WorkPath string
+	// PreDump writes the memory down and lets the container run.
+	PreDump bool
+	// StatusFile gets a byte when a dump with LazyPages serves pages; nil is none.
+	StatusFile *os.File
+}
+
+// ownGroup is how cgroups are managed unless somebody asks for more: everything that is
+// restored is in the container's group, whatever groups there were below. Criu's own default
+// writes down, and restores, the whole hierarchy below the group of a process: where that is
+// the root, as in the unified hierarchy of a hybrid host, it is the host's.
+const ownGroup = "ignore"
+
+// descriptorsFile lists what the standard streams were, under the name and in the form of
+// runc's.
+const descriptorsFile = "descriptors.json"
+
+// Checkpoint writes a running container down. Unless it is left running it is removed then.
+func (c *Container) Checkpoint(ctx context.Context, o CheckpointOptions) error {
+	lock, err := c.lock()
+	if err != nil {
+		return err
+	}
+	defer lock.Close()
+	status, err := c.Status()
+	if err != nil {
+		return err
+	}
+	if status != specs.StateRunning && status != Paused {
+		return fault.New(fault.Conflict, fmt.Sprintf("container cannot be checkpointed in %s state", status))
+	}
+	spec, err := c.Config()
+	if err != nil {
+		return err
+	}
+	if err := o.open(); err != nil {
+		return err
+	}
+	defer o.close()
+	if err := c.dump(spec, o); err != nil || o.LeaveRunning || o.PreDump {
+		return err
+	}
+	return errors.Join(end(c.Init), remove(ctx, c))
+}
+
+func (o *CheckpointOptions) open() (err error) {
+	if filepath.IsAbs(o.Parent) {
+		return fault.New(fault.Invalid, "--parent-path must be relative")
+	}
+	for _, d := range []struct {
+		path string
+		to   **os.File
+	}{{o.ImagePath, &o.Images}, {o.WorkPath, &o.Work}} {
+		if d.path == "" {
+			continue
+		}
+		if err := os.MkdirAll(d.path, 0o700); err != nil {
+			return err
+		}
+		path, err := filepath.Abs(d.path)
+		if err != nil {
+			return err
+		}
+		if *d.to, err = os.Open(path); err != nil {
+			return err
+		}
+	}
+	if o.Parent == "" {
+		return nil
+	}
+	if info, err := os.Stat(filepath.Join(o.ImagePath, o.Parent)); err != nil || !info.IsDir() {
+		return fault.New(fault.Invalid, "--parent-path: "+o.Parent+": not a directory below the images'")
+	}
+	return nil
+}
+
+func (o *CheckpointOptions) close() { fd.CloseAll([]*os.File{o.Images, o.Work}) }
+
+func (c *Container) dump(spec *specs.Spec, o CheckpointOptions) error {
+	swrk := criu.Command(o.Criu)
+	group, err := c.group()
+	if err != nil {
+		return err
+	}
+	o.Freezer = freezer(group)
+	o.Root, o.EmptyNet = c.Rootfs, true
+	o.GroupMode = cmp.Or(o.GroupMode, ownGroup)
+	if err := external(&o.Options, spec); err != nil {
+		return err
+	}
+	if o.PreDump {
+		return criu.PreDump(swrk, c.Init.Pid, o.Options)
+	}
+	mounts, err := criu.Mounts(c.Init.Pid)
+	if err != nil {
+		return err
+	}
+	root, err := fd.OpenPath(fmt.Sprintf("/proc/%d/root", c.Init.Pid))
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	var binds []string
+	for inside := range bindsOf(spec, c.Bundle, root) {
+		binds = append(binds, inside)
+	}
+	o.Mounts = map[string]string{}
+	for _, point := range checkpoint.External(mounts, binds) {
+		o.Mounts[point] = point
+	}
+	if err := c.streams(&o, mounts); err != nil {
+		return err
+	}
+	return criu.Dump(swrk, c.Init.Pid, o.Options, criu.Hooks{Ready: o.ready})
+}
+
+// ready tells whoever waits for it that pages are served.
+func (o *CheckpointOptions) ready() error {
+	if o.StatusFile == nil {
+		return nil
+	}
+	_, err := o.StatusFile.Write([]byte{0})
+	return errors.Join(err, o.StatusFile.Close())
+}
+
+// freezer is the directory of the group whose freezer stops all processes at once, "" on a
+// host without one: there criu stops them one by one.
+func freezer(g *cgroup.Group) string {
+	if dir := g.Path("freezer"); dir != "" {
+		return dir
+	}
+	if dirs := g.Dirs(); len(dirs) == 1 && dirs[""] != "" {
+		return dirs[""]
+	}
+	return ""
+}
+
+// streams says which standard streams belong to somebody else, and writes it down.
+func (c *Container) streams(o *CheckpointOptions, mounts []checkpoint.Mount) error {
+	all, err := criu.Streams(c.Init.Pid)
+	if err != nil {
+		return err
+	}
+	var said [len(all)]string
+	for i, s := range all {
+		said[i] = s.Link
+		if key := s.Key(mounts); key != "" {
+			said[i] = key
+		}
+		if s.External(mounts) {
+			o.External = append(o.External, said[i])
+		}
+	}
+	text, err := json.Marshal(said)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(o.Images.Name(), descriptorsFile), text, 0o600)
+}
+
+// externalKeys are runc's keys of namespaces that belong to somebody else.
+func externalKeys() map[specs.LinuxNamespaceType][2]string {
+	return map[specs.LinuxNamespaceType][2]string{
+		specs.NetworkNamespace: {"net", "extRootNetNS"}, specs.PIDNamespace: {"pid", "extRootPidNS"},
+	}
+}
+
+// external names the namespaces of a dump that are somebody else's. Those that are not
+// among the keys are written down all the same: a restore joins what its configuration says.
+func external(o *criu.Options, spec *specs.Spec) error {
+	for kind, key := range externalKeys() {
+		path := pathOf(spec, kind)
+		if path == "" {
+			continue
+		}
+		f, err := ns.OpenPath(path, string(kind))
+		if err != nil {
+			return err
+		}
+		info, err := f.Stat()
+		f.Close()
+		if err != nil {
+			return err
+		}
+		_, inode, _ := fd.Link(info)
+		o.External = append(o.External, fmt.Sprintf("%s[%d]:%s", key[0], inode, key[1]))
+	}
+	return nil
+}
+
+func pathOf(spec *specs.Spec, kind specs.LinuxNamespaceType) string {
+	for _, n := range spec.Linux.Namespaces {
+		if n.Type == kind {
+			return n.Path
+		}
+	}
+	return ""
+}
+
+// bindsOf are the bind mounts of a configuration: where they are inside, with all links
+// followed, and what is mounted there.
+func bindsOf(spec *specs.Spec, bundle string, root *os.File) map[string]string {
+	out := map[string]string{}
+	for _, m := range spec.Mounts {
+		o, err := mountopt.Parse(m.Options)
+		if err != nil || m.Type != "bind" && !o.Bind && !o.Tree || o.Remount {
+			continue
+		}
+		source := m.Source
+		if !filepath.IsAbs(source) {
+			source = filepath.Join(bundle, source)
+		}
+		out[strings.TrimSuffix(follow(root, m.Destination), "/")] = source
+	}
+	return out
+}

@@ -1,0 +1,332 @@
+package ocirt
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"carob/internal/criu"
+	"carob/internal/fault"
+	"carob/internal/plan/ocispec"
+	"carob/internal/sys/cgroup"
+	"carob/internal/sys/fd"
+	"carob/internal/sys/initstage"
+	"carob/internal/sys/mount"
+	"carob/internal/sys/ns"
+	"carob/internal/sys/task"
+)
+
+// Restore makes a container from a checkpoint: it runs at once. Its rights, limits of
+// processes, filters and open files are what the checkpoint says; mounts from outside,
+// namespaces by path and cgroups what the bundle says. On an error nothing of it remains.
+func (r *Runtime) Restore(ctx context.Context, o CreateOptions, from CheckpointOptions) (c *Container, err error) {
+	n, text, err := r.creation(o)
+	if err != nil {
+		return nil, err
+	}
+	defer n.undo.OnError(ctx, &err)
+	defer n.close()
+	if err := n.claim(text); err != nil {
+		return nil, err
+	}
+	group, err := n.limit(ctx)
+	if err != nil {
+		return nil, err
+	}
+	b := rebirth{creation: n, o: from, group: group}
+	defer b.closeFiles()
+	pid, err := b.restore(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return n.Container, n.finish(pid)
+}
+
+// rebirth is a restore under way.
+type rebirth struct {
+	*creation
+	o     CheckpointOptions
+	group *cgroup.Group
+	files []*os.File // namespaces that are given to criu
+}
+
+func (b *rebirth) closeFiles() { fd.CloseAll(b.files) }
+
+// rootDir is where the root file system is mounted for criu, in a mount namespace that
+// nobody else sees: criu wants a mount of its own.
+const rootDir = "root"
+
+func (b *rebirth) restore(ctx context.Context) (pid int, err error) {
+	s := scene{spec: b.spec, bundle: b.creation.o.Bundle}
+	b.Rootfs = s.rootPath()
+	root, err := fd.OpenPath(b.Rootfs)
+	if err != nil {
+		return 0, fmt.Errorf("rootfs: %w", err)
+	}
+	defer root.Close()
+	for _, step := range []func(*os.File) error{b.targets, b.mounts, b.namespaces, b.streams, b.groups} {
+		if err := step(root); err != nil {
+			return 0, err
+		}
+	}
+	b.o.GroupMode = cmp.Or(b.o.GroupMode, ownGroup)
+	b.o.EmptyNet, b.o.Sibling, b.o.Root = true, true, b.file(rootDir)
+	if err := os.Mkdir(b.o.Root, 0o700); err != nil {
+		return 0, err
+	}
+	defer os.Remove(b.o.Root)
+	err = ns.Apart(func() (err error) {
+		if err = b.mountRoot(); err != nil {
+			return fmt.Errorf("rootfs: %w", err)
+		}
+		if err := b.o.open(); err != nil { // here: criu's working directory must be in its own mount namespace
+			return err
+		}
+		defer b.o.close()
+		pid, err = criu.Restore(b, b.o.Options, criu.Hooks{
+			Namespaces: func(pid int) error {
+				said := make(chan error, 1)
+				go func() { said <- b.hooks(ctx, pid) }() // which mount for the host, on a thread that sees it
+				return <-said
+			},
+			Terminal: b.takeTerminal,
+		})
+		return err
+	})
+	return pid, err
+}
+
+// mountRoot opens the root file system anew: a mount of another namespace cannot be cloned.
+func (b *rebirth) mountRoot() error {
+	root, err := fd.OpenPath(b.Rootfs)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	m, err := mount.Clone(root, "", true)
+	if err != nil {
+		return err
+	}
+	defer m.Close()
+	return mount.Attach(m, b.o.Root)
+}
+
+// targets makes what is mounted on, as create does: a root file system that has come with
+// the checkpoint need not have it. What is below another mount was made with that.
+func (b *rebirth) targets(root *os.File) error {
+	dir, err := os.OpenRoot(fd.Path(root))
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	binds := bindsOf(b.spec, b.Bundle, root)
+	for _, m := range b.spec.Mounts {
+		at := strings.Trim(follow(root, m.Destination), "/")
+		if at == "" || b.covered(m.Destination) {
+			continue
+		}
+		if info, err := os.Stat(binds["/"+at]); err != nil || info.IsDir() {
+			err = dir.MkdirAll(at, 0o755)
+			if err != nil && !errors.Is(err, fs.ErrExist) {
+				return fmt.Errorf("mount %s: %w", m.Destination, err)
+			}
+			continue
+		}
+		if err := touch(dir, at); err != nil {
+			return fmt.Errorf("mount %s: %w", m.Destination, err)
+		}
+	}
+	return nil
+}
+
+func touch(dir *os.Root, at string) error {
+	if err := dir.MkdirAll(path.Dir(at), 0o755); err != nil {
+		return err
+	}
+	f, err := dir.OpenFile(at, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644)
+	if errors.Is(err, fs.ErrExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return f.Close()
+}
+
+func (b *rebirth) covered(destination string) bool {
+	for _, m := range b.spec.Mounts {
+		if strings.HasPrefix(destination, strings.TrimSuffix(m.Destination, "/")+"/") {
+			return true
+		}
+	}
+	return false
+}
+
+// mounts says what belongs outside for everything that may have been external to the dump.
+func (b *rebirth) mounts(root *os.File) error {
+	b.o.Mounts = bindsOf(b.spec, b.Bundle, root)
+	for _, m := range b.spec.Mounts {
+		if m.Type != "cgroup" && m.Type != "cgroup2" {
+			continue
+		}
+		for name, dir := range b.group.Dirs() {
+			b.o.Mounts[path.Join(m.Destination, name)] = dir
+		}
+	}
+	for _, p := range b.spec.Linux.MaskedPaths {
+		b.o.Mounts[p] = os.DevNull
+	}
+	for _, d := range b.spec.Linux.Devices {
+		b.o.Mounts[d.Path] = d.Path
+	}
+	return nil
+}
+
+// namespaces gives criu those that the configuration names.
+func (b *rebirth) namespaces(*os.File) error {
+	b.o.Inherit, b.o.Join = map[string]*os.File{}, map[string]string{}
+	for _, n := range b.spec.Linux.Namespaces {
+		if n.Path == "" {
+			continue
+		}
+		f, err := ns.OpenPath(n.Path, string(n.Type))
+		if err != nil {
+			return err
+		}
+		b.files = append(b.files, f)
+		key, external := externalKeys()[n.Type]
+		switch {
+		case external:
+			b.o.Inherit[key[1]] = f
+		case n.Type == specs.IPCNamespace || n.Type == specs.UTSNamespace || n.Type == specs.UserNamespace:
+			b.o.Join[string(n.Type)] = n.Path
+		default:
+			return fault.New(fault.Unsupported, "linux.namespaces: criu cannot restore into a given "+string(n.Type)+" namespace")
+		}
+	}
+	return nil
+}
+
+// maxDescriptors bounds what is read of the list of descriptors.
+const maxDescriptors = 64 << 10
+
+// streams gives criu this process's own in the place of those that the container had.
+func (b *rebirth) streams(*os.File) error {
+	f, err := os.Open(filepath.Join(b.o.ImagePath, descriptorsFile))
+	if err != nil {
+		return fault.Wrap(fault.Invalid, "checkpoint", err)
+	}
+	defer f.Close()
+	var said []string
+	if err := json.NewDecoder(io.LimitReader(f, maxDescriptors)).Decode(&said); err != nil {
+		return fault.Wrap(fault.Invalid, "checkpoint: "+descriptorsFile, err)
+	}
+	for i, own := range []*os.File{os.Stdin, os.Stdout, os.Stderr} {
+		if i < len(said) && (strings.HasPrefix(said[i], "pipe:") || strings.HasPrefix(said[i], "file[")) {
+			b.o.Inherit[said[i]] = own
+		}
+	}
+	return nil
+}
+
+// groups says where in every hierarchy the container's cgroup is.
+func (b *rebirth) groups(*os.File) error {
+	text, err := os.ReadFile("/proc/self/cgroup")
+	if err != nil {
+		return err
+	}
+	b.o.Groups = map[string]string{}
+	for line := range strings.Lines(string(text)) {
+		f := strings.SplitN(line, ":", 3)
+		if len(f) != 3 {
+			continue
+		}
+		for controller := range strings.SplitSeq(f[1], ",") {
+			b.o.Groups[controller] = b.Cgroup
+		}
+	}
+	return nil
+}
+
+// First is the number of a worker's first file.
+func (b *rebirth) First() int { return initstage.WorkerFile }
+
+// Start starts criu in the container's cgroup, with this process's streams.
+func (b *rebirth) Start(files []*os.File) (ended func() error, err error) {
+	program, err := criu.Find(b.o.Criu)
+	if err != nil {
+		return nil, err
+	}
+	entry, err := b.group.Entry()
+	if err != nil {
+		return nil, err
+	}
+	defer entry.Close()
+	passed := slices.Clone(entry.Files)
+	w := initstage.Worker{Args: []string{program, "swrk", strconv.Itoa(b.First())}, Env: os.Environ(), Mounts: -1}
+	for i := range entry.Files {
+		w.Cgroups = append(w.Cgroups, i)
+	}
+	for _, f := range files {
+		w.Files, passed = append(w.Files, len(passed)), append(passed, f)
+	}
+	child, err := launch(w.Program(), passed, nil, nil)
+	if err != nil {
+		return nil, err
+	}
+	if err := child.converse(nil); err != nil {
+		return nil, err
+	}
+	return func() error {
+		code, err := task.Wait(child.pid)
+		if err == nil && code != 0 {
+			err = fault.New(fault.Internal, fmt.Sprintf("criu: ended with status %d", code))
+		}
+		return err
+	}, nil
+}
+
+// hooks runs those that a network is made by.
+func (b *rebirth) hooks(ctx context.Context, pid int) error {
+	h := b.spec.Hooks
+	if h == nil {
+		return nil
+	}
+	state := b.State(specs.StateCreating)
+	state.Pid = pid
+	//lint:ignore SA1019 a deprecated field must still be honoured
+	if err := runHooks(ctx, "prestart", h.Prestart, state); err != nil {
+		return err
+	}
+	return runHooks(ctx, "createRuntime", h.CreateRuntime, state)
+}
+
+func (b *rebirth) takeTerminal(master *os.File) (err error) {
+	b.term.Master, err = fd.Dup(master)
+	return err
+}
+
+// creation begins a create or a restore: it reads the bundle and makes nothing yet.
+func (r *Runtime) creation(o CreateOptions) (n *creation, text []byte, err error) {
+	if err := ocispec.ID(o.ID); err != nil {
+		return nil, nil, err
+	}
+	if o.Bundle, err = filepath.Abs(o.Bundle); err != nil {
+		return nil, nil, err
+	}
+	n = &creation{Container: &Container{r: r, dir: filepath.Join(r.Root, o.ID)}, o: o}
+	text, err = n.read()
+	return n, text, err
+}
