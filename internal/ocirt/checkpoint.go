@@ -85,7 +85,7 @@ func (o *CheckpointOptions) open() (err error) {
 		if d.path == "" {
 			continue
 		}
-		if err := os.MkdirAll(d.path, 0o700); err != nil {
+		if err := os.MkdirAll(d.path, 0o700); err != nil { // a restore has looked for its images
 			return err
 		}
 		path, err := filepath.Abs(d.path)

@@ -38,15 +38,17 @@ func (r *Runtime) Restore(ctx context.Context, o CreateOptions, from CheckpointO
 	}
 	defer n.undo.OnError(ctx, &err)
 	defer n.close()
+	b := rebirth{creation: n, o: from}
+	defer b.closeFiles()
+	if err := b.streams(); err != nil {
+		return nil, err
+	}
 	if err := n.claim(text); err != nil {
 		return nil, err
 	}
-	group, err := n.limit(ctx)
-	if err != nil {
+	if b.group, err = n.limit(ctx); err != nil {
 		return nil, err
 	}
-	b := rebirth{creation: n, o: from, group: group}
-	defer b.closeFiles()
 	pid, err := b.restore(ctx)
 	if err != nil {
 		return nil, err
@@ -76,7 +78,7 @@ func (b *rebirth) restore(ctx context.Context) (pid int, err error) {
 		return 0, fmt.Errorf("rootfs: %w", err)
 	}
 	defer root.Close()
-	for _, step := range []func(*os.File) error{b.targets, b.mounts, b.namespaces, b.streams, b.groups} {
+	for _, step := range []func(*os.File) error{b.targets, b.mounts, b.namespaces, b.groups} {
 		if err := step(root); err != nil {
 			return 0, err
 		}
@@ -196,7 +198,7 @@ func (b *rebirth) mounts(root *os.File) error {
 
 // namespaces gives criu those that the configuration names.
 func (b *rebirth) namespaces(*os.File) error {
-	b.o.Inherit, b.o.Join = map[string]*os.File{}, map[string]string{}
+	b.o.Join = map[string]string{}
 	for _, n := range b.spec.Linux.Namespaces {
 		if n.Path == "" {
 			continue
@@ -223,12 +225,13 @@ func (b *rebirth) namespaces(*os.File) error {
 const maxDescriptors = 64 << 10
 
 // streams gives criu this process's own in the place of those that the container had.
-func (b *rebirth) streams(*os.File) error {
+func (b *rebirth) streams() error {
 	f, err := os.Open(filepath.Join(b.o.ImagePath, descriptorsFile))
 	if err != nil {
 		return fault.Wrap(fault.Invalid, "checkpoint", err)
 	}
 	defer f.Close()
+	b.o.Inherit = map[string]*os.File{}
 	var said []string
 	if err := json.NewDecoder(io.LimitReader(f, maxDescriptors)).Decode(&said); err != nil {
 		return fault.Wrap(fault.Invalid, "checkpoint: "+descriptorsFile, err)

@@ -45,6 +45,8 @@ const (
 	Runsc Need = "runsc"
 	// Podman is podman, which builds and saves images without a daemon.
 	Podman Need = "podman"
+	// CRIU is a criu that can work on this kernel: 4.1 or newer from Linux 6.13 on.
+	CRIU Need = "criu"
 )
 
 // CNIPluginDir is where Debian's package puts plugins.
@@ -98,6 +100,7 @@ func missing(n Need) string {
 		Runc:  func() string { return program("runc") },
 		Crun:  func() string { return program("crun") },
 		Runsc: func() string { return program("runsc") },
+		CRIU:  criu,
 	}[n]
 	if !known {
 		return "unknown need"
@@ -131,6 +134,13 @@ func appArmor() string {
 		return "this kernel does not run AppArmor"
 	}
 	return program("apparmor_parser")
+}
+
+func criu() string {
+	if out, err := exec.Command("criu", "check").CombinedOutput(); err != nil {
+		return strings.TrimSpace(err.Error() + ": " + string(out[:min(len(out), 200)]))
+	}
+	return ""
 }
 
 func network() string {
