@@ -8,7 +8,7 @@ import (
 	"strconv"
 
 	"carob/internal/fault"
-	"carob/internal/ocirt"
+	cr "carob/internal/ocirt/checkpoint"
 )
 
 func checkpointCommands() []command {
@@ -52,9 +52,9 @@ func commonCheckpoint() []option {
 	}
 }
 
-func (a *app) checkpointOptions() (o ocirt.CheckpointOptions, err error) {
+func checkpointOptions(a *app) (o cr.Options, err error) {
 	has, text := a.args.has, a.args.text
-	o = ocirt.CheckpointOptions{
+	o = cr.Options{
 		Criu: a.global.text("criu"), ImagePath: text("image-path"), WorkPath: text("work-path"), PreDump: has("pre-dump"),
 	}
 	if o.ImagePath == "" {
@@ -71,10 +71,10 @@ func (a *app) checkpointOptions() (o ocirt.CheckpointOptions, err error) {
 	if n := text("empty-ns"); n != "" && n != "network" {
 		return o, fault.New(fault.Unsupported, "--empty-ns: namespace "+n+" is not supported")
 	}
-	return o, errors.Join(a.pageServer(&o), a.statusFile(&o))
+	return o, errors.Join(pageServer(a, &o), statusFile(a, &o))
 }
 
-func (a *app) pageServer(o *ocirt.CheckpointOptions) error {
+func pageServer(a *app, o *cr.Options) error {
 	server := a.args.text("page-server")
 	if server == "" {
 		return nil
@@ -91,7 +91,7 @@ func (a *app) pageServer(o *ocirt.CheckpointOptions) error {
 	return nil
 }
 
-func (a *app) statusFile(o *ocirt.CheckpointOptions) error {
+func statusFile(a *app, o *cr.Options) error {
 	if a.args.text("status-fd") == "" {
 		return nil
 	}
@@ -108,11 +108,11 @@ func checkpoint(ctx context.Context, a *app) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	o, err := a.checkpointOptions()
+	o, err := checkpointOptions(a)
 	if err != nil {
 		return 0, err
 	}
-	return 0, c.Checkpoint(ctx, o)
+	return 0, cr.Dump(ctx, c, o)
 }
 
 func restore(ctx context.Context, a *app) (code int, err error) {
@@ -120,7 +120,7 @@ func restore(ctx context.Context, a *app) (code int, err error) {
 	if err != nil {
 		return 0, err
 	}
-	from, err := a.checkpointOptions()
+	from, err := checkpointOptions(a)
 	if err != nil {
 		return 0, err
 	}
@@ -129,7 +129,7 @@ func restore(ctx context.Context, a *app) (code int, err error) {
 	if !detach && o.ConsoleSocket == "" {
 		o.Console = &console
 	}
-	c, err := a.runtime.Restore(ctx, o, from)
+	c, err := cr.Restore(ctx, a.runtime, o, from)
 	if err != nil || detach {
 		return 0, err
 	}

@@ -96,11 +96,11 @@ func TestFollow(t *testing.T) {
 	for name, want := range map[string]string{
 		"/resolv.conf": "/run/resolve/stub.conf", "/abs/z": "/run/x/z", "/up/hosts": "/etc/hosts", "/two": "/run/x/y", "/plain/a": "/plain/a",
 	} {
-		if got := follow(root, name); got != want {
+		if got := Follow(root, name); got != want {
 			t.Errorf("%s leads to %s, want %s", name, got, want)
 		}
 	}
-	follow(root, "/loop/a") // ends
+	Follow(root, "/loop/a") // ends
 }
 
 func TestOutside(t *testing.T) {

@@ -31,15 +31,15 @@ func (s *scene) aim(m *specs.Mount, root *os.File) {
 		return
 	}
 	if fault.Is(err, fault.NotFound) {
-		m.Destination = follow(root, m.Destination)
+		m.Destination = Follow(root, m.Destination)
 	}
 }
 
 // maxLinks is how many links the kernel follows in one path.
 const maxLinks = 40
 
-// follow resolves the links of a path below root, as far as there are any.
-func follow(root *os.File, name string) string {
+// Follow resolves the links of a path below root, as far as there are any.
+func Follow(root *os.File, name string) string {
 	done, rest := "/", strings.Split(strings.Trim(name, "/"), "/")
 	for links := 0; len(rest) > 0 && links < maxLinks; {
 		next := path.Join(done, rest[0])

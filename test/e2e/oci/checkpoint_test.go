@@ -97,7 +97,7 @@ func TestCheckpointRefusals(t *testing.T) {
 	}{
 		{"cannot be checkpointed in created state", []string{"checkpoint", b.id}},
 		{"container does not exist", []string{"checkpoint", "nobody"}},
-		{"container with given ID already exists", []string{"restore", b.id}},
+		{"checkpoint/descriptors.json: no such file", []string{"restore", b.id}},
 	} {
 		if out, err := b.try(test.args...); err == nil || !strings.Contains(out, test.want) {
 			t.Errorf("%v: %v, %s", test.args, err, out)
@@ -113,7 +113,7 @@ func TestCheckpointRefusals(t *testing.T) {
 		{"manage-cgroups-mode: hard", []string{"checkpoint", "--manage-cgroups-mode", "hard", b.id}},
 		{"--empty-ns: namespace user", []string{"checkpoint", "--empty-ns", "user", b.id}},
 		{"is not ADDRESS:PORT", []string{"checkpoint", "--page-server", "here", b.id}},
-		{"descriptors.json: no such file", []string{"restore", "--image-path", "/no/such/images", "another"}},
+		{"descriptors.json: no such file", []string{"restore", "--image-path", "/no/such/images", b.id}},
 	} {
 		if out, err := b.try(test.args...); err == nil || !strings.Contains(out, test.want) {
 			t.Errorf("%v: %v, %s", test.args, err, out)

@@ -1,4 +1,7 @@
-package ocirt
+// Package checkpoint writes carob-oci's containers down with CRIU and makes them again, as
+// `runc checkpoint` and `runc restore` do: with their flags, and a directory of images that
+// either can read. What belongs to a container and is no process, package ocirt keeps.
+package checkpoint
 
 import (
 	"cmp"
@@ -8,12 +11,12 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"carob/internal/criu"
 	"carob/internal/fault"
+	"carob/internal/ocirt"
 	"carob/internal/plan/checkpoint"
 	"carob/internal/plan/mountopt"
 	"carob/internal/sys/cgroup"
@@ -21,9 +24,9 @@ import (
 	"carob/internal/sys/ns"
 )
 
-// CheckpointOptions are a checkpoint's or a restore's. What the embedded options say of
+// Options are a checkpoint's or a restore's. What the embedded options say of
 // files, mounts, namespaces and cgroups is filled in.
-type CheckpointOptions struct {
+type Options struct {
 	criu.Options
 	// Criu is the program, "" the one in PATH.
 	Criu string
@@ -46,35 +49,18 @@ const ownGroup = "ignore"
 // runc's.
 const descriptorsFile = "descriptors.json"
 
-// Checkpoint writes a running container down. Unless it is left running it is removed then.
-func (c *Container) Checkpoint(ctx context.Context, o CheckpointOptions) error {
-	lock, err := c.lock()
-	if err != nil {
-		return err
-	}
-	defer lock.Close()
-	status, err := c.Status()
-	if err != nil {
-		return err
-	}
-	if status != specs.StateRunning && status != Paused {
-		return fault.New(fault.Conflict, fmt.Sprintf("container cannot be checkpointed in %s state", status))
-	}
-	spec, err := c.Config()
-	if err != nil {
-		return err
-	}
-	if err := o.open(); err != nil {
-		return err
-	}
-	defer o.close()
-	if err := c.dump(spec, o); err != nil || o.LeaveRunning || o.PreDump {
-		return err
-	}
-	return errors.Join(end(c.Init), remove(ctx, c))
+// Dump writes a running container down. Unless it is left running it is removed then.
+func Dump(ctx context.Context, c *ocirt.Container, o Options) error {
+	return c.Hold(ctx, func(spec *specs.Spec, group *cgroup.Group) (gone bool, err error) {
+		if err := o.open(); err != nil {
+			return false, err
+		}
+		defer o.close()
+		return !o.LeaveRunning && !o.PreDump, o.dump(c, spec, group)
+	})
 }
 
-func (o *CheckpointOptions) open() (err error) {
+func (o *Options) open() (err error) {
 	if filepath.IsAbs(o.Parent) {
 		return fault.New(fault.Invalid, "--parent-path must be relative")
 	}
@@ -105,18 +91,14 @@ func (o *CheckpointOptions) open() (err error) {
 	return nil
 }
 
-func (o *CheckpointOptions) close() { fd.CloseAll([]*os.File{o.Images, o.Work}) }
+func (o *Options) close() { fd.CloseAll([]*os.File{o.Images, o.Work}) }
 
-func (c *Container) dump(spec *specs.Spec, o CheckpointOptions) error {
+func (o *Options) dump(c *ocirt.Container, spec *specs.Spec, group *cgroup.Group) error {
 	swrk := criu.Command(o.Criu)
-	group, err := c.group()
-	if err != nil {
-		return err
-	}
 	o.Freezer = freezer(group)
 	o.Root, o.EmptyNet = c.Rootfs, true
 	o.GroupMode = cmp.Or(o.GroupMode, ownGroup)
-	if err := external(&o.Options, spec); err != nil {
+	if err := o.external(spec); err != nil {
 		return err
 	}
 	if o.PreDump {
@@ -139,14 +121,14 @@ func (c *Container) dump(spec *specs.Spec, o CheckpointOptions) error {
 	for _, point := range checkpoint.External(mounts, binds) {
 		o.Mounts[point] = point
 	}
-	if err := c.streams(&o, mounts); err != nil {
+	if err := o.streams(c.Init.Pid, mounts); err != nil {
 		return err
 	}
 	return criu.Dump(swrk, c.Init.Pid, o.Options, criu.Hooks{Ready: o.ready})
 }
 
 // ready tells whoever waits for it that pages are served.
-func (o *CheckpointOptions) ready() error {
+func (o *Options) ready() error {
 	if o.StatusFile == nil {
 		return nil
 	}
@@ -167,8 +149,8 @@ func freezer(g *cgroup.Group) string {
 }
 
 // streams says which standard streams belong to somebody else, and writes it down.
-func (c *Container) streams(o *CheckpointOptions, mounts []checkpoint.Mount) error {
-	all, err := criu.Streams(c.Init.Pid)
+func (o *Options) streams(pid int, mounts []checkpoint.Mount) error {
+	all, err := criu.Streams(pid)
 	if err != nil {
 		return err
 	}
@@ -198,7 +180,7 @@ func externalKeys() map[specs.LinuxNamespaceType][2]string {
 
 // external names the namespaces of a dump that are somebody else's. Those that are not
 // among the keys are written down all the same: a restore joins what its configuration says.
-func external(o *criu.Options, spec *specs.Spec) error {
+func (o *Options) external(spec *specs.Spec) error {
 	for kind, key := range externalKeys() {
 		path := pathOf(spec, kind)
 		if path == "" {
@@ -241,7 +223,7 @@ func bindsOf(spec *specs.Spec, bundle string, root *os.File) map[string]string {
 		if !filepath.IsAbs(source) {
 			source = filepath.Join(bundle, source)
 		}
-		out[strings.TrimSuffix(follow(root, m.Destination), "/")] = source
+		out[ocirt.Follow(root, m.Destination)] = source
 	}
 	return out
 }

@@ -1,4 +1,4 @@
-package ocirt
+package checkpoint
 
 import (
 	"cmp"
@@ -19,8 +19,7 @@ import (
 
 	"carob/internal/criu"
 	"carob/internal/fault"
-	"carob/internal/plan/ocispec"
-	"carob/internal/sys/cgroup"
+	"carob/internal/ocirt"
 	"carob/internal/sys/fd"
 	"carob/internal/sys/initstage"
 	"carob/internal/sys/mount"
@@ -31,36 +30,22 @@ import (
 // Restore makes a container from a checkpoint: it runs at once. Its rights, limits of
 // processes, filters and open files are what the checkpoint says; mounts from outside,
 // namespaces by path and cgroups what the bundle says. On an error nothing of it remains.
-func (r *Runtime) Restore(ctx context.Context, o CreateOptions, from CheckpointOptions) (c *Container, err error) {
-	n, text, err := r.creation(o)
-	if err != nil {
-		return nil, err
-	}
-	defer n.undo.OnError(ctx, &err)
-	defer n.close()
-	b := rebirth{creation: n, o: from}
+func Restore(ctx context.Context, r *ocirt.Runtime, c ocirt.CreateOptions, o Options) (*ocirt.Container, error) {
+	b := rebirth{o: o}
 	defer b.closeFiles()
 	if err := b.streams(); err != nil {
 		return nil, err
 	}
-	if err := n.claim(text); err != nil {
-		return nil, err
-	}
-	if b.group, err = n.limit(ctx); err != nil {
-		return nil, err
-	}
-	pid, err := b.restore(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return n.Container, n.finish(pid)
+	return r.Rebuild(ctx, c, func(m ocirt.Making) (pid int, err error) {
+		b.Making = m
+		return b.restore()
+	})
 }
 
 // rebirth is a restore under way.
 type rebirth struct {
-	*creation
-	o     CheckpointOptions
-	group *cgroup.Group
+	ocirt.Making
+	o     Options
 	files []*os.File // namespaces that are given to criu
 }
 
@@ -70,9 +55,7 @@ func (b *rebirth) closeFiles() { fd.CloseAll(b.files) }
 // nobody else sees: criu wants a mount of its own.
 const rootDir = "root"
 
-func (b *rebirth) restore(ctx context.Context) (pid int, err error) {
-	s := scene{spec: b.spec, bundle: b.creation.o.Bundle}
-	b.Rootfs = s.rootPath()
+func (b *rebirth) restore() (pid int, err error) {
 	root, err := fd.OpenPath(b.Rootfs)
 	if err != nil {
 		return 0, fmt.Errorf("rootfs: %w", err)
@@ -84,7 +67,7 @@ func (b *rebirth) restore(ctx context.Context) (pid int, err error) {
 		}
 	}
 	b.o.GroupMode = cmp.Or(b.o.GroupMode, ownGroup)
-	b.o.EmptyNet, b.o.Sibling, b.o.Root = true, true, b.file(rootDir)
+	b.o.EmptyNet, b.o.Sibling, b.o.Root = true, true, filepath.Join(b.Dir, rootDir)
 	if err := os.Mkdir(b.o.Root, 0o700); err != nil {
 		return 0, err
 	}
@@ -100,10 +83,10 @@ func (b *rebirth) restore(ctx context.Context) (pid int, err error) {
 		pid, err = criu.Restore(b, b.o.Options, criu.Hooks{
 			Namespaces: func(pid int) error {
 				said := make(chan error, 1)
-				go func() { said <- b.hooks(ctx, pid) }() // which mount for the host, on a thread that sees it
+				go func() { said <- b.Hooks(pid) }() // which mount for the host, on a thread that sees it
 				return <-said
 			},
-			Terminal: b.takeTerminal,
+			Terminal: b.Terminal,
 		})
 		return err
 	})
@@ -133,9 +116,9 @@ func (b *rebirth) targets(root *os.File) error {
 		return err
 	}
 	defer dir.Close()
-	binds := bindsOf(b.spec, b.Bundle, root)
-	for _, m := range b.spec.Mounts {
-		at := strings.Trim(follow(root, m.Destination), "/")
+	binds := bindsOf(b.Spec, b.Bundle, root)
+	for _, m := range b.Spec.Mounts {
+		at := strings.Trim(ocirt.Follow(root, m.Destination), "/")
 		if at == "" || b.covered(m.Destination) {
 			continue
 		}
@@ -168,7 +151,7 @@ func touch(dir *os.Root, at string) error {
 }
 
 func (b *rebirth) covered(destination string) bool {
-	for _, m := range b.spec.Mounts {
+	for _, m := range b.Spec.Mounts {
 		if strings.HasPrefix(destination, strings.TrimSuffix(m.Destination, "/")+"/") {
 			return true
 		}
@@ -178,19 +161,19 @@ func (b *rebirth) covered(destination string) bool {
 
 // mounts says what belongs outside for everything that may have been external to the dump.
 func (b *rebirth) mounts(root *os.File) error {
-	b.o.Mounts = bindsOf(b.spec, b.Bundle, root)
-	for _, m := range b.spec.Mounts {
+	b.o.Mounts = bindsOf(b.Spec, b.Bundle, root)
+	for _, m := range b.Spec.Mounts {
 		if m.Type != "cgroup" && m.Type != "cgroup2" {
 			continue
 		}
-		for name, dir := range b.group.Dirs() {
+		for name, dir := range b.Group.Dirs() {
 			b.o.Mounts[path.Join(m.Destination, name)] = dir
 		}
 	}
-	for _, p := range b.spec.Linux.MaskedPaths {
+	for _, p := range b.Spec.Linux.MaskedPaths {
 		b.o.Mounts[p] = os.DevNull
 	}
-	for _, d := range b.spec.Linux.Devices {
+	for _, d := range b.Spec.Linux.Devices {
 		b.o.Mounts[d.Path] = d.Path
 	}
 	return nil
@@ -199,7 +182,7 @@ func (b *rebirth) mounts(root *os.File) error {
 // namespaces gives criu those that the configuration names.
 func (b *rebirth) namespaces(*os.File) error {
 	b.o.Join = map[string]string{}
-	for _, n := range b.spec.Linux.Namespaces {
+	for _, n := range b.Spec.Linux.Namespaces {
 		if n.Path == "" {
 			continue
 		}
@@ -272,7 +255,7 @@ func (b *rebirth) Start(files []*os.File) (ended func() error, err error) {
 	if err != nil {
 		return nil, err
 	}
-	entry, err := b.group.Entry()
+	entry, err := b.Group.Entry()
 	if err != nil {
 		return nil, err
 	}
@@ -285,51 +268,15 @@ func (b *rebirth) Start(files []*os.File) (ended func() error, err error) {
 	for _, f := range files {
 		w.Files, passed = append(w.Files, len(passed)), append(passed, f)
 	}
-	child, err := launch(w.Program(), passed, nil, nil)
+	pid, err := ocirt.Launch(w.Program(), passed)
 	if err != nil {
 		return nil, err
 	}
-	if err := child.converse(nil); err != nil {
-		return nil, err
-	}
 	return func() error {
-		code, err := task.Wait(child.pid)
+		code, err := task.Wait(pid)
 		if err == nil && code != 0 {
 			err = fault.New(fault.Internal, fmt.Sprintf("criu: ended with status %d", code))
 		}
 		return err
 	}, nil
-}
-
-// hooks runs those that a network is made by.
-func (b *rebirth) hooks(ctx context.Context, pid int) error {
-	h := b.spec.Hooks
-	if h == nil {
-		return nil
-	}
-	state := b.State(specs.StateCreating)
-	state.Pid = pid
-	//lint:ignore SA1019 a deprecated field must still be honoured
-	if err := runHooks(ctx, "prestart", h.Prestart, state); err != nil {
-		return err
-	}
-	return runHooks(ctx, "createRuntime", h.CreateRuntime, state)
-}
-
-func (b *rebirth) takeTerminal(master *os.File) (err error) {
-	b.term.Master, err = fd.Dup(master)
-	return err
-}
-
-// creation begins a create or a restore: it reads the bundle and makes nothing yet.
-func (r *Runtime) creation(o CreateOptions) (n *creation, text []byte, err error) {
-	if err := ocispec.ID(o.ID); err != nil {
-		return nil, nil, err
-	}
-	if o.Bundle, err = filepath.Abs(o.Bundle); err != nil {
-		return nil, nil, err
-	}
-	n = &creation{Container: &Container{r: r, dir: filepath.Join(r.Root, o.ID)}, o: o}
-	text, err = n.read()
-	return n, text, err
 }
