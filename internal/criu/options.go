@@ -23,6 +23,8 @@ type Options struct {
 	External []string
 	// Inherit are the files that a restore gives for external ones, by their keys.
 	Inherit map[string]*os.File
+	// Streams are the keys for which a restore gives criu's own standard streams, "" for none.
+	Streams [3]string
 	// Join are namespaces that are joined and not made again: a kind, as in /proc/PID/ns, and
 	// a path.
 	Join map[string]string
@@ -116,6 +118,11 @@ func (o *Options) lists(r *rpc.CriuOpts, pass func(*os.File) *int32) {
 	}
 	for key, f := range sorted(o.Inherit) {
 		r.InheritFd = append(r.InheritFd, &rpc.InheritFd{Key: &key, Fd: pass(f)})
+	}
+	for n, key := range o.Streams {
+		if key != "" {
+			r.InheritFd = append(r.InheritFd, &rpc.InheritFd{Key: &key, Fd: new(int32(n))})
+		}
 	}
 	for kind, path := range sorted(o.Join) {
 		r.JoinNs = append(r.JoinNs, &rpc.JoinNamespace{Ns: &kind, NsFile: &path})

@@ -54,7 +54,7 @@ func (e *Engine) CreateContainer(ctx context.Context, podRef string, s spec.Cont
 		Want:    s,
 		Title:   "container " + p.title() + "/" + s.Name,
 		Run:     func(ctx context.Context) (any, error) { return maker{e}.createIn(ctx, p, s) },
-		Exists:  func(r any) bool { return !r.(*container).view.load().gone },
+		Exists:  func(r any) bool { return !r.(*container).view.Load().gone },
 		Discard: func(r any) { maker{e}.discardContainer(r.(*container)) },
 	})
 	if err != nil {
@@ -69,7 +69,7 @@ func (e maker) createIn(ctx context.Context, p *pod, s spec.Container) (_ *conta
 		return nil, err
 	}
 	defer end()
-	if st := p.view.load(); st.gone || st.status.State != lifecycle.PodReady {
+	if st := p.view.Load(); st.gone || st.status.State != lifecycle.PodReady {
 		return nil, p.fault(fault.Conflict, fmt.Sprintf("is %s, containers are created in a ready pod", st.status.State))
 	}
 	var u undo.Stack
@@ -85,10 +85,10 @@ func (e maker) create(ctx context.Context, p *pod, s spec.Container, u *undo.Sta
 		return nil, err
 	}
 	u.Push("name", func(context.Context) error { registry(e).dismissContainer(c); return nil })
-	defer c.step.done()
+	defer c.step.Done()
 	wrap := func(err error) error { return fmt.Errorf("container %s: %w", c.title(), err) }
 
-	c.step.set("image: resolve")
+	c.step.Set("image: resolve")
 	img, err := e.d.Images.Resolve(ctx, s.Image)
 	if err != nil {
 		return nil, wrap(err)
@@ -96,7 +96,7 @@ func (e maker) create(ctx context.Context, p *pod, s spec.Container, u *undo.Sta
 	rec := c.record()
 	rec.Image, rec.Status.ImageID = img.Config, img.ID
 	rec.Status.Command = oci.Command(&s, img.Config.Entrypoint, img.Config.Cmd)
-	rec.Creating = true
+	rec.Creating, rec.Resume = true, s.Checkpoint
 	if err := c.change(func(r *containerRecord) error { *r = rec; return nil }); err != nil {
 		return nil, err
 	}
@@ -117,7 +117,7 @@ func (e maker) create(ctx context.Context, p *pod, s spec.Container, u *undo.Sta
 	if err != nil {
 		return nil, wrap(err)
 	}
-	c.step.set("cgroup and root file system")
+	c.step.Set("cgroup and root file system")
 	if err := e.foundation(ctx, c, foundation{&rec, world.Linux.Resources}, u); err != nil {
 		return nil, wrap(err)
 	}
@@ -165,7 +165,7 @@ func (e maker) foundation(ctx context.Context, c *container, f foundation, u *un
 // A privileged container with the host's user namespace gets them all, as Docker
 // has it; in a user namespace of its own a device node gives nothing away.
 func (e maker) devices(ctx context.Context, c *container, s spec.Container) (out []specs.LinuxDevice, err error) {
-	if s.Security.Privileged && c.pod.view.load().status.UserMapping.Size == 0 {
+	if s.Security.Privileged && c.pod.view.Load().status.UserMapping.Size == 0 {
 		if out, err = e.d.Observer.HostDevices(ctx); err != nil {
 			return nil, fmt.Errorf("devices: %w", err)
 		}
@@ -192,7 +192,7 @@ func (e registry) admitContainer(p *pod, s spec.Container) (*container, error) {
 		s.Name = name.Free(func(n string) bool { return p.containerLocked(n, s.Attempt) != nil })
 	}
 	if c := p.containerLocked(s.Name, s.Attempt); c != nil {
-		return nil, fault.New(fault.Exists, fmt.Sprintf("container %s: the name belongs to container %.12s (%s); remove that or choose another name", c.title(), c.id, c.view.load().status.State))
+		return nil, fault.New(fault.Exists, fmt.Sprintf("container %s: the name belongs to container %.12s (%s); remove that or choose another name", c.title(), c.id, c.view.Load().status.State))
 	}
 	sandbox := p.record()
 	ns, err := namespace.Container(s.Namespaces, sandbox.Namespaces, sandbox.Status.UserMapping, e.peerLocked)
@@ -223,7 +223,7 @@ func (e registry) admitContainer(p *pod, s spec.Container) (*container, error) {
 
 func (p *pod) containerLocked(name string, attempt uint32) *container {
 	for _, c := range p.containers {
-		if c.name == name && c.view.load().status.Spec.Attempt == attempt {
+		if c.name == name && c.view.Load().status.Spec.Attempt == attempt {
 			return c
 		}
 	}
@@ -250,9 +250,9 @@ func (e registry) dismissContainer(c *container) {
 	c.cancelRestart()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	v := *c.view.load()
+	v := *c.view.Load()
 	v.gone = true
-	c.view.publish(v)
+	c.view.Publish(v)
 }
 
 func (e maker) prepareLog(p string) error {
@@ -264,6 +264,7 @@ func (e maker) prepareLog(p string) error {
 
 // removeLog removes a log that the engine placed. Its directory goes with the last.
 func (e remover) removeLog(c *container) {
+	_ = os.Remove(resumePath(c))
 	if c.rec.Status.Spec.LogPath == "" {
 		_ = os.Remove(c.rec.Status.LogPath)
 		_ = os.Remove(c.pod.logDir())
@@ -293,7 +294,7 @@ func (e *Engine) UpdateContainer(ctx context.Context, ref string, res *specs.Lin
 	if err := check.Container(&next); err != nil {
 		return err
 	}
-	if c.view.load().gone {
+	if c.view.Load().gone {
 		return name.NotFound("container", ref)
 	}
 	if res != nil {
@@ -325,7 +326,7 @@ func (e maker) updateGroup(ctx context.Context, c *container, rec containerRecor
 	}
 	limits := *world.Linux.Resources
 	limits.Devices = nil
-	c.step.set("cgroup: update")
+	c.step.Set("cgroup: update")
 	return e.d.Groups.UpdateGroup(ctx, rec.Status.Cgroup, &limits)
 }
 

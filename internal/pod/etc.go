@@ -15,7 +15,7 @@ import (
 // writeFiles writes the pod's files of /etc, which package etc decides, into the pod's
 // directory. They are rewritten in place: containers have the very files bind mounted.
 func (e starter) writeFiles(p *pod, links []status.Connection) error {
-	p.step.set("files")
+	p.step.Set("files")
 	files, err := etc.Files(etc.Request{Hostname: p.hostname(), Net: p.record().Namespaces.Net, Hosts: p.spec.Hosts, DNS: p.spec.DNS, Links: links, Host: os.ReadFile})
 	if err != nil {
 		return err

@@ -71,7 +71,7 @@ func (e *Engine) Exec(ctx context.Context, ref string, x spec.Exec, io Streams) 
 	if len(x.Command) == 0 || x.Timeout < 0 {
 		return "", c.fault(fault.Invalid, "exec: no command, or a negative timeout")
 	}
-	st := &c.view.load().status
+	st := &c.view.Load().status
 	switch {
 	case st.State != lifecycle.ContainerRunning:
 		return "", c.fault(fault.Conflict, fmt.Sprintf("exec: cannot while %s", st.State))
@@ -127,7 +127,7 @@ func (e *Engine) execProcess(ctx context.Context, c *container, x spec.Exec) (Pr
 	}
 	return Process{
 		PodID: c.pod.id, Target: c.id, TargetPid: rec.Status.Pid, Spec: &specs.Spec{Version: world.Version, Process: proc, Linux: world.Linux},
-		IDs: c.pod.view.load().status.UserMapping, Cgroup: rec.Status.Cgroup, Stdin: x.Stdin, StdinOnce: x.Stdin,
+		IDs: c.pod.view.Load().status.UserMapping, Cgroup: rec.Status.Cgroup, Stdin: x.Stdin, StdinOnce: x.Stdin,
 	}, nil
 }
 

@@ -126,7 +126,7 @@ func (e ender) settle(c *container) {
 		return // the pod is being stopped, or the engine closed; both see to the rest
 	}
 	defer end()
-	if v := c.view.load(); v.gone || v.status.State != lifecycle.ContainerExited {
+	if v := c.view.Load(); v.gone || v.status.State != lifecycle.ContainerExited {
 		return
 	}
 	if err := starter(e).forget(ctx, c); err != nil && ctx.Err() == nil { // else who came in between forgets it
@@ -152,10 +152,10 @@ func (e ender) settle(c *container) {
 // rest ends the sandbox of a pod: an exited container keeps no namespaces. It is
 // idempotent. The caller holds the pod's lock.
 func (e ender) rest(ctx context.Context, p *pod) error {
-	if p.view.load().status.State != lifecycle.PodReady {
+	if p.view.Load().status.State != lifecycle.PodReady {
 		return nil
 	}
-	p.step.set("sandbox: stop")
+	p.step.Set("sandbox: stop")
 	if err := e.dropSandbox(ctx, p); err != nil {
 		return err
 	}
@@ -183,7 +183,7 @@ func (e ender) bury(p *pod, x status.Exit) {
 		return
 	}
 	since := p.record().Since
-	if p.view.load().status.State != lifecycle.PodReady || x.At.Before(since) {
+	if p.view.Load().status.State != lifecycle.PodReady || x.At.Before(since) {
 		end()
 		return
 	}

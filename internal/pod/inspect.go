@@ -46,21 +46,21 @@ func (e *Engine) InspectContainer(ctx context.Context, ref string) (ContainerIns
 	}
 	in.Observed, err = e.d.Observer.Observe(ctx, in.Pid, in.Cgroup)
 	if err != nil {
-		if c.view.load().status.Pid != in.Pid {
+		if c.view.Load().status.Pid != in.Pid {
 			in.Container, in.Observed = c.snapshot(), status.Observed{}
 			return in, nil
 		}
 		return in, fmt.Errorf("container %s: inspect: %w", c.title(), err)
 	}
 	rec := c.record()
-	sandbox := c.pod.view.load().status.Namespaces
+	sandbox := c.pod.view.Load().status.Namespaces
 	here, err := e.d.Observer.Namespaces(os.Getpid())
 	if err != nil {
 		return in, fmt.Errorf("container %s: inspect: %w", c.title(), err)
 	}
 	in.Observed.Differences = drift.Of(drift.Expectation{
 		World: in.OCI, Modes: rec.Namespaces, SandboxModes: c.pod.record().Namespaces, Sandbox: sandbox, Host: here,
-		Page: os.Getpagesize(), Mapping: c.pod.view.load().status.UserMapping,
+		Page: os.Getpagesize(), Mapping: c.pod.view.Load().status.UserMapping,
 	}, in.Observed)
 	return in, nil
 }

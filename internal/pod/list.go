@@ -48,7 +48,7 @@ func (f *Filter) fits(id string, labels map[string]string, state string) bool {
 func (e *Engine) Pods(f Filter) []status.Pod {
 	var out []status.Pod
 	for _, p := range e.somePods(f) {
-		v := p.view.load()
+		v := p.view.Load()
 		if !v.gone && f.fits(p.id, v.status.Spec.Labels, string(v.status.State)) && (f.Solo == nil || *f.Solo == p.spec.Solo) {
 			out = append(out, p.snapshot())
 		}
@@ -85,7 +85,7 @@ func (e *Engine) Containers(f Filter) []status.Container {
 	}
 	var out []status.Container
 	for _, c := range all {
-		v := c.view.load()
+		v := c.view.Load()
 		if !v.gone && f.fits(c.id, v.status.Spec.Labels, string(v.status.State)) && (f.Solo == nil || *f.Solo == c.pod.spec.Solo) {
 			out = append(out, c.snapshot())
 		}
@@ -109,7 +109,7 @@ func (e registry) containersOf(p *pod) []*container {
 
 func sortedContainers(all map[string]*container) []string {
 	return slices.SortedFunc(maps.Keys(all), func(a, b string) int {
-		return cmp.Or(all[a].view.load().status.CreatedAt.Compare(all[b].view.load().status.CreatedAt), cmp.Compare(a, b))
+		return cmp.Or(all[a].view.Load().status.CreatedAt.Compare(all[b].view.Load().status.CreatedAt), cmp.Compare(a, b))
 	})
 }
 
@@ -167,7 +167,7 @@ func (e *Engine) stats(ctx context.Context, ref string) (status.Stats, error) {
 	if err != nil {
 		return status.Stats{}, err
 	}
-	s, err := e.d.Groups.GroupStats(ctx, c.view.load().status.Cgroup)
+	s, err := e.d.Groups.GroupStats(ctx, c.view.Load().status.Cgroup)
 	if err != nil {
 		return status.Stats{}, fmt.Errorf("container %s: stats: %w", c.title(), err)
 	}
@@ -184,7 +184,7 @@ func (e *Engine) Top(ctx context.Context, ref string) ([]status.Process, error) 
 	if err != nil {
 		return nil, err
 	}
-	ps, err := e.d.Groups.GroupProcesses(ctx, c.view.load().status.Cgroup)
+	ps, err := e.d.Groups.GroupProcesses(ctx, c.view.Load().status.Cgroup)
 	if err != nil {
 		return nil, fmt.Errorf("container %s: top: %w", c.title(), err)
 	}

@@ -31,9 +31,9 @@ func (p *pod) begin(ctx context.Context, about *container) (op context.Context, 
 		p.mu.Unlock()
 		cancel(nil)
 		if about != nil {
-			about.step.done()
+			about.step.Done()
 		}
-		p.step.done()
+		p.step.Done()
 		<-p.op
 	}, nil
 }
@@ -54,12 +54,12 @@ func (p *pod) acquire(ctx context.Context) error {
 
 // busyWith says which step holds the pod's lock.
 func (p *pod) busyWith() string {
-	name, since := p.step.load()
+	name, since := p.step.Load()
 	p.mu.Lock()
 	owner := p.owner
 	p.mu.Unlock()
 	if owner != nil {
-		if s, at := owner.step.load(); s != "" {
+		if s, at := owner.step.Load(); s != "" {
 			name, since = owner.name+": "+s, at
 		}
 	}
@@ -95,9 +95,9 @@ func (p *pod) seize(ctx context.Context, about *container) (end func(), err erro
 	return func() {
 		release()
 		if about != nil {
-			about.step.done()
+			about.step.Done()
 		}
-		p.step.done()
+		p.step.Done()
 		<-p.op
 	}, nil
 }

@@ -142,12 +142,12 @@ func (e registry) inPodLocked(p *pod, named, ref string) (*container, error) {
 }
 
 func (p *pod) candidate() name.Candidate {
-	st := &p.view.load().status
+	st := &p.view.Load().status
 	return name.Candidate{ID: p.id, Title: p.title(), Live: st.State == lifecycle.PodReady || st.State == lifecycle.PodCreated, Rank: st.CreatedAt.UnixNano()}
 }
 
 func (c *container) candidate() name.Candidate {
-	st := &c.view.load().status
+	st := &c.view.Load().status
 	return name.Candidate{
 		ID: c.id, Title: c.title(), Live: st.State == lifecycle.ContainerRunning,
 		Rank: int64(st.Spec.Attempt)<<32 + st.CreatedAt.Unix()&0xffffffff,

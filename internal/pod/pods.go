@@ -40,7 +40,7 @@ func (e *Engine) RunPod(ctx context.Context, s spec.Pod) (status.Pod, error) {
 		Want:    s,
 		Title:   "pod " + s.Name,
 		Run:     func(ctx context.Context) (any, error) { return maker{e}.runPod(ctx, s) },
-		Exists:  func(r any) bool { return !r.(*pod).view.load().gone },
+		Exists:  func(r any) bool { return !r.(*pod).view.Load().gone },
 		Discard: func(r any) { maker{e}.discardPod(r.(*pod)) },
 	})
 	if err != nil {
@@ -59,7 +59,7 @@ func anonymous(name string) string {
 
 func (e maker) runPod(ctx context.Context, s spec.Pod) (_ *pod, err error) {
 	p, err := registry(e).admitPod(s)
-	if err != nil || p.view.load().status.State == lifecycle.PodReady {
+	if err != nil || p.view.Load().status.State == lifecycle.PodReady {
 		return p, err
 	}
 	var u undo.Stack
@@ -97,7 +97,7 @@ func (e registry) admitPod(s spec.Pod) (*pod, error) {
 		s.Name = name.Free(func(n string) bool { return e.podNamedLocked(s, n) != nil })
 	}
 	if p := e.podNamedLocked(s, s.Name); p != nil {
-		st := &p.view.load().status
+		st := &p.view.Load().status
 		if st.State == lifecycle.PodReady && sameSpec(st.Spec, s) {
 			return p, nil
 		}
@@ -157,7 +157,7 @@ func (e registry) allocateLocked(asked spec.IDRange) (status.IDMapping, error) {
 	r := e.d.Ranges
 	used := slices.Clone(r.Taken)
 	for _, p := range e.pods {
-		if m := p.view.load().status.UserMapping; m.Size > 0 {
+		if m := p.view.Load().status.UserMapping; m.Size > 0 {
 			used = append(used, ident.Range{First: m.HostID, Count: m.Size})
 		}
 	}
@@ -170,7 +170,7 @@ func (e registry) peerLocked(ref string) (namespace.Peer, error) {
 	if err != nil {
 		return namespace.Peer{}, err
 	}
-	return namespace.Peer{ID: c.id, Title: c.title(), IDs: c.pod.view.load().status.UserMapping}, nil
+	return namespace.Peer{ID: c.id, Title: c.title(), IDs: c.pod.view.Load().status.UserMapping}, nil
 }
 
 // dismissPod takes a pod out of the map and tells those who wait.
@@ -180,15 +180,15 @@ func (e registry) dismissPod(p *pod) {
 	e.mu.Unlock()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	v := *p.view.load()
+	v := *p.view.Load()
 	v.gone = true
-	p.view.publish(v)
+	p.view.Publish(v)
 }
 
 // layPod writes the pod's record and makes its directory. The caller holds the pod's
 // lock.
 func (e maker) layPod(ctx context.Context, p *pod, u *undo.Stack) error {
-	p.step.set("record")
+	p.step.Set("record")
 	if err := p.change(func(*podRecord) error { return nil }); err != nil {
 		return err
 	}
@@ -234,7 +234,7 @@ func (e starter) wake(ctx context.Context, p *pod, b *undo.Stack) error {
 	b.Push("record", func(context.Context) error {
 		return p.note(func(r *podRecord) error { r.Since = time.Time{}; return nil })
 	})
-	p.step.set("sandbox: run")
+	p.step.Set("sandbox: run")
 	state, err := e.d.Sandboxes.RunSandbox(ctx, box)
 	if err != nil {
 		return fmt.Errorf("pod %s: sandbox: %w", p.title(), err)
@@ -284,14 +284,14 @@ func (e starter) connect(ctx context.Context, p *pod, pid int, b *undo.Stack) ([
 	rec := p.record()
 	if id, ok := rec.Peers["net"]; ok {
 		if c, err := registry(e).findContainer(id); err == nil {
-			return c.pod.view.load().status.Connections, nil
+			return c.pod.view.Load().status.Connections, nil
 		}
 		return nil, nil
 	}
 	if rec.Namespaces.Net != spec.Own {
 		return nil, nil
 	}
-	p.step.set("network: attach")
+	p.step.Set("network: attach")
 	b.Push("network", func(ctx context.Context) error { return e.d.Network.Detach(ctx, p.id, "") })
 	links, err := e.d.Network.Attach(ctx, attachmentOf(p, pid))
 	if err != nil {
@@ -303,8 +303,8 @@ func (e starter) connect(ctx context.Context, p *pod, pid int, b *undo.Stack) ([
 // attachmentOf is the pod as the network knows it.
 func attachmentOf(p *pod, pid int) Attachment {
 	return Attachment{
-		PodID: p.id, Name: p.name, Namespace: p.namespace, Pid: pid, Joins: p.view.load().status.Spec.Networks, Spec: &p.spec,
-		Connections: p.view.load().status.Connections,
+		PodID: p.id, Name: p.name, Namespace: p.namespace, Pid: pid, Joins: p.view.Load().status.Spec.Networks, Spec: &p.spec,
+		Connections: p.view.Load().status.Connections,
 	}
 }
 
@@ -351,7 +351,7 @@ func (e starter) pidsOf(peers map[string]string) (map[string]int, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%s namespace: %w", kind, err)
 		}
-		st := &c.view.load().status
+		st := &c.view.Load().status
 		if st.State != lifecycle.ContainerRunning {
 			return nil, fmt.Errorf("%s namespace: %w", kind, c.fault(fault.Conflict, "does not run, its namespace cannot be joined"))
 		}

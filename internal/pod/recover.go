@@ -155,10 +155,10 @@ func (e recovery) recoverPod(ctx context.Context, p *pod) error {
 		return err
 	}
 	defer func() {
-		p.step.done()
+		p.step.Done()
 		<-p.op
 	}()
-	p.step.set("recover")
+	p.step.Set("recover")
 	rec := p.record()
 	var state SandboxState
 	found := fault.New(fault.NotFound, "no sandbox was asked for")
@@ -334,7 +334,7 @@ func (e recovery) soloRuns(p *pod) bool {
 		return false
 	}
 	for _, c := range registry(e).containersOf(p) {
-		if c.view.load().status.State == lifecycle.ContainerRunning {
+		if c.view.Load().status.State == lifecycle.ContainerRunning {
 			return true
 		}
 	}
@@ -395,7 +395,7 @@ func (e recovery) attached() (all []Attachment) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for _, p := range e.pods {
-		if st := &p.view.load().status; st.State == lifecycle.PodReady && len(st.Connections) > 0 {
+		if st := &p.view.Load().status; st.State == lifecycle.PodReady && len(st.Connections) > 0 {
 			all = append(all, attachmentOf(p, st.Pid))
 		}
 	}

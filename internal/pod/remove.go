@@ -24,7 +24,7 @@ func (e *Engine) RemovePod(ctx context.Context, ref string) error {
 }
 
 func (e remover) removePod(ctx context.Context, p *pod) error {
-	if st := p.view.load().status.State; st == lifecycle.PodReady {
+	if st := p.view.Load().status.State; st == lifecycle.PodReady {
 		return fmt.Errorf("pod %s: %w; stop it first", p.title(), &lifecycle.TransitionError{Thing: "pod", From: string(st), Event: lifecycle.Remove})
 	}
 	end, err := p.seize(ctx, nil)
@@ -32,7 +32,7 @@ func (e remover) removePod(ctx context.Context, p *pod) error {
 		return err
 	}
 	defer end()
-	if p.view.load().gone {
+	if p.view.Load().gone {
 		return nil
 	}
 	for _, c := range registry(e).containersOf(p) {
@@ -59,12 +59,12 @@ func (e remover) removeEmpty(ctx context.Context, p *pod) error {
 		}
 	}
 	if rec.Status.Cgroup != "" {
-		p.step.set("cgroup: remove")
+		p.step.Set("cgroup: remove")
 		if err := e.d.Groups.RemoveGroup(ctx, rec.Status.Cgroup); err != nil {
 			return fmt.Errorf("pod %s: cgroup: %w", p.title(), err)
 		}
 	}
-	p.step.set("files: remove")
+	p.step.Set("files: remove")
 	if err := errors.Join(os.RemoveAll(p.dir), os.RemoveAll(p.logDir())); err != nil {
 		return fmt.Errorf("pod %s: %w", p.title(), err)
 	}
@@ -90,7 +90,7 @@ func (e *Engine) RemoveContainer(ctx context.Context, ref string, o RemoveOption
 	if err != nil {
 		return goneIsDone(ref, err)
 	}
-	if !o.Force && c.view.load().status.State == lifecycle.ContainerRunning {
+	if !o.Force && c.view.Load().status.State == lifecycle.ContainerRunning {
 		return c.fault(fault.Conflict, "runs; stop it first, or use force")
 	}
 	var end func()
@@ -104,7 +104,7 @@ func (e *Engine) RemoveContainer(ctx context.Context, ref string, o RemoveOption
 		ctx, end, err = c.pod.begin(ctx, c)
 	}
 	if err != nil {
-		if c.view.load().gone {
+		if c.view.Load().gone {
 			return nil
 		}
 		return err
@@ -115,14 +115,14 @@ func (e *Engine) RemoveContainer(ctx context.Context, ref string, o RemoveOption
 
 // remove removes c, and its pod when that is solo. The caller holds the pod's lock.
 func (e remover) remove(ctx context.Context, c *container) error {
-	if c.view.load().gone {
+	if c.view.Load().gone {
 		return nil
 	}
 	if !c.pod.spec.Solo {
 		return e.removeAlone(ctx, c)
 	}
 	// The sandbox first: it is the parent of what is in the cgroup.
-	if _, err := lifecycle.NextContainer(c.view.load().status.State, lifecycle.Remove); err != nil {
+	if _, err := lifecycle.NextContainer(c.view.Load().status.State, lifecycle.Remove); err != nil {
 		return fmt.Errorf("container %s: %w", c.title(), err)
 	}
 	if err := ender(e).rest(ctx, c.pod); err != nil {
@@ -146,21 +146,21 @@ func (e remover) removeAlone(ctx context.Context, c *container) error {
 	if err != nil {
 		return fmt.Errorf("container %s: %w", c.title(), err)
 	}
-	defer c.step.done()
+	defer c.step.Done()
 	if err := starter(e).forget(ctx, c); err != nil {
 		return err
 	}
 	rec := c.record()
-	c.step.set("cgroup: remove")
+	c.step.Set("cgroup: remove")
 	if err := e.removeGroup(ctx, rec.Status.Cgroup); err != nil {
 		return fmt.Errorf("container %s: cgroup: %w", c.title(), err)
 	}
-	c.step.set("root file system: remove")
+	c.step.Set("root file system: remove")
 	if err := e.d.Images.RemoveRootfs(ctx, c.id); err != nil {
 		return fmt.Errorf("container %s: rootfs: %w", c.title(), err)
 	}
 	for _, dir := range rec.Anonymous {
-		c.step.set("volume: remove")
+		c.step.Set("volume: remove")
 		if err := os.RemoveAll(dir); err != nil {
 			return fmt.Errorf("container %s: volume: %w", c.title(), err)
 		}

@@ -42,7 +42,7 @@ func (e *Engine) CreateSolo(ctx context.Context, p spec.Pod, c spec.Container) (
 		Want:    pair{p, c},
 		Title:   "container " + c.Name,
 		Run:     func(ctx context.Context) (any, error) { return maker{e}.createSolo(ctx, p, c) },
-		Exists:  func(r any) bool { return !r.(*container).view.load().gone },
+		Exists:  func(r any) bool { return !r.(*container).view.Load().gone },
 		Discard: func(r any) { maker{e}.discardContainer(r.(*container)) },
 	})
 	if err != nil {
@@ -83,7 +83,7 @@ func (e registry) admitSolo(s spec.Pod) (*pod, error) {
 	}
 	if p := e.podNamedLocked(s, s.Name); p != nil {
 		for id, c := range p.containers {
-			return nil, fault.New(fault.Exists, fmt.Sprintf("container %s: the name belongs to container %.12s (%s); remove that or choose another name", s.Name, id, c.view.load().status.State))
+			return nil, fault.New(fault.Exists, fmt.Sprintf("container %s: the name belongs to container %.12s (%s); remove that or choose another name", s.Name, id, c.view.Load().status.State))
 		}
 		return nil, fault.New(fault.Exists, fmt.Sprintf("container %s: the name belongs to pod %.12s (%s)", s.Name, p.id, lifecycle.PodCreated))
 	}

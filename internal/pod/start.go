@@ -114,13 +114,13 @@ func (e starter) start(ctx context.Context, c *container, o startOptions) error 
 // mayStart checks both state tables and that the sandbox remembers no earlier
 // process of the container.
 func (e starter) mayStart(ctx context.Context, c *container) error {
-	if c.view.load().gone {
+	if c.view.Load().gone {
 		return name.NotFound("container", c.title())
 	}
-	if _, err := lifecycle.NextContainer(c.view.load().status.State, lifecycle.Start); err != nil {
+	if _, err := lifecycle.NextContainer(c.view.Load().status.State, lifecycle.Start); err != nil {
 		return fmt.Errorf("container %s: %w", c.title(), err)
 	}
-	p := c.pod.view.load()
+	p := c.pod.view.Load()
 	if !c.pod.spec.Solo && p.status.State != lifecycle.PodReady {
 		return c.fault(fault.Conflict, fmt.Sprintf("its pod is %s", p.status.State))
 	}
@@ -133,7 +133,7 @@ func (c *container) started(pid int) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	next := c.rec
-	next.Starting, next.Stopped = false, false
+	next.Starting, next.Stopped, next.Resume = false, false, ""
 	s := &next.Status
 	s.Pid, s.Paused = pid, false
 	s.StartedAt, s.FinishedAt = time.Now(), time.Time{}
@@ -164,11 +164,11 @@ func (c *container) settleParked() {
 func (e starter) launch(ctx context.Context, c *container, io Streams, u *undo.Stack) (int, error) {
 	l := launching{starter: e, c: c, rec: c.record(), streams: io}
 	defer l.close()
-	c.step.set("root file system: mount")
+	c.step.Set("root file system: mount")
 	errs := parallel(
 		func() error { return l.mount(ctx) },
 		func() error {
-			if c.pod.spec.Solo && c.pod.view.load().status.State != lifecycle.PodReady {
+			if c.pod.spec.Solo && c.pod.view.Load().status.State != lifecycle.PodReady {
 				if err := e.wake(ctx, c.pod, u); err != nil {
 					return err
 				}
@@ -210,7 +210,7 @@ func (l *launching) close() {
 }
 
 func (l *launching) mount(ctx context.Context) (err error) {
-	if l.root, err = l.d.Roots.MountRoot(ctx, l.rec.Rootfs, l.c.pod.view.load().status.UserMapping); err != nil {
+	if l.root, err = l.d.Roots.MountRoot(ctx, l.rec.Rootfs, l.c.pod.view.Load().status.UserMapping); err != nil {
 		return err
 	}
 	s := &l.rec.Status.Spec
@@ -251,7 +251,7 @@ func (l *launching) execute(ctx context.Context) (int, error) {
 		return 0, err
 	}
 	p.Rootfs = l.root
-	l.c.step.set("process: start")
+	l.c.step.Set("process: start")
 	pid, err := l.world.Start(ctx, p)
 	return pid, commandFault(err)
 }
@@ -263,10 +263,10 @@ func (l *launching) process(world *specs.Spec) (Process, error) {
 	}
 	s := &l.rec.Status.Spec
 	return Process{
-		PodID: l.c.pod.id, ID: l.c.id, Spec: world, Join: join, IDs: l.c.pod.view.load().status.UserMapping,
+		PodID: l.c.pod.id, ID: l.c.id, Spec: world, Join: join, IDs: l.c.pod.view.Load().status.UserMapping,
 		Cgroup: l.rec.Status.Cgroup, LogPath: l.rec.Status.LogPath,
 		Stdin: s.Stdin, StdinOnce: s.StdinOnce, Init: s.Init, Streams: l.streams,
-		CreateCwd: s.WorkingDir == "" || l.c.pod.spec.Owner == spec.OwnerCRI,
+		Resume: l.rec.Resume, CreateCwd: s.WorkingDir == "" || l.c.pod.spec.Owner == spec.OwnerCRI,
 	}, nil
 }
 
@@ -324,7 +324,7 @@ func (e starter) forget(ctx context.Context, c *container) error {
 	if err := c.save(); err != nil {
 		return err
 	}
-	if c.pod.view.load().status.State == lifecycle.PodReady {
+	if c.pod.view.Load().status.State == lifecycle.PodReady {
 		if err := e.d.Processes.Forget(ctx, c.pod.id, c.id); err != nil && !fault.Is(err, fault.NotFound) {
 			return fmt.Errorf("container %s: forget the ended process: %w", c.title(), err)
 		}
@@ -388,7 +388,7 @@ func (e starter) request(c *container, rec containerRecord) oci.Request {
 	}
 	return oci.Request{
 		Pod: &c.pod.spec, Container: &rec.Status.Spec, Image: rec.Image, Facts: e.d.Facts,
-		Namespaces: rec.Namespaces, Identity: rec.Identity, IDs: c.pod.view.load().status.UserMapping,
+		Namespaces: rec.Namespaces, Identity: rec.Identity, IDs: c.pod.view.Load().status.UserMapping,
 		Hostname: hostname, Files: c.pod.files(rec.Status.Spec), Volumes: rec.Volumes,
 		Devices: rec.Devices, Cgroup: rec.Status.Cgroup, Joined: joined,
 	}

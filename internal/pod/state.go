@@ -16,6 +16,7 @@ import (
 	"carob/internal/lifecycle"
 	"carob/internal/plan/check"
 	"carob/internal/plan/ident"
+	"carob/internal/pod/cell"
 	"carob/internal/spec"
 	"carob/internal/status"
 )
@@ -57,6 +58,8 @@ type containerRecord struct {
 	Identity  ident.Identity    `json:"identity,omitzero"`
 	// Devices are the host's nodes with the paths they get.
 	Devices []specs.LinuxDevice `json:"devices,omitempty"`
+	// Resume is the checkpoint archive that the next start goes on from, "" for none.
+	Resume string `json:"resume,omitempty"`
 	// Creating is written first and cleared when the container is complete;
 	// Starting is set while a start is under way; Removing as for a pod.
 	Creating bool `json:"creating,omitempty"`
@@ -83,8 +86,8 @@ type pod struct {
 	spec            spec.Pod
 	dir             string
 
-	view cell[podView]
-	step progress
+	view cell.Of[podView]
+	step cell.Progress
 
 	// op is the pod's lock: whoever has put a value in changes the pod.
 	op chan struct{}
@@ -122,8 +125,8 @@ type container struct {
 	id   string
 	name string
 
-	view cell[containerView]
-	step progress
+	view cell.Of[containerView]
+	step cell.Progress
 
 	// mu guards what follows, and the order of records and views. It is a leaf.
 	mu  sync.Mutex
@@ -146,15 +149,15 @@ func (e registry) newPod(rec podRecord) *pod {
 		dir: filepath.Join(e.d.RunDir, "pods", rec.Status.ID), op: make(chan struct{}, 1),
 		containers: map[string]*container{}, rec: rec,
 	}
-	p.step.tell = func(name string) { p.event("step", map[string]string{"step": name}) }
-	p.view.publish(podView{status: rec.Status})
+	p.step.Tell = func(name string) { p.event("step", map[string]string{"step": name}) }
+	p.view.Publish(podView{status: rec.Status})
 	return p
 }
 
 func (e registry) newContainer(p *pod, rec containerRecord) *container {
 	c := &container{e: e.Engine, pod: p, id: rec.Status.ID, name: rec.Status.Name, rec: rec}
-	c.step.tell = func(name string) { c.event("step", map[string]string{"step": name}) }
-	c.view.publish(containerView{status: rec.Status})
+	c.step.Tell = func(name string) { c.event("step", map[string]string{"step": name}) }
+	c.view.Publish(containerView{status: rec.Status})
 	return c
 }
 
@@ -182,15 +185,15 @@ func (c *container) fault(kind fault.Kind, text string) error {
 
 // snapshot is the pod as a reader sees it.
 func (p *pod) snapshot() status.Pod {
-	st := p.view.load().status
-	st.Step, st.StepSince = p.step.load()
+	st := p.view.Load().status
+	st.Step, st.StepSince = p.step.Load()
 	return st
 }
 
 // snapshot is the container as a reader sees it.
 func (c *container) snapshot() status.Container {
-	st := c.view.load().status
-	st.Step, st.StepSince = c.step.load()
+	st := c.view.Load().status
+	st.Step, st.StepSince = c.step.Load()
 	return st
 }
 
@@ -244,9 +247,9 @@ func (p *pod) note(edit func(*podRecord) error) error {
 
 func (p *pod) publishLocked(next podRecord) {
 	p.rec = next
-	v := *p.view.load()
+	v := *p.view.Load()
 	v.status = next.Status
-	p.view.publish(v)
+	p.view.Publish(v)
 }
 
 // change edits a copy of the record, stores it and publishes it. An error of edit
@@ -288,14 +291,14 @@ func (c *container) putLocked(next containerRecord) error {
 // publishLocked shows a record to readers; ended is given when a process has.
 func (c *container) publishLocked(next containerRecord, ended *status.Exit) {
 	c.rec = next
-	v := *c.view.load()
+	v := *c.view.Load()
 	v.status = next.Status
 	v.starting = next.Starting
 	if ended != nil {
 		v.exits++
 		v.last = *ended
 	}
-	c.view.publish(v)
+	c.view.Publish(v)
 }
 
 // save stores an end that could not be stored when it came.

@@ -64,17 +64,17 @@ func (e ender) stop(ctx context.Context, c *container, timeout *time.Duration) e
 	}
 	rec := c.record()
 	wait := grace(timeout, rec.Status.Spec.StopTimeout)
-	if c.view.load().starting {
+	if c.view.Load().starting {
 		if err := e.awaitStart(ctx, c, wait); err != nil {
 			return err
 		}
 	}
-	if c.view.load().status.State != lifecycle.ContainerRunning {
+	if c.view.Load().status.State != lifecycle.ContainerRunning {
 		return nil
 	}
-	defer c.step.done()
+	defer c.step.Done()
 	if wait > 0 {
-		c.step.set("stop: asked to end")
+		c.step.Set("stop: asked to end")
 		if ended, err := e.askToEnd(ctx, c, rec, wait); ended || err != nil {
 			return err
 		}
@@ -104,7 +104,7 @@ func (c *container) want(stopped bool) error {
 func (e ender) awaitStart(ctx context.Context, c *container, wait time.Duration) error {
 	short, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
-	_, err := c.view.wait(short, func(v *containerView) bool { return !v.starting })
+	_, err := c.view.Wait(short, func(v *containerView) bool { return !v.starting })
 	if err != nil && ctx.Err() == nil {
 		end, err := c.pod.seize(ctx, c)
 		if err != nil {
@@ -170,8 +170,8 @@ func (r containerRecord) endSignal() int {
 func (c *container) awaitEnd(ctx context.Context, wait time.Duration) (ended bool, err error) {
 	short, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
-	exits := c.view.load().exits
-	_, err = c.view.wait(short, func(v *containerView) bool {
+	exits := c.view.Load().exits
+	_, err = c.view.Wait(short, func(v *containerView) bool {
 		return v.exits > exits || v.gone || v.status.State != lifecycle.ContainerRunning
 	})
 	if err == nil {
@@ -186,7 +186,7 @@ func (c *container) awaitEnd(ctx context.Context, wait time.Duration) (ended boo
 // kill kills the container's process, and all others in its cgroup, and waits for
 // the end.
 func (e ender) kill(ctx context.Context, c *container) error {
-	c.step.set("stop: killed")
+	c.step.Set("stop: killed")
 	err := e.d.Processes.Signal(ctx, c.pod.id, c.id, sigKill)
 	if err != nil && !fault.Is(err, fault.NotFound) {
 		// The supervisor does not answer; the cgroup does not need it.
@@ -194,7 +194,7 @@ func (e ender) kill(ctx context.Context, c *container) error {
 			return fmt.Errorf("container %s: kill: %w", c.title(), errors.Join(err, err2))
 		}
 	}
-	if c.view.load().status.Paused {
+	if c.view.Load().status.Paused {
 		if err := e.thaw(ctx, c); err != nil { // cgroup v1 delivers no SIGKILL to the frozen
 			return err
 		}
@@ -217,7 +217,7 @@ func (e *Engine) KillContainer(ctx context.Context, ref string, signal int) erro
 		return c.fault(fault.Invalid, fmt.Sprintf("signal %d: not between 1 and 64", signal))
 	}
 	rec := c.record()
-	if st := c.view.load().status.State; st != lifecycle.ContainerRunning {
+	if st := c.view.Load().status.State; st != lifecycle.ContainerRunning {
 		return c.fault(fault.Conflict, fmt.Sprintf("cannot kill while %s", st))
 	}
 	if signal == sigKill || signal == rec.endSignal() {
@@ -255,7 +255,7 @@ func (e *Engine) setPaused(ctx context.Context, ref string, paused bool) error {
 		return err
 	}
 	defer end()
-	st := c.view.load().status
+	st := c.view.Load().status
 	switch {
 	case st.State != lifecycle.ContainerRunning:
 		return c.fault(fault.Conflict, fmt.Sprintf("cannot be paused or continued while %s", st.State))
@@ -266,7 +266,7 @@ func (e *Engine) setPaused(ctx context.Context, ref string, paused bool) error {
 	case !paused:
 		return ender{e}.thaw(ctx, c)
 	}
-	c.step.set("cgroup: freeze")
+	c.step.Set("cgroup: freeze")
 	if err := e.d.Groups.FreezeGroup(ctx, st.Cgroup, true); err != nil {
 		return fmt.Errorf("container %s: pause: %w", c.title(), err)
 	}
@@ -318,14 +318,14 @@ func (e ender) stopPod(ctx context.Context, p *pod, timeout *time.Duration) erro
 			e.spawn(func() { e.settle(c) })
 		}
 	}()
-	if v := p.view.load(); v.gone || v.status.State == lifecycle.PodExited {
+	if v := p.view.Load(); v.gone || v.status.State == lifecycle.PodExited {
 		return nil
 	}
 	if timeout == nil {
 		d := grace(nil, p.spec.StopTimeout)
 		timeout = &d
 	}
-	p.step.set("containers: stop")
+	p.step.Set("containers: stop")
 	var stops []func() error
 	for _, c := range registry(e).containersOf(p) {
 		stops = append(stops, func() error { return e.stop(ctx, c, timeout) })
@@ -335,7 +335,7 @@ func (e ender) stopPod(ctx context.Context, p *pod, timeout *time.Duration) erro
 			return err
 		}
 	}
-	if p.view.load().status.State == lifecycle.PodReady {
+	if p.view.Load().status.State == lifecycle.PodReady {
 		return e.rest(ctx, p)
 	}
 	err = p.note(func(r *podRecord) error { return r.exited() })

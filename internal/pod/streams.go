@@ -16,7 +16,7 @@ func (e *Engine) running(ref, what string) (*container, error) {
 	if err != nil {
 		return nil, err
 	}
-	if st := c.view.load().status.State; st != lifecycle.ContainerRunning {
+	if st := c.view.Load().status.State; st != lifecycle.ContainerRunning {
 		return nil, c.fault(fault.Conflict, fmt.Sprintf("%s: cannot while %s", what, st))
 	}
 	return c, nil
@@ -60,7 +60,7 @@ func (e *Engine) ReopenLog(ctx context.Context, ref string) error {
 	if err != nil {
 		return err
 	}
-	if err := e.d.Processes.ReopenLog(ctx, c.pod.id, c.id, c.view.load().status.LogPath); err != nil {
+	if err := e.d.Processes.ReopenLog(ctx, c.pod.id, c.id, c.view.Load().status.LogPath); err != nil {
 		return fmt.Errorf("container %s: reopen log: %w", c.title(), err)
 	}
 	return nil
@@ -75,7 +75,7 @@ func (e *Engine) RootDir(ctx context.Context, ref string) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	st := &c.view.load().status
+	st := &c.view.Load().status
 	if st.State == lifecycle.ContainerRunning {
 		root, err := e.d.Roots.OpenRoot(ctx, st.Pid)
 		if err != nil {
@@ -90,11 +90,11 @@ func (e *Engine) RootDir(ctx context.Context, ref string) (*os.File, error) {
 		return nil, err
 	}
 	defer end()
-	if c.view.load().gone {
+	if c.view.Load().gone {
 		return nil, name.NotFound("container", ref)
 	}
 	rec := c.record()
-	root, err := e.d.Roots.MountRoot(ctx, rec.Rootfs, c.pod.view.load().status.UserMapping)
+	root, err := e.d.Roots.MountRoot(ctx, rec.Rootfs, c.pod.view.Load().status.UserMapping)
 	if err != nil {
 		return nil, fmt.Errorf("container %s: root: %w", c.title(), err)
 	}

@@ -30,7 +30,7 @@ func (e maker) prepareMounts(ctx context.Context, c *container, rec *containerRe
 	for _, m := range slices.Concat(rec.Status.Spec.Mounts, more) {
 		switch m.Type {
 		case spec.Bind:
-			c.step.set("mount " + m.Target + ": stat " + m.Source)
+			c.step.Set("mount " + m.Target + ": stat " + m.Source)
 			err = interruptibly(ctx, func() error { return bindSource(m, u) })
 		case spec.Volume:
 			err = e.volume(m, rec, u)

@@ -53,7 +53,7 @@ func (e *Engine) Waiter(ref string, cond WaitCondition) (wait func(context.Conte
 			return v.gone || v.status.State != lifecycle.ContainerRunning && !v.starting
 		}
 	case WaitNextExit:
-		before := c.view.load().exits
+		before := c.view.Load().exits
 		until = func(v *containerView) bool { return v.gone || v.exits > before }
 	case WaitRemoved:
 		until = func(v *containerView) bool { return v.gone }
@@ -85,7 +85,7 @@ func (l *leavers) find(id string) *container {
 func (e *Engine) await(ctx context.Context, c *container, until func(*containerView) bool) (status.Exit, error) {
 	ctx, cancel := e.withEngine(ctx)
 	defer cancel()
-	v, err := c.view.wait(ctx, until)
+	v, err := c.view.Wait(ctx, until)
 	if err != nil {
 		return status.Exit{}, fault.Wrap(fault.Unavailable, "container "+c.title()+": wait", err)
 	}

@@ -78,7 +78,7 @@ func (e Wiring) rewire(ctx context.Context, ref string, change func(context.Cont
 	if rec.Namespaces.Net != spec.Own || rec.Peers["net"] != "" {
 		return p.fault(fault.Conflict, "has no network of its own")
 	}
-	p.step.set("network")
+	p.step.Set("network")
 	if err := change(ctx, p, &rec.Status); err != nil {
 		return fault.Wrap(fault.KindOf(err), "pod "+p.title(), err)
 	}

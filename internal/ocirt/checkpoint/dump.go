@@ -6,7 +6,6 @@ package checkpoint
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -17,7 +16,6 @@ import (
 	"carob/internal/criu"
 	"carob/internal/fault"
 	"carob/internal/ocirt"
-	"carob/internal/plan/checkpoint"
 	"carob/internal/plan/mountopt"
 	"carob/internal/sys/cgroup"
 	"carob/internal/sys/fd"
@@ -44,10 +42,6 @@ type Options struct {
 // writes down, and restores, the whole hierarchy below the group of a process: where that is
 // the root, as in the unified hierarchy of a hybrid host, it is the host's.
 const ownGroup = "ignore"
-
-// descriptorsFile lists what the standard streams were, under the name and in the form of
-// runc's.
-const descriptorsFile = "descriptors.json"
 
 // Dump writes a running container down. Unless it is left running it is removed then.
 func Dump(ctx context.Context, c *ocirt.Container, o Options) error {
@@ -95,7 +89,7 @@ func (o *Options) close() { fd.CloseAll([]*os.File{o.Images, o.Work}) }
 
 func (o *Options) dump(c *ocirt.Container, spec *specs.Spec, group *cgroup.Group) error {
 	swrk := criu.Command(o.Criu)
-	o.Freezer = freezer(group)
+	o.Freezer = criu.Freezer(group)
 	o.Root, o.EmptyNet = c.Rootfs, true
 	o.GroupMode = cmp.Or(o.GroupMode, ownGroup)
 	if err := o.external(spec); err != nil {
@@ -103,10 +97,6 @@ func (o *Options) dump(c *ocirt.Container, spec *specs.Spec, group *cgroup.Group
 	}
 	if o.PreDump {
 		return criu.PreDump(swrk, c.Init.Pid, o.Options)
-	}
-	mounts, err := criu.Mounts(c.Init.Pid)
-	if err != nil {
-		return err
 	}
 	root, err := fd.OpenPath(fmt.Sprintf("/proc/%d/root", c.Init.Pid))
 	if err != nil {
@@ -117,11 +107,7 @@ func (o *Options) dump(c *ocirt.Container, spec *specs.Spec, group *cgroup.Group
 	for inside := range bindsOf(spec, c.Bundle, root) {
 		binds = append(binds, inside)
 	}
-	o.Mounts = map[string]string{}
-	for _, point := range checkpoint.External(mounts, binds) {
-		o.Mounts[point] = point
-	}
-	if err := o.streams(c.Init.Pid, mounts); err != nil {
+	if err := o.Describe(c.Init.Pid, binds); err != nil {
 		return err
 	}
 	return criu.Dump(swrk, c.Init.Pid, o.Options, criu.Hooks{Ready: o.ready})
@@ -134,41 +120,6 @@ func (o *Options) ready() error {
 	}
 	_, err := o.StatusFile.Write([]byte{0})
 	return errors.Join(err, o.StatusFile.Close())
-}
-
-// freezer is the directory of the group whose freezer stops all processes at once, "" on a
-// host without one: there criu stops them one by one.
-func freezer(g *cgroup.Group) string {
-	if dir := g.Path("freezer"); dir != "" {
-		return dir
-	}
-	if dirs := g.Dirs(); len(dirs) == 1 && dirs[""] != "" {
-		return dirs[""]
-	}
-	return ""
-}
-
-// streams says which standard streams belong to somebody else, and writes it down.
-func (o *Options) streams(pid int, mounts []checkpoint.Mount) error {
-	all, err := criu.Streams(pid)
-	if err != nil {
-		return err
-	}
-	var said [len(all)]string
-	for i, s := range all {
-		said[i] = s.Link
-		if key := s.Key(mounts); key != "" {
-			said[i] = key
-		}
-		if s.External(mounts) {
-			o.External = append(o.External, said[i])
-		}
-	}
-	text, err := json.Marshal(said)
-	if err != nil {
-		return err
-	}
-	return os.WriteFile(filepath.Join(o.Images.Name(), descriptorsFile), text, 0o600)
 }
 
 // externalKeys are runc's keys of namespaces that belong to somebody else.
@@ -223,7 +174,7 @@ func bindsOf(spec *specs.Spec, bundle string, root *os.File) map[string]string {
 		if !filepath.IsAbs(source) {
 			source = filepath.Join(bundle, source)
 		}
-		out[ocirt.Follow(root, m.Destination)] = source
+		out[fd.Follow(root, m.Destination)] = source
 	}
 	return out
 }

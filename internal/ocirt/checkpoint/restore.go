@@ -3,11 +3,7 @@ package checkpoint
 import (
 	"cmp"
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
-	"io/fs"
 	"os"
 	"path"
 	"path/filepath"
@@ -33,7 +29,8 @@ import (
 func Restore(ctx context.Context, r *ocirt.Runtime, c ocirt.CreateOptions, o Options) (*ocirt.Container, error) {
 	b := rebirth{o: o}
 	defer b.closeFiles()
-	if err := b.streams(); err != nil {
+	var err error
+	if b.o.Streams, err = criu.Descriptors(o.ImagePath); err != nil {
 		return nil, err
 	}
 	return r.Rebuild(ctx, c, func(m ocirt.Making) (pid int, err error) {
@@ -108,55 +105,16 @@ func (b *rebirth) mountRoot() error {
 	return mount.Attach(m, b.o.Root)
 }
 
-// targets makes what is mounted on, as create does: a root file system that has come with
-// the checkpoint need not have it. What is below another mount was made with that.
+// targets makes what is mounted on.
 func (b *rebirth) targets(root *os.File) error {
-	dir, err := os.OpenRoot(fd.Path(root))
-	if err != nil {
-		return err
-	}
-	defer dir.Close()
-	binds := bindsOf(b.Spec, b.Bundle, root)
+	binds, files := bindsOf(b.Spec, b.Bundle, root), map[string]bool{}
+	var points []string
 	for _, m := range b.Spec.Mounts {
-		at := strings.Trim(ocirt.Follow(root, m.Destination), "/")
-		if at == "" || b.covered(m.Destination) {
-			continue
-		}
-		if info, err := os.Stat(binds["/"+at]); err != nil || info.IsDir() {
-			err = dir.MkdirAll(at, 0o755)
-			if err != nil && !errors.Is(err, fs.ErrExist) {
-				return fmt.Errorf("mount %s: %w", m.Destination, err)
-			}
-			continue
-		}
-		if err := touch(dir, at); err != nil {
-			return fmt.Errorf("mount %s: %w", m.Destination, err)
-		}
+		points = append(points, m.Destination)
+		info, err := os.Stat(binds[fd.Follow(root, m.Destination)])
+		files[m.Destination] = err == nil && !info.IsDir()
 	}
-	return nil
-}
-
-func touch(dir *os.Root, at string) error {
-	if err := dir.MkdirAll(path.Dir(at), 0o755); err != nil {
-		return err
-	}
-	f, err := dir.OpenFile(at, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644)
-	if errors.Is(err, fs.ErrExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	return f.Close()
-}
-
-func (b *rebirth) covered(destination string) bool {
-	for _, m := range b.Spec.Mounts {
-		if strings.HasPrefix(destination, strings.TrimSuffix(m.Destination, "/")+"/") {
-			return true
-		}
-	}
-	return false
+	return criu.Targets(root, points, files)
 }
 
 // mounts says what belongs outside for everything that may have been external to the dump.
@@ -181,7 +139,7 @@ func (b *rebirth) mounts(root *os.File) error {
 
 // namespaces gives criu those that the configuration names.
 func (b *rebirth) namespaces(*os.File) error {
-	b.o.Join = map[string]string{}
+	b.o.Inherit, b.o.Join = map[string]*os.File{}, map[string]string{}
 	for _, n := range b.Spec.Linux.Namespaces {
 		if n.Path == "" {
 			continue
@@ -199,29 +157,6 @@ func (b *rebirth) namespaces(*os.File) error {
 			b.o.Join[string(n.Type)] = n.Path
 		default:
 			return fault.New(fault.Unsupported, "linux.namespaces: criu cannot restore into a given "+string(n.Type)+" namespace")
-		}
-	}
-	return nil
-}
-
-// maxDescriptors bounds what is read of the list of descriptors.
-const maxDescriptors = 64 << 10
-
-// streams gives criu this process's own in the place of those that the container had.
-func (b *rebirth) streams() error {
-	f, err := os.Open(filepath.Join(b.o.ImagePath, descriptorsFile))
-	if err != nil {
-		return fault.Wrap(fault.Invalid, "checkpoint", err)
-	}
-	defer f.Close()
-	b.o.Inherit = map[string]*os.File{}
-	var said []string
-	if err := json.NewDecoder(io.LimitReader(f, maxDescriptors)).Decode(&said); err != nil {
-		return fault.Wrap(fault.Invalid, "checkpoint: "+descriptorsFile, err)
-	}
-	for i, own := range []*os.File{os.Stdin, os.Stdout, os.Stderr} {
-		if i < len(said) && (strings.HasPrefix(said[i], "pipe:") || strings.HasPrefix(said[i], "file[")) {
-			b.o.Inherit[said[i]] = own
 		}
 	}
 	return nil

@@ -1,4 +1,6 @@
-package pod
+// Package cell has what one writes and many read without a lock: a value that readers can
+// wait for, and what an operation is doing right now. It decides nothing.
+package cell
 
 import (
 	"context"
@@ -6,10 +8,10 @@ import (
 	"time"
 )
 
-// cell holds a value that one writes and many read without a lock. Each value
+// Of holds a value that one writes and many read without a lock. Each value
 // comes with a channel that is closed when a newer one is there, so that nobody
 // polls and no change is missed.
-type cell[T any] struct {
+type Of[T any] struct {
 	current atomic.Pointer[version[T]]
 }
 
@@ -18,18 +20,19 @@ type version[T any] struct {
 	next  chan struct{}
 }
 
-func (c *cell[T]) load() *T { return &c.current.Load().value }
+// Load returns the present value.
+func (c *Of[T]) Load() *T { return &c.current.Load().value }
 
-// publish replaces the value. The caller holds the lock of the value's owner.
-func (c *cell[T]) publish(v T) {
+// Publish replaces the value. The caller holds the lock of the value's owner.
+func (c *Of[T]) Publish(v T) {
 	if old := c.current.Swap(&version[T]{value: v, next: make(chan struct{})}); old != nil {
 		close(old.next)
 	}
 }
 
-// wait returns the first value that satisfies until, beginning with the present
+// Wait returns the first value that satisfies until, beginning with the present
 // one, or the cause of ctx's end.
-func (c *cell[T]) wait(ctx context.Context, until func(*T) bool) (*T, error) {
+func (c *Of[T]) Wait(ctx context.Context, until func(*T) bool) (*T, error) {
 	for {
 		v := c.current.Load()
 		if until(&v.value) {
@@ -46,12 +49,12 @@ func (c *cell[T]) wait(ctx context.Context, until func(*T) bool) (*T, error) {
 // slowStep is how long a step lasts before an event tells of it.
 const slowStep = 200 * time.Millisecond
 
-// progress says what an operation is doing right now. Readers see it at once;
-// tell is called once for each step that lasts longer than slowStep.
-type progress struct {
+// Progress says what an operation is doing right now. Readers see it at once;
+// Tell is called once for each step that lasts longer than slowStep.
+type Progress struct {
 	current atomic.Pointer[step]
 	timer   atomic.Pointer[time.Timer]
-	tell    func(name string)
+	Tell    func(name string)
 }
 
 type step struct {
@@ -59,7 +62,8 @@ type step struct {
 	since time.Time
 }
 
-func (p *progress) set(name string) {
+// Set begins a step.
+func (p *Progress) Set(name string) {
 	s := &step{name, time.Now()}
 	p.current.Store(s)
 	if t := p.timer.Load(); t != nil {
@@ -68,7 +72,7 @@ func (p *progress) set(name string) {
 	}
 	t := time.AfterFunc(slowStep, func() {
 		if s := p.current.Load(); s != nil {
-			p.tell(s.name)
+			p.Tell(s.name)
 		}
 	})
 	if !p.timer.CompareAndSwap(nil, t) {
@@ -76,14 +80,16 @@ func (p *progress) set(name string) {
 	}
 }
 
-func (p *progress) done() {
+// Done says that nothing is done any more.
+func (p *Progress) Done() {
 	p.current.Store(nil)
 	if t := p.timer.Load(); t != nil {
 		t.Stop()
 	}
 }
 
-func (p *progress) load() (string, time.Time) {
+// Load returns the present step and when it began, "" for none.
+func (p *Progress) Load() (string, time.Time) {
 	if s := p.current.Load(); s != nil {
 		return s.name, s.since
 	}
