@@ -38,32 +38,75 @@ func (e Checkpoints) Container(ctx context.Context, ref string, o CheckpointOpti
 	if err != nil {
 		return err
 	}
-	ctx, end, err := c.pod.begin(ctx, c)
+	return e.together(ctx, c.pod, c, []*container{c}, func(*container) (CheckpointOptions, error) { return o, nil })
+}
+
+// Pod writes running containers of one pod down, which go on: all stand still from before the
+// first is written until the last is, so that what they have told one another fits
+// together. each says where each of them goes.
+func (e Checkpoints) Pod(ctx context.Context, ref string, containers []string, each func(status.Container) (CheckpointOptions, error)) error {
+	p, err := registry(e).findPod(ref)
+	if err != nil {
+		return err
+	}
+	var all []*container
+	for _, id := range containers {
+		c, err := e.running(id, "written down")
+		if err != nil {
+			return err
+		}
+		if c.pod != p || slices.Contains(all, c) {
+			return c.fault(fault.Invalid, "is not in pod "+p.title()+", or named twice")
+		}
+		all = append(all, c)
+	}
+	return e.together(ctx, p, nil, all, func(c *container) (CheckpointOptions, error) { return each(c.snapshot()) })
+}
+
+// together freezes all, writes one after another, and lets them go on whatever came of it.
+func (e Checkpoints) together(ctx context.Context, p *pod, about *container, all []*container, each func(*container) (CheckpointOptions, error)) (err error) {
+	ctx, end, err := p.begin(ctx, about)
 	if err != nil {
 		return err
 	}
 	defer end()
-	rec := c.record()
-	switch {
-	case !rec.Status.Runs() || rec.Status.Paused:
-		return c.fault(fault.Conflict, "can only be written down while it runs and is not paused")
-	case slices.ContainsFunc(registry(e).execsOf(c), runs):
-		return c.fault(fault.Conflict, "an exec runs in it, which cannot be written down")
+	for _, c := range all {
+		switch st := c.snapshot(); {
+		case !st.Runs() || st.Paused:
+			return c.fault(fault.Conflict, "can only be written down while it runs and is not paused")
+		case slices.ContainsFunc(registry(e).execsOf(c), runs):
+			return c.fault(fault.Conflict, "an exec runs in it, which cannot be written down")
+		}
 	}
-	if err := e.write(ctx, c, rec, o); err != nil {
-		return fmt.Errorf("container %s: checkpoint: %w", c.title(), err)
+	for _, c := range all {
+		group := c.record().Status.Cgroup
+		defer func() {
+			err = errors.Join(err, e.d.Groups.FreezeGroup(context.WithoutCancel(ctx), group, false))
+		}()
+		if err := e.d.Groups.FreezeGroup(ctx, group, true); err != nil {
+			return err
+		}
 	}
-	c.event("checkpoint", nil)
+	for _, c := range all {
+		o, err := each(c)
+		if err == nil {
+			err = e.write(ctx, c, o)
+		}
+		if err != nil {
+			return fmt.Errorf("container %s: checkpoint: %w", c.title(), err)
+		}
+		c.event("checkpoint", nil)
+	}
 	return nil
 }
 
-func (e Checkpoints) write(ctx context.Context, c *container, rec containerRecord, o CheckpointOptions) (err error) {
+func (e Checkpoints) write(ctx context.Context, c *container, o CheckpointOptions) error {
+	rec := c.record()
 	world, err := c.spec()
 	if err != nil {
 		return err
 	}
-	l := launching{starter: starter(e), c: c, rec: rec}
-	p, err := l.process(world)
+	p, err := (&launching{starter: starter(e), c: c, rec: rec}).process(world)
 	if err != nil {
 		return err
 	}
@@ -72,27 +115,18 @@ func (e Checkpoints) write(ctx context.Context, c *container, rec containerRecor
 	if err := resume(c, !o.LeaveRunning, resumePath(c)); err != nil {
 		return err
 	}
-	defer func() {
-		if err != nil && !o.LeaveRunning {
-			err = errors.Join(err, resume(c, rec.Stopped, rec.Resume))
-		}
-	}()
-	c.step.Set("cgroup: freeze")
-	if err := e.d.Groups.FreezeGroup(ctx, rec.Status.Cgroup, true); err != nil {
-		return err
-	}
-	defer func() {
-		err = errors.Join(err, e.d.Groups.FreezeGroup(context.WithoutCancel(ctx), rec.Status.Cgroup, false))
-	}()
 	c.step.Set("processes: write down")
-	if err := e.d.Processes.Checkpoint(ctx, p, o.Images, o.LeaveRunning); err != nil {
-		return err
+	err = e.d.Processes.Checkpoint(ctx, p, o.Images, o.LeaveRunning)
+	if err == nil {
+		err = o.Keep(rec.Status, world, resumePath(c))
 	}
-	return o.Keep(rec.Status, world, resumePath(c))
+	if err != nil && !o.LeaveRunning {
+		err = errors.Join(err, resume(c, rec.Stopped, rec.Resume))
+	}
+	return err
 }
 
-// resume notes whether the container stays where it is when it ends, and what it goes on
-// from.
+// resume notes whether the container stays ended when it ends, and what it goes on from.
 func resume(c *container, stopped bool, archive string) error {
 	return c.change(func(r *containerRecord) error {
 		r.Stopped = stopped

@@ -21,6 +21,7 @@ import (
 	"carob/internal/plan/oci"
 	"carob/internal/pod/attempt"
 	"carob/internal/pod/name"
+	"carob/internal/pod/steps"
 	"carob/internal/spec"
 	"carob/internal/status"
 	"carob/internal/undo"
@@ -141,7 +142,7 @@ type foundation struct {
 // directories.
 func (e maker) foundation(ctx context.Context, c *container, f foundation, u *undo.Stack) error {
 	group := f.rec.Status.Cgroup
-	errs := parallel(
+	errs := steps.AtOnce(
 		func() error { return e.d.Groups.CreateGroup(ctx, group, f.limits) },
 		func() (err error) {
 			f.rec.Rootfs, err = e.d.Images.NewRootfs(ctx, c.id, f.rec.Status.ImageID)
@@ -199,7 +200,7 @@ func (e registry) admitContainer(p *pod, s spec.Container) (*container, error) {
 	if err != nil {
 		return nil, fmt.Errorf("container %s: %w", s.Name, err)
 	}
-	id := newID()
+	id := name.NewID()
 	group, err := e.d.Cgroups.Container(&p.spec, sandbox.Status.Cgroup, &s, id)
 	if err != nil {
 		return nil, fmt.Errorf("container %s: %w", s.Name, err)

@@ -143,28 +143,4 @@ func (e *Engine) after(d time.Duration, f func()) *time.Timer {
 	return time.AfterFunc(d, func() { e.spawn(f) })
 }
 
-// parallel runs independent steps at once and returns their errors in order. The
-// last one runs in the caller's goroutine.
-func parallel(steps ...func() error) []error {
-	errs := make([]error, len(steps))
-	var wg sync.WaitGroup
-	last := len(steps) - 1
-	for i, f := range steps[:last] {
-		wg.Go(func() { errs[i] = f() })
-	}
-	errs[last] = steps[last]()
-	wg.Wait()
-	return errs
-}
-
-// inTurn runs one after the other, up to the first that fails.
-func inTurn(steps ...func() error) []error {
-	for _, f := range steps {
-		if err := f(); err != nil {
-			return []error{err}
-		}
-	}
-	return nil
-}
-
 var errClosed = fault.New(fault.Unavailable, "engine: shutting down")

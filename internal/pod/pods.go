@@ -19,6 +19,7 @@ import (
 	"carob/internal/plan/namespace"
 	"carob/internal/pod/attempt"
 	"carob/internal/pod/name"
+	"carob/internal/pod/steps"
 	"carob/internal/spec"
 	"carob/internal/status"
 	"carob/internal/undo"
@@ -50,9 +51,9 @@ func (e *Engine) RunPod(ctx context.Context, s spec.Pod) (status.Pod, error) {
 }
 
 // anonymous keeps attempts apart whose name the engine chooses.
-func anonymous(name string) string {
-	if name == "" {
-		return newID()
+func anonymous(chosen string) string {
+	if chosen == "" {
+		return name.NewID()
 	}
 	return ""
 }
@@ -75,9 +76,9 @@ func (e maker) runPod(ctx context.Context, s spec.Pod) (_ *pod, err error) {
 	}
 	p.event("create", nil)
 	var b undo.Stack // the sandbox's, which ends before what it may hold
-	run := parallel
+	run := steps.AtOnce
 	if _, scoped := cgroup.Scope(p.record().Status.Cgroup); scoped {
-		run = inTurn // a scope begins with a process
+		run = steps.InTurn // a scope begins with a process
 	}
 	err = errors.Join(run(
 		func() error { return starter(e).wake(ctx, p, &b) },
@@ -130,7 +131,7 @@ func (e registry) registerPodLocked(s spec.Pod) (*pod, error) {
 	if err != nil {
 		return nil, fmt.Errorf("pod %s: %w", s.Name, err)
 	}
-	id := newID()
+	id := name.NewID()
 	st := status.Pod{
 		ID: id, Name: s.Name, Namespace: s.Namespace, State: lifecycle.PodAbsent, CreatedAt: time.Now(),
 		UserMapping: c.IDs, Spec: s,

@@ -16,6 +16,7 @@ import (
 	"carob/internal/plan/ident"
 	"carob/internal/plan/oci"
 	"carob/internal/pod/name"
+	"carob/internal/pod/steps"
 	"carob/internal/spec"
 	"carob/internal/status"
 	"carob/internal/undo"
@@ -165,7 +166,7 @@ func (e starter) launch(ctx context.Context, c *container, io Streams, u *undo.S
 	l := launching{starter: e, c: c, rec: c.record(), streams: io}
 	defer l.close()
 	c.step.Set("root file system: mount")
-	errs := parallel(
+	errs := steps.AtOnce(
 		func() error { return l.mount(ctx) },
 		func() error {
 			if c.pod.spec.Solo && c.pod.view.Load().status.State != lifecycle.PodReady {
