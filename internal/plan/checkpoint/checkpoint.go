@@ -17,6 +17,8 @@ type Mount struct {
 	ID int
 	// Device is the file system's, Root the directory of it that is mounted, Point where.
 	Device, Root, Point, Type string
+	// ReadOnly is a mount, or its whole file system, through which nothing can be written.
+	ReadOnly bool
 }
 
 // longest is the longest line that is read; an overlay of 500 layers stays below it.
@@ -36,7 +38,9 @@ func Mounts(r io.Reader) (out []Mount, err error) {
 		if err != nil {
 			return nil, fmt.Errorf("mountinfo: %w", err)
 		}
-		out = append(out, Mount{ID: id, Device: l[2], Root: unescape(l[3]), Point: unescape(l[4]), Type: r[0]})
+		m := Mount{ID: id, Device: l[2], Root: unescape(l[3]), Point: unescape(l[4]), Type: r[0]}
+		m.ReadOnly = slices.Contains(strings.Split(l[5], ","), "ro") || len(r) > 2 && slices.Contains(strings.Split(r[2], ","), "ro")
+		out = append(out, m)
 	}
 	return out, s.Err()
 }

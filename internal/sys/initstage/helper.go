@@ -128,7 +128,7 @@ type Worker struct {
 }
 
 // WorkerFile is the number of a Worker's first file: above all that are open otherwise.
-const WorkerFile = 512
+const WorkerFile = 64
 
 // Program returns the worker's program.
 func (w Worker) Program() *spawn.Builder {
