@@ -21,7 +21,11 @@ import (
 
 // mountsOf reads the mounts that a process sees.
 func mountsOf(pid int) ([]checkpoint.Mount, error) {
-	f, err := os.Open(fmt.Sprintf("/proc/%d/mountinfo", pid))
+	return mountsIn(fmt.Sprintf("/proc/%d/mountinfo", pid))
+}
+
+func mountsIn(name string) ([]checkpoint.Mount, error) {
+	f, err := os.Open(name)
 	if err != nil {
 		return nil, fault.Wrap(fault.NotFound, "mounts", err)
 	}

@@ -14,6 +14,7 @@ import (
 
 	"carob/internal/fault"
 	"carob/internal/sys/fd"
+	"carob/internal/sys/ns"
 )
 
 // Swrk starts a criu.
@@ -61,7 +62,9 @@ func Find(name string) (string, error) {
 type Hooks struct {
 	// Namespaces is told the first process when its namespaces are there and empty.
 	Namespaces func(pid int) error
-	// Restored is told the first process when all are as they were and none goes on yet.
+	// Restored is told the first process when all are as they were, rights and filters
+	// included, and none has gone on yet. Criu lets them go on whatever it says: whoever does
+	// not want that kills them.
 	Restored func(pid int) error
 	// Terminal takes the master of a terminal whose slave a process has.
 	Terminal func(master *os.File) error
@@ -70,9 +73,15 @@ type Hooks struct {
 }
 
 // Dump writes the tree of a process down. Unless LeaveRunning is set it is gone then.
+//
+// Criu works in the cgroup namespace of the process: from outside it takes the first
+// process to be in another cgroup than all others, and a restore that leaves cgroups alone
+// tries to move their threads, and fails (criu 4.2).
 func Dump(s Swrk, pid int, o Options, h Hooks) error {
-	_, err := action{rpc.CriuReqType_DUMP, "dump", h}.do(s, pid, o)
-	return err
+	return ns.InCgroup(pid, func() error {
+		_, err := (&action{kind: rpc.CriuReqType_DUMP, name: "dump", hooks: h}).do(s, pid, o)
+		return err
+	})
 }
 
 // PreDump writes down the memory of a tree that goes on, and marks what it changes from
@@ -86,13 +95,13 @@ func PreDump(s Swrk, pid int, o Options) error {
 		return fault.New(fault.Unsupported, "criu: pre-dump: this kernel does not track changes of memory")
 	}
 	o.LeaveRunning = true
-	_, err = action{rpc.CriuReqType_SINGLE_PRE_DUMP, "dump", Hooks{}}.do(s, pid, o)
+	_, err = (&action{kind: rpc.CriuReqType_SINGLE_PRE_DUMP, name: "dump"}).do(s, pid, o)
 	return err
 }
 
 // Restore makes a tree again and returns its first process.
 func Restore(s Swrk, o Options, h Hooks) (pid int, err error) {
-	r, err := action{rpc.CriuReqType_RESTORE, "restore", h}.do(s, 0, o)
+	r, err := (&action{kind: rpc.CriuReqType_RESTORE, name: "restore", hooks: h}).do(s, 0, o)
 	if err != nil {
 		return 0, err
 	}
@@ -104,9 +113,10 @@ type action struct {
 	kind  rpc.CriuReqType
 	name  string
 	hooks Hooks
+	pid   int // of the first process, once criu has told
 }
 
-func (a action) do(s Swrk, pid int, o Options) (*rpc.CriuResp, error) {
+func (a *action) do(s Swrk, pid int, o Options) (*rpc.CriuResp, error) {
 	log := a.name + ".log"
 	options, files, err := o.options(log, s.First()+1)
 	if err != nil {
@@ -127,7 +137,7 @@ func (a action) do(s Swrk, pid int, o Options) (*rpc.CriuResp, error) {
 }
 
 // ask starts criu, sends the request, and answers until the response is there.
-func (a action) ask(s Swrk, q *rpc.CriuReq, files []*os.File) (r *rpc.CriuResp, err error) {
+func (a *action) ask(s Swrk, q *rpc.CriuReq, files []*os.File) (r *rpc.CriuResp, err error) {
 	conn, theirs, err := fd.Packets()
 	if err != nil {
 		return nil, err
@@ -149,7 +159,7 @@ func (a action) ask(s Swrk, q *rpc.CriuReq, files []*os.File) (r *rpc.CriuResp, 
 // maxPacket is what criu itself takes at most.
 const maxPacket = 64 << 10
 
-func (a action) talk(conn *net.UnixConn, q *rpc.CriuReq) (*rpc.CriuResp, error) {
+func (a *action) talk(conn *net.UnixConn, q *rpc.CriuReq) (*rpc.CriuResp, error) {
 	buf := make([]byte, maxPacket)
 	for {
 		text, err := q.MarshalVT()
@@ -198,12 +208,15 @@ func answer(conn *net.UnixConn, well bool) error {
 }
 
 // notified calls the hook for what criu tells of.
-func (a action) notified(n *rpc.CriuNotify, files []*os.File) error {
-	pid, h := int(n.GetPid()), a.hooks
+func (a *action) notified(n *rpc.CriuNotify, files []*os.File) error {
+	if pid := int(n.GetPid()); pid != 0 { // not every notification has it
+		a.pid = pid
+	}
+	pid, h := a.pid, a.hooks
 	switch word := n.GetScript(); {
 	case word == "setup-namespaces" && h.Namespaces != nil:
 		return h.Namespaces(pid)
-	case word == "post-restore" && h.Restored != nil:
+	case word == "pre-resume" && h.Restored != nil:
 		return h.Restored(pid)
 	case word == "status-ready" && h.Ready != nil:
 		return h.Ready()
@@ -216,7 +229,7 @@ func (a action) notified(n *rpc.CriuNotify, files []*os.File) error {
 // features asks what criu can do on this kernel.
 func features(s Swrk) (*rpc.CriuFeatures, error) {
 	q := &rpc.CriuReq{Type: new(rpc.CriuReqType_FEATURE_CHECK), Features: &rpc.CriuFeatures{MemTrack: new(true), LazyPages: new(true)}}
-	r, err := action{}.ask(s, q, nil)
+	r, err := (&action{}).ask(s, q, nil)
 	if err != nil {
 		return nil, fmt.Errorf("criu: features: %w", err)
 	}

@@ -101,7 +101,7 @@ func TestFollow(t *testing.T) {
 			t.Errorf("%s leads to %s, want %s", name, got, want)
 		}
 	}
-	Follow(root, "/loop/a") // ends
+	fd.Follow(root, "/loop/a") // ends
 }
 
 func TestOutside(t *testing.T) {
