@@ -5,6 +5,7 @@ import (
 	"maps"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 
 	"carob/internal/api"
@@ -13,6 +14,7 @@ import (
 	"carob/internal/cri"
 	"carob/internal/roots"
 	"carob/internal/runtime"
+	"carob/internal/runtime/checkpoint"
 	"carob/internal/runtime/foreign"
 	"carob/internal/runtime/route"
 	"carob/internal/sys/cgroup"
@@ -50,7 +52,9 @@ func openHandlers(s settings, layout *cgroup.Layout, users *roots.Users) (*handl
 			SearchPath: os.Getenv("PATH"),
 		})
 	}
-	all := map[string]route.Handler{route.Native: native}
+	all := map[string]route.Handler{route.Native: &checkpoint.Handler{
+		Native: native, Layout: layout, RunDir: s.run, Scratch: filepath.Join(s.root, "restore"),
+	}}
 	for name, f := range h.others {
 		all[name] = f
 	}

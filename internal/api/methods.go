@@ -132,6 +132,9 @@ const (
 	// Export writes a container's root file system to Files.Data as a tar stream,
 	// without what is mounted in it.
 	Export Method[Ref, None, None] = "export"
+	// Checkpoint writes a running container down, for its own next start or, with Export, to
+	// Files.Data.
+	Checkpoint Method[CheckpointParams, None, None] = "checkpoint"
 	// DiskUsage measures what images and containers take on disk.
 	DiskUsage Method[None, None, Usage] = "disk-usage"
 	// ImageSave writes images to Files.Data as one archive.
@@ -342,6 +345,14 @@ type CommitParams struct {
 	Author  string         `json:"author,omitempty"`
 	Comment string         `json:"comment,omitempty"`
 	Pause   bool           `json:"pause,omitempty"`
+}
+
+// CheckpointParams name a container to be written down. Without LeaveRunning it has ended
+// then.
+type CheckpointParams struct {
+	Ref          string `json:"ref"`
+	LeaveRunning bool   `json:"leaveRunning,omitempty"`
+	Export       bool   `json:"export,omitempty"`
 }
 
 // PruneParams choose unused images: see image.Pruning.

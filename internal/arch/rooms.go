@@ -45,11 +45,12 @@ var rooms = []room{
 	{"network", []string{"fault", "spec", "status", "sys", "undo", "host", "plan", "pod"}},
 	{"groups", []string{"fault", "status", "sys"}},
 	{"roots", []string{"fault", "status", "image", "sys"}},
-	{"runtime", []string{"fault", "undo", "spec", "status", "plan", "host", "sys", "podproc", "logfile", "image", "pod", "roots", "world"}},
-	{"api", []string{"fault", "lifecycle", "spec", "status", "pod", "image", "sys", "logfile", "archive"}},
+	{"runtime", []string{"fault", "undo", "spec", "status", "plan", "host", "sys", "podproc", "logfile", "image", "pod", "roots", "world", "criu", "archive"}},
+	{"checkpoint", []string{"fault", "status", "archive", "image", "pod"}},
+	{"api", []string{"checkpoint", "fault", "lifecycle", "spec", "status", "pod", "image", "sys", "logfile", "archive"}},
 	{"kube", []string{"fault", "undo", "spec", "status", "lifecycle"}},
 	// The CRI is what the kubelet has instead of api.
-	{"cri", []string{"fault", "lifecycle", "ref", "spec", "status", "host", "pod", "image", "sys"}},
+	{"cri", []string{"checkpoint", "archive", "undo", "fault", "lifecycle", "ref", "spec", "status", "host", "pod", "image", "sys"}},
 	// The command line speaks to the daemon: api is its protocol. What looks at the
 	// machine itself needs none.
 	{"cli", []string{"fault", "lifecycle", "ref", "spec", "status", "sys", "logfile", "archive", "plan", "api", "look", "view"}},
