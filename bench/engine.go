@@ -35,15 +35,21 @@ func (e *engine) scenarios() []scenario {
 	host := spec.Namespaces{Net: spec.Host, User: spec.Host}
 	ready := func(ctx context.Context) error { return e.podOfTwo(ctx, "two") }
 	gone := func(ctx context.Context) error { return e.remove(ctx, "two") }
+	own := subject{
+		once:  func(ctx context.Context) error { return e.sandbox(ctx, "two", spec.Namespaces{}) },
+		after: gone,
+	}
+	rested := func(s scenario) scenario {
+		s.apart = 100 * time.Millisecond
+		return s
+	}
 	return []scenario{
-		one("sandbox, own network", 5, subject{
-			once:  func(ctx context.Context) error { return e.sandbox(ctx, "two", spec.Namespaces{}) },
-			after: gone,
-		}),
-		one("sandbox, host's network and users", 2.5, subject{
+		rested(one("sandbox, own network", 5, own)),
+		one("the same right after another", 0, own),
+		rested(one("sandbox, host's network and users", 2.5, subject{
 			once:  func(ctx context.Context) error { return e.sandbox(ctx, "two", host) },
 			after: gone,
-		}),
+		})),
 		one("create and start", 2.5, subject{
 			before: e.once(func(ctx context.Context) error { return e.sandbox(ctx, enginePod, spec.Namespaces{}) }),
 			once:   func(ctx context.Context) error { return e.start(ctx, enginePod, "c") },
@@ -52,7 +58,7 @@ func (e *engine) scenarios() []scenario {
 				return err
 			},
 		}),
-		one("pod of two, ready", 10, subject{once: ready, after: gone}),
+		rested(one("pod of two, ready", 10, subject{once: ready, after: gone})),
 		one("teardown of that pod", 10, subject{before: ready, once: gone}),
 		one("exec true", 1.5, subject{once: func(ctx context.Context) error {
 			_, err := api.Call(ctx, e.c, api.Exec, api.ExecParams{Ref: "target", Exec: spec.Exec{Command: []string{"true"}}})

@@ -13,7 +13,10 @@ import (
 type scenario struct {
 	name string
 	// budget in milliseconds for carob, 0 without one.
-	budget   float64
+	budget float64
+	// apart is how long the machine rests before each round: not all that is made is made
+	// right after the last one, and carob prepares for the next.
+	apart    time.Duration
 	subjects []subject
 }
 
@@ -28,6 +31,7 @@ type subject struct {
 func measure(ctx context.Context, s scenario, rounds int) ([][]time.Duration, error) {
 	took := make([][]time.Duration, len(s.subjects))
 	for round := range rounds + 1 {
+		time.Sleep(s.apart)
 		for i, who := range s.subjects {
 			d, err := who.measure(ctx)
 			if err != nil {

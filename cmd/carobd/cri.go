@@ -1,16 +1,15 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"os"
-	"path/filepath"
 
 	api "k8s.io/cri-api/pkg/apis/runtime/v1"
+	crierrors "k8s.io/cri-api/pkg/errors"
 
 	"carob/internal/api/launch"
 	"carob/internal/cri"
@@ -20,6 +19,7 @@ import (
 	"carob/internal/host"
 	"carob/internal/image"
 	"carob/internal/image/registry"
+	"carob/internal/image/registry/trust"
 	"carob/internal/sys/cgroup"
 )
 
@@ -45,19 +45,23 @@ func openCRI(c settings, s cri.Services) (*kubelet, error) {
 	if k.streams, err = stream.Listen(c.cri.streams, s.Engine); err != nil {
 		return nil, fmt.Errorf("--cri-streams: %w", err)
 	}
-	if k.socket, err = launch.Listen(cmp.Or(c.cri.socket, filepath.Join(c.run, "carob.sock"))); err != nil {
+	if k.socket, err = launch.Listen(c.cri.socket); err != nil {
 		return nil, fmt.Errorf("--cri-socket: %w", err)
 	}
 	return k, nil
 }
 
 // puller fetches images with the credentials of the request.
-func puller(c *registry.Client) cri.Puller {
+func puller(c pulls) cri.Puller {
 	return func(ctx context.Context, ref string, a *api.AuthConfig) (image.Image, error) {
-		return c.Pull(ctx, ref, registry.PullOptions{Auth: registry.Auth{
+		img, err := c.Pull(ctx, ref, registry.PullOptions{Auth: registry.Auth{
 			Username: a.GetUsername(), Password: a.GetPassword(), Auth: a.GetAuth(), ServerAddress: a.GetServerAddress(),
 			IdentityToken: a.GetIdentityToken(), RegistryToken: a.GetRegistryToken(),
 		}})
+		if errors.Is(err, trust.ErrSignature) {
+			err = fmt.Errorf("%w: %w", crierrors.ErrSignatureValidationFailed, err)
+		}
+		return img, err
 	}
 }
 

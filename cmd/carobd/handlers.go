@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"sync"
 
 	"carob/internal/api"
 	"carob/internal/api/launch"
@@ -24,8 +25,15 @@ import (
 // handlers is what runs pods: carob's own handler and OCI runtimes.
 type handlers struct {
 	native *runtime.Native
+	// resuming is native with checkpoints.
+	resuming *checkpoint.Handler
+	router   *route.Router // what the engine asks
+	base     foreign.Config
+
+	mu     sync.Mutex // guards what follows
 	others map[string]*foreign.Handler
-	router *route.Router // what the engine asks
+	// former are those that pods cannot choose any more and may still have.
+	former []*foreign.Handler
 }
 
 // wellKnown are runtimes that need no configuration when they are in PATH.
@@ -45,25 +53,44 @@ func openHandlers(s settings, layout *cgroup.Layout, users *roots.Users) (*handl
 	if err != nil {
 		return nil, err
 	}
-	h := &handlers{native: native, others: map[string]*foreign.Handler{}}
-	for name, c := range withWellKnown(s.handlers) {
-		h.others[name] = foreign.New(foreign.Config{
-			Name: name, Path: c.Path, Options: c.Options, Pool: native.Pool, Layout: layout, Pause: path, RunDir: s.run,
-			SearchPath: os.Getenv("PATH"),
-		})
+	h := &handlers{
+		native: native, resuming: &checkpoint.Handler{Native: native, Layout: layout, RunDir: s.run, Scratch: filepath.Join(s.root, "restore")},
+		router: route.New(nil, native),
+		base:   foreign.Config{Pool: native.Pool, Layout: layout, Pause: path, RunDir: s.run, SearchPath: os.Getenv("PATH")},
 	}
-	all := map[string]route.Handler{route.Native: &checkpoint.Handler{
-		Native: native, Layout: layout, RunDir: s.run, Scratch: filepath.Join(s.root, "restore"),
-	}}
-	for name, f := range h.others {
-		all[name] = f
-	}
-	h.router = route.New(all, native)
+	h.use(s.handlers)
 	return h, nil
 }
 
-func withWellKnown(configured map[string]config.Handler) map[string]config.Handler {
-	all := maps.Clone(configured)
+// use gives pods that are run from now on these runtimes to choose from. One that stays
+// what it is stays the same handler.
+func (h *handlers) use(configured map[string]config.Handler) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	others, all := map[string]*foreign.Handler{}, map[string]route.Handler{route.Native: h.resuming}
+	for name, c := range configured {
+		one, ok := h.others[name]
+		if !ok || one.Path != c.Path || !slices.Equal(one.Options, c.Options) {
+			f := h.base
+			f.Name, f.Path, f.Options = name, c.Path, c.Options
+			one = foreign.New(f)
+		}
+		others[name], all[name] = one, one
+	}
+	for name, one := range h.others {
+		if others[name] != one {
+			h.former = append(h.former, one)
+		}
+	}
+	h.others = others
+	h.router.Replace(all)
+}
+
+// withWellKnown adds the runtimes that are in PATH.
+func withWellKnown(all map[string]config.Handler) map[string]config.Handler {
+	if all == nil {
+		all = map[string]config.Handler{}
+	}
 	for _, name := range wellKnown {
 		if _, ok := all[name]; ok {
 			continue
@@ -78,7 +105,10 @@ func withWellKnown(configured map[string]config.Handler) map[string]config.Handl
 // Close lets go of the supervisors and waits for the handlers.
 func (h *handlers) Close() error {
 	err := h.native.Close()
-	for _, f := range h.others {
+	h.mu.Lock()
+	all := slices.AppendSeq(h.former, maps.Values(h.others))
+	h.mu.Unlock()
+	for _, f := range all {
 		err = errors.Join(err, f.Close())
 	}
 	return err
@@ -86,10 +116,13 @@ func (h *handlers) Close() error {
 
 // describe lists the handlers with what their runtimes say of themselves.
 func (h *handlers) describe() []api.Handler {
+	h.mu.Lock()
+	others := h.others // replaced, never changed
+	h.mu.Unlock()
 	out := []api.Handler{{Name: route.Native, RecursiveReadOnlyMounts: true, UserNamespaces: true}}
-	for _, name := range slices.Sorted(maps.Keys(h.others)) {
-		o := api.Handler{Name: name, Path: h.others[name].Path, RecursiveReadOnlyMounts: true}
-		if f, err := h.others[name].Features(); err != nil {
+	for _, name := range slices.Sorted(maps.Keys(others)) {
+		o := api.Handler{Name: name, Path: others[name].Path, RecursiveReadOnlyMounts: true}
+		if f, err := others[name].Features(); err != nil {
 			o.Problem = err.Error()
 		} else {
 			o.Runtime, o.Version = f.Runtime, f.Version

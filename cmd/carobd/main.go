@@ -17,7 +17,7 @@ var version = "dev"
 func main() {
 	said := settings{root: os.Getenv("CAROB_ROOT"), run: os.Getenv("CAROB_RUN"), socket: os.Getenv("CAROB_SOCKET")}
 	carob := &cobra.Command{Use: "carob", SilenceErrors: true, SilenceUsage: true}
-	carob.AddCommand(serveCommand(said), configCommand())
+	carob.AddCommand(serveCommand(said), configCommand(said))
 	if err := carob.ExecuteContext(context.Background()); err != nil {
 		for line := range strings.SplitSeq(err.Error(), "\n") {
 			fmt.Fprintln(os.Stderr, "carob: "+line)

@@ -10,6 +10,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime/debug"
+	"sync"
 
 	"github.com/spf13/cobra"
 
@@ -30,23 +31,28 @@ import (
 	"carob/internal/sys/cgroup"
 	"carob/internal/sys/netns"
 	"carob/internal/sys/session"
+	"carob/internal/telemetry"
 )
 
 func serveCommand(c settings) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "serve [FLAGS]", Short: "Run the daemon in the foreground",
 		Long: `Runs the daemon. Containers do not depend on it: they go on when it stops, and their
-exit codes are there when it is back. SIGTERM and SIGINT end it.`,
+exit codes are there when it is back. SIGTERM and SIGINT end it; SIGHUP has it read its
+configuration file again, as carob config reload does.`,
 		Example: "  carob serve --root /var/lib/carob --run /run/carob",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := c.complete(); err != nil {
+			now, err := c.complete()
+			if err != nil {
 				return err
 			}
 			ctx, stop := signal.NotifyContext(cmd.Context(), session.Quit()...)
 			defer stop()
 			debug.SetGCPercent(gcPercent)
-			return serve(ctx, c)
+			hangUp := make(chan os.Signal, 1)
+			signal.Notify(hangUp, session.Reload()) // it may come before there is what to reload
+			return serve(ctx, newConfiguration(c, now, hangUp))
 		},
 	}
 	c.bind(cmd)
@@ -59,14 +65,19 @@ exit codes are there when it is back. SIGTERM and SIGINT end it.`,
 const gcPercent = 200
 
 // serve wires the house together and runs it until ctx ends.
-func serve(ctx context.Context, c settings) (err error) {
+func serve(ctx context.Context, conf *configuration) (err error) {
 	session.Umask(0o022)
-	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
+	c, log := conf.now, conf.log
 	door, err := launch.Open(c.run, c.socket, launch.Activation{PID: os.Getenv("LISTEN_PID"), FDs: os.Getenv("LISTEN_FDS")})
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, door.Release()) }()
+	watch, err := openWatching(ctx, c, log)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, watch.Close()) }()
 	facts, cgroups, err := machine(c)
 	if err != nil {
 		return err
@@ -97,18 +108,21 @@ func serve(ctx context.Context, c settings) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, networks.Close()) }()
-	engine := pod.New(pod.Deps{
+	engine := pod.New(telemetry.Steps(pod.Deps{
 		Sandboxes: handlers.router, Processes: handlers.router, Groups: groups.New(layout), Roots: rootfs, Observer: groups.New(layout),
 		Images: images, Network: networks, Store: records,
 		Facts: facts, Cgroups: cgroups, Log: log, RunDir: c.run, LibDir: c.root, Ranges: ranges,
-	})
+	}, watch.steps()))
 	defer func() { err = errors.Join(err, engine.Close()) }()
 	networks.know(engine)
-	return attend(ctx, c, door, house{engine: engine, images: images, layout: layout, handlers: handlers, networks: networks, facts: facts, cgroups: cgroups, log: log})
+	conf.handlers, conf.registries = handlers, c.client(images, watch.received(), log)
+	return attend(ctx, c, door, house{conf: conf, watch: watch, engine: engine, images: images, layout: layout, handlers: handlers, networks: networks, facts: facts, cgroups: cgroups, log: log})
 }
 
 // house is what the door leads to.
 type house struct {
+	conf     *configuration
+	watch    *watching
 	engine   *pod.Engine
 	images   *image.Store
 	layout   *cgroup.Layout
@@ -127,16 +141,20 @@ func attend(ctx context.Context, c settings, door *launch.Door, h house) (err er
 		log.Error("recover", "error", err)
 	}
 	applier := newApplier(c, engine, log)
-	registries := c.client(h.images, log)
-	kubelet, err := openCRI(c, cri.Services{
+	registries := pulls{h.conf.registries, h.watch.steps()}
+	services := cri.Services{
 		Engine: engine, Images: h.images, Checkpoints: &checkpoints.Service{Engine: engine, Images: h.images, Maker: maker(c, h)}, Pull: puller(registries), Groups: groups.New(h.layout), Host: criHost(h.facts, h.layout), Version: version,
-		Network: h.networks.Ready, SystemdCgroups: h.cgroups.Driver == plan.Systemd, Handlers: h.handlers.forKubelet, Root: c.root, Log: log,
-	})
+		Network: h.networks.Ready, SystemdCgroups: h.cgroups.Driver == plan.Systemd, Handlers: h.handlers.forKubelet, Root: c.root, Options: h.watch.rpcs(), Log: log,
+	}
+	kubelet, err := openCRI(c, services)
 	if err != nil {
 		return err
 	}
 	ctx, end := context.WithCancel(ctx)
-	defer func() { end(); err = errors.Join(err, <-kubelet.ended) }()
+	var beside sync.WaitGroup
+	defer func() { end(); beside.Wait(); err = errors.Join(err, <-kubelet.ended) }()
+	beside.Go(func() { h.conf.listen(ctx) })
+	beside.Go(func() { h.watch.serve(ctx, services) })
 	go kubelet.serve(ctx, end)
 	if err := launch.Ready(c.readyFD); err != nil {
 		log.Warn("ready", "error", err) // whoever started the daemon has gone
@@ -145,7 +163,7 @@ func attend(ctx context.Context, c settings, door *launch.Door, h house) (err er
 	return api.Serve(ctx, door, api.Services{
 		Engine: engine, Images: h.images, Committer: image.NewCommitter(h.images), Checkpoints: maker(c, h), Registries: registries, Manifests: manifests{applier},
 		Networks: shown{h.networks.builtin, h.networks.CNI}, Wiring: pod.Wiring{Engine: engine}, Dial: netns.DialProcess,
-		Host: describe(c, h.facts, h.cgroups.Driver), Handlers: h.handlers.describe, Log: log,
+		Host: describe(c, h.facts, h.cgroups.Driver), Handlers: h.handlers.describe, Reload: h.conf.reload, Watch: h.watch.calls(), Log: log,
 	})
 }
 
@@ -166,8 +184,8 @@ func newApplier(c settings, engine *pod.Engine, log *slog.Logger) *kube.Applier 
 }
 
 // client is who speaks with registries.
-func (c settings) client(images *image.Store, log *slog.Logger) *registry.Client {
-	return registry.New(registry.Config{Images: image.NewIntake(images), Dir: c.registries, Policy: c.policy, Agent: "carob/" + version, Log: log})
+func (c settings) client(images *image.Store, received func(int), log *slog.Logger) *registry.Client {
+	return registry.New(registry.Config{Images: image.NewIntake(images), Files: registry.Files{Dir: c.registries, Policy: c.policy}, Agent: "carob/" + version, Received: received, Log: log})
 }
 
 // machine reads the facts of this one and decides who makes its cgroups.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 
@@ -26,6 +27,9 @@ const (
 	defaultRegistries = "/etc/carob/certs.d"
 	// defaultPolicy says which images may be pulled; all when there is no such file.
 	defaultPolicy = "/etc/carob/policy.json"
+	// defaultStreams is a port of the kernel's choice, which URLs of streams name.
+	defaultStreams = "127.0.0.1:0"
+	defaultLevel   = "info"
 )
 
 // settings is what `carob serve` is told: by flags, by the environment, by the
@@ -36,13 +40,17 @@ type settings struct {
 	readyFD           int
 	idBase, idSize    uint32
 	cgroupDriver      string
-	registries        string   // directory of hosts.toml files
-	policy            string   // file that says which images are trusted
-	pools             []string // what networks take their subnets from
+	registries        string // directory of hosts.toml files
+	policy            string // file that says which images are trusted
+	logLevel          string
+	level             slog.Level // that logLevel means
+	pools             []string   // what networks take their subnets from
 	connecting        connecting
 	cri               criConfig
 	handlerFlags      []string
 	handlers          map[string]config.Handler
+	metrics           string // address
+	tracing           config.Tracing
 }
 
 func (s *settings) bind(cmd *cobra.Command) {
@@ -59,17 +67,19 @@ func (s *settings) bind(cmd *cobra.Command) {
 	f.StringSliceVar(&s.pools, "address-pool", nil, "`CIDR` that networks take their subnets from, one per family; "+address.DefaultPool4().String()+" and a /48 of this machine's when not given")
 	s.connecting.bind(f)
 	f.StringVar(&s.cri.socket, "cri-socket", "", "`PATH` of the kubelet's socket (CRI v1), or none; carob.sock in the run directory")
-	f.StringVar(&s.cri.streams, "cri-streams", "127.0.0.1:0", "`ADDRESS` where the kubelet finds streams of exec, attach and port-forward")
+	f.StringVar(&s.cri.streams, "cri-streams", "", "`ADDRESS` where the kubelet finds streams of exec, attach and port-forward; "+defaultStreams)
+	f.StringVar(&s.logLevel, "log-level", "", "`LEVEL` of what is logged: debug, info, warn or error; "+defaultLevel)
 	f.StringArrayVar(&s.handlerFlags, "handler", nil, "OCI runtime that pods may choose, `NAME=PATH[,FLAG[=VALUE]…]` with global flags of its own; repeatable")
 	f.IntVar(&s.readyFD, "ready-fd", 0, "write a line to this descriptor when ready")
 	_ = f.MarkHidden("ready-fd") // it was made in the line above
 }
 
-// complete reads the configuration file and fills in what nobody has said.
-func (s *settings) complete() error {
+// complete reads the configuration file and fills in what flags and environment have not
+// said. The receiver stays as it was said.
+func (s settings) complete() (settings, error) {
 	file, err := readConfig(s.config)
 	if err != nil {
-		return err
+		return s, err
 	}
 	s.root = cmp.Or(s.root, file.Root, defaultRoot)
 	s.run = cmp.Or(s.run, file.Run, defaultRun)
@@ -81,7 +91,7 @@ func (s *settings) complete() error {
 	s.policy = cmp.Or(s.policy, file.Policy)
 	if s.policy != "" { // one that was asked for has to be there
 		if err := registry.CheckPolicy(s.policy); err != nil {
-			return err
+			return s, err
 		}
 	}
 	s.policy = cmp.Or(s.policy, defaultPolicy)
@@ -89,18 +99,26 @@ func (s *settings) complete() error {
 		s.pools = file.Network.AddressPools
 	}
 	s.connecting.complete(file.Network)
-	s.handlers = file.Handlers
-	if s.handlers == nil {
-		s.handlers = map[string]config.Handler{}
+	s.cri.socket = cmp.Or(s.cri.socket, file.CRISocket, filepath.Join(s.run, "carob.sock"))
+	s.cri.streams = cmp.Or(s.cri.streams, file.CRIStreams, defaultStreams)
+	s.logLevel = cmp.Or(s.logLevel, file.LogLevel, defaultLevel)
+	if s.level, err = config.Level(s.logLevel); err != nil {
+		return s, fmt.Errorf("--log-level: %w", err)
 	}
-	for _, flag := range s.handlerFlags {
+	s.metrics, s.tracing = file.Metrics.Address, file.Tracing
+	s.handlers, err = withFlags(withWellKnown(file.Handlers), s.handlerFlags)
+	return s, err
+}
+
+func withFlags(all map[string]config.Handler, flags []string) (map[string]config.Handler, error) {
+	for _, flag := range flags {
 		name, h, err := config.ParseHandler(flag)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		s.handlers[name] = h
+		all[name] = h
 	}
-	return nil
+	return all, nil
 }
 
 // readConfig reads the file that was named, or the usual one if there is one.
@@ -114,34 +132,4 @@ func readConfig(path string) (config.File, error) {
 	}
 	defer func() { _ = f.Close() }() // only read from
 	return config.Parse(f.Name(), f)
-}
-
-func configCommand() *cobra.Command {
-	c := &cobra.Command{
-		Use: "config COMMAND", Short: "The daemon's configuration file",
-		Long: "The daemon reads " + config.Path + `, or the file that ` + "`carob serve --config FILE`" + ` names. Without a file
-everything has its default; flags of carob serve go before what the file says.`,
-		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
-	}
-	c.AddCommand(&cobra.Command{
-		Use: "default", Short: "Print a file that says what is so without one", Args: cobra.NoArgs,
-		Example: "  carob config default > " + config.Path,
-		RunE: func(*cobra.Command, []string) error {
-			_, err := fmt.Print(config.Default())
-			return err
-		},
-	}, &cobra.Command{
-		Use: "check [FILE]", Short: "Say what is wrong with a file, with line numbers", Args: cobra.MaximumNArgs(1),
-		Example: "  carob config check ./config.toml",
-		RunE: func(_ *cobra.Command, args []string) error {
-			path := config.Path
-			if len(args) > 0 {
-				path = args[0]
-			}
-			_, err := readConfig(path)
-			return err
-		},
-	})
-	return c
 }

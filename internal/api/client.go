@@ -11,6 +11,7 @@ import (
 	"sync"
 
 	"carob/internal/fault"
+	"carob/internal/sys/fd"
 )
 
 // Client calls one daemon. Its connections are made as calls need them; it may be
@@ -19,8 +20,8 @@ type Client struct {
 	path string
 
 	mu sync.Mutex
-	// first is the connection Dial made; the first call takes it.
-	first *net.UnixConn
+	// idle is the connection Dial made, or that a call has left: the next one takes it.
+	idle *net.UnixConn
 }
 
 // ErrLost is in the chain of an error of a call whose daemon went away before it
@@ -34,19 +35,22 @@ func Dial(path string) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Client{path: path, first: conn}, nil
+	return &Client{path: path, idle: conn}, nil
 }
 
-// Close releases a connection that no call has used.
+// Close releases the connection that no call uses.
 func (c *Client) Close() error {
+	if conn := c.swap(nil); conn != nil {
+		return conn.Close()
+	}
+	return nil
+}
+
+func (c *Client) swap(conn *net.UnixConn) (old *net.UnixConn) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.first == nil {
-		return nil
-	}
-	conn := c.first
-	c.first = nil
-	return conn.Close()
+	old, c.idle = c.idle, conn
+	return old
 }
 
 func connect(path string) (*net.UnixConn, error) {
@@ -57,15 +61,24 @@ func connect(path string) (*net.UnixConn, error) {
 	return conn, nil
 }
 
+// conn returns a connection for a call: not one that its daemon has closed meanwhile.
 func (c *Client) conn() (*net.UnixConn, error) {
-	c.mu.Lock()
-	conn := c.first
-	c.first = nil
-	c.mu.Unlock()
+	conn := c.swap(nil)
+	if conn != nil && !fd.IsQuiet(conn) {
+		_ = conn.Close()
+		conn = nil
+	}
 	if conn != nil {
 		return conn, nil
 	}
 	return connect(c.path)
+}
+
+// leave keeps a connection for the next call.
+func (c *Client) leave(conn *net.UnixConn) {
+	if old := c.swap(conn); old != nil {
+		_ = old.Close()
+	}
 }
 
 // Exchange is what a call with files or events needs. Files stay the caller's; they
@@ -92,12 +105,16 @@ func Do[P, E, R any](ctx context.Context, c *Client, m Method[P, E, R], x Exchan
 		return result, err
 	}
 	stop := context.AfterFunc(ctx, func() { _ = conn.Close() }) // the error that matters is ctx's
+	answered := false
 	defer func() {
-		if !stop() {
+		switch {
+		case !stop():
 			err = ctx.Err()
-			return
+		case answered:
+			c.leave(conn)
+		default:
+			_ = conn.Close()
 		}
-		_ = conn.Close() // everything has been read
 	}()
 	params, err := json.Marshal(x.Params)
 	if err != nil {
@@ -115,8 +132,10 @@ func Do[P, E, R any](ctx context.Context, c *Client, m Method[P, E, R], x Exchan
 		case err != nil:
 			return result, lost(err)
 		case p.Error != nil:
+			answered = true
 			return result, p.Error.fromWire()
 		case p.Result != nil:
+			answered = true
 			from.give(x.Take)
 			return result, decode(p.Result, &result)
 		case p.Event != nil && x.OnEvent != nil:

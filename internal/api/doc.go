@@ -2,12 +2,12 @@
 // unix socket, for the CLI and for whatever is written against it. It decides
 // nothing; each method is one or a few calls of the engine.
 //
-// One connection carries one call:
+// One connection carries one call after another:
 //
 //	client                                     daemon
 //	  ── request {method, params, files} ──────▶      files by SCM_RIGHTS, with the first byte
 //	  ◀─────────────────────── {"event": …} ──        none, one or many
-//	  ◀──────── {"result": …} or {"error": …} ──      exactly one, then both close;
+//	  ◀──────── {"result": …} or {"error": …} ──      exactly one;
 //	                                                  a result may bring a file, too
 //
 // A frame is a length in 4 bytes, big-endian, and so many bytes of JSON. Closing the

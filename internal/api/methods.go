@@ -84,6 +84,17 @@ const (
 	Info    Method[None, None, Host]       = "info"
 )
 
+// Reload has the daemon read its configuration again. A file that is wrong is refused and
+// changes nothing.
+const Reload Method[None, None, Reloaded] = "reload"
+
+// Reloaded names settings by their keys in the configuration file.
+type Reloaded struct {
+	// Changed are in force, Restart when the daemon is started again.
+	Changed []string `json:"changed,omitempty"`
+	Restart []string `json:"restart,omitempty"`
+}
+
 // The methods on pods, files and images.
 const (
 	PodCreate Method[spec.Pod, None, status.Pod] = "pod-create"

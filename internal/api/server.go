@@ -17,7 +17,7 @@ import (
 )
 
 const (
-	// requestTime is how long a peer may take for its request.
+	// requestTime is how long a peer may take for its request, and until the next one.
 	requestTime = 10 * time.Second
 	// replyTime is how long a peer may leave a frame unread.
 	replyTime = 30 * time.Second
@@ -29,6 +29,9 @@ const (
 // them and returns nil; any other end is an error. l is closed either way.
 func Serve(ctx context.Context, l net.Listener, s Services) error {
 	ctx, cancel := context.WithCancel(ctx)
+	if s.Watch == nil {
+		s.Watch = func(ctx context.Context, _ string) (context.Context, func(error)) { return ctx, func(error) {} }
+	}
 	srv := &server{routes: routes(s), s: s}
 	closed := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() { _ = l.Close(); close(closed) }) // ends Accept
@@ -140,27 +143,36 @@ func strict(raw json.RawMessage, v any) error {
 	return d.Decode(v)
 }
 
-// serve carries out the one call of a connection.
+// serve carries out the calls of a connection.
 func (s *server) serve(ctx context.Context, conn *net.UnixConn) {
 	defer func() { _ = conn.Close() }() // everything that mattered was written
+	// The daemon's end is the end of what is awaited from clients.
+	defer context.AfterFunc(ctx, func() { _ = conn.CloseRead() })()
 	if uid, err := fd.PeerUID(conn); err != nil || uid != 0 && int(uid) != os.Geteuid() {
 		s.s.Log.Warn("refused a connection", "uid", uid, "error", err)
 		return
 	}
+	for first := true; s.next(ctx, conn, first); first = false {
+	}
+}
+
+// next carries out one call, and reports whether another one may follow.
+func (s *server) next(ctx context.Context, conn *net.UnixConn, first bool) bool {
 	req, files, err := receive(conn)
 	if err != nil {
-		if !errors.Is(err, io.EOF) { // a client that dialled in vain is no event
+		// A client that dialled in vain, or has had enough, is no event.
+		if !errors.Is(err, io.EOF) && (first || !errors.Is(err, os.ErrDeadlineExceeded)) {
 			_ = s.reply(conn, reply{Error: toWire(err)}) // it may be gone; nobody else wants to know
 		}
-		return
+		return false
 	}
 	defer fd.CloseAll([]*os.File{files.Stdin, files.Stdout, files.Stderr, files.Data})
 	serving := ctx
 	ctx, cancel := context.WithCancel(ctx)
 	var gone sync.WaitGroup
 	gone.Go(func() {
-		// The client sends nothing more: whatever comes, end or byte, ends the call.
-		_, _ = conn.Read(make([]byte, 1))
+		// The client sends nothing until it has its answer: whatever comes, end or byte, ends the call.
+		_ = fd.AwaitInput(conn)
 		cancel()
 	})
 	var gift []*os.File
@@ -175,20 +187,28 @@ func (s *server) serve(ctx context.Context, conn *net.UnixConn) {
 	} else if final.Result, err = json.Marshal(result); err != nil {
 		final.Error = toWire(fault.Wrap(fault.Internal, req.Method, err))
 	}
+	sent := errClosing // to the client that is ErrLost, and it may ask the next daemon
 	if err == nil || serving.Err() == nil {
-		_ = s.reply(conn, final, gift...) // a client that has gone misses it
-	} // else the daemon ends: to the client that is ErrLost, and it may ask the next one
-	_ = conn.CloseRead() // ends the goroutine above
+		sent = s.reply(conn, final, gift...) // a client that has gone misses it
+	}
+	_ = conn.SetReadDeadline(time.Now()) // ends the goroutine above
 	gone.Wait()
 	cancel()
+	return sent == nil
 }
+
+var errClosing = fault.New(fault.Unavailable, "the daemon ends")
 
 func (s *server) call(ctx context.Context, req request, t turn) (any, error) {
 	do, ok := s.routes[req.Method]
 	if !ok {
 		return nil, fault.New(fault.Unsupported, "method \""+req.Method+"\" is unknown to this daemon (another version?)")
 	}
-	return do(ctx, req.Params, t)
+	ctx, end := s.s.Watch(ctx, req.Method)
+	result, err := do(ctx, req.Params, t)
+	end(err)
+	failure{req, err}.report(ctx, s.s.Log)
+	return result, err
 }
 
 func (s *server) event(conn *net.UnixConn, method string, e any) error {

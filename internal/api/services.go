@@ -124,7 +124,7 @@ type Checkpoints interface {
 	Container(ctx context.Context, ref string, o checkpoint.Options) error
 }
 
-// Services are what a server offers. All fields are required.
+// Services are what a server offers. All fields but Watch are required.
 type Services struct {
 	Engine      Engine
 	Images      ImageStore
@@ -141,5 +141,10 @@ type Services struct {
 	Host Host
 	// Handlers lists what runs pods; it may ask their binaries.
 	Handlers func() []Handler
-	Log      *slog.Logger
+	// Reload reads the configuration again: see the method.
+	Reload func(context.Context) (Reloaded, error)
+	// Watch, if there is one, sees each call of a known method begin, gives it a context,
+	// and is told its end.
+	Watch func(ctx context.Context, method string) (context.Context, func(error))
+	Log   *slog.Logger
 }

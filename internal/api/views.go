@@ -32,6 +32,7 @@ func (s *views) entries() []entry {
 		on(Stats, s.stats), on(Events, s.events), on(Logs, s.logs),
 		plain(Version, func(context.Context, None) (About, error) { return s.s.Host.About, nil }),
 		plain(Info, s.info),
+		plain(Reload, func(ctx context.Context, _ None) (Reloaded, error) { return s.s.Reload(ctx) }),
 	}
 }
 

@@ -24,9 +24,9 @@ var rooms = []room{
 	{"lifecycle", []string{"fault"}},
 	{"spec", []string{"fault"}},
 	{"status", []string{"fault", "lifecycle", "spec"}},
-	{"config", []string{"fault"}},
 	{"host", []string{"fault"}},
 	{"plan", []string{"fault", "ref", "spec", "status", "host"}},
+	{"config", []string{"fault", "plan"}},
 	{"sys", []string{"fault", "plan"}}, // plan: the edge applies what was decided
 	{"archive", []string{"fault", "sys"}},
 	{"criu", []string{"fault", "plan", "sys"}},
@@ -43,6 +43,8 @@ var rooms = []room{
 	// The engine declares what it needs of the machine in its own terms; handlers
 	// are written against that contract, and the engine never sees them.
 	{"network", []string{"fault", "spec", "status", "sys", "undo", "host", "plan", "pod"}},
+	// What watches the engine's work stands between it and what it works with.
+	{"telemetry", []string{"fault", "image", "pod", "status"}},
 	{"groups", []string{"fault", "status", "sys"}},
 	{"roots", []string{"fault", "status", "image", "sys"}},
 	{"runtime", []string{"fault", "undo", "spec", "status", "plan", "host", "sys", "podproc", "logfile", "image", "pod", "roots", "world", "criu", "archive"}},

@@ -124,6 +124,7 @@ func (f *fake) WaitContainer(ctx context.Context, ref string, c pod.WaitConditio
 
 func (f *fake) KillContainer(_ context.Context, _ string, n int) error { f.signals <- n; return nil }
 func (f *fake) Containers(pod.Filter) []status.Container               { return []status.Container{f.it()} }
+func (f *fake) Pods(pod.Filter) []status.Pod                           { return nil }
 
 func (f *fake) Container(ref string) (status.Container, error) {
 	if ref != "c" && ref != fullID {
@@ -384,24 +385,32 @@ func TestDaemonDiesInTheMiddle(t *testing.T) {
 	}
 }
 
-// A daemon that is killed closes the connections that wait to be accepted. Whoever only
-// looks asks the next one; whoever changes something is told.
+// A daemon that is killed has not answered what it was asked. Whoever only looks asks the
+// next one; whoever changes something is told.
 func TestDaemonDiesBeforeItAnswers(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "sock")
 	dying, err := net.Listen("unix", path)
 	if err != nil {
 		t.Fatal(err)
 	}
+	gone := make(chan struct{})
+	go func() {
+		if conn, err := dying.Accept(); err == nil {
+			_, _ = conn.Read(make([]byte, 1))
+			_ = conn.Close()
+		}
+		_ = dying.Close()
+		close(gone)
+	}()
 	f := newFake(nil)
 	dials := 0
 	dial := func(context.Context) (*api.Client, error) {
 		dials++
-		c, err := api.Dial(path)
-		if dials == 1 {
-			_ = dying.Close()
+		if dials > 1 {
+			<-gone
 			t.Cleanup(serve(t, f, path))
 		}
-		return c, err
+		return api.Dial(path)
 	}
 	if got := with(t, dial, "", "ps", "-aq"); got.code != 0 || got.out != "001122334455\n" {
 		t.Errorf("got %+v", got)

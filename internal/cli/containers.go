@@ -63,7 +63,11 @@ func psCommand(a *app) *cobra.Command {
 			if list = f.Containers(list); last > 0 {
 				list = list[:min(last, len(list))] // they come newest first
 			}
-			return write(a.Stdout, &s, show.Containers, list)
+			pods, err := call(cmd.Context(), a, api.Pods, api.Filter{PodRef: f.Pod})
+			if err != nil {
+				return err
+			}
+			return write(a.Stdout, &s, show.Containers, show.List(list, pods))
 		},
 	}
 	s.bind(c, "print IDs only")

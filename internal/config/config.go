@@ -4,14 +4,15 @@
 package config
 
 import (
+	"bytes"
 	_ "embed"
 	"errors"
 	"fmt"
 	"io"
-	"path"
 	"strings"
 
 	"github.com/pelletier/go-toml/v2"
+	"github.com/pelletier/go-toml/v2/unstable"
 
 	"carob/internal/fault"
 )
@@ -29,7 +30,12 @@ type File struct {
 	Root   string `toml:"root"`
 	Run    string `toml:"run"`
 	Socket string `toml:"socket"`
-	Userns Userns `toml:"userns"`
+	// CRISocket is the kubelet's, or none; CRIStreams where it finds streams.
+	CRISocket  string `toml:"cri-socket"`
+	CRIStreams string `toml:"cri-streams"`
+	// LogLevel is debug, info, warn or error.
+	LogLevel string `toml:"log-level"`
+	Userns   Userns `toml:"userns"`
 	// CgroupDriver is auto, cgroupfs or systemd.
 	CgroupDriver string `toml:"cgroup-driver"`
 	// RegistryConfig is the directory of containerd's hosts.toml files, Policy the file that
@@ -39,6 +45,8 @@ type File struct {
 	Network        Network `toml:"network"`
 	// Handlers are OCI runtimes by the name that pods choose them by.
 	Handlers map[string]Handler `toml:"handlers"`
+	Metrics  Metrics            `toml:"metrics"`
+	Tracing  Tracing            `toml:"tracing"`
 }
 
 // Userns is the range of the host's ids that pods' user namespaces get.
@@ -67,6 +75,21 @@ type Handler struct {
 	Options []string `toml:"options"`
 }
 
+// Metrics says where Prometheus finds the daemon's figures.
+type Metrics struct {
+	// Address is HOST:PORT or the absolute path of a socket; empty serves none.
+	Address string `toml:"address"`
+}
+
+// Tracing says where traces go.
+type Tracing struct {
+	// Endpoint is HOST:PORT of an OTLP collector that speaks gRPC; empty makes none.
+	Endpoint string `toml:"endpoint"`
+	// Sampling is the share of the calls that are traced, from 0 to 1, of those whose
+	// caller has not decided; nil is all.
+	Sampling *float64 `toml:"sampling"`
+}
+
 //go:embed default.toml
 var defaults string
 
@@ -84,12 +107,12 @@ func Parse(name string, r io.Reader) (File, error) {
 	if limited.N == 0 {
 		return f, fault.New(fault.Invalid, fmt.Sprintf("%s: larger than %d bytes", name, maxSize))
 	}
-	d := toml.NewDecoder(strings.NewReader(string(text)))
+	d := toml.NewDecoder(bytes.NewReader(text))
 	if err := d.DisallowUnknownFields().Decode(&f); err != nil {
 		return File{}, located(name, err)
 	}
-	if err := f.check(); err != nil {
-		return File{}, fmt.Errorf("%s: %w", name, err)
+	if wrong := f.check(); wrong != nil {
+		return File{}, fault.New(fault.Invalid, fmt.Sprintf("%s:%d: %s", name, line(text, wrong.key), wrong.Error()))
 	}
 	return f, nil
 }
@@ -113,49 +136,39 @@ func located(name string, err error) error {
 	return fault.Wrap(fault.Invalid, name, err)
 }
 
-func (f File) check() error {
-	for key, dir := range map[string]string{"root": f.Root, "run": f.Run, "socket": f.Socket, "registry-config": f.RegistryConfig, "policy": f.Policy, "network.cni-conf-dir": f.Network.CNIConfDir} {
-		if dir != "" && !path.IsAbs(dir) {
-			return fault.New(fault.Invalid, fmt.Sprintf("%s: %q is not an absolute path", key, dir))
+// line is where a setting stands in a text that is TOML: where its key does, or the key of
+// what it is missing in. The library tells positions of what it cannot decode only.
+func line(text []byte, key []string) int {
+	var p unstable.Parser
+	p.Reset(text)
+	at, deepest := 1, 0
+	var table []string
+	for p.NextExpression() {
+		e := p.Expression()
+		var path []string
+		if e.Kind == unstable.KeyValue {
+			path = append(path, table...)
+		}
+		row := 1
+		for k := e.Key(); k.Next(); {
+			path = append(path, string(k.Node().Data))
+			row = p.Shape(k.Node().Raw).Start.Line
+		}
+		if e.Kind != unstable.KeyValue {
+			table = path
+		}
+		if n := common(key, path); n > deepest {
+			at, deepest = row, n
 		}
 	}
-	for name, h := range f.Handlers {
-		if err := h.check(name); err != nil {
-			return err
-		}
-	}
-	return nil
+	return at
 }
 
-func (h Handler) check(name string) error {
-	subject := fmt.Sprintf("handlers.%.80s", name)
-	bad := func(why string) error { return fault.New(fault.Invalid, subject+": "+why) }
-	switch {
-	case name == "" || len(name) > 63 || strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789-.") != "":
-		return bad("a name has 1 to 63 lower-case letters, digits, '-' or '.', as a Kubernetes RuntimeClass's handler")
-	case name == "native":
-		return bad("native is carob's own")
-	case !path.IsAbs(h.Path):
-		return bad(fmt.Sprintf("path %q is not an absolute path", h.Path))
+// common counts the words that both begin with.
+func common(a, b []string) int {
+	n := 0
+	for n < min(len(a), len(b)) && a[n] == b[n] {
+		n++
 	}
-	for _, o := range h.Options {
-		if o == "" || strings.HasPrefix(o, "-") || strings.ContainsAny(o, "\x00\n") {
-			return bad(fmt.Sprintf("option %q: want FLAG or FLAG=VALUE, without dashes", o))
-		}
-	}
-	return nil
-}
-
-// ParseHandler reads a handler as the command line has it: NAME=PATH[,FLAG[=VALUE]…].
-func ParseHandler(s string) (name string, h Handler, err error) {
-	name, rest, ok := strings.Cut(s, "=")
-	if !ok {
-		return "", h, fault.New(fault.Invalid, fmt.Sprintf("--handler %.80q: want NAME=PATH[,FLAG[=VALUE]…]", s))
-	}
-	words := strings.Split(rest, ",")
-	h = Handler{Path: words[0], Options: words[1:]}
-	if err := h.check(name); err != nil {
-		return "", h, fmt.Errorf("--handler: %w", err)
-	}
-	return name, h, nil
+	return n
 }

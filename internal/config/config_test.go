@@ -38,8 +38,9 @@ func TestDefaultSaysWhatIs(t *testing.T) {
 		Root: "/var/lib/carob", Run: "/run/carob", Socket: "/run/carob/api.sock",
 		RegistryConfig: "/etc/carob/certs.d",
 		CgroupDriver:   "auto",
-		Userns:         Userns{Base: ident.DefaultBase, Size: 1<<31 - ident.DefaultBase},
-		Network:        Network{Driver: "auto", CNIConfDir: "/etc/cni/net.d", CNIBinDirs: []string{"/opt/cni/bin", "/usr/lib/cni"}},
+		CRISocket:      "/run/carob/carob.sock", CRIStreams: "127.0.0.1:0", LogLevel: "info",
+		Userns:  Userns{Base: ident.DefaultBase, Size: 1<<31 - ident.DefaultBase},
+		Network: Network{Driver: "auto", CNIConfDir: "/etc/cni/net.d", CNIBinDirs: []string{"/opt/cni/bin", "/usr/lib/cni"}},
 	}
 	if err != nil || cmp.Diff(want, got) != "" {
 		t.Errorf("%v\n%s", err, cmp.Diff(want, got))
@@ -48,18 +49,33 @@ func TestDefaultSaysWhatIs(t *testing.T) {
 
 func TestErrorsNameTheLine(t *testing.T) {
 	for text, want := range map[string]string{
-		"\nruntime = 1\n":                          "f:2: runtime: there is no such setting",
-		"[handlers.x]\npath = '/x'\nargs = []\n":   "f:3: handlers.x.args: there is no such setting",
-		"root = 5\n":                               "f:1:8: ",
-		"\n\nroot\n":                               "f:3:",
-		"[userns]\nbase = -1\n":                    "f:2:8: ",
-		"root = 'x'\n":                             `f: root: "x" is not an absolute path`,
-		"[handlers.native]\npath = '/x'\n":         "f: handlers.native: native is carob's own",
-		"[handlers.A_B]\npath = '/x'\n":            "f: handlers.A_B: a name has",
-		"[handlers.x]\n":                           `f: handlers.x: path "" is not`,
-		"[handlers.x]\npath='/x'\noptions=['--a']": `f: handlers.x: option "--a"`,
-		"[handlers.x]\npath='/x'\noptions=['']":    `f: handlers.x: option ""`,
-		"# " + strings.Repeat("x", maxSize) + "\n": "f: larger than",
+		"\nruntime = 1\n":                               "f:2: runtime: there is no such setting",
+		"[handlers.x]\npath = '/x'\nargs = []\n":        "f:3: handlers.x.args: there is no such setting",
+		"root = 5\n":                                    "f:1:8: ",
+		"\n\nroot\n":                                    "f:3:",
+		"[userns]\nbase = -1\n":                         "f:2:8: ",
+		"\nroot = 'x'\n":                                `f:2: root: "x" is not an absolute path`,
+		"[handlers.native]\npath = '/x'\n":              "f:1: handlers.native: native is carob's own",
+		"[handlers.A_B]\npath = '/x'\n":                 "f:1: handlers.A_B: a name has",
+		"\n[handlers.x]\n\n":                            `f:2: handlers.x.path: "" is not`,
+		"[handlers.x]\npath='/x'\noptions=['--a']":      `f:3: handlers.x.options: "--a"`,
+		"[handlers.x]\npath='/x'\noptions=['']":         `f:3: handlers.x.options: ""`,
+		"handlers.x.path='/x'\nhandlers.x.options=['']": `f:2: handlers.x.options: ""`,
+		"[handlers]\ny={path='/y'}\nx={path='x'}":       `f:3: handlers.x.path: "x"`,
+		"log-level = 'INFO'\n":                          `f:1: log-level: "INFO": use debug, info, warn, error`,
+		"cri-socket = 'carob.sock'\n":                   `f:1: cri-socket: "carob.sock" is neither`,
+		"cri-streams = ':x'\n":                          `f:1: cri-streams: ":x": the port`,
+		"cgroup-driver = 'cgroup'\n":                    `f:1: cgroup-driver: "cgroup": use auto`,
+		"[network]\n# so\ndriver = 'x'\n":               `f:3: network.driver: "x": use auto, cni, builtin`,
+		"[metrics]\naddress = '9090'\n":                 `f:2: metrics.address: "9090": want HOST:PORT`,
+		"[tracing]\nendpoint = 'http://x:1'\n":          `f:2: tracing.endpoint: "http://x:1": want`,
+		"\n[userns]\nsize = 65535\n":                    "f:2: userns: id range: no 65536 free ids",
+		"[userns]\nbase = 4294967295\n":                 "f:1: userns: id range: ",
+		"[network]\naddress-pools = ['10.1.2.3/8']\n":   "f:2: network.address-pools: address pool 10.1.2.3/8: has bits",
+		"[network]\ncni-bin-dirs = ['/a', 'b']\n":       `f:2: network.cni-bin-dirs: "b" is not`,
+		"[tracing]\nsampling = 1.5\n":                   "f:2: tracing.sampling: 1.5 is not between",
+		"[tracing]\nsampling = nan\n":                   "f:2: tracing.sampling: NaN is not between",
+		"# " + strings.Repeat("x", maxSize) + "\n":      "f: larger than",
 	} {
 		_, err := Parse("f", strings.NewReader(text))
 		if !fault.Is(err, fault.Invalid) || !strings.HasPrefix(err.Error(), want) {
@@ -83,6 +99,8 @@ func TestParseHandler(t *testing.T) {
 func FuzzParse(f *testing.F) {
 	f.Add(Default())
 	f.Add("[handlers.x]\npath='/x'\n")
+	f.Add("a.b=1\n[[handlers]]\n[metrics]\naddress='x'\n")
+	f.Add("[handlers.x]\npath='x'\noptions=[\"\"\"\n\"\"\"]\nlog-level=''")
 	f.Fuzz(func(t *testing.T, text string) {
 		got, err := Parse("f", strings.NewReader(text))
 		if err != nil && !strings.HasPrefix(err.Error(), "f:") {

@@ -3,6 +3,7 @@ package cri
 import (
 	"context"
 	"encoding/json"
+	"strings"
 	"time"
 
 	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
@@ -25,7 +26,16 @@ type about struct {
 
 // Version names the runtime.
 func (a *about) Version(context.Context, *cri.VersionRequest) (*cri.VersionResponse, error) {
-	return &cri.VersionResponse{Version: apiVersion, RuntimeName: name, RuntimeVersion: a.s.Version, RuntimeApiVersion: criVersion}, nil
+	return &cri.VersionResponse{Version: apiVersion, RuntimeName: name, RuntimeVersion: semantic(a.s.Version), RuntimeApiVersion: criVersion}, nil
+}
+
+// semantic gives the name of a build the form that the CRI asks for: of any other a
+// kubelet makes "carob://Unknown".
+func semantic(version string) string {
+	if major, _, ok := strings.Cut(strings.TrimPrefix(version, "v"), "."); ok && strings.Trim(major, "0123456789") == "" {
+		return version
+	}
+	return "0.0.0+" + version
 }
 
 // Status tells whether pods can run and be connected, and what the handlers can do.

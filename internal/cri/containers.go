@@ -9,6 +9,7 @@ import (
 
 	"google.golang.org/grpc"
 	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
+	crierrors "k8s.io/cri-api/pkg/errors"
 
 	"carob/internal/cri/asked"
 	"carob/internal/cri/shown"
@@ -38,7 +39,11 @@ func (c *containers) CreateContainer(ctx context.Context, r *cri.CreateContainer
 	}
 	for i := range ask.Mounts {
 		if err := c.settle(ctx, &ask.Mounts[i]); err != nil {
-			return nil, fmt.Errorf("config.mounts: %.200s: %w", ask.Mounts[i].Target, err)
+			err = fmt.Errorf("config.mounts: %.200s: %w", ask.Mounts[i].Target, err)
+			if ask.Mounts[i].Type == spec.Image {
+				err = fmt.Errorf("%w: %w", crierrors.ErrImageVolumeMountFailed, err)
+			}
+			return nil, err
 		}
 	}
 	if filepath.IsAbs(ask.Image) { // a checkpoint archive in the place of an image
@@ -153,7 +158,7 @@ func (c *containers) ContainerStatus(ctx context.Context, r *cri.ContainerStatus
 	if err != nil {
 		return nil, err
 	}
-	out := &cri.ContainerStatusResponse{Status: shown.ContainerStatus(one)}
+	out := &cri.ContainerStatusResponse{Status: c.s.status(ctx, one)}
 	if r.GetVerbose() {
 		in, err := c.s.Engine.InspectContainer(ctx, one.ID)
 		if err != nil {

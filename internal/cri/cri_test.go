@@ -1,14 +1,19 @@
 package cri
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"strings"
 	"testing"
 	"time"
 
 	"google.golang.org/grpc/codes"
 	grpcstatus "google.golang.org/grpc/status"
+	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
+	crierrors "k8s.io/cri-api/pkg/errors"
 
 	"carob/internal/fault"
 	"carob/internal/pod"
@@ -114,5 +119,70 @@ func TestReadAll(t *testing.T) {
 	}
 	if _, err := readAll([]int{1}, func(int) (*int, error) { return nil, errors.New("broken") }); err == nil {
 		t.Error("a failure is swallowed")
+	}
+}
+
+func TestSemantic(t *testing.T) {
+	for version, want := range map[string]string{
+		"1.2.3": "1.2.3", "v1.2.3-rc.1": "v1.2.3-rc.1", "36a2813": "0.0.0+36a2813", "36a2813-dirty": "0.0.0+36a2813-dirty", "dev": "0.0.0+dev",
+	} {
+		if got := semantic(version); got != want {
+			t.Errorf("%s is %s, want %s", version, got, want)
+		}
+	}
+}
+
+func TestPullFailure(t *testing.T) {
+	gone, leave := context.WithCancel(t.Context())
+	leave()
+	unsigned := fmt.Errorf("%w: no signature", crierrors.ErrSignatureValidationFailed)
+	for _, tt := range []struct {
+		ctx  context.Context
+		err  error
+		code codes.Code
+		text string
+	}{
+		{t.Context(), fault.New(fault.Unavailable, "x"), codes.Unknown, "RegistryUnavailable: x"},
+		{t.Context(), fault.Wrap(fault.Denied, "", unsigned), codes.Unknown, "SignatureValidationFailed: no signature"},
+		{t.Context(), fault.New(fault.Denied, "x"), codes.PermissionDenied, "x"},
+		{gone, fault.New(fault.Unavailable, "x"), codes.Canceled, "x"},
+	} {
+		got, _ := grpcstatus.FromError(coded(tt.ctx, pullFailure(tt.ctx, tt.err)))
+		if got.Code() != tt.code || got.Message() != tt.text {
+			t.Errorf("%v is %v", tt.err, got)
+		}
+	}
+	if err := pullFailure(t.Context(), nil); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestReport(t *testing.T) {
+	for _, tt := range []struct {
+		req  any
+		err  error
+		want string
+	}{
+		{nil, nil, ""},
+		{&cri.StopContainerRequest{ContainerId: "c"}, errors.New("x"), `level=ERROR msg="cri Do" container=c error=x`},
+		{&cri.ExecSyncRequest{ContainerId: "c"}, fault.New(fault.Conflict, "x"), `level=INFO msg="cri Do" container=c error=x`},
+		{&cri.PullImageRequest{Image: &cri.ImageSpec{Image: "i"}}, fault.New(fault.Unavailable, "x"), `level=WARN msg="cri Do" image=i error=x`},
+		{&cri.StopPodSandboxRequest{PodSandboxId: "p"}, fault.New(fault.NotFound, "x"), `level=DEBUG msg="cri Do" pod=p error=x`},
+		{
+			&cri.RunPodSandboxRequest{Config: &cri.PodSandboxConfig{Metadata: &cri.PodSandboxMetadata{Name: "n", Namespace: "s"}}},
+			fault.New(fault.Invalid, "x"), `level=INFO msg="cri Do" name=s/n error=x`,
+		},
+		{
+			&cri.CreateContainerRequest{PodSandboxId: "p", Config: &cri.ContainerConfig{Metadata: &cri.ContainerMetadata{Name: "n"}}},
+			fault.New(fault.Invalid, "x"), `level=INFO msg="cri Do" pod=p name=n error=x`,
+		},
+		{nil, fault.New(fault.Invalid, "x"), `level=INFO msg="cri Do" error=x`},
+	} {
+		var b bytes.Buffer
+		log := slog.New(slog.NewTextHandler(&b, &slog.HandlerOptions{Level: slog.LevelDebug}))
+		failure{"/runtime.v1.X/Do", tt.req, coded(t.Context(), tt.err)}.report(t.Context(), log)
+		if _, got, _ := strings.Cut(strings.TrimSpace(b.String()), " "); got != tt.want {
+			t.Errorf("%T, %v: %s, want %s", tt.req, tt.err, got, tt.want)
+		}
 	}
 }

@@ -31,7 +31,7 @@ import (
 // maxMessage is what the kubelet takes and sends, in bytes.
 const maxMessage = 16 << 20
 
-// Services is what the server works with. All fields but Pull are required.
+// Services is what the server works with. All fields but Pull and Options are required.
 type Services struct {
 	Engine      *pod.Engine
 	Images      *image.Store
@@ -49,6 +49,8 @@ type Services struct {
 	SystemdCgroups bool
 	// Handlers tells what runs pods beside carob's own handler.
 	Handlers func() []Handler
+	// Options are more of the gRPC server's: who watches its calls.
+	Options []grpc.ServerOption
 	// Root is the directory of images and of what containers write.
 	Root string
 	Log  *slog.Logger
@@ -74,13 +76,13 @@ type Handler struct {
 
 // Puller fetches an image from a registry and stores it under its name. A failure's kind is
 // NotFound for an unknown image, Denied for wrong credentials, Unavailable for a registry
-// that does not answer.
+// that does not answer; it is cri-api's ErrSignatureValidationFailed for want of a signature.
 type Puller func(ctx context.Context, ref string, auth *cri.AuthConfig) (image.Image, error)
 
 // Groups are the host's cgroups, by their paths relative to each hierarchy: see
-// pod.Groups.
+// package groups.
 type Groups interface {
-	UpdateGroup(ctx context.Context, path string, limits *specs.LinuxResources) error
+	UpdateGroupWithin(ctx context.Context, path string, limits *specs.LinuxResources) error
 	GroupStats(ctx context.Context, path string) (status.Stats, error)
 	GroupCensus(ctx context.Context, path string) (status.Census, error)
 }
@@ -95,10 +97,10 @@ type Streams interface {
 // Serve serves on l until ctx ends, and closes it. Calls under way are cancelled then;
 // what they began the engine undoes.
 func Serve(ctx context.Context, l net.Listener, s Services, streams Streams) error {
-	g := grpc.NewServer(
+	g := grpc.NewServer(append([]grpc.ServerOption{
 		grpc.MaxRecvMsgSize(maxMessage), grpc.MaxSendMsgSize(maxMessage),
 		grpc.UnaryInterceptor(unary(s.Log)), grpc.StreamInterceptor(stream(s.Log)),
-	)
+	}, s.Options...)...)
 	cri.RegisterRuntimeServiceServer(g, newRuntimeService(s, streams))
 	cri.RegisterImageServiceServer(g, &images{s: s})
 	stop := context.AfterFunc(ctx, g.Stop)
@@ -127,8 +129,7 @@ type rest struct {
 }
 
 func newRuntimeService(s Services, streams Streams) *runtimeService {
-	f := finder{s.Engine}
-	n := &stats{s: s, finder: f, last: map[string]reading{}, trees: map[string]tree{}}
+	f, n := finder{s.Engine}, newStats(s)
 	return &runtimeService{
 		sandboxes: &sandboxes{s, f}, containers: &containers{s, f}, processes: &processes{s, f, streams},
 		stats: n, metrics: &metrics{n}, events: &events{s, f}, about: &about{s, time.Now()},
@@ -139,4 +140,18 @@ func newRuntimeService(s Services, streams Streams) *runtimeService {
 // started.
 func (r *runtimeService) RestorePod(ctx context.Context, q *cri.RestorePodRequest) (*cri.RestorePodResponse, error) {
 	return r.about.s.Checkpoints.Restore(ctx, r, q)
+}
+
+// Methods are the full names of all that is served.
+func Methods() []string {
+	var all []string
+	for _, d := range []grpc.ServiceDesc{cri.RuntimeService_ServiceDesc, cri.ImageService_ServiceDesc} {
+		for _, m := range d.Methods {
+			all = append(all, "/"+d.ServiceName+"/"+m.MethodName)
+		}
+		for _, m := range d.Streams {
+			all = append(all, "/"+d.ServiceName+"/"+m.StreamName)
+		}
+	}
+	return all
 }

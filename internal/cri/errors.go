@@ -3,11 +3,13 @@ package cri
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	grpcstatus "google.golang.org/grpc/status"
+	crierrors "k8s.io/cri-api/pkg/errors"
 
 	"carob/internal/fault"
 	"carob/internal/pod"
@@ -50,18 +52,26 @@ func coded(ctx context.Context, err error) error {
 	return grpcstatus.Error(code(ctx, err), err.Error())
 }
 
-// report logs what is carob's own fault; the rest is the caller's to log.
-func report(log *slog.Logger, method string, err error) {
-	if grpcstatus.Code(err) == codes.Internal {
-		log.Error("cri", "method", method, "error", err)
+// pullFailure puts the CRI's own name of a failure first (k8s.io/cri-api/pkg/errors). It
+// goes with the code Unknown: of any other a kubelet does not see the name
+// (k8s.io/cri-client, remote_image.go), and shows ErrImagePull for everything.
+func pullFailure(ctx context.Context, err error) error {
+	switch {
+	case err == nil || ctx.Err() != nil:
+		return err
+	case errors.Is(err, crierrors.ErrSignatureValidationFailed):
+		return grpcstatus.Error(codes.Unknown, err.Error())
+	case fault.Is(err, fault.Unavailable):
+		return grpcstatus.Error(codes.Unknown, fmt.Sprintf("%v: %v", crierrors.ErrRegistryUnavailable, err))
 	}
+	return err
 }
 
 func unary(log *slog.Logger) grpc.UnaryServerInterceptor {
 	return func(ctx context.Context, req any, info *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (any, error) {
 		resp, err := handle(ctx, req)
 		err = coded(ctx, err)
-		report(log, info.FullMethod, err)
+		failure{info.FullMethod, req, err}.report(ctx, log)
 		return resp, err
 	}
 }
@@ -69,7 +79,7 @@ func unary(log *slog.Logger) grpc.UnaryServerInterceptor {
 func stream(log *slog.Logger) grpc.StreamServerInterceptor {
 	return func(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, handle grpc.StreamHandler) error {
 		err := coded(ss.Context(), handle(srv, ss))
-		report(log, info.FullMethod, err)
+		failure{info.FullMethod, nil, err}.report(ss.Context(), log)
 		return err
 	}
 }

@@ -1,6 +1,7 @@
 package cri
 
 import (
+	"context"
 	"time"
 
 	"google.golang.org/grpc"
@@ -26,9 +27,9 @@ func (v *events) GetContainerEvents(_ *cri.GetEventsRequest, to grpc.ServerStrea
 	if err := to.SendHeader(nil); err != nil { // whoever waits for it misses nothing from here on
 		return err
 	}
-	mine := map[string]bool{} // pods that have been told of, whose removal is news
+	told := map[string]*cri.PodSandboxStatus{} // pods whose removal is news, as they were last
 	for _, p := range v.sandboxes(selection{}) {
-		mine[p.ID] = true
+		told[p.ID] = shown.SandboxStatus(p)
 	}
 	for e := range following {
 		if e.Type == "engine" {
@@ -38,16 +39,18 @@ func (v *events) GetContainerEvents(_ *cri.GetEventsRequest, to grpc.ServerStrea
 		if !known {
 			continue
 		}
-		out := v.snapshot(e.PodID)
-		if out == nil && !mine[e.PodID] {
-			continue
+		out := v.snapshot(to.Context(), e.PodID)
+		if out == nil { // the kubelet finds its pod by the metadata
+			last, ok := told[e.PodID]
+			if !ok {
+				continue
+			}
+			last.State = cri.PodSandboxState_SANDBOX_NOTREADY
+			out = &cri.ContainerEventResponse{PodSandboxStatus: last}
 		}
-		if out == nil {
-			out = &cri.ContainerEventResponse{PodSandboxStatus: &cri.PodSandboxStatus{Id: e.PodID}}
-		}
-		mine[e.PodID] = true
+		told[e.PodID] = out.PodSandboxStatus
 		if e.Type == "pod" && kind == cri.ContainerEventType_CONTAINER_DELETED_EVENT {
-			delete(mine, e.PodID)
+			delete(told, e.PodID)
 		}
 		out.ContainerId, out.ContainerEventType, out.CreatedAt = id, kind, e.Time.UnixNano()
 		if err := to.Send(out); err != nil {
@@ -79,7 +82,7 @@ func eventKind(e status.Event) (kind cri.ContainerEventType, id string, known bo
 }
 
 // snapshot is the pod with its containers; nil when it is gone, or not the kubelet's.
-func (v *events) snapshot(podID string) *cri.ContainerEventResponse {
+func (v *events) snapshot(ctx context.Context, podID string) *cri.ContainerEventResponse {
 	p, err := v.s.Engine.Pod(podID)
 	if err != nil || p.Spec.Owner != spec.OwnerCRI {
 		return nil
@@ -87,7 +90,7 @@ func (v *events) snapshot(podID string) *cri.ContainerEventResponse {
 	out := &cri.ContainerEventResponse{PodSandboxStatus: shown.SandboxStatus(p), CreatedAt: time.Now().UnixNano()}
 	for _, c := range v.s.Engine.Containers(pod.Filter{PodRef: p.ID}) {
 		if c.State != "" {
-			out.ContainersStatuses = append(out.ContainersStatuses, shown.ContainerStatus(c))
+			out.ContainersStatuses = append(out.ContainersStatuses, v.s.status(ctx, c))
 		}
 	}
 	return out

@@ -1,6 +1,7 @@
 package cri
 
 import (
+	"context"
 	"strings"
 
 	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
@@ -47,6 +48,15 @@ func (f finder) container(id string) (status.Container, error) {
 		return status.Container{}, gone("container", id)
 	}
 	return c, nil
+}
+
+// status is a container's, with its image by the registry's digest where there is one.
+func (s Services) status(ctx context.Context, c status.Container) *cri.ContainerStatus {
+	out := shown.ContainerStatus(c)
+	if img, err := s.Images.Resolve(ctx, c.ImageID); err == nil {
+		out.ImageRef = shown.ImageRef(c, img.Digests)
+	}
+	return out
 }
 
 // selection is what a list asks for; a zero field chooses everything.

@@ -3,6 +3,7 @@ package cri
 import (
 	"context"
 	"encoding/json"
+	"strings"
 	"time"
 
 	"google.golang.org/grpc"
@@ -66,14 +67,20 @@ func (i *images) ImageStatus(ctx context.Context, r *cri.ImageStatusRequest) (*c
 	return out, nil
 }
 
-// PullImage fetches an image and returns its ID.
+// PullImage fetches an image and returns its ID. One of carob's own domain comes from no
+// registry: a kubelet that always pulls gets what is here.
 func (i *images) PullImage(ctx context.Context, r *cri.PullImageRequest) (*cri.PullImageResponse, error) {
 	if r.GetImage().GetImage() == "" {
 		return nil, fault.New(fault.Invalid, "image: no reference")
 	}
-	one, err := i.s.Pull(ctx, r.GetImage().GetImage(), r.GetAuth())
+	name := r.GetImage().GetImage()
+	if strings.HasPrefix(name, image.OwnDomain) {
+		one, err := i.s.Images.Resolve(ctx, name)
+		return &cri.PullImageResponse{ImageRef: one.ID}, err
+	}
+	one, err := i.s.Pull(ctx, name, r.GetAuth())
 	if err != nil {
-		return nil, err
+		return nil, pullFailure(ctx, err)
 	}
 	return &cri.PullImageResponse{ImageRef: one.ID}, nil
 }

@@ -2,12 +2,14 @@ package cri
 
 import (
 	"context"
+	"slices"
 
 	"google.golang.org/grpc"
 	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
 
 	"carob/internal/cri/shown"
 	"carob/internal/lifecycle"
+	"carob/internal/pod"
 	"carob/internal/status"
 	"carob/internal/sys/disk"
 )
@@ -38,31 +40,40 @@ func (m *metrics) StreamPodSandboxMetrics(_ *cri.StreamPodSandboxMetricsRequest,
 }
 
 func (m *metrics) list(ctx context.Context) ([]*cri.PodSandboxMetrics, error) {
+	all, err := m.take(ctx, m.n.sandboxes(selection{}))
+	out := make([]*cri.PodSandboxMetrics, 0, len(all))
+	for _, t := range all {
+		out = append(out, shown.SandboxMetrics(t.pod, t.links, t.containers))
+	}
+	return out, err
+}
+
+// taken is what was read of one pod and its containers that run.
+type taken struct {
+	pod        status.Pod
+	links      []shown.Link
+	containers []shown.ContainerUse
+}
+
+// take reads those of the pods that are ready. What could be read comes with the error.
+func (m *metrics) take(ctx context.Context, pods []status.Pod) ([]*taken, error) {
 	space, err := disk.SpaceOf(m.n.s.Root)
 	if err != nil {
 		return nil, err
 	}
-	var ready []status.Pod
-	for _, p := range m.n.sandboxes(selection{}) {
-		if p.State == lifecycle.PodReady {
-			ready = append(ready, p)
-		}
-	}
-	return readAll(ready, func(p status.Pod) (*cri.PodSandboxMetrics, error) { return m.sandbox(ctx, p, space) })
+	ready := slices.DeleteFunc(pods, func(p status.Pod) bool { return p.State != lifecycle.PodReady })
+	return readAll(ready, func(p status.Pod) (*taken, error) { return m.sandbox(ctx, p, space) })
 }
 
-func (m *metrics) sandbox(ctx context.Context, p status.Pod, space disk.Space) (*cri.PodSandboxMetrics, error) {
+func (m *metrics) sandbox(ctx context.Context, p status.Pod, space disk.Space) (*taken, error) {
 	links, err := readLinks(p)
 	if err != nil {
 		return nil, err
 	}
-	var running []status.Container
-	for _, c := range m.n.containers(selection{sandbox: p.ID}) {
-		if c.State == lifecycle.ContainerRunning {
-			running = append(running, c)
-		}
-	}
-	containers, err := readAll(running, func(c status.Container) (*cri.ContainerMetrics, error) {
+	running := slices.DeleteFunc(m.n.s.Engine.Containers(pod.Filter{PodRef: p.ID}), func(c status.Container) bool {
+		return c.State != lifecycle.ContainerRunning
+	})
+	containers, err := readAll(running, func(c status.Container) (*shown.ContainerUse, error) {
 		u := shown.ContainerUse{
 			Pod: p, Container: c, Device: m.n.s.Root, Size: space.Bytes, Inodes: space.Inodes, FreeInodes: space.FreeInodes,
 		}
@@ -74,7 +85,28 @@ func (m *metrics) sandbox(ctx context.Context, p status.Pod, space disk.Space) (
 			return nil, err
 		}
 		u.Written, u.Files, err = m.n.written(ctx, c.ID)
-		return shown.ContainerMetrics(u), err
+		return &u, err
 	})
-	return shown.SandboxMetrics(p, links, containers), err
+	t := &taken{pod: p, links: links}
+	for _, u := range containers {
+		t.containers = append(t.containers, *u)
+	}
+	return t, err
+}
+
+// Figures returns a reader of the values that ListPodSandboxMetrics has, in fractions where
+// there are any, and of everybody's pods. What could be read comes with its error.
+func Figures(s Services) func(context.Context) ([]shown.Figure, error) {
+	m := &metrics{newStats(s)}
+	return func(ctx context.Context) ([]shown.Figure, error) {
+		all, err := m.take(ctx, s.Engine.Pods(pod.Filter{}))
+		var out []shown.Figure
+		for _, t := range all {
+			out = append(out, shown.LinkFigures(t.pod, t.links)...)
+			for _, u := range t.containers {
+				out = append(out, shown.ContainerFigures(u)...)
+			}
+		}
+		return out, err
+	}
 }

@@ -64,15 +64,18 @@ func (b *sandboxes) RemovePodSandbox(ctx context.Context, r *cri.RemovePodSandbo
 	return &cri.RemovePodSandboxResponse{}, absentIsDone(b.s.Engine.RemovePod(ctx, p.ID))
 }
 
-// PodSandboxStatus tells of one sandbox, with its containers at the same instant.
+// PodSandboxStatus tells of one sandbox, with its containers at the same instant. It has no
+// timestamp: for a kubelet v1.37 with EventedPLEG one means that no container is of the
+// present sandbox, and it runs the init containers again (kuberuntime_manager.go,
+// GetPodStatus). Without one the kubelet takes the instant of its own list, which is right.
 func (b *sandboxes) PodSandboxStatus(ctx context.Context, r *cri.PodSandboxStatusRequest) (*cri.PodSandboxStatusResponse, error) {
 	p, err := b.sandbox(r.GetPodSandboxId())
 	if err != nil {
 		return nil, err
 	}
-	out := &cri.PodSandboxStatusResponse{Status: shown.SandboxStatus(p), Timestamp: time.Now().UnixNano()}
+	out := &cri.PodSandboxStatusResponse{Status: shown.SandboxStatus(p)}
 	for _, c := range b.containers(selection{sandbox: p.ID}) {
-		out.ContainersStatuses = append(out.ContainersStatuses, shown.ContainerStatus(c))
+		out.ContainersStatuses = append(out.ContainersStatuses, b.s.status(ctx, c))
 	}
 	if r.GetVerbose() {
 		in, err := b.s.Engine.InspectPod(ctx, p.ID)
@@ -107,7 +110,7 @@ func (b *sandboxes) UpdatePodSandboxResources(ctx context.Context, r *cri.Update
 	if err != nil {
 		return nil, err
 	}
-	return &cri.UpdatePodSandboxResourcesResponse{}, b.s.Groups.UpdateGroup(ctx, p.Cgroup, limits)
+	return &cri.UpdatePodSandboxResourcesResponse{}, b.s.Groups.UpdateGroupWithin(ctx, p.Cgroup, limits)
 }
 
 // piece is how many items a Stream… message has at most: some 100 KB.

@@ -45,6 +45,10 @@ type reading struct {
 	rate  uint64
 }
 
+func newStats(s Services) *stats {
+	return &stats{s: s, finder: finder{s.Engine}, last: map[string]reading{}, trees: map[string]tree{}}
+}
+
 const (
 	// shortest is the least time between two readings that a rate is taken from.
 	shortest = time.Second

@@ -38,6 +38,17 @@ func (g *Groups) CreateGroup(ctx context.Context, path string, limits *specs.Lin
 // UpdateGroup changes limits of a live group, all or nothing. In a scope that is not
 // there, nothing is changed.
 func (g *Groups) UpdateGroup(_ context.Context, path string, limits *specs.LinuxResources) error {
+	return g.update(path, limits, (*cgroup.Group).Set)
+}
+
+// UpdateGroupWithin is UpdateGroup where a CPU quota beyond what the groups above leave is
+// theirs: a kubelet that gives a pod more asks the runtime first and raises its own group
+// of the pod afterwards.
+func (g *Groups) UpdateGroupWithin(_ context.Context, path string, limits *specs.LinuxResources) error {
+	return g.update(path, limits, cgroup.SetWithin)
+}
+
+func (g *Groups) update(path string, limits *specs.LinuxResources, set func(*cgroup.Group, *specs.LinuxResources) error) error {
 	if cgroup.Scopeless(g.layout, path) {
 		return nil
 	}
@@ -45,7 +56,7 @@ func (g *Groups) UpdateGroup(_ context.Context, path string, limits *specs.Linux
 	if err != nil {
 		return err
 	}
-	return c.Set(limits)
+	return set(c, limits)
 }
 
 // FreezeGroup stops or continues every process in the group.

@@ -54,13 +54,11 @@ func (b *Builtin) Attach(ctx context.Context, a pod.Attachment) (_ []status.Conn
 		added.Ports = l.Ports
 	}
 	u.Push("lease", func(context.Context) error { return book{b}.withdraw(l, added) })
-	if err := b.c.Leases.Put(leaseKind, l.ID, l); err != nil {
-		return nil, fmt.Errorf("lease: %w", err)
-	}
-	admitted := make(chan error, 1)
-	go func() { admitted <- book{b}.admit(added) }()
+	beside := make(chan error, 2)
+	go func() { beside <- b.c.Leases.Put(leaseKind, l.ID, l) }()
+	go func() { beside <- book{b}.admit(added) }()
 	err = book{b}.join(netns, l, from)
-	if err := errors.Join(err, <-admitted); err != nil {
+	if err := errors.Join(err, <-beside, <-beside); err != nil {
 		return nil, err
 	}
 	return l.connections(from), nil

@@ -10,8 +10,9 @@
 // # State
 //
 // Leases say which addresses, links and ports of the host a pod has; they are written
-// before anything is made and removed after everything is gone, so that whatever a
-// crash leaves is named by a lease, or begins with the links' prefix. They live in
+// while the rest is made, before Attach returns, and removed after everything is gone: whatever
+// a crash leaves is named by a lease, or begins with the links' prefix, or is in the
+// table, which the next daemon writes anew or drops. They live in
 // Config.Leases, on tmpfs, as pods do; so does the default network. Networks that
 // somebody has made live in Config.Networks, on disk.
 // What was changed of the host as a whole (settings, claimed subnets) is in

@@ -1,6 +1,7 @@
 package pod
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -206,7 +207,7 @@ func (e registry) admitContainer(p *pod, s spec.Container) (*container, error) {
 		return nil, fmt.Errorf("container %s: %w", s.Name, err)
 	}
 	st := status.Container{
-		ID: id, Name: s.Name, PodID: p.id, PodName: p.name, Owner: p.spec.Owner, Image: s.Image, State: lifecycle.ContainerAbsent,
+		ID: id, Name: s.Name, PodID: p.id, PodName: p.name, Owner: p.spec.Owner, Image: cmp.Or(s.ImageName, s.Image), State: lifecycle.ContainerAbsent,
 		CreatedAt: time.Now(), Cgroup: group, LogPath: s.LogPath, Spec: s,
 	}
 	if st.LogPath == "" {

@@ -13,6 +13,7 @@ import (
 	"carob/internal/plan/oci"
 	"carob/internal/pod/attempt"
 	"carob/internal/pod/feed"
+	"carob/internal/pod/shelf"
 )
 
 // Deps is what an engine works with. All fields are required.
@@ -72,6 +73,7 @@ type Engine struct {
 	pods       map[string]*pod
 	containers map[string]*container
 	execs      map[string]*exec
+	ahead      shelf.Shelf[shape, Sandbox]
 	// early holds exits that arrived before Recover knew whose they are.
 	early     []ProcessExit
 	recovered bool
@@ -118,6 +120,7 @@ func (e *Engine) Close() error {
 	}
 	e.attempts.Close(errClosed)
 	e.work.Wait()
+	preparer{e}.forsakeAll()
 	e.events.Close()
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"strconv"
 
+	"carob/internal/pod/feed"
 	"carob/internal/status"
 )
 
@@ -16,7 +17,7 @@ func (e *Engine) Events(ctx context.Context, from uint64) <-chan status.Event {
 // event tells of p, and writes the log's one line for the change.
 func (p *pod) event(action string, attributes map[string]string) {
 	p.e.events.Publish(status.Event{Type: "pod", Action: action, PodID: p.id, PodName: p.name, Attributes: attributes})
-	p.e.d.Log.Info("pod "+action, "pod", p.id, "name", p.title(), "attributes", attributes)
+	p.e.d.Log.Info("pod "+action, append([]any{"pod", p.id, "name", p.title()}, feed.Fields(attributes)...)...)
 }
 
 // event tells of c, and writes the log's one line for the change.
@@ -25,9 +26,8 @@ func (c *container) event(action string, attributes map[string]string) {
 	c.log(action, attributes)
 }
 
-// tell is event without the log: quick enough to be called with c.mu held, so that
-// events come in the order of states; show makes visible what is told: see
-// feed.Feed.PublishChange.
+// tell is event without the log: quick enough to be called with c.mu held, so that events
+// come in the order of states; show makes visible what is told: see feed.PublishChange.
 func (c *container) tell(action string, attributes map[string]string, show func()) {
 	c.e.events.PublishChange(status.Event{
 		Type: "container", Action: action, PodID: c.pod.id, PodName: c.pod.name, ContainerID: c.id, Name: c.name, Attributes: attributes,
@@ -35,7 +35,7 @@ func (c *container) tell(action string, attributes map[string]string, show func(
 }
 
 func (c *container) log(action string, attributes map[string]string) {
-	c.e.d.Log.Info("container "+action, "container", c.id, "name", c.title(), "attributes", attributes)
+	c.e.d.Log.Info("container "+action, append([]any{"container", c.id, "pod", c.pod.id, "name", c.title()}, feed.Fields(attributes)...)...)
 }
 
 func exitAttributes(x status.Exit, reason string) map[string]string {

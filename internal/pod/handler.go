@@ -28,6 +28,11 @@ type Sandboxes interface {
 	// RunSandbox makes the namespaces and starts what holds them. The sandbox
 	// survives this process. Cancelling ctx undoes it.
 	RunSandbox(ctx context.Context, s Sandbox) (SandboxState, error)
+	// PrepareSandbox does as much of RunSandbox for the same PodID as can be done before
+	// Hostname, Sysctls and, where Cgroup is empty, that are known, and makes Dir. Until
+	// RunSandbox comes, the sandbox ends with this process, or by StopSandbox. Unsupported:
+	// nothing can be done ahead.
+	PrepareSandbox(ctx context.Context, s Sandbox) error
 	// AdoptSandbox finds a sandbox that an earlier daemon started and takes it over:
 	// NotFound when it is gone. Processes lists all it still remembers, ended ones
 	// included until Forget.

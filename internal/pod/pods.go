@@ -65,7 +65,7 @@ func (e maker) runPod(ctx context.Context, s spec.Pod) (_ *pod, err error) {
 	}
 	var u undo.Stack
 	defer u.OnError(ctx, &err)
-	u.Push("name", func(context.Context) error { registry(e).dismissPod(p); return nil })
+	u.Push("name", func(ctx context.Context) error { return e.disown(ctx, p) })
 	ctx, end, err := p.begin(ctx, nil)
 	if err != nil {
 		return nil, err
@@ -86,7 +86,18 @@ func (e maker) runPod(ctx context.Context, s spec.Pod) (_ *pod, err error) {
 	if err != nil {
 		return nil, errors.Join(err, b.Unwind(ctx))
 	}
+	preparer(e).follow(p)
 	return p, nil
+}
+
+// disown takes back what registering a pod has given to it.
+func (e maker) disown(ctx context.Context, p *pod) error {
+	var err error
+	if p.record().Ahead {
+		err = e.d.Sandboxes.StopSandbox(ctx, p.id)
+	}
+	registry(e).dismissPod(p)
+	return err
 }
 
 // admitPod reserves the pod's identity, and a user namespace's range with it. The
@@ -125,18 +136,23 @@ func (e registry) registerPodLocked(s spec.Pod) (*pod, error) {
 	if err == nil {
 		err = namespace.Sysctls(s.Sysctls, c.Modes)
 	}
-	if err == nil && c.Fresh {
-		c.IDs, err = e.allocateLocked(s.UserIDs)
-	}
 	if err != nil {
 		return nil, fmt.Errorf("pod %s: %w", s.Name, err)
 	}
 	id := name.NewID()
+	box, made := preparer(e).takeLocked(&s, c)
+	if made {
+		id, c.IDs = box.PodID, box.IDs
+	} else if c.Fresh {
+		if c.IDs, err = e.allocateLocked(s.UserIDs); err != nil {
+			return nil, fmt.Errorf("pod %s: %w", s.Name, err)
+		}
+	}
 	st := status.Pod{
 		ID: id, Name: s.Name, Namespace: s.Namespace, State: lifecycle.PodAbsent, CreatedAt: time.Now(),
 		UserMapping: c.IDs, Spec: s,
 	}
-	rec := podRecord{Status: st, Namespaces: c.Modes, Peers: c.Peers}
+	rec := podRecord{Status: st, Namespaces: c.Modes, Peers: c.Peers, Ahead: made}
 	if rec.Status.Cgroup, err = e.d.Cgroups.Pod(&s, id); err != nil {
 		return nil, fmt.Errorf("pod %s: %w", s.Name, err)
 	}
@@ -161,6 +177,9 @@ func (e registry) allocateLocked(asked spec.IDRange) (status.IDMapping, error) {
 		if m := p.view.Load().status.UserMapping; m.Size > 0 {
 			used = append(used, ident.Range{First: m.HostID, Count: m.Size})
 		}
+	}
+	for _, box := range e.ahead.All() {
+		used = append(used, ident.Range{First: box.IDs.HostID, Count: box.IDs.Size})
 	}
 	got, err := ident.Allocate(used, r.First, r.Size, r.Count)
 	return status.IDMapping{HostID: got.First, Size: got.Count}, err
@@ -229,7 +248,7 @@ func (e starter) wake(ctx context.Context, p *pod, b *undo.Stack) error {
 		return fmt.Errorf("pod %s: %w", p.title(), err)
 	}
 	since := time.Now()
-	if err := p.change(func(r *podRecord) error { r.Since = since; return nil }); err != nil {
+	if err := p.change(func(r *podRecord) error { r.Since, r.Ahead = since, false; return nil }); err != nil {
 		return err
 	}
 	b.Push("record", func(context.Context) error {
@@ -324,7 +343,6 @@ func (e starter) sandbox(p *pod) (Sandbox, error) {
 }
 
 func (e starter) box(p *pod, rec podRecord) Sandbox {
-	const defaultShm = 64 << 20 // bytes, as Docker's and containerd's
 	return Sandbox{
 		PodID: p.id, Hostname: p.hostname(), Namespaces: rec.Namespaces, IDs: rec.Status.UserMapping,
 		Sysctls: p.spec.Sysctls, ShmSize: cmp.Or(p.spec.ShmSize, defaultShm), Dir: p.dir,

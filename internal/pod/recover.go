@@ -261,16 +261,14 @@ func (e recovery) recoverStart(_ context.Context, c *container, process ProcessS
 			return nil
 		})
 	}
-	since := c.record().Since
 	if err := c.started(process.Pid); err != nil {
 		return err
 	}
-	err := c.change(func(r *containerRecord) error { r.Status.StartedAt = since; return nil })
-	if err == nil && process.Exit != nil {
+	if process.Exit != nil {
 		ender(e).containerExited(c, *process.Exit)
 	}
 	c.settleParked()
-	return err
+	return nil
 }
 
 // removeRemains removes a container whose creation or removal was cut short.
@@ -385,6 +383,7 @@ func (e recovery) sweep(ctx context.Context) error {
 		e.d.Images.Sweep(ctx, keep),
 		litter.Sweep(filepath.Join(e.d.LibDir, "volumes"), func(dir string) bool { return used[dir] }),
 		litter.Sweep(filepath.Join(e.d.LibDir, "logs"), func(dir string) bool { return pods[filepath.Base(dir)] }),
+		preparer(e).sweep(ctx, pods),
 		litter.Sweep(filepath.Join(e.d.RunDir, "pods"), func(dir string) bool { return pods[filepath.Base(dir)] }),
 	)
 }

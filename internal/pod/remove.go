@@ -53,7 +53,7 @@ func (e remover) removeEmpty(ctx context.Context, p *pod) error {
 		return fmt.Errorf("pod %s: %w", p.title(), err)
 	}
 	rec := p.record()
-	if !rec.Since.IsZero() { // half made, or half stopped
+	if rec.Ahead || !rec.Since.IsZero() { // never woken, half made, or half stopped
 		if err := ender(e).dropSandbox(ctx, p); err != nil {
 			return err
 		}

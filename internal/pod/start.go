@@ -108,6 +108,9 @@ func (e starter) start(ctx context.Context, c *container, o startOptions) error 
 		return e.startFailed(ctx, c, errors.Join(err, u.Unwind(ctx)), ended)
 	}
 	c.log("start", nil)
+	if c.pod.spec.Solo {
+		preparer(e).follow(c.pod)
+	}
 	c.settleParked()
 	return nil
 }
@@ -137,7 +140,7 @@ func (c *container) started(pid int) error {
 	next.Starting, next.Stopped, next.Resume = false, false, ""
 	s := &next.Status
 	s.Pid, s.Paused = pid, false
-	s.StartedAt, s.FinishedAt = time.Now(), time.Time{}
+	s.StartedAt, s.FinishedAt = next.Since, time.Time{} // its end may have come before now
 	s.ExitCode, s.Reason, s.Message, s.OOMKilled = 0, "", "", false
 	if err := next.move(lifecycle.Start); err != nil {
 		return err

@@ -38,6 +38,8 @@ type podRecord struct {
 	// Since is when the present sandbox was asked for, zero while there is none. It
 	// is written before the sandbox is made.
 	Since time.Time `json:"since,omitzero"`
+	// Ahead says that its sandbox has been made ahead and has not been asked for since.
+	Ahead bool `json:"ahead,omitempty"`
 	// Reaper is PID 1 of the pid namespace that the pod's containers share, 0 without.
 	Reaper int `json:"reaper,omitempty"`
 	// Removing is written before a removal begins; Recover completes it.
@@ -86,7 +88,7 @@ type pod struct {
 	spec            spec.Pod
 	dir             string
 
-	view cell.Of[podView]
+	view cell.Cell[podView]
 	step cell.Progress
 
 	// op is the pod's lock: whoever has put a value in changes the pod.
@@ -125,7 +127,7 @@ type container struct {
 	id   string
 	name string
 
-	view cell.Of[containerView]
+	view cell.Cell[containerView]
 	step cell.Progress
 
 	// mu guards what follows, and the order of records and views. It is a leaf.
@@ -146,7 +148,7 @@ type container struct {
 func (e registry) newPod(rec podRecord) *pod {
 	p := &pod{
 		e: e.Engine, id: rec.Status.ID, name: rec.Status.Name, namespace: rec.Status.Namespace, spec: rec.Status.Spec,
-		dir: filepath.Join(e.d.RunDir, "pods", rec.Status.ID), op: make(chan struct{}, 1),
+		dir: podDir(e.d.RunDir, rec.Status.ID), op: make(chan struct{}, 1),
 		containers: map[string]*container{}, rec: rec,
 	}
 	p.step.Tell = func(name string) { p.event("step", map[string]string{"step": name}) }
@@ -160,6 +162,8 @@ func (e registry) newContainer(p *pod, rec containerRecord) *container {
 	c.view.Publish(containerView{status: rec.Status})
 	return c
 }
+
+func podDir(runDir, id string) string { return filepath.Join(runDir, "pods", id) }
 
 func (p *pod) title() string {
 	if p.spec.Solo || p.namespace == check.DefaultNamespace {

@@ -12,6 +12,9 @@ type conn struct {
 	fd     int // -1: none
 	// turn counts connections; who asked on an earlier one gets no answer.
 	turn uint32
+	// settled says that the supervisor goes on without a connection, orphaned that it should
+	// have ended with one.
+	settled, orphaned bool
 	// waiting are packets that the socket did not take. While there are any, no
 	// requests are read: there are at most two per process.
 	waiting []wire.Packet
@@ -24,7 +27,7 @@ func (c *conn) accept() {
 		if e != 0 {
 			return
 		}
-		c.hangUp()
+		c.drop()
 		c.fd = fd
 		c.turn++
 		if c.watch(fd, watch{role: connection, events: loop.Readable}) != 0 {
@@ -33,7 +36,13 @@ func (c *conn) accept() {
 	}
 }
 
+// hangUp ends the connection.
 func (c *conn) hangUp() {
+	c.orphaned = c.orphaned || !c.settled
+	c.drop()
+}
+
+func (c *conn) drop() {
 	c.close(&c.fd)
 	c.waiting = nil
 }

@@ -24,6 +24,49 @@ func TestHello(t *testing.T) {
 	}
 }
 
+// TestUnsettled: a supervisor that has been asked for nothing yet, or only for what is made
+// ahead, ends with its connection.
+func TestUnsettled(t *testing.T) {
+	var world spawn.Builder
+	world.Call(unix.SYS_GETPID)
+	ahead := func(p *pod) { p.setUp(&world, wire.Ahead) }
+	for name, ask := range map[string]func(*pod){"nothing": func(*pod) {}, "ahead": ahead} {
+		t.Run(name, func(t *testing.T) {
+			p := newPod(t)
+			ask(p)
+			p.peer.conn.Close()
+			select {
+			case <-p.done:
+			case <-time.After(testenv.Patience(10 * time.Second)):
+				t.Error("it goes on")
+			}
+		})
+	}
+	t.Run("settled", func(t *testing.T) {
+		p := newPod(t)
+		ahead(p)
+		p.setUp(&world, 0)
+		p.peer.conn.Close()
+		p.peer = p.connect()
+		if r := p.call(wire.Packet{Op: wire.Hello}); r.A != wire.Version {
+			t.Errorf("got %+v", r)
+		}
+	})
+}
+
+// setUp lets the supervisor run a program itself.
+func (p *pod) setUp(world *spawn.Builder, flag uint64) {
+	p.t.Helper()
+	f, err := fd.Memory(world)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	defer f.Close()
+	if r := p.call(wire.Packet{Op: wire.Setup, A: flag}, f); r.Err != 0 {
+		p.t.Fatal(unix.Errno(r.Err))
+	}
+}
+
 func TestExitStatusAndForget(t *testing.T) {
 	p := newPod(t)
 	h, pid := p.start(job{prog: sh("read x; exit 7"), flags: wire.OpenStdin})

@@ -12,6 +12,7 @@ const answered = ^loop.Errno(0)
 // request carries out a request. Files that it does not own are closed by the
 // caller.
 func (v *Supervisor) request(q *wire.Packet, files []int) loop.Errno {
+	v.conn.settled = v.conn.settled || q.Op != wire.Setup || q.A != wire.Ahead
 	switch q.Op {
 	case wire.Hello:
 		v.conn.send(&wire.Packet{Op: q.Op, Seq: q.Seq, A: wire.Version, B: v.count(), C: uint64(loop.Self())})

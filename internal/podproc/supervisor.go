@@ -43,9 +43,9 @@ func New(listen int) (*Supervisor, loop.Errno) {
 	return v, v.watch(listen, watch{role: listener, events: loop.Readable | loop.Edge})
 }
 
-// Run serves until Quit.
+// Run serves until Quit, or until the end of the connection that it should end with.
 func (v *Supervisor) Run() {
-	for !v.quit {
+	for !v.quit && !v.conn.orphaned {
 		timeout := -1
 		if v.buf.used || v.scribe.used {
 			timeout = idle

@@ -2,6 +2,7 @@ package runtime
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -54,30 +55,58 @@ func New(c Config) (*Native, error) {
 }
 
 // RunSandbox starts a supervisor in the sandbox's namespaces, with a root of its own
-// that holds nothing of the host's.
-func (n *Native) RunSandbox(ctx context.Context, s pod.Sandbox) (st pod.SandboxState, err error) {
+// that holds nothing of the host's, or takes the one that was prepared.
+func (n *Native) RunSandbox(ctx context.Context, s pod.Sandbox) (pod.SandboxState, error) {
+	named := initstage.Named{Sysctls: s.Sysctls}
+	if s.Namespaces.UTS == spec.Own {
+		named.Hostname = s.Hostname
+	}
+	sb, err := n.Take(ctx, s, named.Program())
+	if err == nil && sb == nil {
+		sb, err = n.start(ctx, s, named, false)
+	}
+	if err != nil {
+		return pod.SandboxState{}, err
+	}
+	return sb.State(), nil
+}
+
+// PrepareSandbox does what RunSandbox does, but for the hostname and sysctls, which
+// are not known yet.
+func (n *Native) PrepareSandbox(ctx context.Context, s pod.Sandbox) error {
+	if err := os.MkdirAll(s.Dir, 0o700); err != nil {
+		return err
+	}
+	_, err := n.start(ctx, s, initstage.Named{}, true)
+	if err != nil {
+		err = errors.Join(err, os.RemoveAll(s.Dir))
+	}
+	return err
+}
+
+func (n *Native) start(ctx context.Context, s pod.Sandbox, named initstage.Named, ahead bool) (*supervisor.Sandbox, error) {
 	var files fileList
 	defer files.close()
 	root, err := mount.Empty(initstage.SandboxDirs())
 	if err != nil {
-		return st, fmt.Errorf("sandbox: %w", err)
+		return nil, fmt.Errorf("sandbox: %w", err)
 	}
 	files.add(root)
 	w := initstage.Sandbox{
 		Loopback: s.Namespaces.Net == spec.Own || s.Namespaces.Net == spec.None,
-		ShmSize:  s.ShmSize, Sysctls: s.Sysctls,
+		ShmSize:  s.ShmSize, Named: named,
 	}
-	if s.Namespaces.UTS == spec.Own {
-		w.Hostname = s.Hostname
+	if s.IDs.Size > 0 {
+		// A daemon that may not make one has what it sees, which is enough on most hosts.
+		if proc, err := mount.New("proc", mount.NoSuid|mount.NoDev|mount.NoExec); err == nil {
+			files.add(proc)
+			w.Proc = true
+		}
 	}
 	if w.ForeignShm, err = shm(&files, s); err != nil {
-		return st, fmt.Errorf("sandbox: /dev/shm: %w", err)
+		return nil, fmt.Errorf("sandbox: /dev/shm: %w", err)
 	}
-	sb, err := n.Start(ctx, s, supervisor.World{Program: w.Program(), Files: files.files})
-	if err != nil {
-		return st, err
-	}
-	return sb.State(), nil
+	return n.Start(ctx, s, supervisor.World{Program: w.Program(), Files: files.files, Ahead: ahead})
 }
 
 // shm finds the shared memory file system that goes with an IPC namespace that is

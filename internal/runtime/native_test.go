@@ -6,9 +6,12 @@ import (
 	"encoding/hex"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
@@ -70,8 +73,8 @@ func newID(t testing.TB) string {
 	return hex.EncodeToString(b)
 }
 
-func (b *bench) sandbox(ids status.IDMapping, change func(*pod.Sandbox)) pod.Sandbox {
-	b.t.Helper()
+// box says what a sandbox is to be.
+func (b *bench) box(ids status.IDMapping) pod.Sandbox {
 	s := pod.Sandbox{
 		PodID: newID(b.t), Hostname: "box", IDs: ids, ShmSize: 1 << 20,
 		Namespaces: spec.Namespaces{Net: spec.Own, IPC: spec.Own, UTS: spec.Own, PID: spec.Own, User: spec.Host, Cgroup: spec.Own},
@@ -80,6 +83,12 @@ func (b *bench) sandbox(ids status.IDMapping, change func(*pod.Sandbox)) pod.San
 		s.Namespaces.User = spec.Own
 	}
 	s.Dir = filepath.Join(b.dir, s.PodID[:12])
+	return s
+}
+
+func (b *bench) sandbox(ids status.IDMapping, change func(*pod.Sandbox)) pod.Sandbox {
+	b.t.Helper()
+	s := b.box(ids)
 	if err := os.Mkdir(s.Dir, 0o700); err != nil {
 		b.t.Fatal(err)
 	}
@@ -274,4 +283,57 @@ func BenchmarkSandbox(b *testing.B) {
 		bb.n.StopSandbox(b.Context(), id)
 		b.StartTimer()
 	}
+}
+
+// TestSandboxAhead prepares a sandbox, takes it under another name, and lets one go that
+// nobody took.
+func TestSandboxAhead(t *testing.T) {
+	b := newBench(t)
+	ctx := t.Context()
+	ids := status.IDMapping{HostID: 1 << 20, Size: 1 << 16}
+	s := b.box(ids)
+	if err := b.n.PrepareSandbox(ctx, s); err != nil {
+		t.Fatal(err)
+	}
+	made, err := b.n.Find(s.PodID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Hostname, s.Sysctls = "taken", map[string]string{"net.ipv4.ip_default_ttl": "77"}
+	st, err := b.n.RunSandbox(ctx, s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if st.Pid != made.Pid() {
+		t.Errorf("process %d, prepared was %d", st.Pid, made.Pid())
+	}
+	for file, want := range map[string]string{"hostname": "taken", "ttl": "77"} {
+		path := map[string]string{"hostname": "/proc/sys/kernel/hostname", "ttl": "/proc/sys/net/ipv4/ip_default_ttl"}[file]
+		out, err := exec.Command("nsenter", "-t", strconv.Itoa(st.Pid), "-u", "-n", "cat", path).Output()
+		if err != nil || strings.TrimSpace(string(out)) != want {
+			t.Errorf("%s is %q, %v; want %q", file, out, err, want)
+		}
+	}
+	if err := b.n.StopSandbox(ctx, s.PodID); err != nil {
+		t.Error(err)
+	}
+	left := b.box(status.IDMapping{})
+	if err := b.n.PrepareSandbox(ctx, left); err != nil {
+		t.Fatal(err)
+	}
+	if made, err = b.n.Find(left.PodID); err != nil {
+		t.Fatal(err)
+	}
+	b.n.Close()
+	for end := time.Now().Add(testenv.Patience(10 * time.Second)); !ended(made.Pid()); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("what nobody asked for goes on without its daemon")
+		}
+	}
+}
+
+// ended reports whether a process has ended, reaped or not.
+func ended(pid int) bool {
+	stat, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	return err != nil || strings.Contains(string(stat), ") Z ")
 }

@@ -13,6 +13,8 @@ type Container struct {
 	Attempt uint32 `json:"attempt,omitempty"`
 	// Image is a reference or image ID that is present on the host.
 	Image string `json:"image"`
+	// ImageName is what the image is called in answers; Image when empty.
+	ImageName string `json:"imageName,omitempty"`
 
 	// Command replaces the image's Entrypoint, Args its Cmd. As in Kubernetes and
 	// Docker, a Command without Args also drops the image's Cmd.

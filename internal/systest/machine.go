@@ -13,6 +13,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -57,6 +58,7 @@ type Machine struct {
 	records   map[string]map[string][]byte
 	exits     chan pod.ProcessExit
 	nextPid   int
+	ahead     bool
 	observe   func(pid int) (status.Observed, error)
 }
 
@@ -71,8 +73,11 @@ type box struct {
 	pid int
 	// ns is what the sandbox was asked for; reaper is PID 1 of its shared pid namespace.
 	ns     spec.Namespaces
+	ids    status.IDMapping
 	reaper int
-	procs  map[string]*proc
+	// ahead says that nobody has asked for it yet: it ends with the daemon.
+	ahead bool
+	procs map[string]*proc
 }
 
 type proc struct {
@@ -121,6 +126,25 @@ func (m *Machine) Deps() pod.Deps {
 	}
 }
 
+// Ahead lets a machine make sandboxes ahead.
+func Ahead(m *Machine) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.ahead = true
+}
+
+// Prepared lists the pods whose sandboxes have been made ahead and not asked for.
+func Prepared(m *Machine) (ids []string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for id, b := range m.boxes {
+		if b.ahead {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
 // FailAt makes the nth call from now fail, having done nothing; 0 is none.
 func (m *Machine) FailAt(n int) {
 	m.mu.Lock()
@@ -143,6 +167,7 @@ func (m *Machine) Revive() {
 	defer m.mu.Unlock()
 	m.dead, m.killAt, m.failAt = false, 0, 0
 	clear(m.launches) // the dead daemon's files
+	maps.DeleteFunc(m.boxes, func(_ string, b *box) bool { return b.ahead })
 	m.exits = make(chan pod.ProcessExit, exitsRoom)
 }
 

@@ -2,6 +2,8 @@ package e2e
 
 import (
 	"context"
+	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -43,6 +45,43 @@ func TestCRIResources(t *testing.T) {
 	}
 	if got := k.cgroupFile(k.processOf(id), "memory", "../memory.limit_in_bytes", "../memory.max"); got != "537919488" {
 		t.Errorf("the pod's cgroup says %s, want 513 MiB", got)
+	}
+}
+
+// TestCRIResize: a kubelet tells the runtime of a pod's new limits before it raises its
+// own group of the pod, in which the sandbox's is. Nothing is refused, and what it says
+// last holds.
+func TestCRIResize(t *testing.T) {
+	k := start(t).kubelet()
+	parent := k.parent + "/kubelet-of-" + k.name("pod")
+	pod, id := k.running(func(s *cri.PodSandboxConfig) { s.Linux.CgroupParent = parent }, nil)
+	quota := "/sys/fs/cgroup/cpu" + parent + "/cpu.cfs_quota_us"
+	form := "%d"
+	if _, err := os.Stat(quota); err != nil {
+		quota, form = "/sys/fs/cgroup"+parent+"/cpu.max", "%d 100000"
+	}
+	kubelets := func(n int) {
+		t.Helper()
+		if err := os.WriteFile(quota, fmt.Appendf(nil, form, n), 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ask := func(n int64) {
+		t.Helper()
+		r := &cri.LinuxContainerResources{CpuPeriod: 100000, CpuQuota: n, CpuShares: 100}
+		if _, err := k.UpdatePodSandboxResources(k.ctx, &cri.UpdatePodSandboxResourcesRequest{PodSandboxId: pod, Resources: r}); err != nil {
+			t.Errorf("%d: %v", n, err)
+		}
+	}
+	kubelets(20000)
+	ask(20000)
+	ask(30000)
+	kubelets(30000)
+	ask(30000)
+	ask(10000)
+	kubelets(10000)
+	if got := k.cgroupFile(k.processOf(id), "cpu", "../cpu.cfs_quota_us", "../cpu.max"); got != fmt.Sprintf(form, 10000) {
+		t.Errorf("the pod's cgroup says %s", got)
 	}
 }
 
@@ -95,6 +134,16 @@ func TestCRIStats(t *testing.T) {
 	}
 	if some, err := stream.Recv(); err != nil || len(some.GetContainerStats()) != 1 {
 		t.Errorf("%v, %v", some, err)
+	}
+	if n := p.GetStats().GetLinux().GetNetwork(); n.GetDefaultInterface().GetName() != "eth0" {
+		t.Errorf("network %v", n)
+	}
+	if _, err := k.StopPodSandbox(k.ctx, &cri.StopPodSandboxRequest{PodSandboxId: pod}); err != nil {
+		t.Fatal(err)
+	}
+	p, err = k.PodSandboxStats(k.ctx, &cri.PodSandboxStatsRequest{PodSandboxId: pod})
+	if err != nil || p.GetStats().GetLinux().GetNetwork() != nil {
+		t.Errorf("of a pod that has ended: %v, %v", p.GetStats().GetLinux().GetNetwork(), err)
 	}
 }
 
@@ -160,6 +209,9 @@ func TestCRIEvents(t *testing.T) {
 		}
 		kind := strings.ToLower(strings.TrimSuffix(strings.TrimPrefix(e.GetContainerEventType().String(), "CONTAINER_"), "_EVENT"))
 		got = append(got, name[e.GetContainerId()]+" "+kind)
+		if e.GetPodSandboxStatus().GetMetadata().GetUid() != k.name("uid") {
+			t.Errorf("%s, but whose: %v", got[len(got)-1], e.GetPodSandboxStatus())
+		}
 		if kind == "started" && e.GetContainerId() == id {
 			if c := e.GetContainersStatuses(); len(c) != 1 || c[0].GetState() == cri.ContainerState_CONTAINER_CREATED {
 				t.Errorf("started, but %v", c)
@@ -202,8 +254,17 @@ func TestCRIImages(t *testing.T) {
 	if err != nil || f.GetImageFilesystems()[0].GetUsedBytes().GetValue() == 0 {
 		t.Errorf("%v, %v", f, err)
 	}
+	// A kubelet pulls :latest always, also what no registry has.
+	p, err := k.images.PullImage(k.ctx, &cri.PullImageRequest{Image: &cri.ImageSpec{Image: image + ":latest"}})
+	if err != nil || p.GetImageRef() != l.GetImages()[i].GetId() {
+		t.Errorf("pull of %s: %v, %v", image, p, err)
+	}
+	_, err = k.images.PullImage(k.ctx, &cri.PullImageRequest{Image: &cri.ImageSpec{Image: "carob.local/none:1"}})
+	wantCode(t, err, codes.NotFound, "an image that was not made here")
 	_, err = k.images.PullImage(k.ctx, &cri.PullImageRequest{Image: &cri.ImageSpec{Image: "127.0.0.1:1/none:1"}})
-	wantCode(t, err, codes.Unavailable, "a registry that does not answer")
+	if wantCode(t, err, codes.Unknown, "a registry that does not answer"); !strings.Contains(err.Error(), "desc = RegistryUnavailable: ") {
+		t.Errorf("without the name that a kubelet looks for: %v", err)
+	}
 }
 
 // TestCRIImageVolume: the files of an image, read-only, or of a directory in it.

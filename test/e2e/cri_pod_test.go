@@ -78,6 +78,9 @@ func TestCRISandbox(t *testing.T) {
 		got.GetLinux().GetNamespaces().GetOptions().GetPid() != cri.NamespaceMode_CONTAINER {
 		t.Errorf("status %v", got)
 	}
+	if r.GetTimestamp() != 0 {
+		t.Error("there is a timestamp: a kubelet v1.37 with EventedPLEG runs init containers again because of it")
+	}
 	if d := cmp.Diff(s.GetLabels(), got.GetLabels()); d != "" {
 		t.Error(d)
 	}
@@ -205,6 +208,40 @@ func TestCRIContainerThatCannotStart(t *testing.T) {
 	}
 	if st := k.status(id); st.GetState() != cri.ContainerState_CONTAINER_EXITED || st.GetReason() != "StartError" || st.GetExitCode() != 127 || st.GetFinishedAt() == 0 {
 		t.Errorf("%v", st)
+	}
+}
+
+// TestCRITimes: what is created, starts and ends in this order, however soon it ends.
+func TestCRITimes(t *testing.T) {
+	k := start(t).kubelet()
+	s := k.sandbox(nil)
+	pod := k.runPod(s)
+	for n := range uint32(20) {
+		r := k.ask(pod, s, "")
+		r.Config.Metadata.Attempt, r.Config.Command = n, []string{"true"}
+		id := k.create(r)
+		k.start(id)
+		k.eventually("it has ended", func() bool { return k.status(id).GetState() == cri.ContainerState_CONTAINER_EXITED })
+		if st := k.status(id); st.GetCreatedAt() > st.GetStartedAt() || st.GetStartedAt() > st.GetFinishedAt() {
+			t.Errorf("created %d, started %d, finished %d", st.GetCreatedAt(), st.GetStartedAt(), st.GetFinishedAt())
+		}
+	}
+}
+
+// TestCRIImageNames: a kubelet asks for an image by its ID and tells what the manifest
+// calls it. Statuses have that name, and the digest if it came from a registry.
+func TestCRIImageNames(t *testing.T) {
+	k := start(t).kubelet()
+	s := k.sandbox(nil)
+	r := k.ask(k.runPod(s), s, "")
+	i, err := k.images.ImageStatus(k.ctx, &cri.ImageStatusRequest{Image: r.GetConfig().GetImage()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Config.Image = &cri.ImageSpec{Image: i.GetImage().GetId(), UserSpecifiedImage: image}
+	st := k.status(k.create(r))
+	if st.GetImage().GetImage() != image || st.GetImageId() != i.GetImage().GetId() || st.GetImageRef() != i.GetImage().GetId() {
+		t.Errorf("%v, image ref %s, image ID %s", st.GetImage(), st.GetImageRef(), st.GetImageId())
 	}
 }
 

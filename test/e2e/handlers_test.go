@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
+
 	"carob/internal/testenv"
 )
 
@@ -333,4 +335,31 @@ func TestConfigFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = c.Wait() // the log tells
+}
+
+// TestHandlerCRI: a kubelet's container, whose service-account token is a read-only mount,
+// under each runtime.
+func TestHandlerCRI(t *testing.T) {
+	underEach(t, func(h *host, runtime string) {
+		k := h.kubelet()
+		s := k.sandbox(nil)
+		r, err := k.RunPodSandbox(k.ctx, &cri.RunPodSandboxRequest{Config: s, RuntimeHandler: runtime})
+		if err != nil {
+			t.Fatal(err)
+		}
+		token := t.TempDir()
+		if err := os.WriteFile(filepath.Join(token, "token"), []byte("secret"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		c := k.ask(r.GetPodSandboxId(), s, "exec sleep 1000000")
+		c.Config.Mounts = []*cri.Mount{{ContainerPath: "/token", HostPath: token, Readonly: true}}
+		id := k.create(c)
+		k.start(id)
+		if got := k.exec(id, "cat /token/token; touch /token/more 2>/dev/null || echo ' and read-only'"); got != "secret and read-only" {
+			t.Errorf("inside: %q", got)
+		}
+		if _, err := k.RemovePodSandbox(k.ctx, &cri.RemovePodSandboxRequest{PodSandboxId: r.GetPodSandboxId()}); err != nil {
+			t.Error(err)
+		}
+	})
 }

@@ -74,7 +74,11 @@ func (m *machine) isPod(dir string) bool {
 // its binaries, are in a cgroup of its own, or trace their crashes in its directory.
 func (m *machine) processes() []string {
 	var found []string
+	ahead := m.ahead()
 	for _, p := range pids() {
+		if m.supervises(p) && ahead[m.podOf(p)] {
+			continue
+		}
 		exe, _ := os.Readlink(fmt.Sprintf("/proc/%d/exe", p))
 		group, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", p))
 		if strings.HasPrefix(exe, m.dir+"/") || strings.Contains(string(group), m.parent) || m.supervises(p) {
@@ -85,15 +89,40 @@ func (m *machine) processes() []string {
 	return found
 }
 
-// supervisors returns the pids of the machine's pod supervisors.
+// supervisors returns the pids of the machine's pod supervisors, without those that the
+// daemon has made ahead.
 func (m *machine) supervisors() []int {
+	ahead := m.ahead()
 	var found []int
 	for _, p := range pids() {
-		if m.supervises(p) {
+		if m.supervises(p) && !ahead[m.podOf(p)] {
 			found = append(found, p)
 		}
 	}
 	return found
+}
+
+// ahead returns the pods whose sandboxes the daemon has made before somebody asked: those
+// that have a directory and no record. There are two at most, and none without a daemon.
+func (m *machine) ahead() map[string]bool {
+	const most = 2
+	found := map[string]bool{}
+	dirs, _ := os.ReadDir(filepath.Join(m.dir, "run/pods"))
+	for _, d := range dirs {
+		if _, err := os.Stat(filepath.Join(m.dir, "run/state/pod", d.Name()+".json")); os.IsNotExist(err) {
+			found[d.Name()] = true
+		}
+	}
+	if len(found) > most || len(found) > 0 && m.daemon() == 0 {
+		return nil // what is left behind is something else
+	}
+	return found
+}
+
+// podOf returns the pod of a supervisor.
+func (m *machine) podOf(pid int) string {
+	trace, _ := os.Readlink(fmt.Sprintf("/proc/%d/fd/2", pid))
+	return filepath.Base(filepath.Dir(trace))
 }
 
 // supervises reports whether a process is a supervisor of the machine: its standard
@@ -118,12 +147,15 @@ func pids() []int {
 // directories; images and the daemon's own files stay.
 func (m *machine) files() []string {
 	var found []string
+	ahead := m.ahead()
 	for _, dir := range []string{"run", "lib"} {
 		_ = filepath.WalkDir(filepath.Join(m.dir, dir), func(name string, d fs.DirEntry, err error) error {
 			rel := strings.TrimPrefix(name, m.dir+"/")
 			switch {
 			case err != nil || rel == dir:
 				return nil
+			case path.Dir(rel) == "run/pods" && ahead[path.Base(rel)]:
+				return fs.SkipDir
 			case rel == "lib/networks" || rel == "run/state/network": // networks stay; what pods have of them are leases
 				return fs.SkipDir
 			case slices.Contains([]string{"run/state", "lib/cni", "lib/cni/cache"}, path.Dir(rel)): // a kind of records; the records are below

@@ -1,9 +1,16 @@
 package e2e
 
 import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
+
+	"github.com/miekg/dns"
 )
 
 // TestNames: on a named network containers and pods find one another by name, alias,
@@ -48,11 +55,23 @@ func TestNames(t *testing.T) {
 		t.Errorf("%s is found from another network: %q", db, r.out)
 	}
 
+	asker := i.pid(web)
 	if err := syscall.Kill(i.daemon(), syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
 	i.eventually("the daemon is gone", func() bool { return i.daemon() == 0 })
+	server, err := dial(asker, "udp", at(gateway(t, asker), 53))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer server.Close()
+	for range 2 { // an error comes with the second try
+		if err := question(server, 300*time.Millisecond); !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("a question without a daemon: %v", err)
+		}
+	}
 	i.serve()
+	i.eventually("the same question again", func() bool { return question(server, time.Second) == nil })
 	found(web, "store", ip)
 
 	i.ok("network", "connect", "--alias", "bridgehead", "dmz", web)
@@ -68,4 +87,27 @@ func TestNames(t *testing.T) {
 	i.ok("rm", "-f", web, db, far)
 	i.ok("pod", "rm", "-f", pod)
 	i.ok("network", "rm", "lan", "dmz")
+}
+
+// gateway is what a container's first process asks for names.
+func gateway(t *testing.T, pid int) string {
+	t.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/root/etc/resolv.conf", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, ip, _ := strings.Cut(string(text), "nameserver ")
+	ip, _, _ = strings.Cut(ip, "\n")
+	return ip
+}
+
+// question asks a server for a name.
+func question(server net.Conn, patience time.Duration) error {
+	_ = server.SetDeadline(time.Now().Add(patience))
+	c := dns.Conn{Conn: server}
+	if err := c.WriteMsg(new(dns.Msg).SetQuestion("store.", dns.TypeA)); err != nil {
+		return err
+	}
+	_, err := c.ReadMsg()
+	return err
 }

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -24,14 +25,15 @@ func at(ip string, port int) string { return net.JoinHostPort(ip, fmt.Sprint(por
 // port for one address only from there.
 func TestPorts(t *testing.T) {
 	l := newLab(t)
-	web := l.container("web", "-p", "8080:80", "-p", "127.0.0.1:8081:80", "-p", "9000-9001:90-91", "-p", "82")
+	web := l.container("web", "-p", "8080:80", "-p", "127.0.0.1:8081:80", "-p", "[::1]:8082:80", "-p", "9000-9001:90-91", "-p", "82")
 	other := l.container("other")
 	pid, beside := l.pid(web), l.pid(other)
+	third := l.container("third", "-p", "8083:80")
 	l.echo(pid, 80)
 	l.echo(pid, 91)
-	gateway := strings.TrimSuffix(l.ok("network", "inspect", "default", "-o", "json"), "\n")
-	_, gateway, _ = strings.Cut(gateway, `"gateways": [`)
-	gateway = strings.Trim(strings.Fields(gateway)[0], `",`)
+	l.echo(l.pid(third), 80)
+	_, gateways, _ := strings.Cut(l.ok("network", "inspect", "default", "-o", "json"), `"gateways": [`)
+	gateway, gateway6 := strings.Trim(strings.Fields(gateways)[0], `",`), strings.Trim(strings.Fields(gateways)[1], `",`)
 
 	l.wantFrom("outside", l.outside, at(here4, 8080), outside4)
 	l.wantFrom("outside", l.outside, at(here6, 8080), outside6)
@@ -46,10 +48,15 @@ func TestPorts(t *testing.T) {
 	l.wantFrom("the pod itself", pid, at(here4, 8080), gateway)
 	l.wantFrom("the pod itself", pid, at(here6, 8080), "*")
 	l.wantFrom("a port that is not published", l.outside, at(here4, 80), "")
-	if c, err := dial(l.here, "tcp", "[::1]:8080"); err == nil {
-		_ = c.Close()
-		t.Error("::1 answers: the documents say that it does not")
+	l.wantFrom("the host by ::1", l.here, "[::1]:8080", gateway6)
+	l.wantFrom("another pod's port by ::1", l.here, "[::1]:8083", gateway6)
+	l.wantFrom("a port of ::1", l.here, "[::1]:8082", gateway6)
+	l.wantFrom("a port of ::1, from outside", l.outside, at(here6, 8082), "")
+	l.wantFrom("a port of ::1, from a pod", beside, at(gateway6, 8082), "")
+	if c, err := dial(l.here, "tcp", "[::1]:8081"); !errors.Is(err, unix.ECONNREFUSED) {
+		t.Errorf("a port of 127.0.0.1 alone, by ::1: %v, %v", c, err)
 	}
+	l.localhostStaysOwn(pid)
 	for _, ip := range []string{here4, here6} {
 		if err := copies(l.outside, at(ip, 8080), 64<<20); err != nil {
 			t.Errorf("a large transfer by %s: %v", ip, err)
@@ -61,7 +68,32 @@ func TestPorts(t *testing.T) {
 			t.Errorf("no %q in\n%s", want, ports)
 		}
 	}
+	if out := l.ok("port", web, "80"); !strings.Contains(out, "0.0.0.0:8080\n") || strings.Contains(out, "->") {
+		t.Errorf("port 80:\n%s", out)
+	}
+	l.code(1, "port", web, "80/udp")
+	listed := l.ok("ps", "--format", "{{.Names}} {{.Ports}}")
+	if !strings.Contains(listed, web+" 0.0.0.0:8080->80/tcp, ") || !strings.Contains(listed, ", [::]:9000-9001->90-91/tcp") || !strings.Contains(listed, other+" \n") {
+		t.Errorf("ps:\n%s", listed)
+	}
+	if out := l.ok("ps", "-o", "json"); !strings.Contains(out, `"hostPort": 8081`) {
+		t.Errorf("ps -o json:\n%s", out)
+	}
 	l.portsThatAreTaken(web)
+}
+
+// localhostStaysOwn: what listens on the host's loopback is for the host alone, though
+// loopback's connections go out to a pod and come back.
+func (l *lab) localhostStaysOwn(pid int) {
+	l.Helper()
+	l.echo(l.here, 8099)
+	l.wantFrom("a server of the host's by ::1", l.here, "[::1]:8099", "::1")
+	l.wantFrom("a server of the host's by 127.0.0.1", l.here, "127.0.0.1:8099", "127.0.0.1")
+	l.inside(pid, "ip -6 addr del ::1/128 dev lo")
+	l.inside(pid, "ip -6 route add ::1/128 via fe80::1 dev eth0")
+	l.wantFrom("the host's ::1, from a pod that has none", pid, "[::1]:8099", "")
+	l.inside(pid, "ip -6 route del ::1/128 via fe80::1 dev eth0")
+	l.inside(pid, "ip -6 addr add ::1/128 dev lo")
 }
 
 func (l *lab) portsThatAreTaken(web string) {
@@ -80,8 +112,7 @@ func (l *lab) portsThatAreTaken(web string) {
 	l.ok("run", "--rm", "-p", "8080:81", image, "true")
 }
 
-// TestDatagrams: UDP and, where the kernel has it, SCTP; a client that goes on sending
-// reaches the next pod with the port.
+// TestDatagrams: a client that goes on sending UDP reaches the next pod with the port.
 func TestDatagrams(t *testing.T) {
 	l := newLab(t)
 	c, err := dial(l.outside, "udp", at(here4, 5353))
@@ -89,7 +120,7 @@ func TestDatagrams(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	ask := func() string {
+	ask := func(c net.Conn) string {
 		b := make([]byte, 100)
 		_ = c.SetDeadline(time.Now().Add(200 * time.Millisecond)) // nobody answers at first
 		if _, err := c.Write([]byte("who?")); err != nil {
@@ -98,14 +129,14 @@ func TestDatagrams(t *testing.T) {
 		n, _ := c.Read(b)
 		return string(b[:n])
 	}
-	if got := ask(); got != "" {
+	if got := ask(c); got != "" {
 		t.Fatalf("%q without a pod", got)
 	}
 	for _, name := range []string{l.name("one"), l.name("two")} {
-		l.ok("run", "-d", "--name", name, "-p", "5353:53/udp", "-p", "3868:3868/sctp", image, "sleep", "1000000")
+		l.ok("run", "-d", "--name", name, "-p", "5353:53/udp", image, "sleep", "1000000")
 		l.Cleanup(func() { l.run("rm", "-f", name) })
 		var in net.PacketConn
-		if err := enter(l.pid(name), func() (err error) { in, err = net.ListenPacket("udp4", ":53"); return err }); err != nil {
+		if err := enter(l.pid(name), func() (err error) { in, err = net.ListenPacket("udp", ":53"); return err }); err != nil {
 			t.Fatal(err)
 		}
 		go func() {
@@ -118,44 +149,17 @@ func TestDatagrams(t *testing.T) {
 				_, _ = in.WriteTo([]byte(name), from)
 			}
 		}()
-		l.eventually("the same client reaches "+name, func() bool { return ask() == name })
-		l.sctp(name)
+		l.eventually("the same client reaches "+name, func() bool { return ask(c) == name })
+		for _, ip := range []string{"127.0.0.1", "::1"} {
+			local, err := dial(l.here, "udp", at(ip, 5353))
+			if err != nil {
+				t.Fatal(err)
+			}
+			l.eventually(ip+" reaches "+name, func() bool { return ask(local) == name })
+			_ = local.Close()
+		}
 		l.ok("rm", "-f", name)
 		_ = in.Close()
-	}
-}
-
-// sctp connects from outside to the SCTP port 3868 of a container.
-func (l *lab) sctp(name string) {
-	l.Helper()
-	socket := func(pid int, use func(fd int) error) error {
-		return enter(pid, func() error {
-			fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, unix.IPPROTO_SCTP)
-			if err != nil {
-				return err
-			}
-			l.Cleanup(func() { _ = unix.Close(fd) })
-			_ = unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_SNDTIMEO, &unix.Timeval{Sec: 5})
-			return use(fd)
-		})
-	}
-	err := socket(l.pid(name), func(fd int) error {
-		if err := unix.Bind(fd, &unix.SockaddrInet4{Port: 3868}); err != nil {
-			return err
-		}
-		return unix.Listen(fd, 1)
-	})
-	if err == unix.EPROTONOSUPPORT {
-		l.Log("this kernel has no SCTP")
-		return
-	}
-	if err == nil {
-		err = socket(l.outside, func(fd int) error {
-			return unix.Connect(fd, &unix.SockaddrInet4{Port: 3868, Addr: [4]byte(net.ParseIP(here4).To4())})
-		})
-	}
-	if err != nil {
-		l.Errorf("SCTP: %v", err)
 	}
 }
 
@@ -429,4 +433,43 @@ spec:
 	l.ok("delete", "pod", "slow")
 	l.stop(syscall.SIGTERM)
 	l.asItWas()
+}
+
+// TestPodNetworks: a manifest names the pod's networks, the first with the default route.
+func TestPodNetworks(t *testing.T) {
+	l := newLab(t)
+	for _, n := range []string{"front", "back"} {
+		l.ok("network", "create", n)
+		t.Cleanup(func() { l.run("network", "rm", n) })
+	}
+	manifest := `apiVersion: v1
+kind: Pod
+metadata:
+  name: both
+  annotations: {carob.local/networks: "back, front"}
+spec:
+  containers:
+  - {name: main, image: ` + image + `, command: [sleep, "1000000"]}
+`
+	l.apply(manifest, "both")
+	db := l.container("db", "--network", "front")
+	l.echo(l.pid(db), 80)
+	db4, _ := l.ips("front", db)
+	l.wantFrom("the second network", l.pid("both/main"), at(db4, 80), "*")
+	v4, _ := l.ips("back", "both")
+	l.echo(l.outside, 7000)
+	l.wantFrom("outside", l.pid("both/main"), at(outside4, 7000), here4)
+	if out := l.inside(l.pid("both/main"), "ip route get "+outside4); !strings.Contains(out, "src "+v4) {
+		t.Errorf("the first network, with %s, has the default route:\n%s", v4, out)
+	}
+	if out := l.ok("ps", "-o", "wide"); !strings.Contains(out, "back,front") {
+		t.Errorf("ps -o wide:\n%s", out)
+	}
+	r := l.feed(strings.NewReplacer("name: both", "name: lost", "back, front", "nowhere").Replace(manifest), "apply", "-f", "-")
+	if r.code != 1 || !strings.Contains(r.err, "network nowhere: no such network") {
+		t.Errorf("exit %d: %s", r.code, r.err)
+	}
+	if out := l.ok("pods"); strings.Contains(out, "lost") {
+		t.Errorf("a pod whose network there is not is left behind:\n%s", out)
+	}
 }

@@ -122,3 +122,18 @@ func TestSocketsArePrivate(t *testing.T) {
 		}
 	}
 }
+
+// TestMaskedProc: on a host whose /proc has mounts over it, as in a container that is a
+// node, a pod still gets a user namespace and a /proc of its own.
+func TestMaskedProc(t *testing.T) {
+	h := startOwn(t)
+	pid := background(h, "unshare", "--mount", "sh", "-c", "mount --bind /proc/version /proc/uptime && exec sleep 1000")
+	h.eventually("the mask is there", func() bool {
+		b, err := os.ReadFile(fmt.Sprintf("/proc/%d/mountinfo", pid))
+		return err == nil && strings.Contains(string(b), " /proc/uptime ")
+	})
+	h.within = []string{"nsenter", fmt.Sprintf("--mount=/proc/%d/ns/mnt", pid)}
+	if got := h.ok("run", "--rm", image, "cat", "/proc/self/uid_map", "/proc/1/comm"); strings.Contains(got, "4294967295") || !strings.Contains(got, "cat") {
+		t.Errorf("inside: %q", got)
+	}
+}

@@ -196,10 +196,14 @@ func listen(socket string, act Activation) (net.Listener, error) {
 }
 
 // Listen makes a socket that only this user can connect to, in place of one that a dead
-// daemon has left: the caller holds the lock on the run directory.
+// daemon has left: the caller holds the lock on the run directory. What is no socket is
+// not touched.
 func Listen(socket string) (net.Listener, error) {
 	if err := os.MkdirAll(filepath.Dir(socket), 0o711); err != nil {
 		return nil, fault.Wrap(fault.Denied, "socket", err)
+	}
+	if info, err := os.Lstat(socket); err == nil && info.Mode().Type() != fs.ModeSocket {
+		return nil, fault.New(fault.Exists, "socket "+socket+": there is something else by this name")
 	}
 	if err := os.Remove(socket); err != nil && !errors.Is(err, fs.ErrNotExist) { // the lock says it is a dead daemon's
 		return nil, fault.Wrap(fault.Denied, "socket", err)

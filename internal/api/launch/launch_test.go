@@ -165,3 +165,27 @@ func TestDialWithoutCommand(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// TestListenTakesNoFileAway: a path that was given by mistake costs nobody a file.
+func TestListenTakesNoFileAway(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "precious")
+	if err := os.WriteFile(path, []byte("x"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Listen(path); !fault.Is(err, fault.Exists) {
+		t.Errorf("%v", err)
+	}
+	if b, err := os.ReadFile(path); err != nil || string(b) != "x" {
+		t.Errorf("%q, %v", b, err)
+	}
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // the second time in place of the first, as after a crash
+		l, err := Listen(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+	}
+}

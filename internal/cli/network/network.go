@@ -6,12 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/spf13/cobra"
 
 	"carob/internal/api"
 	"carob/internal/cli/ask"
 	"carob/internal/cli/show"
+	"carob/internal/fault"
 	"carob/internal/plan/port"
 	"carob/internal/spec"
 	"carob/internal/status"
@@ -201,25 +203,44 @@ func disconnectCommand(e Env) *cobra.Command {
 
 func portCommand(e Env) *cobra.Command {
 	return &cobra.Command{
-		Use: "port POD|CONTAINER", Short: "Show which ports of the host lead to a pod",
-		Example: "  carob port web",
-		Args:    cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, refs []string) error {
-			all, err := connections(cmd.Context(), e, refs[0])
+		Use: "port POD|CONTAINER [PORT[/PROTOCOL]]", Short: "Show which ports of the host lead to a pod",
+		Example: "  carob port web\n  carob port web 80/tcp",
+		Args:    cobra.RangeArgs(1, 2),
+		RunE: func(cmd *cobra.Command, words []string) error {
+			all, err := connections(cmd.Context(), e, words[0])
 			if err != nil {
 				return err
 			}
-			for _, c := range all {
-				for _, o := range c.Ports {
-					for _, l := range port.Lines(o, c.IPs) {
-						fmt.Fprintln(e.Stdout, l)
-					}
+			published := show.Published(all)
+			if len(words) == 1 {
+				for _, p := range published {
+					fmt.Fprintln(e.Stdout, port.Line(p))
 				}
+				return nil
 			}
-			return nil
+			return e.portOf(words[0], words[1], published)
 		},
 		ValidArgsFunction: e.containers,
 	}
+}
+
+// portOf prints the ports of the host that lead to one of a pod's.
+func (e Env) portOf(ref, wanted string, published []spec.Port) error {
+	word := wanted
+	if !strings.Contains(word, "/") {
+		word += "/tcp"
+	}
+	found := false
+	for _, p := range published {
+		if at, ok := strings.CutPrefix(port.Line(p), word+" -> "); ok {
+			fmt.Fprintln(e.Stdout, at)
+			found = true
+		}
+	}
+	if !found {
+		return fault.New(fault.NotFound, fmt.Sprintf("port %.40s of %s: no port of the host leads to it", wanted, ref))
+	}
+	return nil
 }
 
 // connections are those of a pod, or of a container's.

@@ -11,6 +11,7 @@ import (
 
 	"carob/internal/api"
 	"carob/internal/lifecycle"
+	"carob/internal/plan/port"
 	"carob/internal/status"
 )
 
@@ -33,36 +34,39 @@ func Title(c status.Container) string {
 
 // ContainerRow is a container as `ps --format` sees it, with Docker's names.
 type ContainerRow struct {
-	ID, Names, Image, Command, CreatedAt, RunningFor, Status, State, Labels, Mounts, Pod, Networks string
-	Pid                                                                                            int
+	ID, Names, Image, Command, CreatedAt, RunningFor, Status, State, Labels, Mounts, Pod, Owner, Networks, Ports string
+	Pid                                                                                                          int
 }
 
 // Containers shows containers as `ps` does.
-func Containers(now time.Time, noTrunc bool) Sheet[status.Container] {
-	id, command := Short, func(c status.Container) string { return cut(quote(c.Command), 24) }
+func Containers(now time.Time, noTrunc bool) Sheet[Listed] {
+	id, command := Short, func(c Listed) string { return cut(quote(c.Command), 24) }
 	if noTrunc {
-		id, command = func(s string) string { return s }, func(c status.Container) string { return quote(c.Command) }
+		id, command = func(s string) string { return s }, func(c Listed) string { return quote(c.Command) }
 	}
 	age := func(t time.Time) string { return units.HumanDuration(now.Sub(t)) + " ago" }
-	return Sheet[status.Container]{
-		Columns: []Column[status.Container]{
-			{Head: "CONTAINER ID", Text: func(c status.Container) string { return id(c.ID) }},
-			{Head: "IMAGE", Text: func(c status.Container) string { return c.Image }},
+	return Sheet[Listed]{
+		Columns: []Column[Listed]{
+			{Head: "CONTAINER ID", Text: func(c Listed) string { return id(c.ID) }},
+			{Head: "IMAGE", Text: func(c Listed) string { return c.Image }},
 			{Head: "COMMAND", Text: command},
-			{Head: "CREATED", Text: func(c status.Container) string { return age(c.CreatedAt) }},
-			{Head: "STATUS", Text: func(c status.Container) string { return Status(c, now) }},
-			{Head: "PID", Wide: true, Text: func(c status.Container) string { return number(c.Pid) }},
-			{Head: "POD ID", Wide: true, Text: func(c status.Container) string { return id(c.PodID) }},
-			{Head: "OWNER", Wide: true, Text: func(c status.Container) string { return c.Owner }},
-			{Head: "CGROUP", Wide: true, Text: func(c status.Container) string { return c.Cgroup }},
-			{Head: "NAMES", Text: Title},
+			{Head: "CREATED", Text: func(c Listed) string { return age(c.CreatedAt) }},
+			{Head: "STATUS", Text: func(c Listed) string { return Status(c.Container, now) }},
+			{Head: "PORTS", Text: func(c Listed) string { return port.Text(c.Ports) }},
+			{Head: "NETWORKS", Wide: true, Text: func(c Listed) string { return strings.Join(c.Networks, ",") }},
+			{Head: "PID", Wide: true, Text: func(c Listed) string { return number(c.Pid) }},
+			{Head: "POD ID", Wide: true, Text: func(c Listed) string { return id(c.PodID) }},
+			{Head: "OWNER", Text: func(c Listed) string { return c.Owner }},
+			{Head: "CGROUP", Wide: true, Text: func(c Listed) string { return c.Cgroup }},
+			{Head: "NAMES", Text: func(c Listed) string { return Title(c.Container) }},
 		},
-		Name: func(c status.Container) string { return id(c.ID) },
-		Row: func(c status.Container) any {
+		Name: func(c Listed) string { return id(c.ID) },
+		Row: func(c Listed) any {
 			return ContainerRow{
-				ID: id(c.ID), Names: Title(c), Image: c.Image, Command: command(c), CreatedAt: c.CreatedAt.Format(timeLayout),
-				RunningFor: age(c.CreatedAt), Status: Status(c, now), State: State(c), Labels: words(c.Spec.Labels),
-				Mounts: targets(c), Pod: c.PodName, Pid: c.Pid,
+				ID: id(c.ID), Names: Title(c.Container), Image: c.Image, Command: command(c), CreatedAt: c.CreatedAt.Format(timeLayout),
+				RunningFor: age(c.CreatedAt), Status: Status(c.Container, now), State: State(c.Container), Labels: words(c.Spec.Labels),
+				Mounts: targets(c.Container), Pod: c.PodName, Owner: c.Owner, Networks: strings.Join(c.Networks, ","),
+				Ports: port.Text(c.Ports), Pid: c.Pid,
 			}
 		},
 	}
@@ -163,7 +167,7 @@ func Pods(now time.Time, noTrunc bool) Sheet[status.Pod] {
 			{Head: "STATE", Text: state},
 			{Head: "CONTAINERS", Text: count},
 			{Head: "AGE", Text: age},
-			{Head: "OWNER", Wide: true, Text: func(p status.Pod) string { return p.Spec.Owner }},
+			{Head: "OWNER", Text: func(p status.Pod) string { return p.Spec.Owner }},
 			{Head: "PID", Wide: true, Text: func(p status.Pod) string { return number(p.Pid) }},
 			{Head: "IPS", Wide: true, Text: func(p status.Pod) string { return strings.Join(p.IPs, ",") }},
 			{Head: "USERNS", Wide: true, Text: userns},

@@ -3,10 +3,10 @@ package show
 import (
 	"cmp"
 	"fmt"
-	"net"
 	"strings"
 
 	"carob/internal/plan/port"
+	"carob/internal/spec"
 	"carob/internal/status"
 )
 
@@ -65,15 +65,47 @@ func networkSettings(all []status.Connection) NetworkSettings {
 		if i == 0 {
 			n.Endpoint = e
 		}
-		for _, p := range c.Ports {
-			for _, line := range port.Lines(p, c.IPs) {
-				pod, host, _ := strings.Cut(line, " -> ")
-				ip, number, _ := net.SplitHostPort(host)
-				n.Ports[pod] = append(n.Ports[pod], PortBinding{ip, number})
-			}
-		}
+	}
+	for _, p := range Published(all) {
+		pod := fmt.Sprintf("%d/%s", p.ContainerPort, strings.ToLower(p.Protocol))
+		n.Ports[pod] = append(n.Ports[pod], PortBinding{p.HostIP, fmt.Sprint(p.HostPort)})
 	}
 	return n
+}
+
+// Published are the ports of the host that lead to a pod with these connections.
+func Published(all []status.Connection) (ports []spec.Port) {
+	for _, c := range all {
+		for _, p := range c.Ports {
+			ports = append(ports, port.Published(p, c.IPs)...)
+		}
+	}
+	return ports
+}
+
+// Listed is a container as `ps` lists it: with the ports of the host that lead to its pod,
+// and the networks that the pod is in.
+type Listed struct {
+	status.Container
+	Ports    []spec.Port `json:"ports,omitempty"`
+	Networks []string    `json:"networks,omitempty"`
+}
+
+// List joins containers with what their pods have.
+func List(containers []status.Container, pods []status.Pod) []Listed {
+	connections := map[string][]status.Connection{}
+	for _, p := range pods {
+		connections[p.ID] = p.Connections
+	}
+	all := make([]Listed, 0, len(containers))
+	for _, c := range containers {
+		one := Listed{Container: c, Ports: Published(connections[c.PodID])}
+		for _, k := range connections[c.PodID] {
+			one.Networks = append(one.Networks, k.Network)
+		}
+		all = append(all, one)
+	}
+	return all
 }
 
 func endpoint(c status.Connection) Endpoint {

@@ -23,7 +23,7 @@ func ago(d time.Duration) time.Time { return now.Add(-d) }
 
 func web() status.Container {
 	return status.Container{
-		ID: strings.Repeat("ab", 32), Name: "web", PodID: strings.Repeat("cd", 32), PodName: "web", Image: "toolbox:latest",
+		ID: strings.Repeat("ab", 32), Name: "web", PodID: strings.Repeat("cd", 32), PodName: "web", Owner: "cli", Image: "toolbox:latest",
 		State: lifecycle.ContainerRunning, Pid: 42, Command: []string{"sh", "-c", "sleep 1000; echo \x1b[31mred"},
 		CreatedAt: ago(time.Hour), StartedAt: ago(5 * time.Minute), Cgroup: "/carob/x",
 		Spec: spec.Container{Labels: map[string]string{"b": "2", "a": "1"}},
@@ -64,16 +64,16 @@ func TestContainers(t *testing.T) {
 		want string
 	}{
 		{"table", Style{}, `
-CONTAINER ID   IMAGE            COMMAND                    CREATED             STATUS         NAMES
-abababababab   toolbox:latest   "sh -c sleep 1000; echo…   About an hour ago   Up 5 minutes   web
+CONTAINER ID   IMAGE            COMMAND                    CREATED             STATUS         PORTS                  OWNER   NAMES
+abababababab   toolbox:latest   "sh -c sleep 1000; echo…   About an hour ago   Up 5 minutes   0.0.0.0:8080->80/tcp   cli     web
 `},
 		{"name", Style{Output: "name"}, "\nabababababab\n"},
 		{"quiet", Style{Quiet: true}, "\nabababababab\n"},
-		{"format", Style{Format: `{{.ID}} {{.Names}}\t{{.State}} {{.Labels}} {{json .Pid}}`}, "\nabababababab web\trunning a=1,b=2 42\n"},
+		{"format", Style{Format: `{{.ID}} {{.Names}}\t{{.State}} {{.Labels}} {{.Owner}} {{json .Pid}} {{.Ports}}`}, "\nabababababab web\trunning a=1,b=2 cli 42 0.0.0.0:8080->80/tcp\n"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var b bytes.Buffer
-			if err := Containers(now, false).Write(&b, c.st, []status.Container{web()}); err != nil {
+			if err := Containers(now, false).Write(&b, c.st, []Listed{{Container: web(), Ports: []spec.Port{{ContainerPort: 80, HostPort: 8080, HostIP: "0.0.0.0", Protocol: "TCP"}}}}); err != nil {
 				t.Fatal(err)
 			}
 			if d := cmp.Diff(c.want[1:], b.String()); d != "" {
@@ -85,7 +85,7 @@ abababababab   toolbox:latest   "sh -c sleep 1000; echo…   About an hour ago  
 
 func TestTerminalSafe(t *testing.T) {
 	var b bytes.Buffer
-	if err := Containers(now, true).Write(&b, Style{Output: "wide"}, []status.Container{web()}); err != nil {
+	if err := Containers(now, true).Write(&b, Style{Output: "wide"}, []Listed{{Container: web(), Ports: []spec.Port{{ContainerPort: 80, HostPort: 8080, HostIP: "0.0.0.0", Protocol: "TCP"}}}}); err != nil {
 		t.Fatal(err)
 	}
 	if strings.Contains(b.String(), "\x1b") {

@@ -20,7 +20,8 @@ func Container(r *cri.CreateContainerRequest, pod *spec.Pod, h Host) (spec.Conta
 	}
 	out := spec.Container{
 		Name: c.GetMetadata().GetName(), Attempt: c.GetMetadata().GetAttempt(), Image: c.GetImage().GetImage(),
-		Command: c.GetCommand(), Args: c.GetArgs(), WorkingDir: c.GetWorkingDir(),
+		ImageName: c.GetImage().GetUserSpecifiedImage(),
+		Command:   c.GetCommand(), Args: c.GetArgs(), WorkingDir: c.GetWorkingDir(),
 		Labels: c.GetLabels(), Annotations: c.GetAnnotations(),
 		Stdin: c.GetStdin(), StdinOnce: c.GetStdinOnce(), TTY: c.GetTty(),
 	}

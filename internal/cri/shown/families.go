@@ -8,8 +8,7 @@ import (
 	"carob/internal/status"
 )
 
-// containerFamilies are all families of a container. Values are whole numbers: the CRI
-// has no others, so times are full seconds.
+// containerFamilies are all families of a container.
 func containerFamilies() []family[ContainerUse] {
 	var out []family[ContainerUse]
 	for _, group := range [][]family[ContainerUse]{cpuFamilies(), memoryFamilies(), diskFamilies(), processFamilies(), specFamilies(), pressureFamilies()} {
@@ -18,18 +17,18 @@ func containerFamilies() []family[ContainerUse] {
 	return out
 }
 
-func wholeSeconds(nanoseconds uint64) uint64 { return nanoseconds / uint64(time.Second) }
+func seconds(nanoseconds uint64) float64 { return float64(nanoseconds) / float64(time.Second) }
 
 func cpuFamilies() []family[ContainerUse] {
 	type u = ContainerUse
 	return []family[ContainerUse]{
 		{name: "container_cpu_usage_seconds_total", help: "CPU time used", kind: counter, labels: []string{"cpu"},
-			of: func(c u) []sample { return []sample{{[]string{"total"}, wholeSeconds(c.Stats.CPUTotal)}} }},
-		plain("container_cpu_user_seconds_total", "CPU time used in user mode", counter, func(c u) uint64 { return wholeSeconds(c.Stats.Details.CPUUser) }),
-		plain("container_cpu_system_seconds_total", "CPU time used in the kernel", counter, func(c u) uint64 { return wholeSeconds(c.Stats.Details.CPUSystem) }),
+			of: func(c u) []sample { return []sample{{[]string{"total"}, seconds(c.Stats.CPUTotal)}} }},
+		plain("container_cpu_user_seconds_total", "CPU time used in user mode", counter, func(c u) float64 { return seconds(c.Stats.Details.CPUUser) }),
+		plain("container_cpu_system_seconds_total", "CPU time used in the kernel", counter, func(c u) float64 { return seconds(c.Stats.Details.CPUSystem) }),
 		plain("container_cpu_cfs_periods_total", "Periods of the CPU limit that have passed", counter, func(c u) uint64 { return c.Stats.Details.CPUPeriods }),
 		plain("container_cpu_cfs_throttled_periods_total", "Periods in which the CPU limit was met", counter, func(c u) uint64 { return c.Stats.Details.CPUThrottled }),
-		plain("container_cpu_cfs_throttled_seconds_total", "Time throttled by the CPU limit", counter, func(c u) uint64 { return wholeSeconds(c.Stats.CPUThrottled) }),
+		plain("container_cpu_cfs_throttled_seconds_total", "Time throttled by the CPU limit", counter, func(c u) float64 { return seconds(c.Stats.CPUThrottled) }),
 	}
 }
 
@@ -48,8 +47,8 @@ func memoryFamilies() []family[ContainerUse] {
 		{name: "container_memory_failures_total", help: "Page faults", kind: counter, labels: []string{"failure_type", "scope"},
 			of: func(c u) []sample {
 				return []sample{
-					{[]string{"pgfault", "hierarchy"}, c.Stats.Details.PageFaults},
-					{[]string{"pgmajfault", "hierarchy"}, c.Stats.Details.MajorFaults},
+					{[]string{"pgfault", "hierarchy"}, float64(c.Stats.Details.PageFaults)},
+					{[]string{"pgmajfault", "hierarchy"}, float64(c.Stats.Details.MajorFaults)},
 				}
 			}},
 		plain("container_oom_events_total", "Processes killed for want of memory", counter, func(c u) uint64 { return c.Stats.OOMKills }),
@@ -71,7 +70,7 @@ func diskFamilies() []family[ContainerUse] {
 			labels: []string{"device", "major", "minor", "operation"},
 			of: func(c u) []sample {
 				return []sample{
-					{[]string{"", "", "", "Read"}, c.Stats.IORead}, {[]string{"", "", "", "Write"}, c.Stats.IOWrite},
+					{[]string{"", "", "", "Read"}, float64(c.Stats.IORead)}, {[]string{"", "", "", "Write"}, float64(c.Stats.IOWrite)},
 				}
 			}},
 	}
@@ -145,7 +144,7 @@ func pressureFamily(what, how, who string, of func(ContainerUse) *status.Pressur
 			if p == nil {
 				return nil
 			}
-			return []sample{{value: p.Total / 1_000_000}}
+			return []sample{{value: float64(p.Total) / 1_000_000}}
 		},
 	}
 }

@@ -9,6 +9,7 @@ import (
 
 	"carob/internal/image"
 	"carob/internal/ref"
+	"carob/internal/status"
 )
 
 // Image is an image in a list.
@@ -28,4 +29,20 @@ func Image(i image.Image) *cri.Image {
 		out.Username = user
 	}
 	return out
+}
+
+// ImageRef is what a container's image is to whoever would pull it: of the image's digests
+// that of the repository by which it was asked for, or its ID. Kubernetes shows it as the
+// imageID of a pod's status.
+func ImageRef(c status.Container, digests []string) string {
+	r, err := ref.Parse(c.Image)
+	if err != nil {
+		return c.ImageID
+	}
+	for _, d := range digests {
+		if strings.HasPrefix(d, r.Name()+"@") {
+			return d
+		}
+	}
+	return c.ImageID
 }

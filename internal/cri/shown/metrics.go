@@ -25,21 +25,32 @@ type ContainerUse struct {
 // sample is one value of a family, with the values of the family's own labels.
 type sample struct {
 	labels []string
-	value  uint64
+	value  float64
 }
 
 // family is a metric that cAdvisor has for the kubelet, by the same name.
 type family[T any] struct {
 	name, help string
-	kind       cri.MetricType
+	kind       kind
 	labels     []string
 	of         func(T) []sample
 }
 
+// kind says whether values only grow.
+type kind bool
+
 const (
-	counter = cri.MetricType_COUNTER
-	gauge   = cri.MetricType_GAUGE
+	counter kind = true
+	gauge   kind = false
 )
+
+// Figure is one value of a family, as Prometheus has it.
+type Figure struct {
+	Name, Help     string
+	Counter        bool
+	Labels, Values []string
+	Value          float64
+}
 
 // baseLabels are those of every metric, cAdvisor's.
 func baseLabels() []string { return []string{"container", "id", "image", "name", "namespace", "pod"} }
@@ -56,44 +67,62 @@ func MetricDescriptors() []*cri.MetricDescriptor {
 	return out
 }
 
-// ContainerMetrics are the values of a container that runs.
-func ContainerMetrics(u ContainerUse) *cri.ContainerMetrics {
-	base := []string{u.Container.Name, u.Container.Cgroup, u.Container.Image, u.Container.ID, u.Pod.Namespace, u.Pod.Name}
-	return &cri.ContainerMetrics{ContainerId: u.Container.ID, Metrics: valuesOf(containerFamilies(), u, base, u.Stats.At)}
+// ContainerFigures are the values of a container that runs.
+func ContainerFigures(u ContainerUse) []Figure {
+	return figures(containerFamilies(), u, []string{u.Container.Name, u.Container.Cgroup, u.Container.Image, u.Container.ID, u.Pod.Namespace, u.Pod.Name})
 }
 
-// SandboxMetrics are the values of a pod: its network's, and its containers'.
-func SandboxMetrics(p status.Pod, links []Link, containers []*cri.ContainerMetrics) *cri.PodSandboxMetrics {
-	out := &cri.PodSandboxMetrics{PodSandboxId: p.ID, ContainerMetrics: containers}
-	now := time.Now()
+// LinkFigures are the values of a pod's network.
+func LinkFigures(p status.Pod, links []Link) []Figure {
+	var out []Figure
 	for _, l := range links {
-		out.Metrics = append(out.Metrics, valuesOf(linkFamilies(), l, []string{"", p.Cgroup, "", p.ID, p.Namespace, p.Name}, now)...)
+		out = append(out, figures(linkFamilies(), l, []string{"", p.Cgroup, "", p.ID, p.Namespace, p.Name})...)
 	}
 	return out
 }
 
-func valuesOf[T any](families []family[T], of T, base []string, at time.Time) []*cri.Metric {
-	var out []*cri.Metric
+func figures[T any](families []family[T], of T, base []string) []Figure {
+	var out []Figure
 	for _, f := range families {
 		for _, s := range f.of(of) {
-			out = append(out, &cri.Metric{
-				Name: f.name, Timestamp: at.UnixNano(), MetricType: f.kind, LabelValues: slices.Concat(base, s.labels), Value: number(s.value),
-			})
+			out = append(out, Figure{f.name, f.help, bool(f.kind), slices.Concat(baseLabels(), f.labels), slices.Concat(base, s.labels), s.value})
 		}
 	}
 	return out
 }
 
+// SandboxMetrics are the values of a pod: its network's, and its containers'.
+func SandboxMetrics(p status.Pod, links []Link, containers []ContainerUse) *cri.PodSandboxMetrics {
+	out := &cri.PodSandboxMetrics{PodSandboxId: p.ID, Metrics: inWhole(LinkFigures(p, links), time.Now())}
+	for _, u := range containers {
+		out.ContainerMetrics = append(out.ContainerMetrics, &cri.ContainerMetrics{ContainerId: u.Container.ID, Metrics: inWhole(ContainerFigures(u), u.Stats.At)})
+	}
+	return out
+}
+
+// inWhole gives values in whole numbers: the CRI has no others.
+func inWhole(all []Figure, at time.Time) []*cri.Metric {
+	out := make([]*cri.Metric, 0, len(all))
+	for _, f := range all {
+		m := &cri.Metric{Name: f.Name, Timestamp: at.UnixNano(), MetricType: cri.MetricType_GAUGE, LabelValues: f.Values, Value: number(uint64(f.Value))}
+		if f.Counter {
+			m.MetricType = cri.MetricType_COUNTER
+		}
+		out = append(out, m)
+	}
+	return out
+}
+
 // plain is a family with one value and no labels of its own.
-func plain[T any](name, help string, kind cri.MetricType, of func(T) uint64) family[T] {
-	return family[T]{name: name, help: help, kind: kind, of: func(t T) []sample { return []sample{{value: of(t)}} }}
+func plain[T any, N uint64 | float64](name, help string, kind kind, of func(T) N) family[T] {
+	return family[T]{name: name, help: help, kind: kind, of: func(t T) []sample { return []sample{{value: float64(of(t))}} }}
 }
 
 // onDevice is a family about the file system that a container writes to.
-func onDevice(name, help string, kind cri.MetricType, of func(ContainerUse) uint64) family[ContainerUse] {
+func onDevice(name, help string, kind kind, of func(ContainerUse) uint64) family[ContainerUse] {
 	return family[ContainerUse]{
 		name: name, help: help, kind: kind, labels: []string{"device"},
-		of: func(u ContainerUse) []sample { return []sample{{[]string{u.Device}, of(u)}} },
+		of: func(u ContainerUse) []sample { return []sample{{[]string{u.Device}, float64(of(u))}} },
 	}
 }
 
@@ -101,7 +130,7 @@ func onDevice(name, help string, kind cri.MetricType, of func(ContainerUse) uint
 func onLink(name, help string, of func(Link) uint64) family[Link] {
 	return family[Link]{
 		name: name, help: help, kind: counter, labels: []string{"interface"},
-		of: func(l Link) []sample { return []sample{{[]string{l.Name}, of(l)}} },
+		of: func(l Link) []sample { return []sample{{[]string{l.Name}, float64(of(l))}} },
 	}
 }
 

@@ -132,7 +132,7 @@ func TestMetrics(t *testing.T) {
 	}
 	stall := &status.Stall{Some: status.Pressure{Total: 3_000_000}}
 	u := ContainerUse{Stats: status.Stats{CPUTotal: 2_500_000_000, Details: status.Details{CPUStall: stall, MemoryStall: stall, IOStall: stall}}}
-	p := SandboxMetrics(status.Pod{ID: "p"}, []Link{{Name: "eth0"}}, []*cri.ContainerMetrics{ContainerMetrics(u)})
+	p := SandboxMetrics(status.Pod{ID: "p"}, []Link{{Name: "eth0"}}, []ContainerUse{u})
 	seen := map[string]uint64{}
 	for _, m := range slices.Concat(p.GetMetrics(), p.GetContainerMetrics()[0].GetMetrics()) {
 		if len(m.GetLabelValues()) != labels[m.GetName()] {
@@ -147,5 +147,22 @@ func TestMetrics(t *testing.T) {
 	}
 	if seen["container_cpu_usage_seconds_total"] != 2 || seen["container_pressure_cpu_waiting_seconds_total"] != 3 {
 		t.Errorf("cpu %d s, waiting %d s", seen["container_cpu_usage_seconds_total"], seen["container_pressure_cpu_waiting_seconds_total"])
+	}
+}
+
+func TestImageRef(t *testing.T) {
+	digests := []string{"example.com/other@sha256:1", "docker.io/library/nginx@sha256:1"}
+	for name, want := range map[string]string{
+		"nginx":               digests[1],
+		"nginx:1":             digests[1],
+		"example.com/other":   digests[0],
+		"example.com/othe":    "sha256:id",
+		"example.com/third":   "sha256:id",
+		"sha256:id":           "sha256:id",
+		"NO name of an image": "sha256:id",
+	} {
+		if got := ImageRef(status.Container{Image: name, ImageID: "sha256:id"}, digests); got != want {
+			t.Errorf("%s is %s, want %s", name, got, want)
+		}
 	}
 }

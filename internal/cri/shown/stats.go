@@ -105,8 +105,13 @@ func SandboxStats(p status.Pod, u SandboxUse) *cri.PodSandboxStats {
 	}
 }
 
-// networkUse has eth0, or the first that is there, as the default interface.
+// networkUse has eth0, or the first that is there, as the default interface. Without one
+// there is no answer: a kubelet that takes pods' stats from the CRI (v1.37) dies of an
+// answer that has no default interface.
 func networkUse(at int64, links []Link) *cri.NetworkUsage {
+	if len(links) == 0 {
+		return nil
+	}
 	u := &cri.NetworkUsage{Timestamp: at}
 	for _, l := range links {
 		one := &cri.NetworkInterfaceUsage{

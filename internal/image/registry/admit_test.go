@@ -96,8 +96,9 @@ func policyFor(t *testing.T, c *Client, host string, rule map[string]any) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.c.Policy = filepath.Join(t.TempDir(), "policy.json")
-	if err := os.WriteFile(c.c.Policy, text, 0o600); err != nil {
+	policy := filepath.Join(t.TempDir(), "policy.json")
+	c.Use(Files{Dir: c.c.Dir, Policy: policy})
+	if err := os.WriteFile(policy, text, 0o600); err != nil {
 		t.Fatal(err)
 	}
 }

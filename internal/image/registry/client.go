@@ -2,6 +2,7 @@ package registry
 
 import (
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"carob/internal/image"
@@ -11,18 +12,26 @@ import (
 type Config struct {
 	// Images takes what is pulled.
 	Images *image.Intake
-	// Dir holds HOST/hosts.toml in containerd's form; it is read at every call. One that
-	// is missing or empty means no special hosts.
-	Dir string
-	// Policy is a file in the form of containers-policy.json(5), read at every pull; one
-	// that is missing requires nothing.
-	Policy string
+	// Files are those that New begins with.
+	Files
 	// Agent is the User-Agent that registries see.
 	Agent string
 	// Log gets a line for each image that was pulled or pushed; nil is nobody.
 	Log *slog.Logger
+	// Received is told how many bytes of blobs have come, as they come; nil is nobody.
+	Received func(n int)
 	// Pace bounds waiting; zero fields are the defaults.
 	Pace Pace
+}
+
+// Files say what registries are to a client; their contents are read at every call.
+type Files struct {
+	// Dir holds HOST/hosts.toml in containerd's form. One that is missing or empty means
+	// no special hosts.
+	Dir string
+	// Policy is a file in the form of containers-policy.json(5), read at every pull; one
+	// that is missing requires nothing.
+	Policy string
 }
 
 // Pace bounds how long a registry is waited for.
@@ -69,6 +78,7 @@ func (p Pace) orDefault() Pace {
 // between calls. Its methods may be called concurrently.
 type Client struct {
 	c         Config
+	files     atomic.Pointer[Files]
 	downloads *downloads
 }
 
@@ -78,5 +88,20 @@ func New(c Config) *Client {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Client{c: c, downloads: newDownloads(c.Images.Scratch, c.Pace)}
+	if c.Received == nil {
+		c.Received = func(int) {}
+	}
+	client := &Client{c: c, downloads: newDownloads(c)}
+	client.Use(c.Files)
+	return client
+}
+
+// Use has calls that begin from now on read other files.
+func (c *Client) Use(f Files) { c.files.Store(&f) }
+
+// now is the client for one call, whose files stay the same until it ends.
+func (c *Client) now() *Client {
+	fixed := c.c
+	fixed.Files = *c.files.Load()
+	return &Client{c: fixed, downloads: c.downloads}
 }

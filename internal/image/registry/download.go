@@ -29,16 +29,17 @@ type source interface {
 
 // downloads are the blobs that somebody wants at this moment, by digest.
 type downloads struct {
-	scratch func() (*os.File, error)
-	pace    Pace
+	scratch  func() (*os.File, error)
+	pace     Pace
+	received func(n int)
 
 	mu    sync.Mutex
 	all   map[digest.Digest]*download
 	lanes map[string]*lane // by registry
 }
 
-func newDownloads(scratch func() (*os.File, error), p Pace) *downloads {
-	return &downloads{scratch: scratch, pace: p, all: map[digest.Digest]*download{}, lanes: map[string]*lane{}}
+func newDownloads(c Config) *downloads {
+	return &downloads{scratch: c.Images.Scratch, pace: c.Pace, received: c.Received, all: map[digest.Digest]*download{}, lanes: map[string]*lane{}}
 }
 
 // maxPerRegistry is how many blobs are downloaded from one registry at a time.
@@ -175,6 +176,7 @@ func (one *download) state() (written int64, done bool, changed <-chan struct{},
 
 // wrote adds n bytes to what may be read.
 func (one *download) wrote(n int) {
+	one.of.received(n)
 	one.mu.Lock()
 	defer one.mu.Unlock()
 	one.written += int64(n)

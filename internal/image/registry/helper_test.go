@@ -151,7 +151,7 @@ func newStore(t testing.TB) (*Client, *image.Store) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := New(Config{Images: image.NewIntake(s), Dir: t.TempDir(), Agent: "carob/test", Pace: Pace{
+	c := New(Config{Images: image.NewIntake(s), Files: Files{Dir: t.TempDir()}, Agent: "carob/test", Pace: Pace{
 		Window: 10 * time.Second, Least: 1 << 10, Attempts: 4, Pause: time.Millisecond, MostPause: 2 * time.Second, Answer: 20 * time.Second,
 	}})
 	t.Cleanup(func() { checkClean(t, c, root) })

@@ -24,7 +24,7 @@ func (c *Client) Login(ctx context.Context, host string, auth Auth, progress fun
 	defer b.close()
 	ctx, cancel := context.WithTimeout(quiet(ctx), c.c.Pace.Answer)
 	defer cancel()
-	l, err := c.connect(ctx, host, auth, b.set)
+	l, err := c.now().connect(ctx, host, auth, b.set)
 	if err == nil {
 		err = l.knock(ctx)
 	}

@@ -30,7 +30,7 @@ func (c *Client) Pull(ctx context.Context, name string, o PullOptions) (image.Im
 	}
 	b, began := newBoard(o.Progress), time.Now()
 	defer b.close()
-	img, err := c.pull(ctx, r, o, b)
+	img, err := c.now().pull(ctx, r, o, b)
 	if err != nil {
 		if ctx.Err() != nil {
 			err = fault.Wrap(fault.Unavailable, "", ctx.Err())

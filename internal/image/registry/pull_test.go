@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"carob/internal/fault"
@@ -123,5 +124,30 @@ func TestPullCancelled(t *testing.T) {
 	})
 	if _, err := newClient(t).Pull(ctx, name, PullOptions{}); !errors.Is(err, context.Canceled) {
 		t.Errorf("pull: %v; want cancelled", err)
+	}
+}
+
+// TestReceived: what is counted are the bytes that registries send of layers.
+func TestReceived(t *testing.T) {
+	s := newServer(t)
+	layer := layerOf(t, files{"a": strings.Repeat("x", 1<<16)})
+	name := s.upload(t, "a:1", imageOf(t, layer))
+	c, _ := newStore(t)
+	var got atomic.Int64
+	c.downloads.received = func(n int) { got.Add(int64(n)) }
+	mustPull(t, c, name)
+	want, err := layer.Size()
+	if err != nil || got.Load() != want {
+		t.Errorf("%d bytes, want %d, %v", got.Load(), want, err)
+	}
+}
+
+// TestUse: a call keeps the files that it began with.
+func TestUse(t *testing.T) {
+	c := newClient(t)
+	under := c.now()
+	c.Use(Files{Dir: "/other", Policy: "/p"})
+	if under.c.Dir == "/other" || under.c.Policy == "/p" || c.now().c.Files != (Files{"/other", "/p"}) {
+		t.Errorf("under way %+v, now %+v", under.c.Files, c.now().c.Files)
 	}
 }

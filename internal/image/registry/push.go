@@ -39,7 +39,7 @@ func (c *Client) Push(ctx context.Context, name string, o PushOptions) (digest.D
 	}
 	b := newBoard(o.Progress)
 	defer b.close()
-	d, err := c.push(ctx, r, o, b)
+	d, err := c.now().push(ctx, r, o, b)
 	if err != nil {
 		if ctx.Err() != nil {
 			err = fault.Wrap(fault.Unavailable, "", ctx.Err())

@@ -13,7 +13,8 @@ import (
 	"carob/internal/spec"
 )
 
-// ownPrefix begins the annotations that carob puts on what it made of a manifest.
+// ownPrefix begins the annotations that carob puts on what it made of a manifest, and
+// NetworksAnnotation.
 const ownPrefix = "carob.local/"
 
 const (
@@ -123,6 +124,7 @@ func podSpec(p *corev1.Pod, f Facts) spec.Pod {
 		Annotations: maps.Clone(p.Annotations),
 		Hostname:    hostname(p),
 		Namespaces:  namespaces(s),
+		Networks:    networks(p),
 		Resources:   podResources(p),
 		Handler:     value(s.RuntimeClassName),
 		DNS:         resolver(s),

@@ -51,14 +51,15 @@ func validateMeta(r *report, p *corev1.Pod) {
 	size := 0
 	for _, k := range sortedKeys(p.Annotations) {
 		r.rules("metadata.annotations", k, validation.IsQualifiedName(strings.ToLower(k)))
-		if strings.HasPrefix(k, ownPrefix) {
-			r.invalidf("metadata.annotations", "%q: the prefix %s is carob's own", k, ownPrefix)
+		if strings.HasPrefix(k, ownPrefix) && k != NetworksAnnotation {
+			r.invalidf("metadata.annotations", "%q: the prefix %s is carob's own, and of its annotations only %s is yours to give", k, ownPrefix, NetworksAnnotation)
 		}
 		size += len(k) + len(p.Annotations[k])
 	}
 	if size > 256<<10 {
 		r.invalidf("metadata.annotations", "%d bytes, at most %d", size, 256<<10)
 	}
+	validateNetworks(r, p)
 }
 
 func validateHostname(r *report, s *corev1.PodSpec) {

@@ -81,7 +81,7 @@ func (r Request) mounts() []specs.Mount {
 	for i, m := range r.Spec.Mounts {
 		m.UIDMappings, m.GIDMappings = nil, nil
 		m.Options = slices.DeleteFunc(slices.Clone(m.Options), func(o string) bool {
-			return strings.HasPrefix(o, oci.SubPathOption) || strings.HasPrefix(o, oci.CreateOption) || strings.HasPrefix(o, "lowerdir=")
+			return strings.HasPrefix(o, oci.OwnOption) || strings.HasPrefix(o, "lowerdir=")
 		})
 		source, prepared := r.Binds[i]
 		switch {

@@ -20,7 +20,7 @@ func planned() *specs.Spec {
 		Mounts: []specs.Mount{
 			{Destination: "/proc", Type: "proc", Source: "proc"},
 			{Destination: "/dev/shm", Type: "bind", Source: oci.ShmSource, Options: []string{"bind", "rw"}},
-			{Destination: "/v", Type: "bind", Source: "/host/v", Options: []string{"rbind", "ro", oci.SubPathOption + "a/b", oci.CreateOption + "dir"}},
+			{Destination: "/v", Type: "bind", Source: "/host/v", Options: []string{"rbind", "ro", oci.TopOption, oci.SubPathOption + "a/b", oci.CreateOption + "dir"}},
 			{Destination: "/sys/fs/cgroup", Type: "cgroup", Source: "cgroup"},
 		},
 		Linux: &specs.Linux{

@@ -18,6 +18,8 @@ const (
 	// ShmSource as the source of a bind stands for the /dev/shm of the IPC namespace
 	// that the container joins: the sandbox's, or another container's.
 	ShmSource = "carob:shm"
+	// OwnOption starts every option that no runtime but carob knows.
+	OwnOption = "carob:"
 	// SubPathOption starts the option that names a path below the source. It is to be
 	// opened without leaving the source, because the container can change what lies
 	// there (CVE-2021-25741).

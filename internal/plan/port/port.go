@@ -208,49 +208,6 @@ func overlap(a, b netip.Addr) bool {
 	return a == b || a.IsUnspecified() || b.IsUnspecified()
 }
 
-func protocolName(p spec.Port) string {
-	if p.Protocol == "" {
-		return "tcp"
-	}
-	return strings.ToLower(p.Protocol)
-}
-
-// Text is how a published port is shown: "0.0.0.0:8080->80/tcp", without the address
-// when it is for all.
-func Text(p spec.Port) string {
-	pod := fmt.Sprintf("%d/%s", p.ContainerPort, protocolName(p))
-	switch ip := hostIP(p); {
-	case p.HostPort == 0:
-		return pod
-	case p.HostPort == spec.AnyPort:
-		return "?->" + pod
-	case !ip.IsValid():
-		return fmt.Sprintf("%d->%s", p.HostPort, pod)
-	default:
-		return fmt.Sprintf("%s->%s", netip.AddrPortFrom(ip, uint16(p.HostPort)), pod)
-	}
-}
-
-// Lines are how `docker port` shows a port that is published for a pod with these
-// addresses: "80/tcp -> 0.0.0.0:8080", one line per family.
-func Lines(p spec.Port, pod []string) (lines []string) {
-	for _, s := range pod {
-		a, err := netip.ParseAddr(s)
-		ip := hostIP(p)
-		if err != nil || ip.IsValid() && ip.Is4() != a.Is4() {
-			continue
-		}
-		if !ip.IsValid() {
-			ip = netip.IPv6Unspecified()
-			if a.Is4() {
-				ip = netip.IPv4Unspecified()
-			}
-		}
-		lines = append(lines, fmt.Sprintf("%d/%s -> %s", p.ContainerPort, protocolName(p), netip.AddrPortFrom(ip, uint16(p.HostPort))))
-	}
-	return lines
-}
-
 // Way leads one port of the host to one address of a pod.
 type Way struct {
 	Protocol uint8

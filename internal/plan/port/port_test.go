@@ -2,6 +2,7 @@ package port
 
 import (
 	"net/netip"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -113,14 +114,42 @@ func TestWays(t *testing.T) {
 			t.Errorf("%q: %s", ip, d)
 		}
 	}
-	for p, want := range map[spec.Port]string{
-		{ContainerPort: 80}:                 "80/tcp",
-		{ContainerPort: 80, HostPort: 8080}: "8080->80/tcp",
-		{ContainerPort: 80, HostPort: 8080, HostIP: "::1", Protocol: "UDP"}: "[::1]:8080->80/udp",
-		{ContainerPort: 80, HostPort: spec.AnyPort}:                         "?->80/tcp",
+}
+
+func TestShown(t *testing.T) {
+	pod := []string{"10.0.0.2", "fd00::2"}
+	for _, c := range []struct {
+		name        string
+		ports       []spec.Port
+		text, lines string
+	}{
+		{"none", nil, "", ""},
+		{"not published", []spec.Port{{ContainerPort: 80}, {ContainerPort: 81, HostPort: spec.AnyPort}}, "", ""},
+		{"both families", []spec.Port{{ContainerPort: 80, HostPort: 8080}},
+			"0.0.0.0:8080->80/tcp, [::]:8080->80/tcp", "80/tcp -> 0.0.0.0:8080|80/tcp -> [::]:8080"},
+		{"one address", []spec.Port{{ContainerPort: 53, HostPort: 53, HostIP: "::1", Protocol: "UDP"}}, "[::1]:53->53/udp", "53/udp -> [::1]:53"},
+		{"a range, out of order", []spec.Port{
+			{Name: "b", ContainerPort: 91, HostPort: 9001, HostIP: "1.2.3.4", Protocol: "TCP"}, {Name: "a", ContainerPort: 90, HostPort: 9000, HostIP: "1.2.3.4"},
+		}, "1.2.3.4:9000-9001->90-91/tcp", "91/tcp -> 1.2.3.4:9001|90/tcp -> 1.2.3.4:9000"},
+		{"no range", []spec.Port{
+			{ContainerPort: 80, HostPort: 8080, HostIP: "0.0.0.0"}, {ContainerPort: 81, HostPort: 8082, HostIP: "0.0.0.0"},
+			{ContainerPort: 82, HostPort: 8083, HostIP: "0.0.0.0", Protocol: "SCTP"},
+		}, "0.0.0.0:8083->82/sctp, 0.0.0.0:8080->80/tcp, 0.0.0.0:8082->81/tcp",
+			"80/tcp -> 0.0.0.0:8080|81/tcp -> 0.0.0.0:8082|82/sctp -> 0.0.0.0:8083"},
 	} {
-		if got := Text(p); got != want {
-			t.Errorf("%q, want %q", got, want)
+		var all []spec.Port
+		for _, p := range c.ports {
+			all = append(all, Published(p, pod)...)
+		}
+		if got := Text(all); got != c.text {
+			t.Errorf("%s: %q, want %q", c.name, got, c.text)
+		}
+		var lines []string
+		for _, p := range all {
+			lines = append(lines, Line(p))
+		}
+		if got := strings.Join(lines, "|"); got != c.lines {
+			t.Errorf("%s: %q, want %q", c.name, got, c.lines)
 		}
 	}
 }

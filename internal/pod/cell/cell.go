@@ -1,5 +1,4 @@
-// Package cell has what one writes and many read without a lock: a value that readers can
-// wait for, and what an operation is doing right now. It decides nothing.
+// Package cell holds values that one writes and many read without a lock.
 package cell
 
 import (
@@ -8,10 +7,10 @@ import (
 	"time"
 )
 
-// Of holds a value that one writes and many read without a lock. Each value
+// Cell holds a value that one writes and many read without a lock. Each value
 // comes with a channel that is closed when a newer one is there, so that nobody
 // polls and no change is missed.
-type Of[T any] struct {
+type Cell[T any] struct {
 	current atomic.Pointer[version[T]]
 }
 
@@ -20,11 +19,11 @@ type version[T any] struct {
 	next  chan struct{}
 }
 
-// Load returns the present value.
-func (c *Of[T]) Load() *T { return &c.current.Load().value }
+// Load returns the present value, which nobody changes.
+func (c *Cell[T]) Load() *T { return &c.current.Load().value }
 
 // Publish replaces the value. The caller holds the lock of the value's owner.
-func (c *Of[T]) Publish(v T) {
+func (c *Cell[T]) Publish(v T) {
 	if old := c.current.Swap(&version[T]{value: v, next: make(chan struct{})}); old != nil {
 		close(old.next)
 	}
@@ -32,7 +31,7 @@ func (c *Of[T]) Publish(v T) {
 
 // Wait returns the first value that satisfies until, beginning with the present
 // one, or the cause of ctx's end.
-func (c *Of[T]) Wait(ctx context.Context, until func(*T) bool) (*T, error) {
+func (c *Cell[T]) Wait(ctx context.Context, until func(*T) bool) (*T, error) {
 	for {
 		v := c.current.Load()
 		if until(&v.value) {
@@ -80,7 +79,7 @@ func (p *Progress) Set(name string) {
 	}
 }
 
-// Done says that nothing is done any more.
+// Done ends the last step.
 func (p *Progress) Done() {
 	p.current.Store(nil)
 	if t := p.timer.Load(); t != nil {
@@ -88,7 +87,7 @@ func (p *Progress) Done() {
 	}
 }
 
-// Load returns the present step and when it began, "" for none.
+// Load returns the present step and when it began; "" between operations.
 func (p *Progress) Load() (string, time.Time) {
 	if s := p.current.Load(); s != nil {
 		return s.name, s.since

@@ -4,6 +4,8 @@ package feed
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -117,4 +119,13 @@ func (f *Feed) Subscribe(ctx context.Context, from uint64) <-chan status.Event {
 		f.dropLocked(ch)
 	})
 	return ch
+}
+
+// Fields are an event's attributes as a log has them, in the order of their names.
+func Fields(attributes map[string]string) []any {
+	out := make([]any, 0, 2*len(attributes))
+	for _, name := range slices.Sorted(maps.Keys(attributes)) {
+		out = append(out, name, attributes[name])
+	}
+	return out
 }

@@ -2,6 +2,7 @@ package feed
 
 import (
 	"context"
+	"slices"
 	"sync/atomic"
 	"testing"
 
@@ -98,5 +99,11 @@ func TestChangeIsSeenWithItsEvent(t *testing.T) {
 		if <-events; shown.Load() < i+1 {
 			t.Fatalf("event %d came before its change", i+1)
 		}
+	}
+}
+
+func TestFields(t *testing.T) {
+	if got := Fields(map[string]string{"reason": "Error", "code": "1"}); !slices.Equal(got, []any{"code", "1", "reason", "Error"}) {
+		t.Errorf("%v", got)
 	}
 }

@@ -11,7 +11,7 @@
 //
 //	op        files                                    A                    B             C         reply
 //	Hello     –                                        version              –             –         A version, B processes, C pid
-//	Setup     program, its files                       –                    –             –         Err, A step
+//	Setup     program, its files                       0 or Ahead           –             –         Err, A step
 //	Spawn     program, by flags: log, oom, terminal,   flags                target        –         A pid, or Err, A step
 //	          client stdin, stdout, stderr; its files                       handle
 //	Signal    –                                        signal               –             –         Err
@@ -32,6 +32,8 @@
 // op, EINVAL wrong flags or number of files, ENOENT unknown handle, ESRCH the
 // process has ended. And in particular:
 //
+//   - A supervisor is *settled* by its first request that is not a Setup with Ahead. Before,
+//     it ends with its connection: nobody else knows of it.
 //   - Spawn is answered when the command executes, or with the failure; other
 //     requests go on meanwhile, and Signal reaches the process. If it is killed
 //     before execve it counts as begun, and Exit follows. If the connection that
@@ -121,6 +123,10 @@ const (
 	// Made marks, in List, a process whose helper has done its work.
 	Made
 )
+
+// Ahead, in a Setup, says that nobody has asked for the sandbox yet; another Setup follows
+// when somebody does.
+const Ahead = 1
 
 // HugePages is the file that tells whether the kernel gives huge pages unasked.
 const HugePages = "/sys/kernel/mm/transparent_hugepage/enabled"

@@ -42,6 +42,11 @@ type Checkpointer interface {
 	Checkpoint(ctx context.Context, p pod.Process, images string, leave bool) error
 }
 
+// Preparer is a handler that can make a sandbox before it is asked for.
+type Preparer interface {
+	PrepareSandbox(ctx context.Context, s pod.Sandbox) error
+}
+
 // Streams is what works on a process that runs in the same way under every handler.
 type Streams interface {
 	Attach(ctx context.Context, podID, processID string, io pod.Streams) error
@@ -53,10 +58,10 @@ type Streams interface {
 // Router is the handlers of this machine.
 type Router struct {
 	Streams
-	handlers map[string]Handler
 
-	mu    sync.Mutex
-	byPod map[string]Handler
+	mu       sync.Mutex // guards what follows; the map of handlers is never changed, only replaced
+	handlers map[string]Handler
+	byPod    map[string]Handler
 }
 
 // New returns a router. handlers are by name; Native must be among them.
@@ -64,14 +69,25 @@ func New(handlers map[string]Handler, s Streams) *Router {
 	return &Router{Streams: s, handlers: handlers, byPod: map[string]Handler{}}
 }
 
+// Replace gives other handlers to pods that are run from now on; those that run keep the
+// one they have. The rule for names is New's.
+func (r *Router) Replace(handlers map[string]Handler) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.handlers = handlers
+}
+
 func (r *Router) named(name string) (Handler, error) {
 	if name == "" {
 		name = Native
 	}
-	if h, ok := r.handlers[name]; ok {
+	r.mu.Lock()
+	all := r.handlers
+	r.mu.Unlock()
+	if h, ok := all[name]; ok {
 		return h, nil
 	}
-	return nil, fault.New(fault.NotFound, fmt.Sprintf("handler %.80q: there is none (%s)", name, strings.Join(slices.Sorted(maps.Keys(r.handlers)), ", ")))
+	return nil, fault.New(fault.NotFound, fmt.Sprintf("handler %.80q: there is none (%s)", name, strings.Join(slices.Sorted(maps.Keys(all)), ", ")))
 }
 
 // of returns the handler of a pod whose sandbox was run or adopted: the native one for
@@ -114,6 +130,20 @@ func (r *Router) RunSandbox(ctx context.Context, s pod.Sandbox) (pod.SandboxStat
 	}
 	r.enter(s.PodID, h)
 	return h.RunSandbox(ctx, s)
+}
+
+// PrepareSandbox makes a sandbox ahead where the handler can: else Unsupported.
+func (r *Router) PrepareSandbox(ctx context.Context, s pod.Sandbox) error {
+	h, err := r.named(s.Handler)
+	if err != nil {
+		return err
+	}
+	p, ok := h.(Preparer)
+	if !ok {
+		return fault.New(fault.Unsupported, "handler "+s.Handler+": makes no sandboxes ahead")
+	}
+	r.enter(s.PodID, h)
+	return p.PrepareSandbox(ctx, s)
 }
 
 // AdoptSandbox takes a sandbox over under the handler that it was run by.

@@ -113,3 +113,28 @@ func TestHandlerThatWentAway(t *testing.T) {
 		t.Errorf("adopt: %v", err)
 	}
 }
+
+// TestReplace: pods keep the handler that they have, later ones get the new one.
+func TestReplace(t *testing.T) {
+	old, now := &recorder{}, &recorder{}
+	r := New(map[string]Handler{Native: &recorder{}, "other": old, "gone": old}, nil)
+	ctx := t.Context()
+	if _, err := r.RunSandbox(ctx, pod.Sandbox{PodID: "a", Handler: "other"}); err != nil {
+		t.Fatal(err)
+	}
+	r.Replace(map[string]Handler{Native: &recorder{}, "other": now})
+	if _, err := r.RunSandbox(ctx, pod.Sandbox{PodID: "b", Handler: "other"}); err != nil {
+		t.Fatal(err)
+	}
+	for _, id := range []string{"a", "b"} {
+		if err := r.Signal(ctx, id, "x", 9); err != nil {
+			t.Error(err)
+		}
+	}
+	if want := []string{"run", "signal"}; !slices.Equal(old.calls, want) || !slices.Equal(now.calls, want) {
+		t.Errorf("the old one had %v, the new one %v", old.calls, now.calls)
+	}
+	if err := r.Admit(&spec.Pod{Handler: "gone"}); !fault.Is(err, fault.NotFound) {
+		t.Errorf("a handler that is no more: %v", err)
+	}
+}

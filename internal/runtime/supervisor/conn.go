@@ -26,8 +26,15 @@ type conn struct {
 // process is bounded by the caller only.
 const callTimeout = 10 * time.Second
 
-func dial(path string) (*conn, error) {
-	c, err := net.DialUnix("unixpacket", nil, &net.UnixAddr{Name: path, Net: "unixpacket"})
+// dial connects to the supervisor of a pod's directory, or to its socket before there is
+// one.
+func dial(podDir string) (*conn, error) {
+	dir, err := os.Open(podDir)
+	if err != nil {
+		return nil, fault.Wrap(fault.NotFound, "sandbox", err)
+	}
+	defer dir.Close()
+	c, err := net.DialUnix("unixpacket", nil, &net.UnixAddr{Name: socketPath(dir), Net: "unixpacket"})
 	if err != nil {
 		return nil, fault.Wrap(fault.NotFound, "supervisor", err)
 	}

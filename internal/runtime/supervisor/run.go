@@ -34,10 +34,12 @@ const (
 )
 
 // World is what a supervisor makes of itself: the program that it runs at its
-// beginning, with the files of that, which stay the caller's.
+// beginning, with the files of that, which stay the caller's. Ahead says that nobody
+// has asked for the sandbox: it ends with this process unless Take comes.
 type World struct {
 	Program *spawn.Builder
 	Files   []*os.File
+	Ahead   bool
 }
 
 // Start starts a supervisor in the sandbox's namespaces and lets it set up its own
@@ -54,7 +56,14 @@ func (n *Pool) Start(ctx context.Context, s pod.Sandbox, w World) (_ *Sandbox, e
 	if hasGroup(n.layout, s) {
 		u.Push("cgroup", func(ctx context.Context) error { return n.layout.Remove(ctx, s.Cgroup+supervisorGroup) })
 	}
-	pid, err := launchApart(n, s, listener)
+	// Before there is anybody to talk to: until it is settled (package wire), a supervisor
+	// ends with the connection, whenever this process ends.
+	c, err := dial(s.Dir)
+	if err != nil {
+		return nil, err
+	}
+	u.Push("connection", func(context.Context) error { c.close(); return nil })
+	pid, err := launchApart(n, s, listener, w.Ahead)
 	if err != nil {
 		return nil, fmt.Errorf("sandbox: supervisor: %w", err)
 	}
@@ -68,15 +77,10 @@ func (n *Pool) Start(ctx context.Context, s pod.Sandbox, w World) (_ *Sandbox, e
 			return nil, fmt.Errorf("sandbox: %w", err)
 		}
 	}
-	sb, err := n.connect(ctx, s, pid)
-	if err != nil {
-		return nil, err
-	}
-	u.Push("connection", func(context.Context) error {
-		n.sandboxes.take(s.PodID)
-		sb.conn.close()
-		return nil
-	})
+	sb := attend(n, s, c)
+	sb.pid = pid
+	u.Push("sandbox", func(context.Context) error { n.sandboxes.take(s.PodID); return nil })
+	n.sandboxes.add(sb)
 	if err := sb.Setup(ctx, w); err != nil {
 		return nil, fmt.Errorf("sandbox: %w", err)
 	}
@@ -85,18 +89,41 @@ func (n *Pool) Start(ctx context.Context, s pod.Sandbox, w World) (_ *Sandbox, e
 			return nil, err
 		}
 	}
+	sb.ahead.Store(w.Ahead)
+	return sb, nil
+}
+
+// Take returns a sandbox that was started ahead, once, having run the rest of its program;
+// nil if there is none. One whose program fails has been stopped.
+func (n *Pool) Take(ctx context.Context, s pod.Sandbox, rest *spawn.Builder) (*Sandbox, error) {
+	sb, err := n.sandboxes.find(s.PodID)
+	if err != nil || !sb.ahead.CompareAndSwap(true, false) {
+		return nil, nil
+	}
+	sb.cgroup = s.Cgroup
+	if cgroup.InScope(s.Cgroup) {
+		err = enterScope(ctx, n, s, sb.pid)
+	}
+	if err == nil {
+		err = sb.Setup(ctx, World{Program: rest})
+	}
+	if err != nil {
+		return nil, fmt.Errorf("sandbox: %w", errors.Join(err, n.StopSandbox(context.WithoutCancel(ctx), s.PodID)))
+	}
 	return sb, nil
 }
 
 // launchApart launches the supervisor outside the daemon's cgroup, with which a service
 // manager would end it. Another daemon that ends can remove the group in between.
-func launchApart(n *Pool, s pod.Sandbox, listener *os.File) (int, error) {
+func launchApart(n *Pool, s pod.Sandbox, listener *os.File, ahead bool) (int, error) {
 	for tries := 1; ; tries++ {
 		group, err := makeGroup(n.layout, s)
 		if err != nil {
 			return 0, err
 		}
-		pid, err := n.launch(s, listener, group)
+		// The pod's own limits are not there yet, or are those of its own group.
+		share := len(s.Join) == 0 && (ahead || !hasGroup(n.layout, s))
+		pid, err := n.launch(s, listener, group, share)
 		group.Close()
 		if !fault.Is(err, fault.Conflict) || tries == 10 {
 			return pid, err
@@ -107,10 +134,10 @@ func launchApart(n *Pool, s pod.Sandbox, listener *os.File) (int, error) {
 // ExecGroup names the group of an exec with a deadline, inside its container's.
 func ExecGroup(id string) string { return "exec-" + short(id) }
 
-// hasGroup reports whether the supervisor gets a group of its own: on cgroup v2, when
-// the pod has one.
+// hasGroup reports whether the supervisor gets a group of its own, from which it may clone
+// processes into the pod's: on cgroup v2, where it is not the host's root.
 func hasGroup(l *cgroup.Layout, s pod.Sandbox) bool {
-	return l.Mode() == cgroup.ModeV2 && s.Cgroup != ""
+	return l.Mode() == cgroup.ModeV2 && s.Cgroup != "" && s.IDs.Size > 0
 }
 
 // makeGroup makes the group that the supervisor is born in. Where it has none of its own it
@@ -208,7 +235,7 @@ func removeSocket(dir string) error {
 
 // launch starts the process. Namespaces that another process owns are entered;
 // the rest is new unless it is the host's.
-func (n *Pool) launch(s pod.Sandbox, listener *os.File, group cgroup.Entry) (int, error) {
+func (n *Pool) launch(s pod.Sandbox, listener *os.File, group cgroup.Entry, share bool) (int, error) {
 	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
 	if err != nil {
 		return 0, err
@@ -227,6 +254,7 @@ func (n *Pool) launch(s pod.Sandbox, listener *os.File, group cgroup.Entry) (int
 		Users:  ns.Mapping{HostID: s.IDs.HostID, Size: s.IDs.Size},
 		Join:   map[uint64]*os.File{},
 		Group:  group.Dir,
+		Share:  share,
 		Files:  []*os.File{null, null, crash, listener, initstage.BaseFile: null},
 	}
 	if n.layout.Mode() != cgroup.ModeV2 { // there, Dir is the way in
@@ -253,42 +281,19 @@ func (n *Pool) launch(s pod.Sandbox, listener *os.File, group cgroup.Entry) (int
 	return l.Start()
 }
 
-// connect opens the supervisor's socket and starts listening to it. With pid 0 the
-// supervisor is asked for its own.
-func (n *Pool) connect(ctx context.Context, s pod.Sandbox, pid int) (sb *Sandbox, err error) {
-	dir, err := os.Open(s.Dir)
-	if err != nil {
-		return nil, fault.Wrap(fault.NotFound, "sandbox", err)
-	}
-	defer dir.Close()
-	c, err := dial(socketPath(dir))
-	if err != nil {
-		return nil, err
-	}
-	made := &Sandbox{podID: s.PodID, pid: pid, ids: s.IDs, cgroup: s.Cgroup, conn: c, processes: map[uint64]*process{}}
-	made.add(&process{id: ReaperID})
+// attend starts listening to a supervisor, whose pid is the caller's to fill in.
+func attend(n *Pool, s pod.Sandbox, c *conn) *Sandbox {
+	sb := &Sandbox{podID: s.PodID, ids: s.IDs, cgroup: s.Cgroup, conn: c, processes: map[uint64]*process{}}
+	sb.add(&process{id: ReaperID})
 	for _, k := range s.Known { // before any event can come
 		p := &process{id: k.ID, cgroup: k.Cgroup}
 		if k.Deadline {
 			p.sub = ExecGroup(k.ID)
 		}
-		made.add(p)
+		sb.add(p)
 	}
-	n.readers.Go(func() { n.serve(made) })
-	defer func() {
-		if err != nil {
-			c.close()
-		}
-	}()
-	if pid == 0 {
-		r, err := c.call(ctx, wire.Packet{Op: wire.Hello, A: wire.Version})
-		if err != nil {
-			return nil, err
-		}
-		made.pid = int(r.C)
-	}
-	n.sandboxes.add(made)
-	return made, nil
+	n.readers.Go(func() { n.serve(sb) })
+	return sb
 }
 
 // serve receives events until the connection ends. When nobody meant it to end,
@@ -350,7 +355,11 @@ func (s *Sandbox) Setup(ctx context.Context, w World) error {
 		return err
 	}
 	defer f.Close()
-	r, err := s.conn.call(ctx, wire.Packet{Op: wire.Setup}, append([]*os.File{f}, w.Files...)...)
+	p := wire.Packet{Op: wire.Setup}
+	if w.Ahead {
+		p.A = wire.Ahead
+	}
+	r, err := s.conn.call(ctx, p, append([]*os.File{f}, w.Files...)...)
 	if err != nil {
 		return err
 	}
@@ -396,10 +405,18 @@ func (n *Pool) AdoptSandbox(ctx context.Context, s pod.Sandbox) (st pod.SandboxS
 // Reconnect connects to a supervisor that is already there, and lists the processes
 // that it remembers.
 func (n *Pool) Reconnect(ctx context.Context, s pod.Sandbox) (*Sandbox, []Known, error) {
-	sb, err := n.connect(ctx, s, 0)
+	c, err := dial(s.Dir)
 	if err != nil {
 		return nil, nil, err
 	}
+	sb := attend(n, s, c)
+	r, err := c.call(ctx, wire.Packet{Op: wire.Hello, A: wire.Version})
+	if err != nil {
+		c.close()
+		return nil, nil, err
+	}
+	sb.pid = int(r.C)
+	n.sandboxes.add(sb)
 	all, err := sb.Processes(ctx)
 	if err != nil {
 		n.sandboxes.take(s.PodID)

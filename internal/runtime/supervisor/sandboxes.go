@@ -4,6 +4,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"carob/internal/fault"
 	"carob/internal/pod"
@@ -11,7 +12,7 @@ import (
 )
 
 // Sandbox is a pod's supervisor as the daemon sees it. Its fields do not change
-// once it is in the map, except those of conn and processes.
+// once it is in the map, except conn, processes and ahead.
 type Sandbox struct {
 	podID  string
 	pid    int
@@ -19,6 +20,8 @@ type Sandbox struct {
 	ids    status.IDMapping
 	cgroup string // the pod's, "" if it has none
 	conn   *conn
+	// ahead says that nobody has asked for it yet.
+	ahead atomic.Bool
 
 	mu        sync.Mutex
 	processes map[uint64]*process

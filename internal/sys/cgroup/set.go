@@ -3,6 +3,7 @@ package cgroup
 import (
 	"errors"
 	"fmt"
+	"path"
 	"slices"
 	"strings"
 
@@ -35,6 +36,18 @@ func (g *Group) Set(res *specs.LinuxResources) error {
 		return fmt.Errorf("cgroup %s: %w", g.Name(), err)
 	}
 	return nil
+}
+
+// SetWithin is Set of g with what the groups above leave: see plan.Within.
+func SetWithin(g *Group, res *specs.LinuxResources) error {
+	for up := path.Dir(g.rel); up != "/" && g.l.host["cpu"] == plan.V1; up = path.Dir(up) {
+		now, err := (&Group{l: g.l, rel: up}).Observed()
+		if err != nil {
+			return err
+		}
+		res = plan.Within(res, now.CPU)
+	}
+	return g.Set(res)
 }
 
 // roomFor honours memory.checkBeforeUpdate: v2 would take a limit below the

@@ -160,3 +160,25 @@ func PeerUID(c *net.UnixConn) (uint32, error) {
 	}
 	return cred.Uid, nil
 }
+
+// AwaitInput waits, as long as the connection's read deadline allows, until there is
+// something to be read, or the peer has closed, and takes nothing of it.
+func AwaitInput(c *net.UnixConn) error { return peek(c, true) }
+
+// IsQuiet reports whether a connection is open with nothing to be read from it now.
+func IsQuiet(c *net.UnixConn) bool { return errors.Is(peek(c, false), unix.EAGAIN) }
+
+// peek looks for input. Without it, it waits or returns EAGAIN.
+func peek(c *net.UnixConn, wait bool) error {
+	rc, err := c.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var found error
+	err = rc.Read(func(n uintptr) bool {
+		var b [1]byte
+		_, _, found = unix.Recvfrom(int(n), b[:], unix.MSG_PEEK|unix.MSG_DONTWAIT)
+		return !wait || !errors.Is(found, unix.EAGAIN)
+	})
+	return errors.Join(err, found)
+}

@@ -71,7 +71,7 @@ func (c standalone) program() (*spawn.Builder, error) {
 		b.CloneInto(passed(c.Files.Group))
 	}
 	c.name(b, fresh)
-	(Sandbox{Sysctls: c.Spec.Linux.Sysctl}).sysctls(b)
+	(Named{Sysctls: c.Spec.Linux.Sysctl}).apply(b)
 	if err := c.build(b); err != nil {
 		return nil, err
 	}

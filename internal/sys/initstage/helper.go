@@ -53,8 +53,10 @@ func (s HostSandbox) Program() *spawn.Builder {
 			moveMount(b, spawn.File(spawn.FirstFile), cwd(), s.Shm)
 		}
 	}
-	own := Sandbox{Hostname: s.Hostname, Loopback: s.Loopback, Sysctls: s.Sysctls}
-	own.namespaces(b)
+	if s.Loopback {
+		loopback(b)
+	}
+	Named{Hostname: s.Hostname, Sysctls: s.Sysctls}.apply(b)
 	return b
 }
 

@@ -165,7 +165,7 @@ func TestExecProgram(t *testing.T) {
 }
 
 func TestSandboxProgram(t *testing.T) {
-	s := Sandbox{Hostname: "foo", Loopback: true, ShmSize: 64 << 20, Sysctls: map[string]string{"net.ipv4.ip_forward": "1", "kernel.sem": "1 2 3 4"}}
+	s := Sandbox{Loopback: true, ShmSize: 64 << 20, Named: Named{Hostname: "foo", Sysctls: map[string]string{"net.ipv4.ip_forward": "1", "kernel.sem": "1 2 3 4"}}}
 	golden(t, "sandbox.txt", s.Program())
 }
 

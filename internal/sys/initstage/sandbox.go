@@ -19,26 +19,50 @@ const (
 func SandboxDirs() []string { return []string{"proc", "sys", "shm"} }
 
 // Sandbox is what a supervisor does to itself once: Setup's files are the detached
-// memory file system that becomes its root, and with a Shm the mount for /shm.
+// memory file system that becomes its root, then with Proc that for /proc, then with
+// ForeignShm that for /shm.
 type Sandbox struct {
-	// Hostname is set when not empty; the UTS namespace must be the sandbox's own.
-	Hostname string
+	// Proc says that a procfs was passed. Otherwise it is the host's with all that is
+	// mounted over its files, beside which the kernel lets a user namespace make none
+	// of its own (fs/namespace.c, mount_too_revealing).
+	Proc bool
+	Named
 	// Loopback brings lo up; the network namespace must be the sandbox's own.
 	Loopback bool
-	// ShmSize in bytes makes /shm; with ForeignShm the second file is moved there.
+	// ShmSize in bytes makes /shm; with ForeignShm a file is moved there.
 	ShmSize    int64
 	ForeignShm bool
-	Sysctls    map[string]string
+}
+
+// Named is what of a sandbox depends on the pod's own request.
+type Named struct {
+	// Hostname is set when not empty; the UTS namespace must be the sandbox's own.
+	Hostname string
+	Sysctls  map[string]string
+}
+
+// Program returns the program that gives a sandbox its name and its sysctls, to be run
+// in a supervisor whose Sandbox had none.
+func (n Named) Program() *spawn.Builder {
+	b := &spawn.Builder{}
+	n.apply(b)
+	return b
 }
 
 // Program returns the sandbox's program, to be run in the supervisor itself.
 func (s Sandbox) Program() *spawn.Builder {
 	b := &spawn.Builder{}
-	root := spawn.File(spawn.FirstFile)
+	passed := spawn.FirstFile
+	next := func() spawn.Arg { passed++; return spawn.File(passed - 1) }
+	root := next()
 	b.Step("mounts: leave the host's")
 	b.Call(unix.SYS_MOUNT, spawn.Imm(0), b.Str("/"), spawn.Imm(0), spawn.Imm(unix.MS_REC|unix.MS_PRIVATE), spawn.Imm(0))
 	trees := map[string]spawn.Arg{}
 	for _, fs := range []string{"/proc", "/sys"} {
+		if fs == "/proc" && s.Proc {
+			trees[fs] = next()
+			continue
+		}
 		trees[fs] = b.Call(unix.SYS_OPEN_TREE, cwd(), b.Str(fs), spawn.Imm(unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_RECURSIVE)).Result()
 	}
 	moveMount(b, root, cwd(), "/")
@@ -51,12 +75,15 @@ func (s Sandbox) Program() *spawn.Builder {
 		b.Close(trees[fs])
 	}
 	if s.ForeignShm {
-		moveMount(b, spawn.File(spawn.FirstFile+1), cwd(), shmDir)
+		moveMount(b, next(), cwd(), shmDir)
 	} else if s.ShmSize > 0 {
 		b.Step("mount /dev/shm")
 		shm(b, shmDir, s.ShmSize)
 	}
-	s.namespaces(b)
+	if s.Loopback {
+		loopback(b)
+	}
+	s.apply(b)
 	return b
 }
 
@@ -65,15 +92,19 @@ func shm(b *spawn.Builder, at string, size int64) {
 		b.Str("mode=1777,size="+strconv.FormatInt(size, 10)))
 }
 
-// namespaces sets up the sandbox's own namespaces.
-func (s Sandbox) namespaces(b *spawn.Builder) {
-	if s.Loopback {
-		loopback(b)
+func (n Named) apply(b *spawn.Builder) {
+	if n.Hostname != "" {
+		hostname(b, n.Hostname)
 	}
-	if s.Hostname != "" {
-		hostname(b, s.Hostname)
+	keys := make([]string, 0, len(n.Sysctls))
+	for k := range n.Sysctls {
+		keys = append(keys, k)
 	}
-	s.sysctls(b)
+	sort.Strings(keys)
+	for _, k := range keys {
+		b.Step("sysctl " + k)
+		writeFile(b, "/proc/sys/"+strings.ReplaceAll(k, ".", "/"), n.Sysctls[k])
+	}
 }
 
 // BaseFile is the supervisor's descriptor of its base: a mount namespace that holds
@@ -93,18 +124,6 @@ func base(b *spawn.Builder, proc spawn.Arg) {
 	b.Call(unix.SYS_DUP3, empty, spawn.Imm(BaseFile), spawn.Imm(unix.O_CLOEXEC))
 	b.Close(empty)
 	b.Call(unix.SYS_UNSHARE, spawn.Imm(unix.CLONE_NEWNS))
-}
-
-func (s Sandbox) sysctls(b *spawn.Builder) {
-	keys := make([]string, 0, len(s.Sysctls))
-	for k := range s.Sysctls {
-		keys = append(keys, k)
-	}
-	sort.Strings(keys)
-	for _, k := range keys {
-		b.Step("sysctl " + k)
-		writeFile(b, "/proc/sys/"+strings.ReplaceAll(k, ".", "/"), s.Sysctls[k])
-	}
 }
 
 // Reaper returns the program of the pod's PID 1 when the containers share a PID

@@ -1,7 +1,9 @@
 package link
 
 import (
+	"encoding/binary"
 	"errors"
+	"fmt"
 	"net/netip"
 	"strings"
 
@@ -138,19 +140,59 @@ func Towards(ip netip.Addr) (string, error) {
 // one.
 func UplinkMTU() (int, error) {
 	const ethernet = 1500
+	s, err := dial()
+	if err != nil {
+		return 0, err
+	}
+	defer s.close()
 	for _, outside := range []string{"192.0.2.1", "2001:db8::1"} { // no packet goes there: RFC 5737, RFC 3849
-		routes, err := netlink.RouteGet(netip.MustParseAddr(outside).AsSlice())
-		if err != nil || len(routes) == 0 {
-			continue
-		}
-		l, err := netlink.LinkByIndex(routes[0].LinkIndex)
+		index, err := s.towards(netip.MustParseAddr(outside))
 		if err != nil {
-			return 0, fault.Wrap(fault.Internal, "uplink", err)
+			continue // no route
 		}
-		if l.Attrs().Flags&unix.IFF_LOOPBACK != 0 {
-			continue
+		mtu, loopback, err := s.mtu(index)
+		if err != nil {
+			return 0, fmt.Errorf("uplink: %w", err)
 		}
-		return l.Attrs().MTU, nil
+		if !loopback {
+			return mtu, nil
+		}
 	}
 	return ethernet, nil
+}
+
+// towards asks for the link that an address is reached through.
+func (s socket) towards(ip netip.Addr) (index int, err error) {
+	m := nl.NewRtMsg()
+	*m = nl.RtMsg{RtMsg: unix.RtMsg{Family: family(ip), Dst_len: uint8(ip.BitLen())}}
+	var b batch
+	b.add("route to "+ip.String(), unix.RTM_GETROUTE, 0, m, nl.NewRtAttr(unix.RTA_DST, ip.AsSlice()))
+	err = s.run(&b, func(_ uint16, payload []byte) {
+		each(payload[min(len(payload), unix.SizeofRtMsg):], func(kind uint16, value []byte) {
+			if kind == unix.RTA_OIF && len(value) == 4 {
+				index = int(binary.NativeEndian.Uint32(value))
+			}
+		})
+	}, nil)
+	return index, err
+}
+
+// mtu asks for a link's MTU.
+func (s socket) mtu(index int) (mtu int, loopback bool, err error) {
+	m := nl.NewIfInfomsg(unix.AF_UNSPEC)
+	m.Index = int32(index)
+	var b batch
+	b.add(fmt.Sprintf("link %d", index), unix.RTM_GETLINK, 0, m, nl.NewRtAttr(unix.IFLA_EXT_MASK, nl.Uint32Attr(skipStats)))
+	err = s.run(&b, func(_ uint16, payload []byte) {
+		if len(payload) < unix.SizeofIfInfomsg {
+			return
+		}
+		loopback = binary.NativeEndian.Uint32(payload[8:])&unix.IFF_LOOPBACK != 0
+		each(payload[unix.SizeofIfInfomsg:], func(kind uint16, value []byte) {
+			if kind == unix.IFLA_MTU && len(value) == 4 {
+				mtu = int(binary.NativeEndian.Uint32(value))
+			}
+		})
+	}, nil)
+	return mtu, loopback, err
 }

@@ -2,10 +2,12 @@ package link
 
 import (
 	"encoding/binary"
+	"errors"
 	"net"
 	"net/netip"
 	"os"
 	"runtime"
+	"slices"
 
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
@@ -27,22 +29,41 @@ type Pair struct {
 	// Default gives the pod's end the default routes; Subnets are routed through it.
 	Default bool
 	Subnets []netip.Prefix
-	// Localhost lets connections from the host's 127.0.0.0/8 out to the pod
-	// (route_localnet).
+	// Localhost lets connections from the host's 127.0.0.0/8 (route_localnet) and ::1 out
+	// to the pod, and their answers in.
 	Localhost bool
 }
 
-// linkLocal is the pod's next hop in IPv6: on a link between two, any will do.
-var linkLocal = netip.MustParseAddr("fe80::1")
+// gatewayLinkLocal is the pod's next hop in IPv6: on a link between two, any will do.
+var gatewayLinkLocal = netip.MustParseAddr("fe80::1")
+
+func (p Pair) hasIPv6() bool { return slices.ContainsFunc(p.Addresses, netip.Addr.Is6) }
+
+// linkLocalOf is the address that a link makes of its hardware address (RFC 4291,
+// appendix A).
+func linkLocalOf(mac net.HardwareAddr) netip.Addr {
+	return netip.AddrFrom16([16]byte{0: 0xfe, 0x80, 8: mac[0] ^ 2, mac[1], mac[2], 0xff, 0xfe, mac[3], mac[4], mac[5]})
+}
 
 // Connect makes the pair; netns is the pod's network namespace. On an error the
 // pair may be there: Delete takes it back, and so does the end of the namespace.
 func Connect(netns *os.File, p Pair) error {
-	pod, err := dialIn(netns)
+	inside := dialIn(netns) // beside the work outside
+	err := connectHost(netns, p)
+	pod := <-inside
+	if err = errors.Join(err, pod.err); err != nil {
+		pod.socket.close()
+		return err
+	}
+	defer pod.socket.close()
+	index, err := pod.socket.index(p.Pod)
 	if err != nil {
 		return err
 	}
-	defer pod.close()
+	return pod.socket.configureInside(index, p)
+}
+
+func connectHost(netns *os.File, p Pair) error {
 	host, err := dial()
 	if err != nil {
 		return err
@@ -52,54 +73,63 @@ func Connect(netns *os.File, p Pair) error {
 	if err != nil {
 		return err
 	}
-	if err := host.configure(index, p); err != nil {
-		return err
-	}
-	inside, err := pod.index(p.Pod)
-	if err != nil {
-		return err
-	}
-	return pod.configureInside(inside, p)
+	return host.configure(index, p)
 }
 
-// dialIn opens a socket in another network namespace. The thread that enters it is
-// given up: it never runs anything else.
-func dialIn(netns *os.File) (socket, error) {
-	type result struct {
-		s   socket
-		err error
-	}
-	done := make(chan result)
-	onDisposable(func() {
-		if err := unix.Setns(int(netns.Fd()), unix.CLONE_NEWNET); err != nil {
-			done <- result{-1, fault.Wrap(kindOf(err.(unix.Errno)), "network namespace: enter", err)}
-			return
-		}
-		s, err := dial()
-		done <- result{s, err}
+// dialed is a socket in another network namespace, for whoever receives it to close.
+type dialed struct {
+	socket socket
+	err    error
+}
+
+// dialIn opens a socket in another network namespace, which stays open until the
+// channel has told what came of it.
+func dialIn(netns *os.File) <-chan dialed {
+	done := make(chan dialed, 1)
+	offMain(func() {
+		runtime.LockOSThread()
+		s, back, err := visit(int(netns.Fd()))
+		if back {
+			runtime.UnlockOSThread()
+		} // else the thread ends with the goroutine: it never runs anything else
+		done <- dialed{s, err}
 	})
-	r := <-done
-	return r.s, r.err
+	return done
 }
 
-// onDisposable runs f on a thread that ends with it. The main thread never ends but is
-// parked, and would hold the namespace for as long as the process lives: while it is
-// held here, f goes to another one.
-func onDisposable(f func()) {
+// visit opens a socket in a network namespace and comes back; not back is a thread to be
+// given up. Coming back saves the kernel the end of a thread and the start of the next,
+// 0.05 to 0.2 ms for each pod.
+func visit(netns int) (s socket, back bool, err error) {
+	home, err := unix.Open("/proc/thread-self/ns/net", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return -1, true, fault.Wrap(fault.Internal, "network namespace: own", err)
+	}
+	defer func() { _ = unix.Close(home) }()
+	if err := unix.Setns(netns, unix.CLONE_NEWNET); err != nil {
+		return -1, true, fault.Wrap(kindOf(err.(unix.Errno)), "network namespace: enter", err)
+	}
+	s, err = dial()
+	return s, unix.Setns(home, unix.CLONE_NEWNET) == nil, err
+}
+
+// offMain runs f on its own, not on the main thread: through it everybody reads
+// /proc/self/net, and it never ends but is parked, should it not find its way back from a
+// namespace. While it is held here, f goes to another one.
+func offMain(f func()) {
 	go func() {
-		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
 		if unix.Gettid() != unix.Getpid() {
 			f()
 			return
 		}
 		over := make(chan struct{})
 		go func() {
-			runtime.LockOSThread()
 			defer close(over)
 			f()
 		}()
 		<-over
-		runtime.UnlockOSThread()
 	}()
 }
 
@@ -137,9 +167,14 @@ func up(index int) *nl.IfInfomsg {
 	return m
 }
 
+// askIndex asks for a link without its counters, which are most of the answer.
 func (b *batch) askIndex(name string) {
-	b.add("link "+name, unix.RTM_GETLINK, 0, nl.NewIfInfomsg(unix.AF_UNSPEC), nl.NewRtAttr(unix.IFLA_IFNAME, nl.ZeroTerminated(name)))
+	b.add("link "+name, unix.RTM_GETLINK, 0, nl.NewIfInfomsg(unix.AF_UNSPEC),
+		nl.NewRtAttr(unix.IFLA_IFNAME, nl.ZeroTerminated(name)), nl.NewRtAttr(unix.IFLA_EXT_MASK, nl.Uint32Attr(skipStats)))
 }
+
+// skipStats is RTEXT_FILTER_SKIP_STATS of linux/rtnetlink.h.
+const skipStats = 1 << 3
 
 func (s socket) answerIndex(b *batch) (index int, err error) {
 	err = s.run(b, func(kind uint16, payload []byte) {
@@ -159,13 +194,14 @@ func (s socket) index(name string) (int, error) {
 // configure gives the host's end its addresses, and the host the routes to the pod.
 func (s socket) configure(index int, p Pair) error {
 	var b batch
-	if p.Localhost {
-		b.devconf(index, routeLocalnet, 1)
+	b.set(index, settings{localhost: p.Localhost, addresses: p.hasIPv6()})
+	if p.Localhost && p.hasIPv6() {
+		b.localhost6(index)
 	}
 	for i, gw := range p.Gateways {
 		b.address(index, netip.PrefixFrom(gw, gw.BitLen()))
 		if gw.Is6() {
-			b.address(index, netip.PrefixFrom(linkLocal, 64))
+			b.address(index, netip.PrefixFrom(gatewayLinkLocal, 64))
 		}
 		ip := p.Addresses[i]
 		b.route(route{to: netip.PrefixFrom(ip, ip.BitLen()), index: index, from: gw})
@@ -176,12 +212,17 @@ func (s socket) configure(index int, p Pair) error {
 // configureInside gives the pod's end its addresses, and the pod its routes.
 func (s socket) configureInside(index int, p Pair) error {
 	var b batch
+	own := p.MAC != nil && p.hasIPv6()
+	b.set(index, settings{addresses: own})
 	b.add("link "+p.Pod, unix.RTM_SETLINK, 0, up(index))
+	if own {
+		b.address(index, netip.PrefixFrom(linkLocalOf(p.MAC), 64))
+	}
 	for i, ip := range p.Addresses {
 		b.address(index, netip.PrefixFrom(ip, ip.BitLen()))
 		via := p.Gateways[i]
 		if via.Is6() {
-			via = linkLocal
+			via = gatewayLinkLocal
 		}
 		if p.Default {
 			to := netip.PrefixFrom(netip.IPv4Unspecified(), 0)

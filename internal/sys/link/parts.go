@@ -1,7 +1,6 @@
 package link
 
 import (
-	"encoding/binary"
 	"net/netip"
 
 	"github.com/vishvananda/netlink/nl"
@@ -110,6 +109,20 @@ func (b *batch) route(r route) {
 	b.add("route "+r.to.String(), unix.RTM_NEWROUTE, unix.NLM_F_CREATE|unix.NLM_F_EXCL, m, parts)
 }
 
+// localhost6 is for ::1 what route_localnet is for 127.0.0.0/8. The kernel sends from ::1
+// through any link, but takes an answer, translated back, only where a route says that ::1
+// is local to that very link (rt6_need_strict). A packet that arrives with ::1 in it as it
+// is, is dropped before (ip6_rcv_core): nobody reaches the host's loopback by it. The host
+// itself goes on using lo, whose route has metric 0.
+func (b *batch) localhost6(index int) {
+	m, parts := route{to: netip.PrefixFrom(netip.IPv6Loopback(), 128), index: index}.message()
+	m.Type, m.Table = unix.RTN_LOCAL, unix.RT_TABLE_LOCAL
+	parts.AddRtAttr(unix.RTA_PRIORITY, nl.Uint32Attr(localhostMetric))
+	b.add("route ::1", unix.RTM_NEWROUTE, unix.NLM_F_CREATE|unix.NLM_F_APPEND, m, parts) // beside those of other links
+}
+
+const localhostMetric = 4096
+
 func (b *batch) dropRoute(r route) {
 	m, parts := r.message()
 	m.Protocol = unix.RTPROT_UNSPEC // any, as the scope
@@ -117,16 +130,29 @@ func (b *batch) dropRoute(r route) {
 	b.add("route "+r.to.String()+": remove", unix.RTM_DELROUTE, 0, m, parts)
 }
 
-// devconf sets one of an IPv4 link's settings, /proc/sys/net/ipv4/conf without the
-// file.
-func (b *batch) devconf(index, setting, value int) {
+// settings are a link's, by family: what /proc/sys/net has, without the files.
+type settings struct {
+	localhost bool // IPv4: route_localnet
+	// addresses, in IPv6: the kernel makes no link-local one of its own and looks for no
+	// other who has it, which goes on in the background for two seconds
+	addresses bool
+}
+
+// set changes a link's settings, those that are true.
+func (b *batch) set(index int, c settings) {
 	m := nl.NewIfInfomsg(unix.AF_UNSPEC)
 	m.Index = int32(index)
 	spec := nl.NewRtAttr(unix.IFLA_AF_SPEC|unix.NLA_F_NESTED, nil)
-	conf := spec.AddRtAttr(unix.AF_INET|unix.NLA_F_NESTED, nil).AddRtAttr(iflaInetConf|unix.NLA_F_NESTED, nil)
-	word := binary.NativeEndian.AppendUint32(nil, uint32(value))
-	conf.AddRtAttr(setting, word)
-	b.add("link setting", unix.RTM_SETLINK, 0, m, spec)
+	if c.localhost {
+		conf := spec.AddRtAttr(unix.AF_INET|unix.NLA_F_NESTED, nil).AddRtAttr(iflaInetConf|unix.NLA_F_NESTED, nil)
+		conf.AddRtAttr(routeLocalnet, nl.Uint32Attr(1))
+	}
+	if c.addresses {
+		spec.AddRtAttr(unix.AF_INET6|unix.NLA_F_NESTED, nil).AddRtAttr(unix.IFLA_INET6_ADDR_GEN_MODE, []byte{nl.IN6_ADDR_GEN_MODE_NONE})
+	}
+	if c != (settings{}) {
+		b.add("link settings", unix.RTM_SETLINK, 0, m, spec)
+	}
 }
 
 // iflaInetConf is IFLA_INET_CONF of linux/if_link.h.

@@ -8,6 +8,7 @@
 //	chain sources           prerouting, before tracking: pods send from their own addresses
 //	chain arriving, leaving nat prerouting and output: ports of the host, by the maps
 //	chain outside           nat postrouting: masquerade
+//	chain waiting           output: nobody is told that the names' server is away
 //	chain passing           forward: who may speak to whom
 //
 // A pod costs elements, not rules: one per address and one per port. Rules are per

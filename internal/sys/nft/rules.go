@@ -29,6 +29,7 @@ func (t *Table) addChains(c Content) {
 	t.rules(base("arriving", nat, nftables.ChainHookPrerouting, *nftables.ChainPriorityNATDest), t.ports())
 	t.rules(base("leaving", nat, nftables.ChainHookOutput, *nftables.ChainPriorityNATDest), t.ports())
 	t.rules(base("outside", nat, nftables.ChainHookPostrouting, *nftables.ChainPriorityNATSource), t.outside(c))
+	t.rules(base("waiting", filter, nftables.ChainHookOutput, *nftables.ChainPriorityFilter), t.waiting(c))
 	t.rules(base("passing", filter, nftables.ChainHookForward, *nftables.ChainPriorityFilter), t.passing(c))
 }
 
@@ -40,30 +41,30 @@ func (t *Table) rules(chain *nftables.Chain, rules []rule) {
 
 // sources: a pod sends from its own addresses, and from IPv6 link-local ones for
 // neighbour discovery. What it addresses to the host's loopback is nobody's answer
-// yet: translation back to 127.0.0.1 happens after this.
+// yet: translation back to 127.0.0.1 happens after this. Every packet passes here, so
+// that what is frequent comes first.
 func (t *Table) sources() []rule {
-	in := t.link(expr.MetaKeyIIFNAME, expr.CmpOpEq)
-	var rules []rule
 	loopback, _ := netip.ParsePrefix("127.0.0.0/8")
 	local, _ := netip.ParsePrefix("fe80::/10")
-	rules = append(rules, join(in, to(loopback), drop()))
+	rules := []rule{
+		join(t.link(expr.MetaKeyIIFNAME, expr.CmpOpNeq), accept()), // no pod
+		join(to(loopback), drop()),
+	}
 	for _, f := range t.sets.families() {
-		rules = append(rules, join(in, nfproto(f.v4), rule{
+		rules = append(rules, join(nfproto(f.v4), rule{
 			&expr.Meta{Key: expr.MetaKeyIIFNAME, Register: reg1}, source(f.v4, reg2),
 			&expr.Lookup{SourceRegister: reg1, SetName: f.from.Name, SetID: f.from.ID},
 		}, accept()))
 	}
 	return append(rules,
-		join(in, from(local), accept()),
-		join(in, from(netip.PrefixFrom(netip.IPv6Unspecified(), 128)), accept()),
-		join(in, drop()))
+		join(from(local), accept()),
+		join(from(netip.PrefixFrom(netip.IPv6Unspecified(), 128)), accept()),
+		drop())
 }
 
-// ports: what is for the host and has a pod behind it. The kernel sends nothing from ::1
-// to another link, so that address is left alone and answers as if nobody listened.
+// ports: what is for the host and has a pod behind it.
 func (t *Table) ports() []rule {
 	var rules []rule
-	rules = append(rules, join(to(netip.PrefixFrom(netip.IPv6Loopback(), 128)), accept()))
 	for _, f := range t.sets.families() {
 		local := join(nfproto(f.v4), rule{
 			&expr.Fib{Register: reg1, FlagDADDR: true, ResultADDRTYPE: true},
@@ -94,7 +95,7 @@ func (t *Table) ports() []rule {
 func (t *Table) outside(c Content) []rule {
 	out, elsewhere := t.link(expr.MetaKeyOIFNAME, expr.CmpOpEq), t.link(expr.MetaKeyOIFNAME, expr.CmpOpNeq)
 	loopback, _ := netip.ParsePrefix("127.0.0.0/8")
-	rules := []rule{join(out, from(loopback), masquerade())}
+	rules := []rule{join(out, from(loopback), masquerade()), join(out, from(netip.PrefixFrom(netip.IPv6Loopback(), 128)), masquerade())}
 	for _, f := range t.sets.families() {
 		rules = append(rules, join(nfproto(f.v4), rule{
 			&expr.Meta{Key: expr.MetaKeyOIFNAME, Register: reg1}, source(f.v4, reg2),
@@ -107,6 +108,37 @@ func (t *Table) outside(c Content) []rule {
 		}
 	}
 	return rules
+}
+
+// waiting: a question for names that comes while no daemon runs is not told that nobody
+// listens. Who asks repeats it after some seconds, where an error would have been final: a
+// restart of the daemon is a delay.
+func (t *Table) waiting(c Content) (rules []rule) {
+	out := t.link(expr.MetaKeyOIFNAME, expr.CmpOpEq)
+	for _, n := range c.Networks {
+		for _, subnet := range n {
+			rules = append(rules, join(out, from(subnet), unreachable(subnet.Addr().Is4(), unix.IPPROTO_UDP, 53), drop()))
+		}
+	}
+	return rules
+}
+
+// unreachable matches the ICMP error "port unreachable" about a packet for a port. That
+// packet begins 8 bytes behind the error's own header.
+func unreachable(v4 bool, protocol byte, port uint16) rule {
+	icmp, kind, next, ports := byte(unix.IPPROTO_ICMPV6), []byte{1, 4}, uint32(8+6), uint32(8+40)
+	if v4 {
+		icmp, kind, next, ports = unix.IPPROTO_ICMP, []byte{3, 3}, 8+9, 8+20 // without options
+	}
+	is := func(offset uint32, data ...byte) rule {
+		return rule{
+			&expr.Payload{DestRegister: reg1, Base: expr.PayloadBaseTransportHeader, Offset: offset, Len: uint32(len(data))},
+			&expr.Cmp{Op: expr.CmpOpEq, Register: reg1, Data: data},
+		}
+	}
+	return join(
+		rule{&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: reg1}, &expr.Cmp{Op: expr.CmpOpEq, Register: reg1, Data: []byte{icmp}}},
+		is(0, kind...), is(next, protocol), is(ports+2, byte(port>>8), byte(port)))
 }
 
 // passing: pods of a network reach one another; everybody reaches ports of the host;

@@ -2,6 +2,7 @@ package nft
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/google/nftables"
 	"github.com/mdlayher/netlink"
+	"golang.org/x/net/bpf"
 	"golang.org/x/sys/unix"
 
 	"carob/internal/fault"
@@ -181,6 +183,9 @@ func (t *Table) Watch(ctx context.Context, changed func()) error {
 	if err := c.JoinGroup(unix.NFNLGRP_NFTABLES); err != nil {
 		return errors.Join(refusal("nftables: watch", err), c.Close())
 	}
+	if err := c.SetBPF(othersOnly(t.self)); err != nil {
+		return errors.Join(refusal("nftables: watch", err), c.Close())
+	}
 	stop := context.AfterFunc(ctx, func() { _ = c.Close() }) // ends Receive
 	defer stop()
 	dirty := false
@@ -196,9 +201,6 @@ func (t *Table) Watch(ctx context.Context, changed func()) error {
 			return errors.Join(refusal("nftables: watch", err), c.Close())
 		}
 		for _, m := range messages {
-			if m.Header.PID == t.self {
-				continue
-			}
 			dirty = dirty || t.concerns(m)
 			if dirty && m.Header.Type == generation {
 				changed()
@@ -206,6 +208,20 @@ func (t *Table) Watch(ctx context.Context, changed func()) error {
 			}
 		}
 	}
+}
+
+// othersOnly lets the kernel keep what it tells of a socket's own changes: every start of
+// a pod would wake the watcher. What one datagram tells of is one transaction's.
+func othersOnly(self uint32) []bpf.RawInstruction {
+	const pid = 12 // in struct nlmsghdr, in the machine's byte order, and BPF reads the network's
+	own := binary.BigEndian.Uint32(binary.NativeEndian.AppendUint32(nil, self))
+	filter, _ := bpf.Assemble([]bpf.Instruction{ // all of them are known
+		bpf.LoadAbsolute{Off: pid, Size: 4},
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: own, SkipTrue: 1},
+		bpf.RetConstant{Val: 1<<32 - 1},
+		bpf.RetConstant{Val: 0},
+	})
+	return filter
 }
 
 // generation is the type of the message that ends what the kernel tells of a

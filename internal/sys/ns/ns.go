@@ -82,7 +82,7 @@ func NewUserOf(mapping func(pid int) error) (*os.File, error) {
 	b.Call(unix.SYS_CLOSE, spawn.File(spawn.FirstFile+1))
 	// The end of this process ends the child, too, whenever it comes.
 	b.Call(unix.SYS_READ, spawn.File(spawn.FirstFile), b.Bytes(make([]byte, 8)), spawn.Imm(1))
-	child, err := start(b, []int{-1, -1, -1, -1, int(hold.Fd()), int(release.Fd())})
+	child, err := start(b, []int{-1, -1, -1, -1, int(hold.Fd()), int(release.Fd())}, true)
 	if err != nil {
 		release.Close()
 		return nil, err
@@ -90,8 +90,7 @@ func NewUserOf(mapping func(pid int) error) (*os.File, error) {
 	defer func() {
 		release.Close()
 		Reap(child.Pid)
-		_ = unix.Close(child.PidFD)
-		_ = unix.Close(child.Report)
+		child.close()
 	}()
 	if err := mapping(child.Pid); err != nil {
 		return nil, err
@@ -117,7 +116,7 @@ func Mappings(namespace *os.File) (users, groups Ranges, err error) {
 	b.Call(unix.SYS_SETNS, spawn.File(spawn.FirstFile+2), spawn.Imm(unix.CLONE_NEWUSER))
 	b.Tell(spawn.Imm(0))
 	b.Call(unix.SYS_READ, spawn.File(spawn.FirstFile), b.Bytes(make([]byte, 8)), spawn.Imm(1))
-	child, err := start(b, []int{-1, -1, -1, -1, int(hold.Fd()), int(release.Fd()), int(namespace.Fd())})
+	child, err := start(b, []int{-1, -1, -1, -1, int(hold.Fd()), int(release.Fd()), int(namespace.Fd())}, false)
 	if err != nil {
 		release.Close()
 		return nil, nil, err
@@ -125,8 +124,7 @@ func Mappings(namespace *os.File) (users, groups Ranges, err error) {
 	defer func() {
 		release.Close()
 		Reap(child.Pid)
-		_ = unix.Close(child.PidFD)
-		_ = unix.Close(child.Report)
+		child.close()
 	}()
 	r, ok, errno := child.ReadReport()
 	if errno != 0 || !ok || r.Kind != spawn.ReportNumber {
@@ -157,26 +155,44 @@ func readMap(pid int, name string) (out Ranges, err error) {
 	return out, nil
 }
 
-func start(b *spawn.Builder, files []int) (spawn.Child, error) {
+// child is a process between clone and execve, with the program that it runs.
+type child struct {
+	spawn.Child
+	program *spawn.Program
+}
+
+// close lets go of a child that has executed its command, or ended.
+func (c child) close() {
+	_ = unix.Close(c.PidFD)
+	_ = unix.Close(c.Report)
+	c.program.Close()
+}
+
+// start starts a program, with this process's memory if it may be shared.
+func start(b *spawn.Builder, files []int, share bool) (child, error) {
 	f, err := fd.Memory(b)
 	if err != nil {
-		return spawn.Child{}, err
+		return child{}, err
 	}
 	defer f.Close()
 	p, errno := spawn.Load(int(f.Fd()))
 	if errno != 0 {
-		return spawn.Child{}, errno
+		return child{}, errno
 	}
-	defer p.Close()
-	c, errno := p.Start(files)
+	run := p.Start
+	if share {
+		run = p.StartShared
+	}
+	c, errno := run(files)
 	if errno != 0 {
+		p.Close()
 		k := kind(errno)
 		if errno == unix.ENOENT { // as ENODEV: only the cgroup can be missing
 			k = fault.Conflict
 		}
-		return c, fault.Wrap(k, "clone3", errno)
+		return child{}, fault.Wrap(k, "clone3", errno)
 	}
-	return c, nil
+	return child{c, p}, nil
 }
 
 // Launch is a process to start in namespaces of its own, detached from this one:
@@ -200,6 +216,10 @@ type Launch struct {
 	Tasks []*os.File
 	// Files become the descriptors 0, 1, 2, …; all others are closed.
 	Files []*os.File
+	// Share lets the process have this one's memory until execve, which is faster by what
+	// this one has grown to. The group to begin in must have memory to spare: whoever is
+	// killed for want of it takes all with him who share his.
+	Share bool
 }
 
 // Start starts the process and returns its pid once execve has succeeded. It is
@@ -213,12 +233,11 @@ func (l Launch) Start() (pid int, err error) {
 	defer ready.Close()
 	defer release.Close()
 	b, files := l.program(ready, release)
-	child, err := start(b, files)
+	child, err := start(b, files, l.Share)
 	if err != nil {
 		return 0, err
 	}
-	defer unix.Close(child.PidFD)
-	defer unix.Close(child.Report)
+	defer child.close()
 	if l.Fresh&unix.CLONE_NEWUSER != 0 {
 		err = l.Users.write(child.Pid)
 	}
@@ -226,7 +245,7 @@ func (l Launch) Start() (pid int, err error) {
 		_, err = release.Write([]byte{0})
 	}
 	if err == nil {
-		err = outcome(b, child)
+		err = outcome(b, child.Child)
 	}
 	if err != nil {
 		_ = unix.Kill(child.Pid, unix.SIGKILL)

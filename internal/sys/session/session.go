@@ -18,6 +18,9 @@ import (
 // Quit are the signals that ask a daemon to end.
 func Quit() []os.Signal { return []os.Signal{syscall.SIGTERM, syscall.SIGINT} }
 
+// Reload asks a daemon to read its configuration again.
+func Reload() os.Signal { return syscall.SIGHUP }
+
 // Resize is sent when the terminal changes its size.
 func Resize() os.Signal { return syscall.SIGWINCH }
 

@@ -66,6 +66,7 @@ type Program struct {
 	head  *header
 	regs  [maxRegs + 1]uintptr
 	pidfd int32
+	stack []byte // of a child that shares memory
 }
 
 // Load maps the program that the file holds and checks that nothing in it points

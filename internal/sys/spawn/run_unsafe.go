@@ -72,7 +72,23 @@ type cloneArgs struct {
 // FileStdin and FirstFile; missing entries are -1). The child's signals are all
 // blocked and their handlers the default ones; everything else it inherits. The
 // descriptors in files stay the caller's.
-func (p *Program) Start(files []int) (Child, syscall.Errno) {
+func (p *Program) Start(files []int) (Child, syscall.Errno) { return p.start(files, 0) }
+
+// StartShared is Start with a child that shares this process's memory until execve, on a
+// stack of its own: what is cloned is not what this process has grown to, nor is its
+// memory copied bit by bit after. p must stay until the report ends. It is for programs
+// that nobody else can get hold of before execve, since whoever controls the child, or
+// kills it for want of memory, does so to this process; and not for those that Fork, Init
+// or Pause.
+func (p *Program) StartShared(files []int) (Child, syscall.Errno) {
+	p.stack = make([]byte, sharedStack)
+	return p.start(files, unix.CLONE_VM)
+}
+
+// sharedStack is twice what nosplit functions, with what is below them, may use.
+const sharedStack = 2048
+
+func (p *Program) start(files []int, flags uint64) (Child, syscall.Errno) {
 	p.fillFiles(files)
 	if p.head.group > uint64(len(files)) {
 		return Child{}, syscall.EBADF
@@ -83,15 +99,17 @@ func (p *Program) Start(files []int) (Child, syscall.Errno) {
 	}
 	p.pidfd = -1
 	args := &cloneArgs{
-		flags:      p.head.flags | unix.CLONE_PIDFD | unix.CLONE_CLEAR_SIGHAND,
+		flags:      flags | p.head.flags | unix.CLONE_PIDFD | unix.CLONE_CLEAR_SIGHAND,
 		pidfd:      uint64(uintptr(unsafe.Pointer(&p.pidfd))), // p is on the heap and stays where it is
 		exitSignal: uint64(syscall.SIGCHLD),
+		stack:      uint64(uintptr(unsafe.Pointer(unsafe.SliceData(p.stack)))),
+		stackSize:  uint64(len(p.stack)),
 	}
 	if g := p.head.group; g > 0 {
 		args.flags, args.cgroup = args.flags|unix.CLONE_INTO_CGROUP, uint64(files[g-1])
 	}
 	syscall.ForkLock.Lock()
-	pid, err := forkRun(args, p, uintptr(pipe[1]))
+	pid, err := fork(args, p, uintptr(pipe[1]))
 	syscall.ForkLock.Unlock()
 	runtime.KeepAlive(p)
 	_ = syscall.Close(pipe[1])
@@ -140,19 +158,38 @@ func runtimeBeforeFork()
 //go:linkname runtimeAfterFork syscall.runtime_AfterFork
 func runtimeAfterFork()
 
-// forkRun clones and, in the child, runs the program and never returns. From the
+// fork clones and, in the child, runs the program and never returns. From the
 // clone on the child has one thread of a runtime that does not know of it: nothing
 // below may allocate, grow the stack, or be preempted.
 //
 //go:norace
 //go:nosplit
-func forkRun(args *cloneArgs, p *Program, report uintptr) (uintptr, syscall.Errno) {
+func fork(args *cloneArgs, p *Program, report uintptr) (pid uintptr, err syscall.Errno) {
 	runtimeBeforeFork()
-	pid, _, err := syscall.RawSyscall6(unix.SYS_CLONE3, uintptr(unsafe.Pointer(args)), unsafe.Sizeof(*args), 0, 0, 0, 0)
-	if err != 0 || pid != 0 {
-		runtimeAfterFork()
-		return pid, err
+	if args.flags&unix.CLONE_VM != 0 {
+		var e uintptr
+		pid, e = cloneShared(args, unsafe.Sizeof(*args), p, report)
+		err = syscall.Errno(e)
+	} else {
+		pid, _, err = syscall.RawSyscall6(unix.SYS_CLONE3, uintptr(unsafe.Pointer(args)), unsafe.Sizeof(*args), 0, 0, 0, 0)
+		if err == 0 && pid == 0 {
+			runChild(p, report)
+		}
 	}
+	runtimeAfterFork()
+	return pid, err
+}
+
+// cloneShared clones a child on the stack in args, which calls runChild.
+//
+//go:noescape
+func cloneShared(args *cloneArgs, size uintptr, p *Program, report uintptr) (pid, errno uintptr)
+
+// runChild is the child.
+//
+//go:norace
+//go:nosplit
+func runChild(p *Program, report uintptr) {
 	defaultSignals()
 	step, report, err := run(p, report)
 	if err != 0 {
@@ -160,7 +197,6 @@ func forkRun(args *cloneArgs, p *Program, report uintptr) (uintptr, syscall.Errn
 		exit(127)
 	}
 	exit(0)
-	return 0, 0
 }
 
 // defaultSignals gives every signal its default action. CLONE_CLEAR_SIGHAND leaves

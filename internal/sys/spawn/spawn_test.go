@@ -7,7 +7,9 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 
@@ -20,6 +22,11 @@ import (
 // start runs the program with out as standard output of the child, and files after
 // FirstFile, and returns what it wrote, the reports, and how the last process ended.
 func start(t *testing.T, b *Builder, files ...int) (out string, reports []Report, status syscall.WaitStatus) {
+	t.Helper()
+	return startAs(t, b, (*Program).Start, files...)
+}
+
+func startAs(t *testing.T, b *Builder, start func(*Program, []int) (Child, syscall.Errno), files ...int) (out string, reports []Report, status syscall.WaitStatus) {
 	t.Helper()
 	f, err := fd.Memory(b)
 	if err != nil {
@@ -36,7 +43,7 @@ func start(t *testing.T, b *Builder, files ...int) (out string, reports []Report
 		t.Fatal(err)
 	}
 	defer r.Close()
-	c, e := p.Start(append([]int{-1, int(w.Fd()), -1, -1}, files...))
+	c, e := start(p, append([]int{-1, int(w.Fd()), -1, -1}, files...))
 	w.Close()
 	if e != 0 {
 		t.Fatal(e)
@@ -292,7 +299,9 @@ func TestLoadRefusesWhatPointsOutside(t *testing.T) {
 	}
 }
 
-func BenchmarkSpawnTrue(b *testing.B) {
+func BenchmarkSpawnTrue(b *testing.B) { benchmarkTrue(b, (*Program).Start) }
+
+func benchmarkTrue(b *testing.B, start func(*Program, []int) (Child, syscall.Errno)) {
 	var p Builder
 	p.Step("exec")
 	unblock(&p)
@@ -307,7 +316,7 @@ func BenchmarkSpawnTrue(b *testing.B) {
 		if e != 0 {
 			b.Fatal(e)
 		}
-		c, e := prog.Start(nil)
+		c, e := start(prog, nil)
 		if e != 0 {
 			b.Fatal(e)
 		}
@@ -318,3 +327,39 @@ func BenchmarkSpawnTrue(b *testing.B) {
 		prog.Close()
 	}
 }
+
+// TestShared starts children that share this process's memory, many at once and with
+// work for the collector: what they leave in it would show.
+func TestShared(t *testing.T) {
+	var wg sync.WaitGroup
+	for i := range 20 {
+		wg.Go(func() {
+			word := fmt.Sprintf("word %d", i)
+			for range 20 {
+				var b Builder
+				b.Step("streams")
+				stdout(&b)
+				unblock(&b)
+				b.Step("exec")
+				exec(&b, "/bin/echo", word)
+				if out, reports, st := startAs(t, &b, (*Program).StartShared); out != word+"\n" || len(reports) != 0 || st != 0 {
+					t.Errorf("out %q, reports %v, status %v", out, reports, st)
+				}
+				runtime.GC()
+			}
+		})
+	}
+	wg.Wait()
+	var b Builder
+	b.Step("first")
+	b.Call(unix.SYS_GETPID)
+	b.Step("second")
+	exec(&b, "/no/such/command")
+	want := Report{Kind: ReportFailed, Step: 1, Value: uint64(syscall.ENOENT)}
+	if _, reports, st := startAs(t, &b, (*Program).StartShared); len(reports) != 1 || reports[0] != want || st.ExitStatus() != 127 {
+		t.Errorf("reports %v, status %v", reports, st)
+	}
+}
+
+// BenchmarkSharedTrue is BenchmarkSpawnTrue with memory that is shared until execve.
+func BenchmarkSharedTrue(b *testing.B) { benchmarkTrue(b, (*Program).StartShared) }

@@ -184,6 +184,9 @@ func (q Requirement) NeedsSignatures() bool {
 	return false
 }
 
+// ErrSignature is in what Check returns for want of a signature.
+var ErrSignature = errors.New("the policy requires a signature")
+
 // Check holds an image against the policy: digests are what its name led to and its
 // manifest, either of which may be signed. readFile reads key files. Denied says what is
 // missing.
@@ -220,5 +223,5 @@ func (q Requirement) checkSigned(r rule, digests []string, signatures []Signatur
 	if len(why) == 0 {
 		why = []error{errors.New("it has none")}
 	}
-	return fault.Wrap(fault.Denied, fmt.Sprintf("the policy requires a signature of %s", q.ref.Name()), why[0])
+	return fault.Wrap(fault.Denied, "", fmt.Errorf("%w of %s: %w", ErrSignature, q.ref.Name(), why[0]))
 }

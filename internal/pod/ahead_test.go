@@ -1,0 +1,115 @@
+package pod_test
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"carob/internal/fault"
+	"carob/internal/pod"
+	"carob/internal/spec"
+	"carob/internal/status"
+	"carob/internal/systest"
+)
+
+// prepared waits for a sandbox that the engine makes ahead, and returns its pod's ID.
+func prepared(t testing.TB, m *systest.Machine) string {
+	t.Helper()
+	eventually(t, "a sandbox made ahead", func() bool { return len(systest.Prepared(m)) == 1 })
+	return systest.Prepared(m)[0]
+}
+
+func TestSandboxMadeAhead(t *testing.T) {
+	m := systest.New(t.TempDir())
+	systest.Ahead(m)
+	e := newEngine(t, m)
+	ctx := t.Context()
+	first := must[status.Pod](t)(e.RunPod(ctx, podSpec("first")))
+	id := prepared(t, m)
+
+	other := podSpec("other")
+	other.Namespaces.Net = spec.Host
+	if p := must[status.Pod](t)(e.RunPod(ctx, other)); p.ID == id {
+		t.Error("a pod in the host's network took a sandbox with one of its own")
+	}
+	next := podSpec("next")
+	next.Sysctls = map[string]string{"net.ipv4.ip_forward": "1"}
+	p := must[status.Pod](t)(e.RunPod(ctx, next))
+	if p.ID != id {
+		t.Errorf("pod %s, %s was made ahead", p.ID, id)
+	}
+	if a, b := p.UserMapping, first.UserMapping; a.Size == 0 || a.HostID == b.HostID {
+		t.Errorf("mappings %v and %v", a, b)
+	}
+	tearDown(t, e)
+	ok(t, e.Close())
+	clean(t, m)
+}
+
+// TestAheadOfASolo: a container that is created and never started does not keep what was
+// made ahead for it.
+func TestAheadOfASolo(t *testing.T) {
+	m := systest.New(t.TempDir())
+	systest.Ahead(m)
+	e := newEngine(t, m)
+	ctx := t.Context()
+	ok(t, runningSolo(ctx, e))
+	id := prepared(t, m)
+	c := must[status.Container](t)(e.CreateSolo(ctx, spec.Pod{}, container("never", "sleep")))
+	if c.PodID != id {
+		t.Errorf("pod %s, %s was made ahead", c.PodID, id)
+	}
+	ok(t, e.RemoveContainer(ctx, "never", pod.RemoveOptions{}))
+	if m.HasSandbox(id) {
+		t.Error("the sandbox is there after its container was removed")
+	}
+	tearDown(t, e)
+	ok(t, e.Close())
+	clean(t, m)
+}
+
+// TestAheadFails lets every call fail, or the daemon die at it, when a pod takes what was
+// made ahead.
+func TestAheadFails(t *testing.T) {
+	fail := func(m *systest.Machine, n int) { m.FailAt(n) }
+	die := func(after bool) func(*systest.Machine, int) {
+		return func(m *systest.Machine, n int) { m.KillAt(n, after) }
+	}
+	for name, breaks := range map[string]func(*systest.Machine, int){"fault": fail, "death before": die(false), "death after": die(true)} {
+		t.Run(name, func(t *testing.T) {
+			for n := 1; takenWith(t, n, breaks); n++ {
+			}
+		})
+	}
+}
+
+func takenWith(t *testing.T, n int, breaks func(*systest.Machine, int)) bool {
+	m := systest.New(t.TempDir())
+	systest.Ahead(m)
+	e := start(m)
+	ok(t, e.Recover(t.Context()))
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	must[status.Pod](t)(e.RunPod(ctx, podSpec("first")))
+	prepared(t, m)
+	breaks(m, n)
+	_, err := e.RunPod(ctx, podSpec("web"))
+	step, hit := fmt.Sprintf("step %d (%s)", n, m.Last()), m.Failed()
+	if !hit {
+		ok(t, err)
+	}
+	_ = e.Close() // a dead one takes nothing back
+	m.Revive()
+	e = newEngine(t, m)
+	if _, err := e.RunPod(ctx, podSpec("web")); err != nil && !fault.Is(err, fault.Exists) {
+		t.Errorf("%s: retry: %v", step, err)
+	}
+	tearDown(t, e)
+	ok(t, e.Close())
+	if !systest.Eventually(func() bool { return len(m.Live()) == 0 }) {
+		t.Errorf("%s: left behind:\n%s", step, slices.Sorted(slices.Values(m.Live())))
+	}
+	return hit
+}
