@@ -30,7 +30,7 @@ func Below(m *os.File, unsafePath string) (*os.File, error) {
 		if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
 			return nil, wrap("mount private", "/", err)
 		}
-		if err := Attach(m, "/"); err != nil {
+		if err := attach(m, "/"); err != nil {
 			return nil, err
 		}
 		at, err := fd.InRoot(m, unsafePath, true)

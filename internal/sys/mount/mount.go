@@ -193,11 +193,11 @@ func Tmpfs(dir string, size int64) error {
 		return err
 	}
 	defer m.Close()
-	return Attach(m, dir)
+	return attach(m, dir)
 }
 
-// Attach mounts a detached mount on a directory.
-func Attach(m *os.File, dir string) error {
+// attach mounts a detached mount on a directory.
+func attach(m *os.File, dir string) error {
 	return wrap("move_mount", dir, unix.MoveMount(int(m.Fd()), "", unix.AT_FDCWD, dir, unix.MOVE_MOUNT_F_EMPTY_PATH))
 }
 
