@@ -51,9 +51,9 @@ func (e *Engine) RunPod(ctx context.Context, s spec.Pod) (status.Pod, error) {
 }
 
 // anonymous keeps attempts apart whose name the engine chooses.
-func anonymous(name string) string {
-	if name == "" {
-		return newID()
+func anonymous(chosen string) string {
+	if chosen == "" {
+		return name.NewID()
 	}
 	return ""
 }
@@ -136,7 +136,7 @@ func (e registry) registerPodLocked(s spec.Pod) (*pod, error) {
 	if err == nil {
 		err = namespace.Sysctls(s.Sysctls, c.Modes)
 	}
-	id := newID()
+	id := name.NewID()
 	if err == nil { // before a sandbox is taken that nobody would give back
 		_, err = e.d.Cgroups.Pod(&s, id)
 	}
