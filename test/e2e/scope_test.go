@@ -143,7 +143,8 @@ func TestScopeComesBack(t *testing.T) {
 	h.unloaded(unit, slice)
 }
 
-// TestSystemdDriver has the daemon put pods that name no parent into machine.slice.
+// TestSystemdDriver has the daemon put pods that name no parent into machine.slice. The
+// sandbox that is made ahead for the second is in no scope before.
 func TestSystemdDriver(t *testing.T) {
 	testenv.Require(t, testenv.Systemd, testenv.Cgroup2)
 	h := startOwn(t)
@@ -160,8 +161,26 @@ func TestSystemdDriver(t *testing.T) {
 	if got := h.cgroupFile(app, "memory", "memory.limit_in_bytes", "memory.max"); got != "33554432" {
 		t.Errorf("memory limit of %s is %s", group, got)
 	}
-	h.ok("delete", "pod", "scoped")
-	h.unloaded(unit, "machine.slice")
+	h.eventually("a sandbox is made ahead", func() bool { return len(h.supervisors()) == 2 })
+	for _, p := range h.supervisors() {
+		if line := readTrim(h, fmt.Sprintf("/proc/%d/cgroup", p)); strings.Contains(line, ".scope") && !strings.Contains(line, unit) {
+			t.Errorf("supervisor %d of no pod is in a scope: %s", p, line)
+		}
+	}
+	h.apply(strings.ReplaceAll(duo, "POD", "next"), "next")
+	next := h.pid("next/app")
+	other, _ := h.scope(next)
+	if other == unit {
+		t.Errorf("both pods are in %s", unit)
+	}
+	h.ok("exec", "next/app", "true")
+	if got := h.cgroupFile(next, "memory", "memory.limit_in_bytes", "memory.max"); got != "33554432" {
+		t.Errorf("memory limit of the second pod's is %s", got)
+	}
+	for pod, unit := range map[string]string{"scoped": unit, "next": other} {
+		h.ok("delete", "pod", pod)
+		h.unloaded(unit, "machine.slice")
+	}
 }
 
 const duo = `apiVersion: v1
