@@ -124,7 +124,7 @@ func TestScopeComesBack(t *testing.T) {
 	t.Cleanup(func() { h.run("rm", "-f", c) })
 	h.ok("update", "--pids-limit", "77", c)
 	var unit string
-	for range 3 {
+	for range 2 {
 		h.ok("start", c)
 		pid := h.pid(c)
 		if got := h.limits(pid); got != "100663296, 25000 100000, 77" {
