@@ -46,6 +46,9 @@ var programs struct {
 }
 
 func TestMain(m *testing.M) {
+	if isNRIPlugin() {
+		os.Exit(servePods())
+	}
 	flag.Parse()
 	code := m.Run()
 	_ = os.RemoveAll(programs.dir)
