@@ -47,7 +47,7 @@ leave() {
 	code=$?
 	trap - EXIT
 	[ -z "$qemu" ] || kill "$qemu" 2>/dev/null || true
-	rm -rf "$work"
+	rm -rf --one-file-system "$work" # not what a mmdebstrap that was killed has left mounted there
 	exit "$code"
 }
 trap leave EXIT
