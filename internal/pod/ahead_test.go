@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"carob/internal/fault"
+	"carob/internal/plan/cgroup"
 	"carob/internal/pod"
 	"carob/internal/spec"
 	"carob/internal/status"
@@ -63,6 +64,28 @@ func TestAheadRefused(t *testing.T) {
 	refused(t, err, fault.Invalid, "/elsewhere/a.slice")
 	if p := must[status.Pod](t)(e.RunPod(t.Context(), podSpec("next"))); p.ID != id {
 		t.Errorf("pod %s, %s was made ahead", p.ID, id)
+	}
+	tearDown(t, e)
+	ok(t, e.Close())
+	clean(t, m)
+}
+
+// TestAheadOfAScope: where each pod has a scope, what is made ahead is not in one yet.
+func TestAheadOfAScope(t *testing.T) {
+	m := systest.New(t.TempDir())
+	systest.Ahead(m)
+	d := m.Deps()
+	d.Log = slog.New(slog.DiscardHandler)
+	d.Facts.CgroupMode, d.Facts.Systemd = "v2", true
+	d.Cgroups = must[cgroup.Placement](t)(cgroup.Place(cgroup.Systemd, d.Facts))
+	e := pod.New(d)
+	t.Cleanup(func() { _ = e.Close() })
+	ok(t, e.Recover(t.Context()))
+	must[status.Pod](t)(e.RunPod(t.Context(), podSpec("first")))
+	id := prepared(t, m)
+	p := must[status.Pod](t)(e.RunPod(t.Context(), podSpec("next")))
+	if _, scoped := cgroup.Scope(p.Cgroup); p.ID != id || !scoped {
+		t.Errorf("pod %s in %s, %s was made ahead", p.ID, p.Cgroup, id)
 	}
 	tearDown(t, e)
 	ok(t, e.Close())
