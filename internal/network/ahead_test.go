@@ -1,8 +1,8 @@
 package network
 
 import (
+	"context"
 	"fmt"
-	"net/netip"
 	"os/exec"
 	"slices"
 	"strings"
@@ -21,6 +21,7 @@ func ready(t testing.TB, m machine) (*Builtin, int) {
 	first := sandbox(t)
 	_, err := n.Attach(t.Context(), attachment("first", first))
 	must(t, err)
+	t.Cleanup(func() { must(t, n.Detach(context.Background(), "first", "")) })
 	return n, first
 }
 
@@ -100,7 +101,8 @@ func TestPreparedForAnother(t *testing.T) {
 	n, first := ready(t, m)
 	_, err := n.Create(t.Context(), spec.Network{Name: "front"})
 	must(t, err)
-	free := netip.MustParseAddr(n.leases["first"].Links[0].Gateways[0].String())
+	t.Cleanup(func() { must(t, n.Remove(context.Background(), "front")) })
+	free := n.leases["first"].Links[0].Gateways[0]
 	for range 200 {
 		free = free.Next()
 	}
@@ -172,6 +174,9 @@ func TestPreparedAddress(t *testing.T) {
 	if next[0].IPs[0] == got[0].IPs[0] {
 		t.Errorf("%s is two pods' address", got[0].IPs[0])
 	}
+	for _, id := range []string{"fixed", "next"} {
+		must(t, n.Detach(t.Context(), id, ""))
+	}
 }
 
 // TestNobodyTakesIt: what was prepared goes when the engine says so, with the last pod, and
@@ -219,5 +224,10 @@ func TestNobodyTakesIt(t *testing.T) {
 	if linkIsThere(k.Host) {
 		t.Error("it is there without a pod")
 	}
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("before:\n%s\nafter:\n%s", before, m.look(t))
+		}
+	})
 	eventually(t, "the host as it was", func() bool { return m.look(t) == before })
 }
