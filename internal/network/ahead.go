@@ -39,7 +39,9 @@ func (b *Builtin) Prepare(_ context.Context, podID string, pid int) error {
 		return err
 	}
 	k.madeMTU = mtu
-	err = link.Prepare(netns, (&lease{Links: []leasedLink{k}}).pair(0, mtu))
+	if err = link.Prepare(netns, (&lease{Links: []leasedLink{k}}).pair(0, mtu)); err != nil {
+		k.madeMTU = -1 // of no use, should it not go
+	}
 	b.mu.Lock()
 	b.ahead[podID] = k
 	b.mu.Unlock()
