@@ -113,7 +113,7 @@ func serve(ctx context.Context, conf *configuration) (err error) {
 	}, watch.steps()))
 	defer func() { err = errors.Join(err, engine.Close()) }()
 	networks.know(engine)
-	conf.handlers, conf.registries = handlers, c.client(images, watch.received(), log)
+	conf.handlers, conf.registries = handlers, c.client(ctx, images, watch.received(), log)
 	return attend(ctx, c, door, house{conf: conf, watch: watch, engine: engine, images: images, layout: layout, handlers: handlers, networks: networks, facts: facts, cgroups: cgroups, log: log})
 }
 
@@ -159,7 +159,7 @@ func attend(ctx context.Context, c settings, door *launch.Door, h house) (err er
 	}
 	log.Info("ready", "version", version, "socket", c.socket, "root", c.root)
 	return api.Serve(ctx, door, api.Services{
-		Engine: engine, Images: h.images, Committer: image.NewCommitter(h.images), Registries: registries, Manifests: manifests{applier},
+		Engine: engine, Images: h.images, HostMounts: image.NewHostMounts(h.images), Committer: image.NewCommitter(h.images), Registries: registries, Manifests: manifests{applier},
 		Networks: shown{h.networks.builtin, h.networks.CNI}, Wiring: pod.Wiring{Engine: engine}, Dial: netns.DialProcess,
 		Host: describe(c, h.facts, h.cgroups.Driver), Handlers: h.handlers.describe, Reload: h.conf.reload, Watch: h.watch.calls(), Log: log,
 	})
@@ -176,9 +176,12 @@ func newApplier(c settings, engine *pod.Engine, log *slog.Logger) *kube.Applier 
 	return applier
 }
 
-// client is who speaks with registries.
-func (c settings) client(images *image.Store, received func(int), log *slog.Logger) *registry.Client {
-	return registry.New(registry.Config{Images: image.NewIntake(images), Files: registry.Files{Dir: c.registries, Policy: c.policy}, Agent: "carob/" + version, Received: received, Log: log})
+// client is who speaks with registries, until ctx ends.
+func (c settings) client(ctx context.Context, images *image.Store, received func(int), log *slog.Logger) *registry.Client {
+	return registry.New(registry.Config{
+		Images: image.NewIntake(images), Files: registry.Files{Dir: c.registries, Policy: c.policy}, Agent: "carob/" + version, Received: received, Log: log,
+		Ending: func() bool { return ctx.Err() != nil },
+	})
 }
 
 // machine reads the facts of this one and decides who makes its cgroups.

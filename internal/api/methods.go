@@ -26,7 +26,7 @@ func (m Method[P, E, R]) Looks() bool {
 	switch string(m) {
 	case string(Containers), string(Container), string(InspectContainer), string(Pods), string(InspectPod), string(Top),
 		string(Version), string(Info), string(Stat), string(Images), string(InspectImage), string(DiskUsage), string(Changes),
-		string(ManifestImages), string(Networks), string(InspectNetwork):
+		string(ManifestImages), string(ImageMounts), string(Networks), string(InspectNetwork):
 		return true
 	}
 	return false
@@ -145,6 +145,11 @@ const (
 	Export Method[Ref, None, None] = "export"
 	// DiskUsage measures what images and containers take on disk.
 	DiskUsage Method[None, None, Usage] = "disk-usage"
+	// ImageMount mounts an image on a directory of the host, read-only; see
+	// image.HostMounts. ImageUnmount takes mounts off, of an image or a directory.
+	ImageMount   Method[MountParams, None, HostMount] = "image-mount"
+	ImageUnmount Method[Ref, None, []HostMount]       = "image-unmount"
+	ImageMounts  Method[None, None, []HostMount]      = "image-mounts"
 	// ImageSave writes images to Files.Data as one archive.
 	ImageSave Method[SaveParams, None, None] = "image-save"
 )
@@ -342,6 +347,20 @@ type SaveParams struct {
 type TagParams struct {
 	Ref  string `json:"ref"`
 	Name string `json:"name"`
+}
+
+// MountParams name an image and where on the host it is mounted, an absolute path; empty
+// is a directory of the image's own.
+type MountParams struct {
+	Ref  string `json:"ref"`
+	Path string `json:"path,omitempty"`
+}
+
+// HostMount is an image mounted on a directory of the host.
+type HostMount struct {
+	ImageID string   `json:"imageID"`
+	Names   []string `json:"names,omitempty"`
+	Path    string   `json:"path"`
 }
 
 // CommitParams name a container and the image to make of it. Config overrides what the

@@ -89,6 +89,13 @@ type ImageStore interface {
 	Usage(ctx context.Context) (image.Usage, error)
 }
 
+// HostMounts mounts images on directories of the host: *image.HostMounts.
+type HostMounts interface {
+	Mount(ctx context.Context, name, dir string) (image.HostMount, error)
+	Unmount(ctx context.Context, what string) ([]image.HostMount, error)
+	List(ctx context.Context) ([]image.HostMount, error)
+}
+
 // Committer makes images of containers: *image.Committer.
 type Committer interface {
 	Changes(ctx context.Context, containerID string) ([]image.Change, error)
@@ -122,6 +129,7 @@ type Wiring interface {
 type Services struct {
 	Engine     Engine
 	Images     ImageStore
+	HostMounts HostMounts
 	Committer  Committer
 	Registries Registries
 	Manifests  Manifests

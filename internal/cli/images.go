@@ -27,6 +27,7 @@ func imageCommands(a *app) []*cobra.Command {
 	}
 	group.AddCommand(images.ListCommand(words{a}.env(), "ls"), importCommand(a), loadCommand(a), rmiCommand(a, "rm"), tagCommand(a), imageInspectCommand(a))
 	group.AddCommand(images.PruneCommand(words{a}.env()))
+	group.AddCommand(images.MountCommands(words{a}.env())...)
 	group.AddCommand(images.Commands(words{a}.env())...)
 	all := append(images.Commands(words{a}.env()), images.LoginCommands(words{a}.env())...)
 	return append([]*cobra.Command{images.ListCommand(words{a}.env(), "images"), importCommand(a), loadCommand(a), rmiCommand(a, "rmi"), tagCommand(a), group}, all...)

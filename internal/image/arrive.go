@@ -6,13 +6,16 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"slices"
 
 	"github.com/opencontainers/go-digest"
 	"github.com/opencontainers/image-spec/identity"
 	v1 "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"carob/internal/fault"
 	"carob/internal/image/bundle"
+	"carob/internal/image/partial"
 )
 
 // Intake is the store as a registry client sees it. It may be used concurrently.
@@ -63,6 +66,32 @@ func (in *Intake) Add(ctx context.Context, r Remote) (Image, error) {
 	return img, err
 }
 
+// AddFiles makes an image without a command of the files in a tar; they are trusted as
+// little as a layer's. Names and digests are as Remote's.
+func (in *Intake) AddFiles(ctx context.Context, names, digests []string, r io.Reader) (Image, error) {
+	tx := &transaction{store: in.store}
+	img, err := tx.one(ctx, names, r, record{Digests: digests, Artifact: true})
+	if e := tx.end(); err == nil && e != nil {
+		err = e
+	}
+	return img, err
+}
+
+// Again returns the image that a registry called known, "registry/path@digest", if it is
+// here, and gives it a name, which may be that one.
+func (in *Intake) Again(ctx context.Context, known, name string) (img Image, ok bool, err error) {
+	img, err = in.store.Resolve(ctx, known)
+	if fault.Is(err, fault.NotFound) {
+		return Image{}, false, nil
+	}
+	if err == nil && name != known {
+		if err = in.store.Tag(ctx, img.ID, name); err == nil {
+			img, err = in.store.Resolve(ctx, img.ID)
+		}
+	}
+	return img, err == nil, err
+}
+
 // CheckConfig reads an image's configuration and holds it against the number of
 // layers that its manifest has; every error is Invalid.
 func (in *Intake) CheckConfig(text []byte, layers int) (v1.Image, error) {
@@ -78,6 +107,9 @@ func (in *Intake) Missing(diffs []digest.Digest) []bool {
 	}
 	return missing
 }
+
+// Partials keeps the downloads of what is to be added.
+func (in *Intake) Partials() *partial.Dir { return in.store.partials }
 
 // Scratch returns an empty file on the store's file system that has no name: it is gone
 // when it is closed, or when the process ends.
@@ -125,7 +157,7 @@ func (in *Intake) Known(id, name string, manifest []byte) error {
 		return nil
 	}
 	return s.commitLocked(func(_ *state, next *index) error {
-		now := record{Config: old.Config, Layers: old.Layers, Digests: []string{name}}.after(old)
+		now := record{Config: old.Config, Layers: old.Layers, Digests: []string{name}, Artifact: old.Artifact}.after(old)
 		next.Images[id] = now
 		if now.Manifest != "" {
 			return nil
@@ -186,6 +218,7 @@ func (tx *transaction) unchanged(a arrival) (Image, bool) {
 func (r record) after(old record) record {
 	r.Created = old.Created
 	r.Pinned = r.Pinned || old.Pinned
+	r.Artifact = r.Artifact && old.Artifact // what was imported too is an image
 	if r.Source == nil {
 		r.Source = old.Source
 	}
@@ -198,10 +231,26 @@ func (r record) after(old record) record {
 	return r
 }
 
-func (d dirs) writeDocuments(id string, a arrival) error {
-	err := replace(d.config(id), a.config)
+// write writes the configuration, and the manifest if there is one; neither is flushed.
+func (a arrival) write(to dirs) error {
+	id := digest.FromBytes(a.config).String()
+	err := os.WriteFile(to.config(id), a.config, 0o600)
 	if err == nil && len(a.manifest) > 0 {
-		err = replace(d.manifest(id), a.manifest)
+		err = os.WriteFile(to.manifest(id), a.manifest, 0o600)
 	}
 	return err
+}
+
+// adopt moves documents that have been flushed to where images find them.
+func (d dirs) adopt(staged dirs) error {
+	entries, err := os.ReadDir(staged.configs())
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if err := os.Rename(filepath.Join(staged.configs(), e.Name()), filepath.Join(d.configs(), e.Name())); err != nil {
+			return err
+		}
+	}
+	return syncDir(d.configs())
 }

@@ -19,7 +19,7 @@ import (
 func TestCommitAddsALayer(t *testing.T) {
 	s := openStore(t)
 	base := mustImport(t, s, "base", file("f", "x"))
-	if _, err := s.NewRootfs(t.Context(), "c", base.ID); err != nil {
+	if _, err := s.NewRootfs(t.Context(), "c", base.ID, 0); err != nil {
 		t.Fatal(err)
 	}
 	c := NewCommitter(s)

@@ -2,7 +2,10 @@ package image
 
 import (
 	"bytes"
+	"context"
+	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -10,6 +13,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/opencontainers/go-digest"
 	v1 "github.com/opencontainers/image-spec/specs-go/v1"
 	"golang.org/x/sys/unix"
 
@@ -28,7 +32,7 @@ func TestKilledAtEveryStep(t *testing.T) {
 	disk := memory(t, "")
 	for n := 1; ; n++ {
 		root := filepath.Join(disk, fmt.Sprint(n))
-		ended := runUntil(t, n, "-test.run=^TestVictim$", victimVariable+"="+root)
+		ended := runVictim(t, root, func(step int) (kill bool) { return step == n })
 		s, err := Open(root)
 		if err != nil {
 			t.Fatalf("step %d: %v", n, err)
@@ -42,7 +46,7 @@ func TestKilledAtEveryStep(t *testing.T) {
 					t.Errorf("step %d: an empty layer", n)
 				}
 			}
-			if _, err := s.NewRootfs(t.Context(), "after", img.ID); err != nil {
+			if _, err := s.NewRootfs(t.Context(), "after", img.ID, 0); err != nil {
 				t.Errorf("step %d: %v", n, err)
 			}
 			if err := s.RemoveRootfs(t.Context(), "after"); err != nil {
@@ -70,14 +74,17 @@ func TestKilledAtEveryStep(t *testing.T) {
 	}
 }
 
-// work imports, loads, commits, uses and removes.
+// work imports, loads, pulls, commits, uses and removes.
 func work(t *testing.T, s *Store) error {
 	base, err := s.ImportTar(t.Context(), "base", bytes.NewReader(makeTar(t, dir("d"), file("d/f", "text"), symlink("l", "d"))), v1.ImageConfig{})
 	if err != nil {
 		return err
 	}
 	loaded := loadLayers(t, s, makeTar(t, file("one", "1")), makeTar(t, file("two", "2"), file(".wh.one", "")))
-	if _, err := s.NewRootfs(t.Context(), "c", base.ID); err != nil {
+	if _, err := s.NewRootfs(t.Context(), "c", base.ID, 0); err != nil {
+		return err
+	}
+	if err := pulled(t, s, makeTar(t, file("d/four", "4")), makeTar(t, file("d/five", strings.Repeat("5", 70<<10)))); err != nil {
 		return err
 	}
 	if _, err := NewCommitter(s).Add(t.Context(), Commit{Parent: base.ID}, bytes.NewReader(makeTar(t, file("three", "3")))); err != nil {
@@ -90,6 +97,26 @@ func work(t *testing.T, s *Store) error {
 	if e := s.RemoveRootfs(t.Context(), "c"); err == nil {
 		err = e
 	}
+	return err
+}
+
+// pulled adds an image as a registry's client does.
+func pulled(t *testing.T, s *Store, tars ...[]byte) error {
+	t.Helper()
+	cfg := v1.Image{Platform: v1.Platform{OS: "linux", Architecture: runtime.GOARCH}, RootFS: v1.RootFS{Type: "layers"}}
+	r := Remote{Names: []string{"registry.example/pulled:1"}, Manifest: []byte("a manifest"), Digests: []string{"registry.example/pulled@" + digest.FromString("a manifest").String()}}
+	for _, tar := range tars {
+		cfg.RootFS.DiffIDs = append(cfg.RootFS.DiffIDs, digest.FromBytes(tar))
+		r.Layers = append(r.Layers, RemoteLayer{
+			Open:  func(context.Context) (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(tar)), nil },
+			Begin: func() {}, End: func() {},
+		})
+	}
+	var err error
+	if r.Config, err = json.Marshal(cfg); err != nil {
+		return err
+	}
+	_, err = NewIntake(s).Add(t.Context(), r)
 	return err
 }
 
@@ -107,14 +134,14 @@ func TestVictim(t *testing.T) {
 	}
 }
 
-// runUntil runs this binary and kills it when it is about to make its n-th change to
-// the disk; true says that it ended before.
-func runUntil(t *testing.T, n int, test, env string) bool {
+// runVictim runs TestVictim on a store, stopped before each change to the disk to ask
+// whether it is killed there; ended says that it never was.
+func runVictim(t *testing.T, root string, before func(step int) (kill bool)) (ended bool) {
 	t.Helper()
 	runtime.LockOSThread() // the tracer is a thread
 	defer runtime.UnlockOSThread()
-	cmd := exec.Command(os.Args[0], test)
-	cmd.Env = append(os.Environ(), env, "GOMAXPROCS=1")
+	cmd := exec.Command(os.Args[0], "-test.run=^TestVictim$")
+	cmd.Env = append(os.Environ(), victimVariable+"="+root, "GOMAXPROCS=1")
 	cmd.SysProcAttr = &unix.SysProcAttr{Ptrace: true}
 	var out bytes.Buffer
 	log, err := os.CreateTemp(t.TempDir(), "log")
@@ -126,7 +153,7 @@ func runUntil(t *testing.T, n int, test, env string) bool {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	state, killed := trace(t, cmd.Process.Pid, n)
+	state, killed := trace(t, cmd.Process.Pid, before)
 	if killed {
 		return false
 	}
@@ -139,7 +166,7 @@ func runUntil(t *testing.T, n int, test, env string) bool {
 }
 
 // trace follows all threads of a process that has just stopped at its execve.
-func trace(t *testing.T, pid, n int) (end unix.WaitStatus, killed bool) {
+func trace(t *testing.T, pid int, before func(step int) (kill bool)) (end unix.WaitStatus, killed bool) {
 	t.Helper()
 	const options = unix.PTRACE_O_EXITKILL | unix.PTRACE_O_TRACESYSGOOD | unix.PTRACE_O_TRACECLONE
 	var status unix.WaitStatus
@@ -168,7 +195,7 @@ func trace(t *testing.T, pid, n int) (end unix.WaitStatus, killed bool) {
 		case status.StopSignal() == unix.SIGTRAP|0x80:
 			entering[thread] = !entering[thread]
 			if entering[thread] && !killed && changesDisk(t, thread) {
-				if changes++; changes == n {
+				if changes++; before(changes) {
 					killed = true
 					_ = unix.Kill(pid, unix.SIGKILL)
 				}

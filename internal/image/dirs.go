@@ -15,6 +15,9 @@ func (d dirs) layers() string { return filepath.Join(string(d), "layers") }
 func (d dirs) tars() string   { return filepath.Join(string(d), "tars") }
 func (d dirs) tmp() string    { return filepath.Join(string(d), "tmp") }
 func (d dirs) base() string   { return filepath.Join(string(d), "base") }
+func (d dirs) mounts() mountpoints {
+	return mountpoints(filepath.Join(string(d), "mounts"))
+}
 func (d dirs) configs() string {
 	return filepath.Join(string(d), "configs")
 }
@@ -55,7 +58,7 @@ func (d dirs) mounted(containerID string) string {
 
 // make makes what is missing.
 func (d dirs) make() error {
-	for _, dir := range []string{string(d), d.configs(), d.layers(), d.tars(), d.rootfs(""), d.tmp()} {
+	for _, dir := range []string{string(d), d.configs(), d.layers(), d.tars(), d.rootfs(""), d.tmp(), d.mounts().nothing()} {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return err
 		}

@@ -76,7 +76,8 @@ type Pruning struct {
 	Labels, NotLabels []string
 }
 
-// Prune removes the images that no container uses and that p takes; pinned ones stay.
+// Prune removes the images that no container uses and that p takes; pinned ones stay. It
+// removes the downloads that nobody goes on with, too.
 // removed is as Remove's; freed is the bytes of the layers that no image has any more.
 func (s *Store) Prune(ctx context.Context, p Pruning) (removed []string, freed int64, err error) {
 	before := s.snapshot.Load()
@@ -92,6 +93,9 @@ func (s *Store) Prune(ctx context.Context, p Pruning) (removed []string, freed i
 			return removed, freed, e
 		}
 		removed = append(removed, gone...)
+	}
+	if err := s.partials.Sweep(s.now()); err != nil {
+		return removed, freed, fmt.Errorf("image prune: downloads: %w", err)
 	}
 	kept := s.snapshot.Load().index.layersInUse()
 	for chain, size := range before.index.layerSizes() {

@@ -28,7 +28,7 @@ func TestDiscardByDockersRules(t *testing.T) {
 	if d := cmp.Diff([]string{"b:1"}, removed); err != nil || d != "" {
 		t.Error(err, d)
 	}
-	_, err = s.NewRootfs(t.Context(), "c1", img.ID)
+	_, err = s.NewRootfs(t.Context(), "c1", img.ID, 0)
 	must(err)
 	_, err = s.Discard(t.Context(), img.ID, false)
 	wantFault(t, err, fault.Conflict, "in use by container c1")
@@ -66,7 +66,7 @@ func TestPrune(t *testing.T) {
 	oldID := put("old", old, nil)
 	youngID := put("young", young, map[string]string{"keep": "yes"})
 	used := put("used", old, nil)
-	if _, err := s.NewRootfs(t.Context(), "c", used); err != nil {
+	if _, err := s.NewRootfs(t.Context(), "c", used, 0); err != nil {
 		t.Fatal(err)
 	}
 	defer func() {
@@ -121,7 +121,7 @@ func TestUsageCountsSharedLayersOnce(t *testing.T) {
 	base, top := makeTar(t, file("base", "x")), makeTar(t, file("top", "y"))
 	one := loadLayers(t, s, base)
 	two := loadLayers(t, s, base, top)
-	if _, err := s.NewRootfs(t.Context(), "c", two.ID); err != nil {
+	if _, err := s.NewRootfs(t.Context(), "c", two.ID, 0); err != nil {
 		t.Fatal(err)
 	}
 	u, err := s.Usage(t.Context())

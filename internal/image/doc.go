@@ -1,8 +1,8 @@
 // Package image keeps images: names over unpacked layers, and the writable
-// directories of the root filesystems made from them. It mounts nothing and speaks
-// to nobody: NewRootfs returns a plan, and every image comes from an archive or a
-// directory on this machine, or is handed in layer by layer (Intake). Package registry
-// below it pulls and pushes.
+// directories of the root filesystems made from them. It mounts nothing but whole images
+// for people to look at (HostMounts): NewRootfs returns a plan. It speaks to nobody: every
+// image comes from an archive or a directory on this machine, or is handed in layer by
+// layer (Intake). Package registry below it pulls and pushes.
 //
 // On disk, below the root (0700; whoever mounts layers opens them by fd):
 //
@@ -15,6 +15,9 @@
 //	rootfs/<container>/mounted/    such links, for images that the container mounts
 //	rootfs/<container>/{upper,work}
 //	base/                          the lowest lowerdir of every rootfs: where /etc/hosts and others are mounted
+//	mounts/<hex of ID>/            where HostMounts mounts the image
+//	mounts/nothing/                an empty directory
+//	partial/                       downloads under way: see that package
 //	tmp/                           imports under way, trees being removed
 //
 // Layers are kept by chain ID, not by diff ID: a layer that omits a parent

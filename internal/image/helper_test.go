@@ -137,7 +137,7 @@ func checkStore(t testing.TB, s *Store) {
 		t.Errorf("left in tmp: %v", left)
 	}
 	for _, name := range listDir(t, filepath.Join(string(s.root), "configs")) {
-		if _, ok := x.Images["sha256:"+strings.TrimSuffix(name, ".json")]; !ok {
+		if _, ok := x.Images["sha256:"+strings.TrimSuffix(strings.TrimSuffix(name, ".json"), manifestSuffix)]; !ok {
 			t.Errorf("configuration %s belongs to no image", name)
 		}
 	}

@@ -124,9 +124,6 @@ type transaction struct {
 	pinned []string
 	temps  []*temp
 	moved  bool // a layer was put in place
-	// unflushed says that some layer may not be on the disk yet: one that was put in
-	// place, or was found there without an image.
-	unflushed bool
 }
 
 // end lets go of what the transaction held.
@@ -191,7 +188,6 @@ func (tx *transaction) present(ctx context.Context, chain []digest.Digest) (laye
 			}
 		}
 	}
-	tx.unflushed = true // another transaction is about to commit it
 	use, err := cfs.DiskUsage(ctx, dir)
 	return layer{Chain: hex, Size: use.Size}, err == nil
 }
@@ -208,7 +204,7 @@ func (tx *transaction) place(ctx context.Context, tree string, chain []digest.Di
 	if err := os.Rename(tree+unpack.RecordSuffix, tx.store.root.tar(hex)); err != nil {
 		return layer{}, err
 	}
-	tx.moved, tx.unflushed = true, true
+	tx.moved = true
 	err = os.Rename(tree, filepath.Join(tx.store.root.layers(), hex))
 	if err != nil && !disk.Taken(err) {
 		return layer{}, err
@@ -216,13 +212,30 @@ func (tx *transaction) place(ctx context.Context, tree string, chain []digest.Di
 	return layer{Chain: hex, Size: use.Size}, nil
 }
 
-// flush makes new layers' files survive a power failure: without it a layer whose
-// index entry is on disk may hold files of length zero. One call is for all layers:
-// a layer that no index names is swept away after a crash.
-func (tx *transaction) flush() error {
-	if !tx.unflushed {
-		return nil
+// stage writes the arrivals' documents and returns their directory. They are put in place
+// after the flush.
+func (tx *transaction) stage(arrivals []arrival) (staged dirs, err error) {
+	t, err := tx.store.holds.temp("documents-")
+	if err != nil {
+		return "", err
 	}
+	tx.temps = append(tx.temps, t)
+	staged = dirs(t.dir)
+	if err := makeDir(staged.configs(), 0o700); err != nil {
+		return "", err
+	}
+	for _, a := range arrivals {
+		if err := a.write(staged); err != nil {
+			return "", err
+		}
+	}
+	return staged, nil
+}
+
+// flush makes new layers' files and documents survive a power failure: without it a layer
+// whose index entry is on disk may hold files of length zero. One call is for all:
+// what no index names is swept away after a crash.
+func (tx *transaction) flush() error {
 	d, err := os.Open(tx.store.root.layers())
 	if err != nil {
 		return err
@@ -241,13 +254,17 @@ func (tx *transaction) pin(chain []digest.Digest) (hex string) {
 // and gets the new names too.
 func (tx *transaction) commit(arrivals []arrival) ([]Image, error) {
 	s := tx.store
-	if err := tx.flush(); err != nil {
+	staged, err := tx.stage(arrivals)
+	if err == nil {
+		err = tx.flush()
+	}
+	if err != nil {
 		return nil, err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	ids := make([]string, len(arrivals))
-	err := s.commitLocked(func(_ *state, next *index) error {
+	err = s.commitLocked(func(_ *state, next *index) error {
 		for i, a := range arrivals {
 			ids[i] = digest.FromBytes(a.config).String()
 			if old, ok := next.Images[ids[i]]; ok {
@@ -260,12 +277,9 @@ func (tx *transaction) commit(arrivals []arrival) ([]Image, error) {
 			for _, n := range a.names {
 				next.Names[n] = ids[i]
 			}
-			// Under mu, where Sweep cannot take it for one that nobody needs.
-			if err := s.root.writeDocuments(ids[i], a); err != nil {
-				return err
-			}
 		}
-		return nil
+		// Under mu, where Sweep cannot take them for some that nobody needs.
+		return s.root.adopt(staged)
 	})
 	if err != nil {
 		return nil, err

@@ -38,6 +38,8 @@ type record struct {
 	Digests []string `json:"digests,omitempty"`
 	// Manifest is the digest of the manifest it was pulled by; "" for what no registry gave.
 	Manifest digest.Digest `json:"manifest,omitempty"`
+	// Artifact says that it is the files of an artifact, made into an image here.
+	Artifact bool `json:"artifact,omitempty"`
 	// Source is what a generated image was made from; nil for all others.
 	Source *source `json:"source,omitempty"`
 }
@@ -92,7 +94,7 @@ type state struct {
 func newState(x index, layersDir string) *state {
 	s := &state{index: x, byID: make(map[string]Image, len(x.Images)), byDigest: map[string]string{}}
 	for id, r := range x.Images {
-		img := Image{ID: id, Created: r.Created, Config: r.Config, Pinned: r.Pinned, Digests: r.Digests}
+		img := Image{ID: id, Created: r.Created, Config: r.Config, Pinned: r.Pinned, Digests: r.Digests, Artifact: r.Artifact}
 		for _, d := range r.Digests {
 			s.byDigest[d] = id
 		}

@@ -28,7 +28,6 @@ func (tx *transaction) join(ctx context.Context, rec *record, chain []digest.Dig
 			return unpackLayer(ctx, tx.store, landing{below, chain, open})
 		})
 		if err == nil {
-			tx.unflushed = true
 			rec.Layers = append(rec.Layers, l)
 			return nil
 		}

@@ -55,7 +55,7 @@ func TestOverlay(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	plan, err := s.NewRootfs(t.Context(), "c1", imgs[0].ID)
+	plan, err := s.NewRootfs(t.Context(), "c1", imgs[0].ID, 0)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -160,7 +160,7 @@ func TestLoad(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		plan, err := s.NewRootfs(t.Context(), "c1", imgs[0].ID)
+		plan, err := s.NewRootfs(t.Context(), "c1", imgs[0].ID, 0)
 		if err != nil || len(plan.Lower) != 1 {
 			t.Errorf("plan %+v, %v", plan, err)
 		}

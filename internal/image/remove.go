@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"carob/internal/fault"
 	"carob/internal/ref"
@@ -17,7 +18,7 @@ import (
 // Remove takes a name off an image; with its last name goes the image, with the
 // last image goes a layer. By ID it takes all names off at once. removed lists the
 // names in familiar form and the ID if the image is gone. Conflict is an image that
-// would go while a root filesystem is made of it, and changes nothing.
+// would go while a root filesystem is made of it or it is mounted, and changes nothing.
 func (s *Store) Remove(_ context.Context, name string) (removed []string, err error) {
 	var gone string
 	s.mu.Lock()
@@ -40,6 +41,11 @@ func (s *Store) Remove(_ context.Context, name string) (removed []string, err er
 		if err := s.tenants.close(id); err != nil {
 			return fmt.Errorf("image %s: %w", name, err)
 		}
+		// After close: a mount that was being made meanwhile would have been a tenant.
+		if err := s.root.mounts().without(id); err != nil {
+			s.tenants.reopen(id)
+			return fmt.Errorf("image %s: %w", name, err)
+		}
 		gone = id
 		delete(next.Images, id)
 		removed = append(removed, id)
@@ -58,6 +64,9 @@ func (s *Store) Remove(_ context.Context, name string) (removed []string, err er
 	return removed, errors.Join(waste{s}.dropConfig(gone), waste{s}.collect())
 }
 
+// keepPartials is how long a download waits for somebody to go on with it.
+const keepPartials = 24 * time.Hour
+
 // Sweep removes what a crash left: root filesystems that keep refuses, half
 // imports, and layers, configurations and generated images nothing leads to. It
 // may run beside imports and starts: it leaves alone what is under way, but keep
@@ -72,14 +81,14 @@ func (s *Store) Sweep(ctx context.Context, keep func(containerID string) bool) e
 			return fault.Wrap(fault.Unavailable, "image store: sweep", ctx.Err())
 		}
 		if !keep(e.Name()) {
-			err := removeTree(s.root.rootfs(e.Name()))
+			err := s.root.removeRootfs(e.Name())
 			if err == nil {
 				s.tenants.exit(e.Name())
 			}
 			errs = append(errs, err)
 		}
 	}
-	errs = append(errs, s.dropGenerated(ctx), waste{s}.collect(), waste{s}.sweepConfigs(), waste{s}.sweepTemps())
+	errs = append(errs, s.dropGenerated(ctx), waste{s}.collect(), waste{s}.sweepConfigs(), waste{s}.sweepTemps(), waste{s}.sweepMountpoints(), s.partials.Sweep(s.now().Add(-keepPartials)))
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("image store: sweep: %w", err)
 	}

@@ -24,9 +24,10 @@ type Rootfs struct {
 
 // NewRootfs makes a container's writable directories and returns how to mount them
 // over the image's layers. It is idempotent: the same container and image give the
-// same plan. Conflict is a container that already has one from another image.
-// Nothing is hashed, copied or flushed.
-func (s *Store) NewRootfs(_ context.Context, containerID, imageID string) (Rootfs, error) {
+// same plan. A size is the most bytes that the writable directories may take, 0 no limit;
+// Unsupported is one on a file system that cannot hold it. Conflict is a container that
+// already has a root filesystem from another image. Nothing is hashed, copied or flushed.
+func (s *Store) NewRootfs(_ context.Context, containerID, imageID string, size int64) (Rootfs, error) {
 	if !validContainerID(containerID) {
 		return Rootfs{}, fault.New(fault.Invalid, fmt.Sprintf("container ID %.64q: want 1 to 128 letters, digits, '_', '.' or '-', beginning with a letter or digit", containerID))
 	}
@@ -38,10 +39,10 @@ func (s *Store) NewRootfs(_ context.Context, containerID, imageID string) (Rootf
 	if err != nil {
 		return Rootfs{}, err
 	}
-	plan, err := s.root.makeRootfs(containerID, img)
+	plan, err := s.root.makeRootfs(containerID, img, size)
 	if err != nil && !known {
 		// The directory is not ready, and nobody was told of it.
-		if e := removeTree(s.root.rootfs(containerID)); e == nil {
+		if e := s.root.removeRootfs(containerID); e == nil {
 			s.tenants.exit(containerID)
 		}
 	}
@@ -95,14 +96,14 @@ func (s *Store) RemoveRootfs(_ context.Context, containerID string) error {
 	if !validContainerID(containerID) {
 		return nil // no such container can have one
 	}
-	if err := removeTree(s.root.rootfs(containerID)); err != nil {
+	if err := s.root.removeRootfs(containerID); err != nil {
 		return fmt.Errorf("container %s: rootfs: %w", containerID, err)
 	}
 	s.tenants.exit(containerID)
 	return nil
 }
 
-func (d dirs) makeRootfs(containerID string, img Image) (Rootfs, error) {
+func (d dirs) makeRootfs(containerID string, img Image, size int64) (Rootfs, error) {
 	dir, plan := d.rootfs(containerID), d.plan(containerID, img)
 	err := makeDir(dir, 0o700)
 	if err == nil {
@@ -110,6 +111,9 @@ func (d dirs) makeRootfs(containerID string, img Image) (Rootfs, error) {
 		if err = os.Symlink(img.ID, filepath.Join(dir, "image")); os.IsExist(err) {
 			err = nil
 		}
+	}
+	if err == nil && size > 0 {
+		err = limitTree(dir, size)
 	}
 	if err == nil {
 		err = makeOnce(plan.Upper, 0o755)

@@ -15,6 +15,7 @@ import (
 
 	"carob/internal/fault"
 	"carob/internal/image/flight"
+	"carob/internal/image/partial"
 	"carob/internal/image/unpack"
 	"carob/internal/ref"
 )
@@ -41,6 +42,8 @@ type Image struct {
 	Config v1.ImageConfig
 	// Layers are the unpacked layers, absolute directories, lowest first.
 	Layers []string
+	// Artifact says that no registry has it as an image: it is an artifact's files.
+	Artifact bool
 	// Pinned images are kept by garbage collection; they can be removed by name.
 	Pinned bool
 }
@@ -54,6 +57,7 @@ type Store struct {
 	// snapshot is replaced under mu, read without.
 	snapshot atomic.Pointer[state]
 	tenants  *tenants
+	partials *partial.Dir
 	holds    *holds
 
 	// flights are the layers being unpacked, by the hex of their chain ID.
@@ -77,6 +81,9 @@ func Open(root string) (*Store, error) {
 	err := at.make()
 	if err == nil {
 		s.tenants, err = readTenants(at)
+	}
+	if err == nil {
+		s.partials, err = partial.Open(filepath.Join(root, "partial"))
 	}
 	if err != nil {
 		return nil, fmt.Errorf("image store: %w", err)

@@ -93,7 +93,7 @@ func TestTagAndRemove(t *testing.T) {
 	if diff := cmp.Diff([]string{"a:1"}, removed); err != nil || diff != "" {
 		t.Errorf("%v %s", err, diff)
 	}
-	if _, err := s.NewRootfs(t.Context(), "c1", img.ID); err != nil {
+	if _, err := s.NewRootfs(t.Context(), "c1", img.ID, 0); err != nil {
 		t.Fatal(err)
 	}
 	_, err = s.Remove(t.Context(), "quay.io/b")
@@ -110,7 +110,7 @@ func TestTagAndRemove(t *testing.T) {
 	}
 	_, err = s.Remove(t.Context(), img.ID)
 	wantFault(t, err, fault.NotFound, "not in the local store")
-	_, err = s.NewRootfs(t.Context(), "c1", img.ID)
+	_, err = s.NewRootfs(t.Context(), "c1", img.ID, 0)
 	wantFault(t, err, fault.NotFound, "not in the local store")
 }
 
@@ -140,7 +140,7 @@ func TestOpenAgain(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.NewRootfs(t.Context(), "c1", img.ID)
+	s.NewRootfs(t.Context(), "c1", img.ID, 0)
 	again, err := Open(string(s.root))
 	if err != nil {
 		t.Fatal(err)
@@ -174,7 +174,7 @@ func TestOpenRefuses(t *testing.T) {
 func TestRootfs(t *testing.T) {
 	s := openStore(t)
 	img := mustImport(t, s, "a", file("a", "a"))
-	plan, err := s.NewRootfs(t.Context(), "c1", img.ID)
+	plan, err := s.NewRootfs(t.Context(), "c1", img.ID, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -185,17 +185,17 @@ func TestRootfs(t *testing.T) {
 	}
 	os.Chmod(plan.Upper, 0o700)
 	os.WriteFile(filepath.Join(plan.Upper, "mine"), nil, 0o600)
-	if again, err := s.NewRootfs(t.Context(), "c1", img.ID); err != nil || !cmp.Equal(again, plan) {
+	if again, err := s.NewRootfs(t.Context(), "c1", img.ID, 0); err != nil || !cmp.Equal(again, plan) {
 		t.Errorf("again: %+v, %v", again, err)
 	}
 	if fi, _ := os.Stat(plan.Upper); fi.Mode().Perm() != 0o700 {
 		t.Error("the second call changed what the container had set")
 	}
 	other := mustImport(t, s, "b", file("b", "b"))
-	_, err = s.NewRootfs(t.Context(), "c1", other.ID)
+	_, err = s.NewRootfs(t.Context(), "c1", other.ID, 0)
 	wantFault(t, err, fault.Conflict, "c1")
 	for _, bad := range []string{"", ".", "..", "../x", "a/b", "-a", ".a", "a\x00", "ä", strings.Repeat("a", 129)} {
-		_, err := s.NewRootfs(t.Context(), bad, img.ID)
+		_, err := s.NewRootfs(t.Context(), bad, img.ID, 0)
 		wantFault(t, err, fault.Invalid, "container ID")
 		if err := s.RemoveRootfs(t.Context(), bad); err != nil {
 			t.Error(err)
@@ -216,10 +216,10 @@ func TestRootfsFailureLeavesNothing(t *testing.T) {
 	img := mustImport(t, s, "a", file("a", "a"))
 	blocked := filepath.Join(string(s.root), "rootfs/c1")
 	os.WriteFile(blocked, nil, 0o600) // a file where the directory goes
-	if _, err := s.NewRootfs(t.Context(), "c1", img.ID); err == nil {
+	if _, err := s.NewRootfs(t.Context(), "c1", img.ID, 0); err == nil {
 		t.Error("no error")
 	}
-	if _, err := s.NewRootfs(t.Context(), "c1", img.ID); err != nil {
+	if _, err := s.NewRootfs(t.Context(), "c1", img.ID, 0); err != nil {
 		t.Errorf("the retry: %v", err)
 	}
 	s.RemoveRootfs(t.Context(), "c1")
@@ -233,7 +233,7 @@ func TestRemoveRootfsWhateverIsInIt(t *testing.T) {
 	testenv.Require(t, testenv.Root)
 	s := openStore(t)
 	img := mustImport(t, s, "a", file("a", "a"))
-	plan, err := s.NewRootfs(t.Context(), "c1", img.ID)
+	plan, err := s.NewRootfs(t.Context(), "c1", img.ID, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -263,8 +263,8 @@ func TestRemoveRootfsWhateverIsInIt(t *testing.T) {
 func TestSweep(t *testing.T) {
 	s := openStore(t)
 	img := mustImport(t, s, "a", file("a", "a"))
-	s.NewRootfs(t.Context(), "kept", img.ID)
-	s.NewRootfs(t.Context(), "lost", img.ID)
+	s.NewRootfs(t.Context(), "kept", img.ID, 0)
+	s.NewRootfs(t.Context(), "lost", img.ID, 0)
 	litter := []string{"rootfs/half/upper", "layers/" + strings.Repeat("0", 64) + "/etc", "tmp/layer-1/tree", "tmp/archive-2"}
 	for _, d := range litter {
 		os.MkdirAll(filepath.Join(string(s.root), d), 0o700)
@@ -286,7 +286,7 @@ func TestSweep(t *testing.T) {
 	if got := listDir(t, filepath.Join(string(s.root), "rootfs")); !cmp.Equal(got, []string{"kept"}) {
 		t.Errorf("rootfs %v", got)
 	}
-	if got := listDir(t, string(s.root)); !cmp.Equal(got, []string{"base", "configs", "index.json", "layers", "rootfs", "tars", "tmp"}) {
+	if got := listDir(t, string(s.root)); !cmp.Equal(got, []string{"base", "configs", "index.json", "layers", "mounts", "partial", "rootfs", "tars", "tmp"}) {
 		t.Errorf("root %v", got)
 	}
 	if len(s.List()) != 1 {
@@ -354,7 +354,7 @@ func TestEnsureToolbox(t *testing.T) {
 			t.Errorf("%+v, %v", same, err)
 		}
 	})
-	if _, err := s.NewRootfs(t.Context(), "c1", first.ID); err != nil {
+	if _, err := s.NewRootfs(t.Context(), "c1", first.ID, 0); err != nil {
 		t.Fatal(err)
 	}
 	fakeToolbox(t, binary, "two, longer", "exit 0")
@@ -391,7 +391,7 @@ func BenchmarkNewRootfs(b *testing.B) {
 	img := mustImport(b, s, "a", file("a", "a"))
 	for i := 0; b.Loop(); i++ {
 		id := fmt.Sprint("c", i)
-		if _, err := s.NewRootfs(b.Context(), id, img.ID); err != nil {
+		if _, err := s.NewRootfs(b.Context(), id, img.ID, 0); err != nil {
 			b.Fatal(err)
 		}
 		if err := s.RemoveRootfs(b.Context(), id); err != nil {

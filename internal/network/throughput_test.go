@@ -18,21 +18,7 @@ import (
 // is CPU time of one thread that sends and receives in turn, so that whoever else uses the
 // machine does not count for much; the ways take turns.
 func TestThroughput(t *testing.T) {
-	m := newMachine(t)
-	b := m.daemon(t)
-	one, two := sandbox(t), sandbox(t)
-	_, err := b.Attach(t.Context(), attachment("one", one))
-	must(t, err)
-	c, err := b.Attach(t.Context(), attachment("two", two))
-	must(t, err)
-	router, left, right := sandbox(t), sandbox(t), sandbox(t)
-	byHand(t, router, left, 1)
-	byHand(t, router, right, 2)
-	must(t, within(router, func() error { return os.WriteFile("/proc/sys/net/ipv4/ip_forward", []byte("1"), 0) }))
-	ways := map[string]way{
-		"pod to pod": newWay(t, one, two, c[0].IPs[0]), "pod to host": newWay(t, one, os.Getpid(), c[0].Gateways[0]),
-		"two pairs by hand": newWay(t, left, right, "10.202.2.2"), "a pair by hand": newWay(t, left, router, "10.202.1.1"),
-	}
+	ways := newWays(t)
 	turns, most := 80, 2.5
 	if *long { // 1.12 to 1.17 and 1.09 to 1.14 were seen: connection tracking, for the most part
 		turns, most = 600, 1.25
@@ -56,6 +42,79 @@ func TestThroughput(t *testing.T) {
 			t.Errorf("%s costs %.2f times %s, at most %.2f", ours, ratio, theirs, most)
 		}
 	}
+}
+
+// TestSpeed is TestThroughput by the clock: one goroutine sends, another one receives, and
+// what a second brings is compared. It wants a quiet machine.
+func TestSpeed(t *testing.T) {
+	if !*long {
+		t.Skip("compares by the clock: with -args -long, on a machine that does nothing else")
+	}
+	ways := newWays(t)
+	speeds := map[string][]float64{}
+	for range 60 {
+		for name, w := range ways {
+			speeds[name] = append(speeds[name], w.speed(t, 256<<20))
+		}
+	}
+	usual := map[string]float64{}
+	for name, all := range speeds {
+		slices.Sort(all)
+		usual[name] = all[len(all)/2]
+		t.Logf("%s: %.2f GB/s", name, usual[name])
+	}
+	for ours, theirs := range map[string]string{"pod to pod": "two pairs by hand", "pod to host": "a pair by hand"} {
+		ratio := usual[ours] / usual[theirs]
+		t.Logf("%s has %.2f of the speed of %s", ours, ratio, theirs)
+		if ratio < 0.9 {
+			t.Errorf("%s has %.2f of the speed of %s, at least 0.9", ours, ratio, theirs)
+		}
+	}
+}
+
+// newWays makes the ways that are compared.
+func newWays(t *testing.T) map[string]way {
+	t.Helper()
+	m := newMachine(t)
+	b := m.daemon(t)
+	one, two := sandbox(t), sandbox(t)
+	_, err := b.Attach(t.Context(), attachment("one", one))
+	must(t, err)
+	c, err := b.Attach(t.Context(), attachment("two", two))
+	must(t, err)
+	router, left, right := sandbox(t), sandbox(t), sandbox(t)
+	byHand(t, router, left, 1)
+	byHand(t, router, right, 2)
+	must(t, within(router, func() error { return os.WriteFile("/proc/sys/net/ipv4/ip_forward", []byte("1"), 0) }))
+	return map[string]way{
+		"pod to pod": newWay(t, one, two, c[0].IPs[0]), "pod to host": newWay(t, one, os.Getpid(), c[0].Gateways[0]),
+		"two pairs by hand": newWay(t, left, right, "10.202.2.2"), "a pair by hand": newWay(t, left, router, "10.202.1.1"),
+	}
+}
+
+// speed is how many gigabytes a second brings, tried with n bytes.
+func (w way) speed(t *testing.T, n int) float64 {
+	t.Helper()
+	began, failed := time.Now(), make(chan error, 1)
+	move := func(fd int, step func(int, []byte) (int, error), events int16) error {
+		piece := make([]byte, 256<<10)
+		for done := 0; done < n; {
+			k, err := step(fd, piece[:min(len(piece), n-done)])
+			if err == unix.EAGAIN {
+				_, err = unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: events}}, 10_000)
+				k = 0
+			}
+			if err != nil && err != unix.EINTR {
+				return err
+			}
+			done += max(k, 0)
+		}
+		return nil
+	}
+	go func() { failed <- move(w.from, unix.Write, unix.POLLOUT) }()
+	must(t, move(w.to, unix.Read, unix.POLLIN))
+	must(t, <-failed)
+	return float64(n) / time.Since(began).Seconds() / 1e9
 }
 
 // byHand connects a process's namespace with another's by a pair with addresses and a

@@ -9,6 +9,7 @@ import (
 	"math"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -17,7 +18,9 @@ import (
 
 	"carob/internal/fault"
 	"carob/internal/ocirt"
+	"carob/internal/sys/ns"
 	"carob/internal/sys/session"
+	"carob/internal/sys/systemd"
 	"carob/internal/sys/task"
 )
 
@@ -58,7 +61,7 @@ func globalOptions() []option {
 		{"log-format", "", isText, "text or json"},
 		{"debug", "", isBool, "log the command line"},
 		{"systemd-cgroup", "", isBool, "cgroups by way of systemd"},
-		{"rootless", "", isText, "true, false or auto; true is refused"},
+		{"rootless", "", isText, "true, false or auto: without root's rights on the host, which is found out"},
 		{"criu", "", isText, "accepted; there is no checkpoint"},
 		{"version", "v", isBool, "print the version"},
 		{"help", "h", isBool, "print help"},
@@ -121,15 +124,36 @@ func (a *app) check() error {
 	default:
 		return fault.New(fault.Invalid, "invalid log-format: "+f)
 	}
+	rootless, err := rootless(a.global.text("rootless"))
+	if err != nil {
+		return err
+	}
 	root := a.global.text("root")
+	if dir := os.Getenv("XDG_RUNTIME_DIR"); root == "" && rootless && dir != "" {
+		root = filepath.Join(dir, "carob-oci")
+	}
 	if root == "" {
 		root = DefaultRoot
 	}
-	if os.Geteuid() != 0 || a.global.text("rootless") == "true" {
-		return fault.New(fault.Unsupported, "rootless containers are not supported: carob-oci runs as root")
+	a.runtime = &ocirt.Runtime{
+		Root: root, Systemd: a.global.has("systemd-cgroup"), StartScope: systemd.StartUnit,
+		Warn: func(text string) { a.log("warning", text) }, Rootless: rootless,
 	}
-	a.runtime = &ocirt.Runtime{Root: root, Systemd: a.global.has("systemd-cgroup"), Warn: func(text string) { a.log("warning", text) }}
 	return nil
+}
+
+// rootless tells, by the flag's word or by itself, whether this process lacks root's rights on the host.
+func rootless(word string) (bool, error) {
+	if os.Geteuid() != 0 {
+		return false, fault.New(fault.Unsupported, "carob-oci runs as root, of the host or of a user namespace: unshare --map-root-user --mount carob-oci …")
+	}
+	switch word {
+	case "", "auto":
+		return ns.InUser(), nil
+	default:
+		yes, err := strconv.ParseBool(word)
+		return yes, fault.Wrap(fault.Invalid, "--rootless", err)
+	}
 }
 
 func (a *app) command(c command, args []string) (int, error) {

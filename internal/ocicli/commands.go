@@ -250,7 +250,7 @@ func ps(ctx context.Context, a *app) (int, error) {
 
 // pick prints of a table of ps the lines of these processes.
 func (a *app) pick(table string, pids []int) error {
-	lines := strings.Split(strings.TrimSpace(table), "\n")
+	lines := strings.Split(strings.TrimRight(table, "\n"), "\n")
 	column := slices.Index(strings.Fields(lines[0]), "PID")
 	if column < 0 {
 		return fault.New(fault.Invalid, "couldn't find PID field in ps output")

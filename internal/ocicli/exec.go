@@ -131,6 +131,9 @@ func addCapabilities(p *specs.Process, more []string) {
 				*set = append(*set, name)
 			}
 		}
+		if slices.Contains(k.Inheritable, name) && !slices.Contains(k.Ambient, name) { // as runc does
+			k.Ambient = append(k.Ambient, name)
+		}
 	}
 }
 

@@ -30,6 +30,8 @@ func printFeatures(_ context.Context, a *app) (int, error) {
 	v1, v2, rdma := mode == cgroup.ModeV1 || mode == cgroup.ModeHybrid, mode == cgroup.ModeV2, slices.Contains(controllers, "rdma")
 	_, err = os.Stat("/sys/module/apparmor")
 	armor := err == nil
+	_, err = os.Stat("/run/systemd/system")
+	systemd := err == nil && v2
 	var capabilities []string
 	for _, c := range initstage.Capabilities() {
 		capabilities = append(capabilities, "CAP_"+c)
@@ -40,7 +42,7 @@ func printFeatures(_ context.Context, a *app) (int, error) {
 		Linux: &features.Linux{
 			Namespaces:   []string{"cgroup", "ipc", "mount", "network", "pid", "time", "user", "uts"},
 			Capabilities: capabilities,
-			Cgroup:       &features.Cgroup{V1: &v1, V2: &v2, Systemd: &off, SystemdUser: &off, Rdma: &rdma},
+			Cgroup:       &features.Cgroup{V1: &v1, V2: &v2, Systemd: &systemd, SystemdUser: &off, Rdma: &rdma},
 			Seccomp: &features.Seccomp{
 				Enabled: &on, Actions: seccomp.Actions(), Operators: seccomp.Operators(), Archs: seccomp.Archs(),
 				KnownFlags: seccomp.Flags(), SupportedFlags: seccomp.Flags(),
@@ -56,10 +58,11 @@ func printFeatures(_ context.Context, a *app) (int, error) {
 
 // spec writes a configuration to begin with.
 func spec(_ context.Context, a *app) (int, error) {
+	config := ocispec.Default()
 	if a.args.has("rootless") {
-		return 0, fault.New(fault.Unsupported, "rootless containers are not supported")
+		ocispec.Rootless(config)
 	}
-	text, err := json.MarshalIndent(ocispec.Default(), "", "\t")
+	text, err := json.MarshalIndent(config, "", "\t")
 	if err != nil {
 		return 0, err
 	}

@@ -2,7 +2,6 @@ package ocicli
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"os"
 	"time"
@@ -27,7 +26,7 @@ func resourceCommands() []command {
 		{name: "features", usage: "", help: "print what is supported as JSON", run: printFeatures},
 		{
 			name: "spec", usage: "", help: "write a config.json to begin with", run: spec,
-			options: []option{{"bundle", "b", isText, "directory of the bundle (default: the working directory)"}, {"rootless", "", isBool, "refused"}},
+			options: []option{{"bundle", "b", isText, "directory of the bundle (default: the working directory)"}, {"rootless", "", isBool, "for root of a user namespace with no other ids"}},
 		},
 		{name: "checkpoint", usage: "ID", help: "refused", options: anyFlags(), least: 1, most: 1, run: noCRIU},
 		{name: "restore", usage: "ID", help: "refused", options: anyFlags(), least: 1, most: 1, run: noCRIU},
@@ -193,22 +192,35 @@ func events(ctx context.Context, a *app) (int, error) {
 			return 0, fault.New(fault.Invalid, "--interval: "+t+" is no duration above 0")
 		}
 	}
-	if a.args.has("stats") {
-		return 0, a.report(c)
+	if err := a.report(c); err != nil || a.args.has("stats") {
+		return 0, err
+	}
+	return 0, watch(ctx, a, c, interval)
+}
+
+// watch prints events until the container's end, or a signal.
+func watch(ctx context.Context, a *app, c *ocirt.Container, interval time.Duration) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	oom, ended, err := ocirt.Watch(ctx, c)
+	if err != nil {
+		return err
 	}
 	tick := time.NewTicker(interval)
 	defer tick.Stop()
 	for {
-		if err := a.report(c); err != nil {
-			return 0, err
-		}
 		select {
 		case <-tick.C:
+			err = a.report(c)
+		case <-oom:
+			err = a.printLine(event{Type: "oom", ID: c.ID})
+		case <-ended:
+			return nil
 		case <-ctx.Done():
-			return 0, nil
+			return nil
 		}
-		if status, err := c.Status(); err != nil || status == specs.StateStopped {
-			return 0, err
+		if err != nil {
+			return err
 		}
 	}
 }
@@ -218,11 +230,7 @@ func (a *app) report(c *ocirt.Container) error {
 	if err != nil {
 		return err
 	}
-	line, err := json.Marshal(event{"stats", c.ID, statsOf(s)})
-	if err == nil {
-		_, err = fmt.Fprintf(a.Out, "%s\n", line)
-	}
-	return err
+	return a.printLine(event{"stats", c.ID, statsOf(s)})
 }
 
 // statsOf puts numbers where runc has them (types.Stats).

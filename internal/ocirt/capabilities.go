@@ -37,6 +37,13 @@ func (r *Runtime) grantable(p *specs.Process, newUsers bool) {
 			return true
 		})
 	}
+	p.Capabilities.Ambient = slices.DeleteFunc(p.Capabilities.Ambient, func(name string) bool {
+		raised := slices.Contains(p.Capabilities.Permitted, name) && slices.Contains(p.Capabilities.Inheritable, name)
+		if !raised && r.Warn != nil {
+			r.Warn("can't raise ambient capability " + name + ": it is not both permitted and inheritable")
+		}
+		return !raised
+	})
 	slices.Sort(missing)
 	if missing = slices.Compact(missing); len(missing) > 0 && r.Warn != nil {
 		r.Warn("ignoring unknown or unavailable capabilities: " + strings.Join(missing, " "))

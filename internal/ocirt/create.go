@@ -20,6 +20,7 @@ import (
 	"carob/internal/sys/cgroup"
 	"carob/internal/sys/fd"
 	"carob/internal/sys/initstage"
+	"carob/internal/sys/ns"
 	"carob/internal/sys/task"
 	"carob/internal/undo"
 	"carob/internal/world"
@@ -50,6 +51,7 @@ type creation struct {
 	start *os.File // both FIFOs
 	said  *os.File
 	term  terminal
+	held  *ns.Held // keeps a scope; nil elsewhere
 }
 
 // Create makes a container whose process waits to be started. fault.Exists says "container
@@ -89,6 +91,7 @@ func (n *creation) close() {
 		}
 	}
 	n.term.close()
+	n.held.Release()
 }
 
 // read reads the configuration, which is kept as it is now.
@@ -135,7 +138,7 @@ func (n *creation) claim(text []byte) error {
 
 // limit makes the cgroup with its limits. One that is there already must be empty.
 func (n *creation) limit(ctx context.Context) (*cgroup.Group, error) {
-	path, err := ocispec.Group(n.spec, n.o.ID, n.r.Systemd)
+	place, err := ocispec.Group(n.spec, n.o.ID, n.r.Systemd)
 	if err != nil {
 		return nil, err
 	}
@@ -143,24 +146,59 @@ func (n *creation) limit(ctx context.Context) (*cgroup.Group, error) {
 	if err != nil {
 		return nil, err
 	}
-	n.Cgroup = path
+	n.Cgroup = place.Path
 	limits := *n.spec.Linux.Resources
 	limits.Devices = ocispec.DeviceRules(limits.Devices)
-	group, err := layout.Create(path, &limits)
-	if fault.Is(err, fault.Exists) {
-		return reuse(ctx, layout, path, &limits)
+	var group *cgroup.Group
+	if place.Scope != nil {
+		group, err = n.scope(ctx, layout, *place.Scope)
+	} else {
+		group, err = layout.Create(place.Path, &limits)
 	}
-	if err == nil {
+	if n.r.Rootless && fault.Is(err, fault.Denied) && n.spec.Linux.CgroupsPath == "" && !ocispec.Limited(n.spec.Linux.Resources) {
+		n.Cgroup = ""
+		return nil, nil
+	}
+	if fault.Is(err, fault.Exists) {
+		return reuse(layout, place.Path, &limits)
+	}
+	if group != nil {
 		n.undo.Push("cgroup", func(ctx context.Context) error {
 			return errors.Join(group.Kill(ctx, fd.SIGKILL), group.Remove(ctx))
 		})
 	}
+	if err == nil && place.Scope != nil {
+		err = group.Set(&limits)
+	}
 	return group, err
 }
 
-func reuse(ctx context.Context, layout *cgroup.Layout, path string, limits *specs.LinuxResources) (*cgroup.Group, error) {
+// scope makes the cgroup in a scope of systemd's, which takes a process: a child that is
+// there until the container's own is.
+func (n *creation) scope(ctx context.Context, layout *cgroup.Layout, u ocispec.Unit) (*cgroup.Group, error) {
+	if layout.Mode() != cgroup.ModeV2 {
+		return nil, fault.New(fault.Unsupported, "--systemd-cgroup: needs the unified hierarchy (cgroup v2)")
+	}
+	var err error
+	if n.held, err = ns.Hold(); err != nil {
+		return nil, err
+	}
+	if err := n.r.StartScope(ctx, u, n.held.Pid); err != nil {
+		return nil, err
+	}
+	group, err := layout.Create(n.Cgroup, nil)
+	if err != nil {
+		return nil, err
+	}
+	return group, cgroup.Take(group, n.held.Pid)
+}
+
+func reuse(layout *cgroup.Layout, path string, limits *specs.LinuxResources) (*cgroup.Group, error) {
 	group, err := layout.Open(path)
 	if err != nil {
+		return nil, err
+	}
+	if err := cgroup.Complete(group); err != nil { // it need not be in every hierarchy
 		return nil, err
 	}
 	pids, err := group.Procs()
@@ -173,19 +211,12 @@ func reuse(ctx context.Context, layout *cgroup.Layout, path string, limits *spec
 	if frozen, err := group.Frozen(); err == nil && frozen {
 		return nil, fault.New(fault.Conflict, "container's cgroup unexpectedly frozen")
 	}
-	err = group.Set(limits)
-	if fault.Is(err, fault.NotFound) { // it is not in every hierarchy: nobody uses it
-		if err := layout.Remove(ctx, path); err != nil {
-			return nil, err
-		}
-		return layout.Create(path, limits)
-	}
-	return group, err
+	return group, group.Set(limits)
 }
 
 // begin starts the process and returns when it waits.
 func (n *creation) begin(ctx context.Context, group *cgroup.Group) (pid int, err error) {
-	s := scene{spec: n.spec, bundle: n.o.Bundle, group: group}
+	s := scene{spec: n.spec, bundle: n.o.Bundle, group: group, rootless: n.r.Rootless}
 	defer s.close()
 	if err := s.prepare(); err != nil {
 		return 0, err
@@ -251,7 +282,7 @@ func (n *creation) gate(s *scene, a *initstage.Alone) error {
 
 func (n *creation) alone(s *scene) *initstage.Alone {
 	a := &initstage.Alone{
-		RootPath: n.Rootfs, Hooks: hooked(n.spec), NoPivot: n.o.NoPivot,
+		RootPath: n.Rootfs, Hooks: hooked(n.spec), NoPivot: n.o.NoPivot, Rootless: n.r.Rootless,
 		Own: streamsToGive(n.spec.Process, outside(s.spec.Linux.UIDMappings, n.spec.Process.User.UID)), Preserve: n.o.Preserve,
 	}
 	if !n.o.NoNewKeyring {
@@ -284,7 +315,7 @@ func (n *creation) mapUsers(pid int) error {
 		return err
 	}
 	if adj := n.spec.Process.OOMScoreAdj; adj != nil {
-		if err := task.Score(pid, *adj); err != nil {
+		if err := task.Score(pid, *adj); err != nil && !n.r.Rootless {
 			return fault.Wrap(fault.Denied, "process.oomScoreAdj", err)
 		}
 	}

@@ -63,10 +63,11 @@ func (c *Container) Exec(_ context.Context, o ExecOptions) (pid int, err error) 
 		return 0, err
 	}
 	defer term.close()
-	pid, err = launchExec(c, &s, o, init)
+	child, err := launchExec(c, &s, more{process: o.Process, preserve: o.Preserve}, init)
 	if err != nil {
 		return 0, named(o.Process, err)
 	}
+	pid = child.pid
 	err = errors.Join(term.hand(o.ConsoleSocket), sendPidfd(o.PidfdSocket, pid), writePid(o.PidFile, pid))
 	if err != nil {
 		task.Kill(pid)
@@ -97,6 +98,9 @@ func (c *Container) mayExec(o ExecOptions) error {
 
 // joinGroup opens the way into the container's cgroup, or one below it.
 func joinGroup(c *Container, s *scene, o ExecOptions) error {
+	if c.Cgroup == "" && o.Group == "" {
+		return nil
+	}
 	layout, err := c.r.groups()
 	if err != nil {
 		return err
@@ -151,40 +155,51 @@ func devpts(pid int) (*os.File, error) {
 	return pts, nil
 }
 
+// more is one more process for a container.
+type more struct {
+	process *specs.Process
+	// file is what is executed, "" is what the process's arguments say.
+	file string
+	// streams are the process's descriptors 0 to 2, nil are this one's.
+	streams  []*os.File
+	preserve int
+}
+
 // launchExec starts the exec's program.
-func launchExec(c *Container, s *scene, o ExecOptions, init *os.File) (int, error) {
+func launchExec(c *Container, s *scene, m more, init *os.File) (*child, error) {
 	ready, turn, err := os.Pipe()
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
 	defer turn.Close()
 	x := initstage.Exec{
-		Process: o.Process, Namespaces: joined(c.Init.Pid), Cgroups: s.files.Cgroups, Group: s.files.Group, Slave: s.files.Slave,
+		Process: m.process, File: m.file, Namespaces: joined(c.Init.Pid), Cgroups: s.files.Cgroups, Group: s.files.Group, Slave: s.files.Slave,
 		LastCap: lastCap(), Linux: s.spec.Linux,
-		Alone: &initstage.Alone{
-			Start: -1, Report: -1, Preserve: o.Preserve,
-			Own: streamsToGive(o.Process, outside(s.spec.Linux.UIDMappings, o.Process.User.UID)),
-		},
+		Alone: &initstage.Alone{Start: -1, Report: -1, Preserve: m.preserve, Streams: m.streams != nil, Rootless: c.r.Rootless},
+	}
+	if m.streams == nil {
+		x.Alone.Own = streamsToGive(m.process, outside(s.spec.Linux.UIDMappings, m.process.User.UID))
 	}
 	x.Alone.Turn, x.Alone.Release = s.passed.add(ready), len(s.passed.files)
 	var filters world.Filters
 	profile := s.spec.Linux.Seccomp
 	if x.Seccomp, err = filters.Get(profile); err != nil {
-		return 0, err
+		return nil, err
 	}
 	program, err := x.Program()
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
-	child, err := launch(program, append(s.passed.files, turn), init, turn)
+	child, err := launchWith(program, m.streams, append(s.passed.files, turn), init)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
+	child.turn = turn
 	ready.Close() // see begin
 	err = child.converse(answers{
 		initstage.StepListener: func(pid int, number uint64) error {
 			return sendListener(profile, processState(c.State(specs.StateRunning), pid), int(number))
 		},
 	})
-	return child.pid, err
+	return child, err
 }

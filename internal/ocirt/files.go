@@ -39,6 +39,8 @@ type scene struct {
 	bundle string
 	group  *cgroup.Group
 
+	rootless bool
+
 	passed fileList
 	files  initstage.Files
 	users  *os.File // a namespace with the container's mapping, for mounts
@@ -64,6 +66,9 @@ func (s *scene) prepare() error {
 	root, err := s.root()
 	if err != nil {
 		return fmt.Errorf("rootfs: %w", err)
+	}
+	if s.rootless {
+		s.borrowDevices()
 	}
 	for i := range s.spec.Mounts {
 		s.aim(&s.spec.Mounts[i], root)
@@ -209,6 +214,9 @@ func (s *scene) special(m specs.Mount, n int) error {
 	switch m.Destination + " " + m.Type {
 	case "/dev tmpfs":
 		s.files.Dev = n
+		if s.rootless {
+			return mount.FillDevBare(s.passed.files[n], s.owner())
+		}
 		return mount.FillDev(s.passed.files[n], s.owner(), world.Devices(s.outsideDevices(), s.owner()))
 	case "/dev/pts devpts":
 		s.files.Pts = n
@@ -322,8 +330,12 @@ func ranges(mappings []specs.LinuxIDMapping) (out []task.Range) {
 }
 
 func (s *scene) cgroupDirs(o mountopt.Options) error {
-	if s.group == nil {
-		return fault.New(fault.Unsupported, "this host has no cgroups")
+	if s.group == nil { // rootless: there is none to show
+		f, err := mount.Empty(nil)
+		if err == nil {
+			s.files.CgroupDirs = append(s.files.CgroupDirs, initstage.NamedFile{File: s.passed.add(f)})
+		}
+		return err
 	}
 	dirs, err := world.CgroupDirs(s.group, o.Set&mountopt.ReadOnly == 0)
 	for _, d := range dirs {
@@ -340,12 +352,8 @@ func (s *scene) nodes() {
 	})
 	devices := ownDevices(s.spec.Linux.Devices)
 	if !foreign {
-		for name, n := range mount.DefaultDevices() {
-			at := "/dev/" + name
-			if slices.ContainsFunc(devices, func(d specs.LinuxDevice) bool { return d.Path == at }) {
-				continue
-			}
-			devices = append(devices, specs.LinuxDevice{Path: at, Type: "c", Major: int64(n[0]), Minor: int64(n[1])})
+		if !s.rootless {
+			devices = withDefaults(devices)
 		}
 		for name, to := range mount.DefaultLinks() {
 			s.files.Links = append(s.files.Links, [2]string{"/dev/" + name, to})
@@ -357,6 +365,31 @@ func (s *scene) nodes() {
 		}
 		s.files.Nodes = append(s.files.Nodes, node(d))
 	}
+}
+
+func withDefaults(devices []specs.LinuxDevice) []specs.LinuxDevice {
+	for name, n := range mount.DefaultDevices() {
+		at := "/dev/" + name
+		if slices.ContainsFunc(devices, func(d specs.LinuxDevice) bool { return d.Path == at }) {
+			continue
+		}
+		devices = append(devices, specs.LinuxDevice{Path: at, Type: "c", Major: int64(n[0]), Minor: int64(n[1])})
+	}
+	return devices
+}
+
+// borrowDevices mounts the host's devices where the kernel lets nobody make any: outside
+// of the first user namespace.
+func (s *scene) borrowDevices() {
+	whole := slices.ContainsFunc(s.spec.Mounts, func(m specs.Mount) bool { return m.Destination == "/dev" && m.Type != "tmpfs" })
+	l := *s.spec.Linux
+	for _, d := range withDefaults(ownDevices(l.Devices)) {
+		if !whole || !strings.HasPrefix(d.Path, "/dev/") {
+			s.spec.Mounts = append(s.spec.Mounts, specs.Mount{Destination: d.Path, Type: "bind", Source: d.Path, Options: []string{"bind"}})
+		}
+	}
+	l.Devices = nil
+	s.spec.Linux = &l
 }
 
 func node(d specs.LinuxDevice) initstage.Node {

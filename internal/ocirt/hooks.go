@@ -14,6 +14,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"carob/internal/fault"
+	"carob/internal/plan/ocispec"
 	"carob/internal/sys/initstage"
 	"carob/internal/sys/ns"
 	"carob/internal/sys/task"
@@ -40,7 +41,7 @@ func (n *creation) beforePivot(ctx context.Context, pid int) error {
 	if err := runHooks(ctx, "createRuntime", h.CreateRuntime, state); err != nil {
 		return err
 	}
-	return runHooksInside(ctx, "createContainer", h.CreateContainer, state)
+	return runHooksInside(ctx, hookList{"createContainer", h.CreateContainer}, state, asRuntime(pid, n.Rootfs))
 }
 
 // runHooks runs hooks in the runtime's namespaces, one after another, until one fails.
@@ -97,46 +98,44 @@ func run(ctx context.Context, h specs.Hook, state specs.State) error {
 	return nil
 }
 
-// runHooksInside runs hooks in the container's namespaces.
-func runHooksInside(ctx context.Context, kind string, list []specs.Hook, state specs.State) error {
-	for i, h := range list {
-		err := bounded(ctx, h, func(ctx context.Context) error { return runInside(ctx, h, state) })
+// inside starts a hook in a container, with these streams.
+type inside func(h specs.Hook, streams []*os.File) (*child, error)
+
+// runHooksInside is runHooks in a container.
+func runHooksInside(ctx context.Context, list hookList, state specs.State, start inside) error {
+	for i, h := range list.hooks {
+		err := bounded(ctx, h, func(ctx context.Context) error { return runInside(ctx, h, state, start) })
 		if err != nil {
-			return fmt.Errorf("error running %s hook #%d: %w", kind, i, err)
+			return fmt.Errorf("error running %s hook #%d: %w", list.kind, i, err)
 		}
 	}
 	return nil
 }
 
-func runInside(ctx context.Context, h specs.Hook, state specs.State) error {
-	id, err := task.Find(state.Pid)
-	if err != nil {
-		return err
-	}
-	target, err := id.Open()
-	if err != nil {
-		return err
-	}
-	defer target.Close()
+type hookList struct {
+	kind  string
+	hooks []specs.Hook
+}
+
+func runInside(ctx context.Context, h specs.Hook, state specs.State, start inside) error {
 	text, err := json.Marshal(state)
 	if err != nil {
 		return err
 	}
-	args := h.Args
-	if len(args) == 0 {
-		args = []string{h.Path}
+	if len(h.Args) == 0 {
+		h.Args = []string{h.Path}
 	}
-	hook := initstage.Hook{Namespaces: joined(state.Pid), Path: h.Path, Args: args, Env: h.Env}
 	streams, said, err := pipes(text)
 	if err != nil {
 		return err
 	}
-	child, err := launchWith(hook.Program(), streams, nil, target)
+	child, err := start(h, streams)
 	for _, f := range streams {
 		f.Close()
 	}
 	if err != nil {
-		return err
+		said.Close()
+		return fmt.Errorf("exec %s: %w", h.Path, err)
 	}
 	complaint := make(chan []byte, 1)
 	go func() { // ends with the hook, which alone has the pipe's other end
@@ -145,9 +144,6 @@ func runInside(ctx context.Context, h specs.Hook, state specs.State) error {
 		complaint <- b
 	}()
 	defer said.Close()
-	if err := child.converse(nil); err != nil {
-		return fmt.Errorf("exec %s: %w", h.Path, err)
-	}
 	stop := context.AfterFunc(ctx, func() { _ = task.ID{Pid: child.pid}.End() })
 	code, err := task.Wait(child.pid)
 	stop()
@@ -155,6 +151,55 @@ func runInside(ctx context.Context, h specs.Hook, state specs.State) error {
 		err = fault.New(fault.Internal, fmt.Sprintf("exit status %d, %s", code, bytes.TrimSpace(<-complaint)))
 	}
 	return err
+}
+
+// asRuntime starts a hook with the runtime's rights in the namespaces of a process that
+// has not left the host's root yet: the hook is a program of the host's, and dir, its
+// working directory, the container's root.
+func asRuntime(pid int, dir string) inside {
+	return func(h specs.Hook, streams []*os.File) (*child, error) {
+		target, err := openProcess(pid)
+		if err != nil {
+			return nil, err
+		}
+		defer target.Close()
+		hook := initstage.Hook{Namespaces: joined(pid), Dir: dir, Path: h.Path, Args: h.Args, Env: h.Env}
+		child, err := launchWith(hook.Program(), streams, nil, target)
+		if err != nil {
+			return nil, err
+		}
+		return child, child.converse(nil)
+	}
+}
+
+// asProcess starts a hook as the container's process will be, with no rights but
+// its: the hook is a program of the container's, which an image may have brought.
+func asProcess(c *Container, spec *specs.Spec) inside {
+	return func(h specs.Hook, streams []*os.File) (*child, error) {
+		target, err := c.Init.Open()
+		if err != nil {
+			return nil, err
+		}
+		defer target.Close()
+		s := scene{spec: spec}
+		defer s.close()
+		s.files = noFiles()
+		if err := joinGroup(c, &s, ExecOptions{}); err != nil {
+			return nil, err
+		}
+		p := *spec.Process
+		p.Args, p.Env, p.Cwd, p.Terminal, p.ExecCPUAffinity = h.Args, h.Env, "/", false, nil
+		(&Runtime{}).grantable(&p, ocispec.Own(spec, specs.UserNamespace)) // create has warned
+		return launchExec(c, &s, more{process: &p, file: h.Path, streams: streams}, target)
+	}
+}
+
+func openProcess(pid int) (*os.File, error) {
+	id, err := task.Find(pid)
+	if err != nil {
+		return nil, err
+	}
+	return id.Open()
 }
 
 // pipes are a hook's descriptors: text to read, and where it writes to.

@@ -55,8 +55,8 @@ func (c *Container) begin(ctx context.Context) error {
 		if err := home(c, spec.Process); err != nil {
 			return err
 		}
-		list := withEnv(hooks.StartContainer, spec.Process.Env)
-		if err := runHooksInside(ctx, "startContainer", list, c.State(specs.StateCreated)); err != nil {
+		list := hookList{"startContainer", withEnv(hooks.StartContainer, spec.Process.Env)}
+		if err := runHooksInside(ctx, list, c.State(specs.StateCreated), asProcess(c, spec)); err != nil {
 			return errors.Join(err, c.Init.Signal(fd.SIGKILL))
 		}
 	}
@@ -204,12 +204,14 @@ func end(init task.ID) error {
 // remove takes away the cgroup with all that is left in it, runs the hooks, and forgets
 // the container. What a hook says does not keep the container (config.md, "Poststop").
 func remove(ctx context.Context, c *Container) error {
-	layout, err := c.r.groups()
-	if err != nil {
-		return err
-	}
-	if err := removeGroup(ctx, layout, c.Cgroup); err != nil {
-		return err
+	if c.Cgroup != "" {
+		layout, err := c.r.groups()
+		if err != nil {
+			return err
+		}
+		if err := removeGroup(ctx, layout, c.Cgroup); err != nil {
+			return err
+		}
 	}
 	spec, err := c.Config()
 	var hooks error

@@ -9,6 +9,7 @@ import (
 	"carob/internal/fault"
 	"carob/internal/plan/ocispec"
 	"carob/internal/sys/cgroup"
+	"carob/internal/sys/task"
 )
 
 // Processes lists the numbers of the container's processes.
@@ -75,6 +76,42 @@ func (c *Container) Stats() (cgroup.Stats, error) {
 		return cgroup.Stats{}, err
 	}
 	return g.Stats()
+}
+
+// Watch tells of each time that the kernel is out of memory for the container, and closes
+// ended when its first process has ended. Both goroutines end with ctx, or with that
+// process.
+func Watch(ctx context.Context, c *Container) (oom, ended <-chan struct{}, err error) {
+	pidfd, err := c.Init.Open()
+	if err != nil {
+		return nil, nil, err
+	}
+	g, err := c.group()
+	if err != nil {
+		pidfd.Close()
+		return nil, nil, err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	killed, gone := make(chan struct{}), make(chan struct{})
+	go func() { // without a memory controller there is nothing to tell
+		_ = cgroup.WatchOOM(ctx, g, func() {
+			select {
+			case killed <- struct{}{}:
+			case <-ctx.Done():
+			}
+		})
+	}()
+	go func() {
+		defer cancel()
+		defer close(gone)
+		defer pidfd.Close()
+		for ctx.Err() == nil {
+			if over, err := task.AwaitEnd(pidfd, endTime); over || err != nil {
+				return
+			}
+		}
+	}()
+	return killed, gone, nil
 }
 
 // Controllers lists what limits can be set on this host, by the names of cgroup v2, and

@@ -1,6 +1,7 @@
 package ocirt
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"io/fs"
@@ -22,8 +23,13 @@ import (
 type Runtime struct {
 	// Root is the directory of all state.
 	Root string
-	// Systemd asks for cgroups by way of systemd.
-	Systemd bool
+	// Systemd asks for cgroups by way of systemd, StartScope for one scope around a
+	// process, as systemd.StartUnit does.
+	Systemd    bool
+	StartScope func(ctx context.Context, u ocispec.Unit, pid int) error
+	// Rootless says that this process has no rights on the host outside of its user
+	// namespace: what takes them is done another way, or left out where runc does so.
+	Rootless bool
 	// Warn is told what the specification wants to be a warning and no error; nil is nobody.
 	Warn func(string)
 
@@ -45,7 +51,7 @@ type Record struct {
 	Init    task.ID `json:"init"`
 	Bundle  string  `json:"bundle"`
 	Rootfs  string  `json:"rootfs"`
-	Cgroup  string  `json:"cgroup"`
+	Cgroup  string  `json:"cgroup"` // "" is none
 	// Created is when create came to its end.
 	Created     time.Time         `json:"created"`
 	Annotations map[string]string `json:"annotations,omitempty"`
@@ -153,6 +159,9 @@ func frozen(c *Container) (bool, error) {
 
 // group opens the container's cgroup.
 func (c *Container) group() (*cgroup.Group, error) {
+	if c.Cgroup == "" {
+		return nil, fault.New(fault.NotFound, "a rootless container without a cgroup of its own")
+	}
 	l, err := c.r.groups()
 	if err != nil {
 		return nil, err

@@ -103,11 +103,7 @@ func sendPidfd(socket string, pid int) error {
 	if socket == "" {
 		return nil
 	}
-	id, err := task.Find(pid)
-	if err != nil {
-		return err
-	}
-	pidfd, err := id.Open()
+	pidfd, err := openProcess(pid)
 	if err != nil {
 		return err
 	}
@@ -121,11 +117,7 @@ func sendPidfd(socket string, pid int) error {
 // sendListener takes the listener of a filter from the process that has loaded it, and
 // gives it to the agent that the configuration names.
 func sendListener(profile *specs.LinuxSeccomp, state specs.ContainerProcessState, number int) error {
-	id, err := task.Find(state.Pid)
-	if err != nil {
-		return err
-	}
-	pidfd, err := id.Open()
+	pidfd, err := openProcess(state.Pid)
 	if err != nil {
 		return err
 	}

@@ -14,6 +14,7 @@ import (
 	"carob/internal/plan/namespace"
 	"carob/internal/pod/shelf"
 	"carob/internal/spec"
+	"carob/internal/status"
 	"carob/internal/undo"
 )
 
@@ -55,6 +56,20 @@ func (e preparer) takeLocked(s *spec.Pod, c namespace.Choice) (Sandbox, bool) {
 		return Sandbox{}, false
 	}
 	return e.ahead.Take(like)
+}
+
+// allocateLocked finds a range of ids for a pod; if need be, that of what was made ahead.
+func (e preparer) allocateLocked(asked spec.IDRange) (status.IDMapping, error) {
+	ids, err := registry(e).allocateLocked(asked)
+	for fault.Is(err, fault.Unavailable) {
+		box, ok := e.ahead.Evict()
+		if !ok {
+			break
+		}
+		e.after(0, func() { e.forsake(box) })
+		ids, err = registry(e).allocateLocked(asked)
+	}
+	return ids, err
 }
 
 // follow makes a sandbox, in the background, for the next pod that is like p.

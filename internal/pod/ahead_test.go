@@ -50,6 +50,28 @@ func TestSandboxMadeAhead(t *testing.T) {
 	clean(t, m)
 }
 
+// TestRangesRunOut: what was made ahead gives its range of ids to a pod that has another
+// shape and finds no other.
+func TestRangesRunOut(t *testing.T) {
+	m := systest.New(t.TempDir())
+	systest.Ahead(m)
+	d := m.Deps()
+	d.Log, d.Ranges.Size = slog.New(slog.DiscardHandler), 2*d.Ranges.Count
+	e := pod.New(d)
+	ok(t, e.Recover(t.Context()))
+	ctx := t.Context()
+	must[status.Pod](t)(e.RunPod(ctx, podSpec("first")))
+	prepared(t, m)
+	other := podSpec("other")
+	other.ShmSize = 1 << 20
+	must[status.Pod](t)(e.RunPod(ctx, other))
+	_, err := e.RunPod(ctx, podSpec("third"))
+	refused(t, err, fault.Unavailable, "no 65536 free ids")
+	tearDown(t, e)
+	ok(t, e.Close())
+	clean(t, m)
+}
+
 // TestAheadOfASolo: a container that is created and never started does not keep what was
 // made ahead for it.
 func TestAheadOfASolo(t *testing.T) {

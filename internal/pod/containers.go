@@ -145,7 +145,7 @@ func (e maker) foundation(ctx context.Context, c *container, f foundation, u *un
 	errs := parallel(
 		func() error { return e.d.Groups.CreateGroup(ctx, group, f.limits) },
 		func() (err error) {
-			f.rec.Rootfs, err = e.d.Images.NewRootfs(ctx, c.id, f.rec.Status.ImageID)
+			f.rec.Rootfs, err = e.d.Images.NewRootfs(ctx, c.id, f.rec.Status.ImageID, f.rec.Status.Spec.StorageSize)
 			return err
 		})
 	if errs[0] == nil {

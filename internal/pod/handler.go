@@ -144,7 +144,7 @@ type Observer interface {
 // Images is the image store as the engine uses it: see image.Store.
 type Images interface {
 	Resolve(ctx context.Context, name string) (image.Image, error)
-	NewRootfs(ctx context.Context, containerID, imageID string) (image.Rootfs, error)
+	NewRootfs(ctx context.Context, containerID, imageID string, size int64) (image.Rootfs, error)
 	MountImage(ctx context.Context, containerID, imageID string) (lowerdir string, err error)
 	RemoveRootfs(ctx context.Context, containerID string) error
 	Sweep(ctx context.Context, keep func(containerID string) bool) error

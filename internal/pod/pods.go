@@ -143,7 +143,7 @@ func (e registry) registerPodLocked(s spec.Pod) (*pod, error) {
 	if made {
 		id, c.IDs = box.PodID, box.IDs
 	} else if c.Fresh {
-		if c.IDs, err = e.allocateLocked(s.UserIDs); err != nil {
+		if c.IDs, err = preparer(e).allocateLocked(s.UserIDs); err != nil {
 			return nil, fmt.Errorf("pod %s: %w", s.Name, err)
 		}
 	}

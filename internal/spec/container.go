@@ -52,6 +52,9 @@ type Container struct {
 	Devices   []Device              `json:"devices,omitempty"`
 	Resources *specs.LinuxResources `json:"resources,omitempty"`
 	Rlimits   []specs.POSIXRlimit   `json:"rlimits,omitempty"`
+	// StorageSize is the most that the container may write besides its volumes, in bytes;
+	// 0 is no limit. The image store's file system must have project quotas.
+	StorageSize int64 `json:"storageSize,omitempty"`
 	// OOMScoreAdj is clamped to what the host allows.
 	OOMScoreAdj *int `json:"oomScoreAdj,omitempty"`
 

@@ -374,7 +374,7 @@ func (i images) Resolve(ctx context.Context, name string) (img image.Image, err 
 	return img, err
 }
 
-func (i images) NewRootfs(ctx context.Context, id, imageID string) (r image.Rootfs, err error) {
+func (i images) NewRootfs(ctx context.Context, id, imageID string, _ int64) (r image.Rootfs, err error) {
 	err = i.m.do(ctx, "NewRootfs", func() error {
 		i.m.rootfs[id] = imageID
 		r = image.Rootfs{Lower: []string{"/layers"}, Upper: "/rootfs/" + id + "/upper", Work: "/rootfs/" + id + "/work"}

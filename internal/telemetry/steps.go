@@ -144,9 +144,9 @@ type images struct {
 	watch Watch
 }
 
-func (x *images) NewRootfs(ctx context.Context, containerID, imageID string) (image.Rootfs, error) {
+func (x *images) NewRootfs(ctx context.Context, containerID, imageID string, size int64) (image.Rootfs, error) {
 	return get(ctx, x.watch, Step{Name: RootCreate, Container: containerID}, func(ctx context.Context) (image.Rootfs, error) {
-		return x.Images.NewRootfs(ctx, containerID, imageID)
+		return x.Images.NewRootfs(ctx, containerID, imageID, size)
 	})
 }
 

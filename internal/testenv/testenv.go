@@ -43,8 +43,18 @@ const (
 	Runc  Need = "runc"
 	Crun  Need = "crun"
 	Runsc Need = "runsc"
+	// Ext4 and XFS are kernels with the file system and loop devices, and its mkfs.
+	Ext4 Need = "ext4"
+	XFS  Need = "xfs"
+	// Ext4Quota and XFSQuota are those file systems with project quotas in force.
+	Ext4Quota Need = "ext4-quota"
+	XFSQuota  Need = "xfs-quota"
 	// Podman is podman, which builds and saves images without a daemon.
 	Podman Need = "podman"
+	// Buildah, Skopeo and Umoci make images and copy them.
+	Buildah Need = "buildah"
+	Skopeo  Need = "skopeo"
+	Umoci   Need = "umoci"
 )
 
 // CNIPluginDir is where Debian's package puts plugins.
@@ -90,7 +100,15 @@ func missing(n Need) string {
 			_, err := BinDir()
 			return text(err)
 		},
-		Podman: func() string { return program("podman") },
+		Podman:  func() string { return program("podman") },
+		Buildah: func() string { return program("buildah") },
+		Skopeo:  func() string { return program("skopeo") },
+		Umoci:   func() string { return program("umoci") },
+		Ext4:    func() string { return cmp.Or(file("/dev/loop-control"), program("mkfs.ext4")) },
+		XFS:     func() string { return cmp.Or(file("/dev/loop-control"), program("mkfs.xfs")) },
+
+		Ext4Quota: func() string { return cmp.Or(root(), missing(Ext4), holdsQuotas(Ext4Disk(16<<20, Projects))) },
+		XFSQuota:  func() string { return cmp.Or(root(), missing(XFS), holdsQuotas(XFSDisk(320<<20))) },
 		Chromium: func() string {
 			_, err := ChromiumPath()
 			return text(err)

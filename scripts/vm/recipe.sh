@@ -5,7 +5,7 @@
 set -eu
 dir=$1
 suite=bookworm # Linux 6.1 and systemd 252
-packages="systemd systemd-sysv libpam-systemd dbus udev kmod apparmor procps util-linux iproute2 nftables mawk linux-image-cloud-amd64"
+packages="systemd systemd-sysv libpam-systemd dbus udev kmod apparmor procps util-linux iproute2 nftables mawk xfsprogs linux-image-cloud-amd64"
 
 # ext4 and nvme are built into Debian's cloud kernel, so nothing needs an initramfs, and
 # making one takes longer than all the rest: what makes it is true(1).

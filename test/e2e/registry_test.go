@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"encoding/base64"
 	"fmt"
 	"io"
 	"log"
@@ -140,13 +141,17 @@ func throughRegistry(t *testing.T, host string) {
 	}
 }
 
-// begun lists what a pull under way has in the store: files below tmp.
-func (h *host) begun() []os.DirEntry {
-	entries, _ := os.ReadDir(filepath.Join(h.dir, "lib", "images", "tmp"))
-	return entries
+// begun lists what a pull under way has in the store.
+func (h *host) begun() (found []string) {
+	for _, dir := range []string{"tmp", "partial"} {
+		some, _ := filepath.Glob(filepath.Join(h.dir, "lib", "images", dir, "*"))
+		found = append(found, some...)
+	}
+	return found
 }
 
-// A pull that is interrupted, and one whose daemon is killed, leave nothing half done.
+// A pull that is interrupted, and one whose daemon is killed, leave nothing half done: what
+// came before the kill waits for whoever goes on, or prunes.
 func TestPullInterrupted(t *testing.T) {
 	h := startOwn(t)
 	s := newServer(t)
@@ -188,10 +193,14 @@ func TestPullInterrupted(t *testing.T) {
 	if err := pull.Wait(); err == nil {
 		t.Error("a pull whose daemon was killed succeeded")
 	}
+	if left, _ := filepath.Glob(filepath.Join(h.dir, "lib", "images", "partial", "*")); len(left) != 1 {
+		t.Errorf("kept of the download: %v", left)
+	}
 	s.intercept(nil)
 	if out := h.ok("run", "--rm", name, "echo", "whole"); out != "whole" {
 		t.Errorf("after the daemon's death: %q", out)
 	}
+	h.ok("image", "prune", "-f") // the layer was here already: nobody goes on
 	if left := h.begun(); len(left) > 0 {
 		t.Errorf("left in tmp: %v", left)
 	}
@@ -241,6 +250,71 @@ func TestLogin(t *testing.T) {
 	}
 }
 
+// helper is a credential helper as Docker has them: it keeps each secret in a file.
+const helper = `#!/bin/sh
+set -eu
+cd "$HELPER_STORE"
+case $1 in
+get)
+	server=$(cat)
+	[ -f "$(echo "$server" | tr /: __)" ] || { echo "credentials not found in native keychain"; exit 1; }
+	cat "$(echo "$server" | tr /: __)" ;;
+store)
+	json=$(cat)
+	server=$(echo "$json" | sed 's/.*"ServerURL":"\([^"]*\)".*/\1/')
+	echo "$json" >"$(echo "$server" | tr /: __)" ;;
+erase)
+	server=$(cat)
+	rm -f "$(echo "$server" | tr /: __)" ;;
+list) echo '{}' ;;
+esac
+`
+
+// Credentials live in the helper that Docker's configuration names, for one registry or for
+// all; the file itself has none of them.
+func TestCredentialHelper(t *testing.T) {
+	h := startOwn(t)
+	s := newServer(t)
+	name := s.host() + "/private/toolbox:1"
+	h.give(name)
+	s.intercept(func(w http.ResponseWriter, r *http.Request) bool {
+		if user, password, _ := r.BasicAuth(); user == "me" && password == "secret" {
+			return false
+		}
+		w.Header().Set("WWW-Authenticate", `Basic realm="test"`)
+		w.WriteHeader(http.StatusUnauthorized)
+		return true
+	})
+	dir := t.TempDir()
+	file := filepath.Join(dir, "config.json")
+	write := func(path, text string, mode os.FileMode) {
+		t.Helper()
+		if err := os.WriteFile(path, []byte(text), mode); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(filepath.Join(dir, "docker-credential-carobtest"), helper, 0o755)
+	h.env = append(h.env, "DOCKER_CONFIG="+dir, "HELPER_STORE="+t.TempDir(), "PATH="+dir+":"+os.Getenv("PATH"))
+	for _, config := range []string{`{"credsStore":"carobtest"}`, `{"credHelpers":{"` + s.host() + `":"carobtest"}}`} {
+		write(file, config, 0o600)
+		h.code(1, "pull", "-q", name)
+		if r := h.feed("secret\n", "login", "-u", "me", "--password-stdin", s.host()); r.code != 0 {
+			t.Fatalf("%s: login: %s", config, r.err)
+		}
+		h.ok("pull", "-q", name)
+		h.ok("push", "-q", name)
+		if b, err := os.ReadFile(file); err != nil || strings.Contains(string(b), "secret") || strings.Contains(string(b), base64.StdEncoding.EncodeToString([]byte("me:secret"))) {
+			t.Errorf("%s: the file has the secret too: %s, %v", config, b, err)
+		}
+		h.ok("logout", s.host())
+		h.code(1, "pull", "-q", name)
+	}
+	write(file, `{"credsStore":"nosuchhelper"}`, 0o600)
+	if r := h.code(1, "pull", "-q", name); !strings.Contains(r.err, "docker-credential-nosuchhelper") {
+		t.Errorf("without the helper: %s", r.err)
+	}
+}
+
 // A proxy of the environment that starts the daemon is the daemon's too.
 func TestProxy(t *testing.T) {
 	h := startOwn(t)
@@ -259,5 +333,50 @@ func TestProxy(t *testing.T) {
 		}
 	default:
 		t.Error("the proxy was not asked")
+	}
+}
+
+// A registry that only a proxy reaches is reached, and one that NO_PROXY names without it.
+func TestThroughProxy(t *testing.T) {
+	h := startOwn(t)
+	s := newServer(t)
+	h.give(s.host() + "/toolbox:1")
+	asked := make(chan string, 100)
+	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked <- r.URL.Host
+		s.Config.Handler.ServeHTTP(w, r)
+	}))
+	defer proxy.Close()
+	const far = "registry.invalid"
+	certs := filepath.Join(t.TempDir(), far)
+	if err := os.MkdirAll(certs, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(certs, "hosts.toml"), []byte("server = \"http://"+far+"\"\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	h.kill()
+	h.env = append(h.env, "HTTP_PROXY="+proxy.URL, "NO_PROXY=127.0.0.1")
+	daemon := h.cmd("serve", "--registry-config", filepath.Dir(certs))
+	if err := daemon.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		_ = daemon.Process.Signal(syscall.SIGTERM)
+		_ = daemon.Wait()
+	}()
+	h.eventually("the daemon", func() bool { return h.daemon() == daemon.Process.Pid })
+	h.ok("pull", "-q", far+"/toolbox:1")
+	if n := len(asked); n == 0 {
+		t.Error("the proxy was not asked")
+	}
+	for len(asked) > 0 {
+		if host := <-asked; host != far {
+			t.Errorf("the proxy was asked for %q", host)
+		}
+	}
+	h.ok("pull", "-q", s.host()+"/toolbox:1")
+	if n := len(asked); n > 0 {
+		t.Errorf("%d requests for a host of NO_PROXY", n)
 	}
 }

@@ -201,6 +201,7 @@ func TestTranslate(t *testing.T) {
 				q.Pod.DNS = &spec.DNS{Policy: spec.DNSFill, Nameservers: []string{"9.9.9.9"}, Searches: []string{"x.y"}}
 				q.Pod.Sysctls, q.Pod.ShmSize = map[string]string{"net.a": "1"}, 1<<20
 			}},
+		{"--storage-opt size=10G img", func(_ *Request, c *spec.Container) { c.StorageSize = 10 << 30 }},
 		{"-u 1000:1000 -w /tmp --group-add video img", func(_ *Request, c *spec.Container) {
 			c.User, c.WorkingDir, c.Groups = "1000:1000", "/tmp", []string{"video"}
 		}},
@@ -281,6 +282,8 @@ func TestTranslateRefuses(t *testing.T) {
 		{"--add-host x img", `--add-host "x"`},
 		{"--dns x img", `--dns "x"`},
 		{"--shm-size -1 img", `--shm-size "-1"`},
+		{"--storage-opt size=0 img", `--storage-opt "size=0"`},
+		{"--storage-opt overlay2.size=1G img", `--storage-opt "overlay2.size=1G": want size`},
 		{"--workdir tmp img", `--workdir "tmp"`},
 		{"--entrypoint= img", "--entrypoint: is empty"},
 	} {

@@ -32,6 +32,7 @@ type Run struct {
 	devices, sysctls, ulimits                 []string
 	stopSignal, restart                       string
 	stopTimeout, oomScoreAdj                  int
+	storage                                   []string
 	addHosts, dns, dnsSearches, dnsOptions    []string
 
 	fs *pflag.FlagSet
@@ -96,6 +97,7 @@ func (r *Run) bindWorld(fs *pflag.FlagSet) {
 	fs.StringArrayVar(&r.mounts, "mount", nil, "mount `type=bind|volume|tmpfs,source=…,target=…`")
 	fs.StringArrayVar(&r.tmpfs, "tmpfs", nil, "mount a memory file system on `TARGET[:OPTIONS]`")
 	fs.StringVar(&r.shm, "shm-size", "", "size of /dev/shm in `BYTES`; 64m when not given")
+	fs.StringArrayVar(&r.storage, "storage-opt", nil, "size=`BYTES`: the most that the container may write besides volumes, where the file system has project quotas")
 	fs.StringVarP(&r.hostname, "hostname", "h", "", "host name in the container")
 	fs.StringArrayVar(&r.addHosts, "add-host", nil, "line of /etc/hosts `NAME:IP`; the IP may be host-gateway")
 	fs.StringArrayVar(&r.dns, "dns", nil, "name server instead of the host's")
@@ -234,6 +236,21 @@ func (r *Run) world(q *Request, h Host) (err error) {
 		if q.Pod.ShmSize, err = units.RAMInBytes(r.shm); err != nil || q.Pod.ShmSize <= 0 {
 			return bad("shm-size", r.shm, "not a size; write bytes or a number with b, k, m, g")
 		}
+	}
+	return r.storageSize(&q.Container)
+}
+
+func (r *Run) storageSize(c *spec.Container) error {
+	for _, o := range r.storage {
+		key, value, _ := strings.Cut(o, "=")
+		if key != "size" {
+			return bad("storage-opt", o, "want size=BYTES")
+		}
+		n, err := units.RAMInBytes(value)
+		if err != nil || n <= 0 {
+			return bad("storage-opt", o, "not a size; write bytes or a number with b, k, m, g")
+		}
+		c.StorageSize = n
 	}
 	return nil
 }

@@ -22,6 +22,9 @@ type dockerManifest struct {
 func (a *contents) dockerImages() ([]Image, error) {
 	var list []dockerManifest
 	if err := a.readJSON("manifest.json", &list); err != nil {
+		if a.readJSON("manifest.json", &v1.Manifest{}) == nil {
+			return nil, unpack.Invalid(`manifest.json is of a docker-dir, as "podman save --format docker-dir" writes it; docker-archive, oci-archive and oci-dir are read`)
+		}
 		return nil, err
 	}
 	if len(list) == 0 || len(list) > a.limits.Images {

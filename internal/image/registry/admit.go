@@ -7,7 +7,9 @@ import (
 	"os"
 	"strings"
 
+	"github.com/containerd/containerd/v2/core/remotes"
 	"github.com/opencontainers/go-digest"
+	v1 "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"carob/internal/fault"
 	"carob/internal/image/registry/trust"
@@ -17,7 +19,7 @@ import (
 // The bounds of what is read of signatures.
 const (
 	maxSignatures = 100
-	maxPayload    = 64 << 10
+	maxPayload    = 1 << 20
 )
 
 // CheckPolicy reads a policy's file as a pull would; one that is missing is an error here.
@@ -81,16 +83,65 @@ func (s *session) admit(ctx context.Context, q trust.Requirement, f found) error
 	return q.Check(digests, all, os.ReadFile)
 }
 
-// signatures reads those that cosign put beside an image; none are no error.
-func (s *session) signatures(ctx context.Context, d digest.Digest) ([]trust.Signature, error) {
-	tag := strings.Replace(d.String(), ":", "-", 1) + ".sig"
-	_, at, err := s.remote.Resolve(ctx, s.ref.Name()+":"+tag)
+// signatures reads those that cosign put beside an image, under a tag or as artifacts that
+// refer to it; none are no error.
+func (s *session) signatures(ctx context.Context, d digest.Digest) (all []trust.Signature, err error) {
+	at, err := s.signatureManifests(ctx, d)
 	if err != nil {
-		if err = explain(ctx, s.registry(), err); fault.Is(err, fault.NotFound) {
-			err = nil
-		}
 		return nil, err
 	}
+	for _, m := range at {
+		some, err := s.signaturesIn(ctx, m)
+		if fault.Is(err, fault.Invalid) || fault.Is(err, fault.Unsupported) {
+			continue // anybody who may push can put such a thing beside a good one
+		}
+		if err != nil {
+			return nil, err
+		}
+		if all = append(all, some...); len(all) > maxSignatures {
+			return nil, invalid("more than %d signatures", maxSignatures)
+		}
+	}
+	return all, nil
+}
+
+// signatureManifests finds the manifests that hold an image's signatures.
+func (s *session) signatureManifests(ctx context.Context, d digest.Digest) (all []v1.Descriptor, err error) {
+	tag := strings.Replace(d.String(), ":", "-", 1) + ".sig"
+	_, at, err := s.remote.Resolve(ctx, s.ref.Name()+":"+tag)
+	if err == nil {
+		all = append(all, at)
+	} else if err = explain(ctx, s.registry(), err); !fault.Is(err, fault.NotFound) {
+		return nil, err
+	}
+	// Asks for the list of referrers, and where the registry keeps none for the tag that
+	// clients keep instead.
+	lister, ok := s.fetcher.(remotes.ReferrersFetcher)
+	if !ok {
+		return nil, fault.New(fault.Internal, "registry: the library lists no referrers")
+	}
+	refer, err := lister.FetchReferrers(ctx, d)
+	if err != nil {
+		return nil, explain(ctx, s.registry(), err)
+	}
+	if len(refer) > maxEntries {
+		return nil, invalid("%d artifacts refer to the image, more than the %d accepted", len(refer), maxEntries)
+	}
+	for _, r := range refer {
+		switch t := r.ArtifactType; {
+		case strings.HasPrefix(t, trust.BundleType), t == trust.ArtifactType,
+			t == "", t == v1.MediaTypeEmptyJSON: // not said: some registries and clients list the configuration's type
+			all = append(all, r)
+		}
+	}
+	if len(all) > maxSignatures {
+		return nil, invalid("more than %d signatures", maxSignatures)
+	}
+	return all, nil
+}
+
+// signaturesIn reads the layers of a manifest that hold signatures.
+func (s *session) signaturesIn(ctx context.Context, at v1.Descriptor) (all []trust.Signature, err error) {
 	text, err := s.small(ctx, at, maxManifest)
 	if err != nil {
 		return nil, err
@@ -100,18 +151,22 @@ func (s *session) signatures(ctx context.Context, d digest.Digest) ([]trust.Sign
 		return nil, err
 	}
 	if doc.manifest == nil || len(doc.manifest.Layers) > maxSignatures {
-		return nil, invalid("%s: not what cosign writes", tag)
+		return nil, invalid("not what cosign writes")
 	}
-	var all []trust.Signature
 	for _, l := range doc.manifest.Layers {
-		if l.MediaType != trust.PayloadType {
+		isBundle := strings.HasPrefix(l.MediaType, trust.BundleType)
+		if !isBundle && l.MediaType != trust.PayloadType {
 			continue
 		}
 		p, err := s.small(ctx, l, maxPayload)
 		if err != nil {
 			return nil, err
 		}
-		all = append(all, trust.Signature{Payload: p, Base64: l.Annotations[trust.SignatureAnnotation]})
+		if isBundle {
+			all = append(all, trust.Signature{Bundle: p})
+		} else {
+			all = append(all, trust.Signature{Payload: p, Base64: l.Annotations[trust.SignatureAnnotation]})
+		}
 	}
 	return all, nil
 }

@@ -73,11 +73,11 @@ func (r *blobReader) Close() error {
 func (one *download) watch(ctx context.Context, b *board) {
 	p := Progress{Layer: short(one.want.Digest), Step: call.Downloading, Total: one.want.Size}
 	for {
-		written, done, changed, _ := one.state()
+		_, done, changed, _ := one.state()
 		if done {
 			return
 		}
-		if p.Done = written; written > 0 {
+		if p.Done = one.came(); p.Done > 0 {
 			b.set(p)
 		}
 		select {

@@ -14,6 +14,9 @@ type Config struct {
 	Images *image.Intake
 	// Files are those that New begins with.
 	Files
+	// Ending says that the daemon is going: what has come of a blob by then is kept for the
+	// next one, which need not get it again. Nil is never.
+	Ending func() bool
 	// Agent is the User-Agent that registries see.
 	Agent string
 	// Log gets a line for each image that was pulled or pushed; nil is nobody.
@@ -87,6 +90,9 @@ func New(c Config) *Client {
 	c.Pace = c.Pace.orDefault()
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.Ending == nil {
+		c.Ending = func() bool { return false }
 	}
 	if c.Received == nil {
 		c.Received = func(int) {}

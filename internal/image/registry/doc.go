@@ -5,9 +5,10 @@
 //
 // A pull asks for the manifest with the caller's own credentials, whatever others are
 // pulling, and then wants layers by digest. A blob is downloaded once for all pulls that
-// want it, into a file without a name, and is read from there while it still comes; a
+// want it, into one file, and is read from there while it still comes; a
 // layer is unpacked once for all of them (image.Intake.Add). What nobody waits for any
-// more is cancelled, and its file is gone with it. A blob whose download fails with
+// more is cancelled, and its file is gone with it, except when the daemon is what ends: the
+// next one asks for the rest, and believes nothing before the whole has the right digest. A blob whose download fails with
 // another caller's credentials or registry is asked for again with one's own.
 //
 // Nothing that a registry says is believed until its digest fits: the reader of a blob

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"hash"
 	"io"
-	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -16,6 +15,7 @@ import (
 	v1 "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"carob/internal/fault"
+	"carob/internal/image/partial"
 	"carob/internal/image/registry/call"
 )
 
@@ -29,7 +29,8 @@ type source interface {
 
 // downloads are the blobs that somebody wants at this moment, by digest.
 type downloads struct {
-	scratch  func() (*os.File, error)
+	files    *partial.Dir
+	ending   func() bool
 	pace     Pace
 	received func(n int)
 
@@ -39,7 +40,10 @@ type downloads struct {
 }
 
 func newDownloads(c Config) *downloads {
-	return &downloads{scratch: c.Images.Scratch, pace: c.Pace, received: c.Received, all: map[digest.Digest]*download{}, lanes: map[string]*lane{}}
+	return &downloads{
+		files: c.Images.Partials(), ending: c.Ending, pace: c.Pace, received: c.Received,
+		all: map[digest.Digest]*download{}, lanes: map[string]*lane{},
+	}
 }
 
 // maxPerRegistry is how many blobs are downloaded from one registry at a time.
@@ -53,7 +57,7 @@ type lane struct {
 }
 
 // download is one blob on its way. It belongs to its readers: with the last it is
-// cancelled, and its file goes.
+// cancelled, and its file goes, unless the daemon is what ends.
 type download struct {
 	of     *downloads
 	want   v1.Descriptor
@@ -61,12 +65,15 @@ type download struct {
 	cancel context.CancelFunc
 	turn   chan struct{} // closed when it may begin
 	ended  chan struct{} // closed when nothing of it runs any more
-	file   *os.File      // set before written is more than 0
+	file   *partial.File // set before written is more than 0
 
 	refs int // guarded by downloads.mu
 
 	mu      sync.Mutex
 	written int64
+	// held keeps the readers waiting until the whole is checked: its beginning was found on
+	// the disk.
+	held    bool
 	done    bool
 	err     error
 	changed chan struct{} // closed and replaced at every change
@@ -126,9 +133,14 @@ func (one *download) leave() {
 	}
 	one.cancel()
 	<-one.ended
-	if one.file != nil {
-		_ = one.file.Close() // it has no name, and nobody reads it
+	if one.file == nil {
+		return
 	}
+	if one.of.ending() && (one.err == nil || errors.Is(one.err, context.Canceled)) {
+		_ = one.file.Keep() // nobody reads it here any more
+		return
+	}
+	_ = one.file.Drop() // what is not removed now, Sweep removes
 }
 
 // finish tells the readers, and lets the next download of the registry begin. One that
@@ -167,11 +179,22 @@ func (l *lane) pass(one *download) {
 	l.waiting = l.waiting[1:]
 }
 
-// state is what a reader needs to know: err is why it is done, if it failed.
-func (one *download) state() (written int64, done bool, changed <-chan struct{}, err error) {
+// state is what a reader needs to know: how much may be read, and err is why it is done,
+// if it failed.
+func (one *download) state() (readable int64, done bool, changed <-chan struct{}, err error) {
 	one.mu.Lock()
 	defer one.mu.Unlock()
+	if one.held && !one.done {
+		return 0, false, one.changed, nil
+	}
 	return one.written, one.done, one.changed, one.err
+}
+
+// came is how much of the blob is here.
+func (one *download) came() int64 {
+	one.mu.Lock()
+	defer one.mu.Unlock()
+	return one.written
 }
 
 // wrote adds n bytes to what may be read.
@@ -190,14 +213,39 @@ func (one *download) run(ctx context.Context) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	f, err := one.of.scratch()
-	if err != nil {
+	var err error
+	if one.file, err = one.of.files.Take(one.want.Digest); err != nil {
 		return fault.Wrap(fault.Unavailable, "download", err)
 	}
-	one.file = f
 	sum := sha256.New()
-	if err := one.fetch(ctx, sum); err != nil {
-		return explain(ctx, one.from.registry(), err)
+	if have := one.file.Have; have > 0 && have <= one.want.Size {
+		if _, err := io.Copy(sum, io.NewSectionReader(one.file, 0, have)); err != nil {
+			return fault.Wrap(fault.Unavailable, "download", err)
+		}
+		one.begin(have)
+	}
+	err = one.whole(ctx, sum)
+	if one.held && errors.Is(err, errDigest) { // what was found was wrong, not what came
+		sum.Reset()
+		one.begin(0)
+		err = one.whole(ctx, sum)
+	}
+	return err
+}
+
+// begin says where the download goes on.
+func (one *download) begin(at int64) {
+	one.mu.Lock()
+	defer one.mu.Unlock()
+	one.written, one.held = at, at > 0
+}
+
+// whole gets what is missing and checks the digest.
+func (one *download) whole(ctx context.Context, sum hash.Hash) error {
+	if one.written < one.want.Size || one.want.Size == 0 {
+		if err := one.fetch(ctx, sum); err != nil {
+			return explain(ctx, one.from.registry(), err)
+		}
 	}
 	if have := digest.NewDigest(digest.SHA256, sum); have != one.want.Digest {
 		return invalid("%w: the registry sent %s", errDigest, have)

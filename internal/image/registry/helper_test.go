@@ -166,9 +166,11 @@ func checkClean(t testing.TB, c *Client, root string) {
 	if n := len(c.downloads.all) + len(c.downloads.lanes); n > 0 {
 		t.Errorf("%d downloads or lanes are left", n)
 	}
-	left, err := os.ReadDir(filepath.Join(root, "tmp"))
-	if err != nil || len(left) > 0 {
-		t.Errorf("left behind: %v, %v", left, err)
+	for _, dir := range []string{"tmp", "partial"} {
+		left, err := os.ReadDir(filepath.Join(root, dir))
+		if err != nil || len(left) > 0 {
+			t.Errorf("left behind in %s: %v, %v", dir, left, err)
+		}
 	}
 }
 

@@ -160,9 +160,6 @@ func layerTypes() []string {
 
 // checkManifest holds an image's manifest against what can be pulled.
 func checkManifest(m *v1.Manifest) error {
-	if t := m.Config.MediaType; t != v1.MediaTypeImageConfig && t != dockerConfig {
-		return fault.New(fault.Unsupported, fmt.Sprintf("an artifact of type %.100q, not a container image", t))
-	}
 	if len(m.Layers) > maxLayers {
 		return invalid("manifest: %d layers are more than the %d accepted", len(m.Layers), maxLayers)
 	}

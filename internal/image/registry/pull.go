@@ -71,6 +71,9 @@ func (c *Client) pull(ctx context.Context, r ref.Ref, o PullOptions, b *board) (
 		return image.Image{}, err
 	}
 	b.set(Progress{Step: call.Found, Text: f.top.String()})
+	if isArtifact(f.manifest) {
+		return c.artifact(ctx, s, f)
+	}
 	cfg, err := c.c.Images.CheckConfig(f.config, len(f.manifest.Layers))
 	if err != nil {
 		return image.Image{}, err
@@ -119,7 +122,8 @@ func (c *Client) dial(ctx context.Context, r ref.Ref, auth Auth, b *board) (*ses
 // found is an image as the registry describes it; every digest is checked.
 type found struct {
 	// top is what the reference leads to: an index or the manifest.
-	top          digest.Digest
+	top digest.Digest
+	// config is empty for an artifact.
 	text, config []byte
 	manifest     *v1.Manifest
 }
@@ -148,6 +152,9 @@ func (s *session) find(ctx context.Context, want v1.Platform) (found, error) {
 			continue
 		}
 		f.manifest = doc.manifest
+		if isArtifact(f.manifest) {
+			return f, nil
+		}
 		if err := checkManifest(f.manifest); err != nil {
 			return found{}, err
 		}

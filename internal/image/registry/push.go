@@ -56,6 +56,9 @@ func (c *Client) push(ctx context.Context, r ref.Ref, o PushOptions, b *board) (
 		return "", err
 	}
 	defer func() { err = errors.Join(err, img.Close()) }()
+	if img.Image.Artifact {
+		return "", fault.New(fault.Unsupported, "it is an artifact's files: pushed from here it would be an image; the tool that made it can push it")
+	}
 	s, err := c.dial(ctx, r, o.Auth, b)
 	if err != nil {
 		return "", err

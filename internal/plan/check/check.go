@@ -113,7 +113,7 @@ func Container(c *spec.Container) error {
 		return fault.New(fault.Invalid, fmt.Sprintf("%s: log path %.100q: not absolute and clean", subject, c.LogPath))
 	}
 	_, err := oci.StopSignal(c.StopSignal)
-	return firstOf(subject, hostname(c.Hostname), cgroup.CheckParent(c.CgroupParent), err, restart(c), timeout(c.StopTimeout))
+	return firstOf(subject, hostname(c.Hostname), cgroup.CheckParent(c.CgroupParent), err, restart(c), storage(c.StorageSize), timeout(c.StopTimeout))
 }
 
 func restart(c *spec.Container) error {
@@ -127,6 +127,14 @@ func restart(c *spec.Container) error {
 	}
 	if c.AutoRemove && c.Restart.Policy != spec.RestartNever {
 		return fault.New(fault.Invalid, "restart: not together with automatic removal")
+	}
+	return nil
+}
+
+// storage accepts what a quota can hold, in units of 1 KiB.
+func storage(size int64) error {
+	if size != 0 && size < 1024 {
+		return fault.New(fault.Invalid, "storage size is negative, or less than 1 KiB")
 	}
 	return nil
 }

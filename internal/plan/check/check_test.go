@@ -60,18 +60,20 @@ func TestChecks(t *testing.T) {
 		t.Error(err, good.Namespace)
 	}
 	for name, c := range map[string]spec.Container{
-		"no image":  {},
-		"name":      {Image: "i", Name: "a b"},
-		"signal":    {Image: "i", StopSignal: "NOPE"},
-		"policy":    {Image: "i", Restart: spec.Restart{Policy: "sometimes"}},
-		"retries":   {Image: "i", Restart: spec.Restart{Policy: spec.RestartAlways, MaxRetries: 3}},
-		"rm":        {Image: "i", AutoRemove: true, Restart: spec.Restart{Policy: spec.RestartAlways}},
-		"log":       {Image: "i", LogPath: "x/../y"},
-		"cgroup":    {Image: "i", CgroupParent: "/a\n"},
-		"hostname":  {Image: "i", Hostname: "a b"},
-		"too long":  {Image: "i", StopTimeout: &long},
-		"negative":  {Image: "i", Restart: spec.Restart{Policy: spec.RestartOnFailure, MaxRetries: -1}},
-		"long host": {Image: "i", Hostname: strings.Repeat("x", 65)},
+		"no image":   {},
+		"name":       {Image: "i", Name: "a b"},
+		"signal":     {Image: "i", StopSignal: "NOPE"},
+		"policy":     {Image: "i", Restart: spec.Restart{Policy: "sometimes"}},
+		"retries":    {Image: "i", Restart: spec.Restart{Policy: spec.RestartAlways, MaxRetries: 3}},
+		"rm":         {Image: "i", AutoRemove: true, Restart: spec.Restart{Policy: spec.RestartAlways}},
+		"log":        {Image: "i", LogPath: "x/../y"},
+		"cgroup":     {Image: "i", CgroupParent: "/a\n"},
+		"hostname":   {Image: "i", Hostname: "a b"},
+		"too long":   {Image: "i", StopTimeout: &long},
+		"tiny":       {Image: "i", StorageSize: 1000},
+		"below zero": {Image: "i", StorageSize: -1},
+		"negative":   {Image: "i", Restart: spec.Restart{Policy: spec.RestartOnFailure, MaxRetries: -1}},
+		"long host":  {Image: "i", Hostname: strings.Repeat("x", 65)},
 	} {
 		if err := Container(&c); !fault.Is(err, fault.Invalid) {
 			t.Errorf("container %s: %v", name, err)

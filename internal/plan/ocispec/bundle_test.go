@@ -122,11 +122,14 @@ func TestGroup(t *testing.T) {
 		want    string
 	}{
 		{"", false, "/carob-oci-id"}, {"/a/b", false, "/a/b"}, {"a/b", false, "/carob-oci/a/b"}, {"/a/../../b", false, "/b"},
-		{"../..", false, ""}, {"/", false, ""}, {"a.slice:b:c", false, ""}, {"/a", true, ""}, {"a.slice:b:c", true, ""}, {"", true, ""},
+		{"../..", false, ""}, {"/", false, ""}, {"a.slice:b:c", false, ""}, {"/a", true, ""}, {"a:b", true, ""},
+		{"a-b.slice:c:d", true, "/a.slice/a-b.slice/c-d.scope/container"}, {"::d", true, "/system.slice/d.scope/container"},
+		{"", true, "/system.slice/carob-oci-id.scope/container"}, {"a.slice:b:c.slice", true, ""}, {"a.slice::a-c.slice", true, ""},
+		{"../x:b:c", true, ""}, {"a.slice:b:../../c", true, ""},
 	} {
 		got, err := Group(&specs.Spec{Linux: &specs.Linux{CgroupsPath: c.path}}, "id", c.systemd)
-		if got != c.want || (err == nil) != (c.want != "") {
-			t.Errorf("%q, systemd %v: %q, %v", c.path, c.systemd, got, err)
+		if got.Path != c.want || (err == nil) != (c.want != "") || err == nil && (got.Scope != nil) != c.systemd {
+			t.Errorf("%q, systemd %v: %+v, %v", c.path, c.systemd, got, err)
 		}
 	}
 }
@@ -190,8 +193,10 @@ func FuzzParse(f *testing.F) {
 				t.Errorf("destination %q", m.Destination)
 			}
 		}
-		if g, err := Group(s, "id", false); err == nil && (g == "/" || strings.Contains(g+"/", "/../")) {
-			t.Errorf("group %q", g)
+		for _, systemd := range []bool{false, true} {
+			if g, err := Group(s, "id", systemd); err == nil && (g.Path == "/" || strings.Contains(g.Path+"/", "/../")) {
+				t.Errorf("group %+v", g)
+			}
 		}
 	})
 }

@@ -202,29 +202,6 @@ func interfaceName(n string) bool {
 	return n != "" && len(n) < 16 && n != "." && n != ".." && !strings.ContainsAny(n, "/: \t\n\x00%")
 }
 
-// Group decides the path of a container's cgroup, below the roots of the hierarchies.
-// Engines ask for an absolute one; what is relative is placed below /carob-oci; without one there is no parent to make.
-func Group(s *specs.Spec, id string, systemd bool) (string, error) {
-	p := s.Linux.CgroupsPath
-	if parts := strings.Split(p, ":"); systemd || len(parts) == 3 && !strings.Contains(p, "/") {
-		if p != "" && len(parts) != 3 {
-			return "", invalid("linux.cgroupsPath", "expected cgroupsPath to be of format \"slice:prefix:name\" for systemd cgroups, got %.80q instead", p)
-		}
-		return "", unsupported("linux.cgroupsPath", fmt.Sprintf("%.80q: cgroups by way of systemd are not supported; use the cgroupfs driver", p))
-	}
-	if p == "" {
-		return "/carob-oci-" + id, nil
-	}
-	clean := path.Clean("/" + p)
-	if clean == "/" {
-		return "", invalid("linux.cgroupsPath", "%.80q is the root of the hierarchy", p)
-	}
-	if !path.IsAbs(p) {
-		return path.Join("/carob-oci", clean), nil
-	}
-	return clean, nil
-}
-
 // DeviceRules returns the rules of a container's devices: everything is forbidden, then
 // what the configuration says, then what every container may have (config-linux.md,
 // "Default Devices").

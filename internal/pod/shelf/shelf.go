@@ -54,6 +54,16 @@ func (s *Shelf[S, T]) Drop(p *Place[S, T]) {
 	s.places = slices.DeleteFunc(s.places, func(other *Place[S, T]) bool { return other == p })
 }
 
+// Evict gives away the oldest thing that is ready.
+func (s *Shelf[S, T]) Evict() (thing T, ok bool) {
+	for _, p := range s.places {
+		if p.ready {
+			return s.Take(p.Shape)
+		}
+	}
+	return thing, false
+}
+
 // All lists what there is, whether it is ready or not.
 func (s *Shelf[S, T]) All() []T {
 	all := make([]T, 0, len(s.places))

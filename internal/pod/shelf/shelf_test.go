@@ -34,6 +34,14 @@ func TestShelf(t *testing.T) {
 		t.Errorf("there is %v", got)
 	}
 	s.Drop(b)
+	if _, ok := s.Evict(); ok {
+		t.Error("evicted what was being made")
+	}
+	s.Ready(c)
+	if got, ok := s.Evict(); !ok || got != 3 {
+		t.Errorf("evicted %v, %v", got, ok)
+	}
+	c, _ = put("c", 3)
 	s.Ready(c)
 	if got, ok := s.Take("c"); !ok || got != 3 {
 		t.Errorf("took %v, %v", got, ok)

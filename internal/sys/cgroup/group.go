@@ -93,6 +93,25 @@ func (l *Layout) Create(rel string, res *specs.LinuxResources) (*Group, error) {
 	return nil, fmt.Errorf("cgroup %s: %w", rel, err)
 }
 
+// Complete makes the group in the trees that lack it: who made it used fewer
+// controllers. Whoever calls it gives the group its limits, and removes it.
+func Complete(g *Group) error {
+	for _, t := range g.l.trees {
+		var made []string
+		err := g.l.mkdirs(t, g.rel, &made)
+		if fault.Is(err, fault.Exists) {
+			continue
+		}
+		if err == nil {
+			err = t.prepare(g.rel)
+		}
+		if err != nil {
+			return fmt.Errorf("cgroup %s: %w", g.Name(), err)
+		}
+	}
+	return nil
+}
+
 // Open returns a group that exists. Some trees may lack it (it was half removed,
 // or its owner uses fewer controllers); no tree at all having it is
 // fault.NotFound.
@@ -114,16 +133,20 @@ func (l *Layout) make(rel string, made *[]string) error {
 		if err := l.mkdirs(t, rel, made); err != nil {
 			return err
 		}
-		if slices.Contains(t.controllers, "cpuset") && !t.v2 {
-			if err := inheritCpuset(t.dir, rel); err != nil {
-				return err
-			}
+		if err := t.prepare(rel); err != nil {
+			return err
 		}
-		if t.v2 {
-			if err := t.delegate(rel); err != nil {
-				return err
-			}
-		}
+	}
+	return nil
+}
+
+// prepare lets processes join a new directory, and limits be set there.
+func (t hierarchy) prepare(rel string) error {
+	if t.v2 {
+		return t.delegate(rel)
+	}
+	if slices.Contains(t.controllers, "cpuset") {
+		return inheritCpuset(t.dir, rel)
 	}
 	return nil
 }

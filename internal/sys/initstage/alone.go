@@ -38,10 +38,14 @@ type Alone struct {
 	NoPivot bool
 	// Keyring names a new session keyring, "" keeps the caller's.
 	Keyring string
-	// Own lists which of the descriptors 0 to 2 are given to the process's user.
-	Own []int
+	// Own lists which of the descriptors 0 to 2 are given to the process's user. With
+	// Streams the process has those that are passed instead of its maker's.
+	Own     []int
+	Streams bool
 	// Preserve is how many descriptors from 3 on are left open.
 	Preserve int
+	// Rootless leaves an OOM score as it is that the maker may not give.
+	Rootless bool
 }
 
 // Steps in which a child tells a number and waits.
@@ -95,7 +99,11 @@ func (a *Alone) begin(b *spawn.Builder, p *specs.Process, score bool) {
 	if score && p.OOMScoreAdj != nil {
 		text := strconv.Itoa(*p.OOMScoreAdj)
 		b.Step("process.oomScoreAdj " + text)
-		writeFile(b, "/proc/self/oom_score_adj", text)
+		f := b.Call(unix.SYS_OPENAT, cwd(), b.Str("/proc/self/oom_score_adj"), spawn.Imm(unix.O_WRONLY|unix.O_CLOEXEC), spawn.Imm(0)).Result()
+		if write := b.Call(unix.SYS_WRITE, f, b.Str(text), spawn.Imm(len(text))); a.Rootless {
+			write.Allow(uintptr(unix.EACCES))
+		}
+		b.Close(f)
 	}
 	b.Step("begin")
 	b.Call(unix.SYS_PRCTL, spawn.Imm(unix.PR_SET_DUMPABLE), spawn.Imm(0), spawn.Imm(0), spawn.Imm(0), spawn.Imm(0))
@@ -321,9 +329,8 @@ func (a *Alone) inherited(b *spawn.Builder, p *specs.Process) {
 
 // find looks for the command before anybody waits for a start: who creates a container
 // wants to know of a command that is not there.
-func find(b *spawn.Builder, p *specs.Process) {
+func find(b *spawn.Builder, candidates []string) {
 	b.Step(StepFind)
-	candidates := lookup(p.Args[0], p.Env)
 	for i, file := range candidates {
 		call := b.Call(unix.SYS_FACCESSAT, cwd(), b.Str(file), spawn.Imm(unix.X_OK))
 		if i < len(candidates)-1 {
@@ -336,8 +343,9 @@ func find(b *spawn.Builder, p *specs.Process) {
 // Spawn names as target. Descriptors 0 to 2 are the passed files.
 type Hook struct {
 	Namespaces uint64
-	Path       string
-	Args, Env  []string
+	// Dir is the working directory, "" the root of the process's mount namespace.
+	Dir, Path string
+	Args, Env []string
 }
 
 // Program returns the hook's program.
@@ -350,6 +358,10 @@ func (h Hook) Program() *spawn.Builder {
 	}
 	if h.Namespaces&unix.CLONE_NEWUSER != 0 {
 		becomeRoot(b)
+	}
+	if h.Dir != "" {
+		b.Step("directory " + h.Dir)
+		b.Call(unix.SYS_CHDIR, b.Str(h.Dir))
 	}
 	b.Step("streams")
 	for n := range 3 {

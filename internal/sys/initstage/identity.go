@@ -26,7 +26,8 @@ type Seccomp struct {
 // identity gives up what the process is not to have. Without no_new_privs the
 // filter must be loaded while CAP_SYS_ADMIN is still there; with it execute loads
 // the filter, so that it need not allow what comes before.
-func identity(b *spawn.Builder, p *specs.Process, lastCap int, s Seccomp) error {
+func (e *ending) identity(b *spawn.Builder) error {
+	p := e.p
 	caps, err := capabilities(p.Capabilities)
 	if err != nil {
 		return err
@@ -42,15 +43,15 @@ func identity(b *spawn.Builder, p *specs.Process, lastCap int, s Seccomp) error 
 		b.Step("no_new_privs")
 		b.Call(unix.SYS_PRCTL, spawn.Imm(unix.PR_SET_NO_NEW_PRIVS), spawn.Imm(1), spawn.Imm(0), spawn.Imm(0), spawn.Imm(0))
 	} else {
-		seccomp(b, s)
+		seccomp(b, e.seccomp)
 	}
 	b.Step("capabilities: bounding set")
-	for c := range lastCap + 1 {
+	for c := range e.lastCap + 1 {
 		if caps.bounding&(1<<c) == 0 {
 			b.Call(unix.SYS_PRCTL, spawn.Imm(unix.PR_CAPBSET_DROP), spawn.Imm(c))
 		}
 	}
-	ids(b, p.User)
+	ids(b, p.User, e.alone != nil && e.alone.Rootless)
 	b.Step("capabilities")
 	capset(b, caps.effective, caps.permitted, caps.inheritable)
 	// The kernel takes no other as ambient; runc's own default configuration names some, and
@@ -59,7 +60,9 @@ func identity(b *spawn.Builder, p *specs.Process, lastCap int, s Seccomp) error 
 	return nil
 }
 
-func ids(b *spawn.Builder, u specs.User) {
+// ids changes users and groups. Where a user namespace denies setgroups, as one does that a
+// user has mapped alone, the groups stay that nobody there can give up.
+func ids(b *spawn.Builder, u specs.User, rootless bool) {
 	b.Step("user")
 	b.Call(unix.SYS_PRCTL, spawn.Imm(unix.PR_SET_KEEPCAPS), spawn.Imm(1), spawn.Imm(0), spawn.Imm(0), spawn.Imm(0))
 	if u.Umask != nil {
@@ -69,7 +72,9 @@ func ids(b *spawn.Builder, u specs.User) {
 	for i, g := range u.AdditionalGids {
 		putU32(groups[4*i:], g)
 	}
-	b.Call(unix.SYS_SETGROUPS, spawn.Imm(len(u.AdditionalGids)), b.Bytes(groups))
+	if set := b.Call(unix.SYS_SETGROUPS, spawn.Imm(len(u.AdditionalGids)), b.Bytes(groups)); rootless && len(groups) == 0 {
+		set.Allow(uintptr(unix.EPERM))
+	}
 	b.Call(unix.SYS_SETRESGID, spawn.Imm(u.GID), spawn.Imm(u.GID), spawn.Imm(u.GID))
 	b.Call(unix.SYS_SETRESUID, spawn.Imm(u.UID), spawn.Imm(u.UID), spawn.Imm(u.UID))
 	b.Call(unix.SYS_PRCTL, spawn.Imm(unix.PR_SET_KEEPCAPS), spawn.Imm(0), spawn.Imm(0), spawn.Imm(0), spawn.Imm(0))

@@ -29,7 +29,7 @@ func (c Container) run(b *spawn.Builder, procfs spawn.Arg) error {
 		b.Init()
 		b.Call(unix.SYS_SETSID)
 	}
-	e := ending{p, c.Spec.Linux, c.Files.Slave, c.CreateCwd, c.LastCap, c.Seccomp, c.Alone}
+	e := ending{p: p, linux: c.Spec.Linux, slave: c.Files.Slave, createCwd: c.CreateCwd, lastCap: c.LastCap, seccomp: c.Seccomp, alone: c.Alone}
 	return e.add(b, procfs)
 }
 
@@ -42,11 +42,20 @@ type ending struct {
 	lastCap   int
 	seccomp   Seccomp
 	alone     *Alone // nil below a supervisor
+	file      string // what is executed, "" is what the arguments say
+}
+
+// candidates are the files that the command may be.
+func (e *ending) candidates() []string {
+	if e.file != "" {
+		return []string{e.file}
+	}
+	return lookup(e.p.Args[0], e.p.Env)
 }
 
 func (e *ending) add(b *spawn.Builder, procfs spawn.Arg) error {
 	switch {
-	case e.alone != nil && e.slave < 0:
+	case e.alone != nil && e.slave < 0 && !e.alone.Streams:
 		e.alone.inherited(b, e.p)
 	default:
 		streams(b, e.p, e.slave)
@@ -56,14 +65,17 @@ func (e *ending) add(b *spawn.Builder, procfs spawn.Arg) error {
 		return err
 	}
 	if e.alone != nil {
-		find(b, e.p)
+		find(b, e.candidates())
 	}
 	confine(b, e.p, procfs)
 	if e.alone != nil { // a filter that is there before execve need not allow these
+		if e.alone.Start >= 0 {
+			spawn.Mortal(b)
+		}
 		e.descriptors(b)
 	}
 	e.listen(b, !e.p.NoNewPrivileges)
-	if err := identity(b, e.p, e.lastCap, e.seccomp); err != nil {
+	if err := e.identity(b); err != nil {
 		return err
 	}
 	e.listen(b, e.p.NoNewPrivileges)
@@ -135,6 +147,8 @@ func confine(b *spawn.Builder, p *specs.Process, procfs spawn.Arg) {
 // from. The container's first process is the target that Spawn names.
 type Exec struct {
 	Process *specs.Process
+	// File is what is executed, "" is what the process's arguments say.
+	File string
 	// Namespaces are the CLONE_NEW flags of what to enter besides the pid namespace:
 	// all in which the target differs from the supervisor.
 	Namespaces uint64
@@ -168,7 +182,7 @@ func (x Exec) Program() (*spawn.Builder, error) {
 	}
 	b.Step("session")
 	b.Call(unix.SYS_SETSID)
-	e := ending{p: x.Process, linux: x.Linux, slave: x.Slave, lastCap: x.LastCap, seccomp: x.Seccomp, alone: x.Alone}
+	e := ending{p: x.Process, linux: x.Linux, slave: x.Slave, lastCap: x.LastCap, seccomp: x.Seccomp, alone: x.Alone, file: x.File}
 	return b, e.add(b, kernelFiles)
 }
 
@@ -261,7 +275,7 @@ func (e *ending) execute(b *spawn.Builder) {
 	}
 	b.Step(StepExec)
 	argv, env := b.Strings(p.Args), b.Strings(p.Env)
-	candidates := lookup(p.Args[0], p.Env)
+	candidates := e.candidates()
 	for i, file := range candidates {
 		call := b.Call(unix.SYS_EXECVE, b.Str(file), argv, env)
 		if i < len(candidates)-1 {

@@ -64,7 +64,10 @@ func Dev(owner int, extra []Device) (*os.File, error) {
 // replaces the default one of that name.
 func FillDev(m *os.File, owner int, extra []Device) error { return fillDev(int(m.Fd()), owner, extra) }
 
-func fillDev(dir, owner int, extra []Device) error {
+// FillDevBare is FillDev without devices, which are then mounted there.
+func FillDevBare(m *os.File, owner int) error { return bareDev(int(m.Fd()), owner) }
+
+func bareDev(dir, owner int) error {
 	for _, name := range []string{"pts", "shm", "mqueue"} {
 		if err := unix.Mkdirat(dir, name, 0o755); err != nil {
 			return wrap("mkdirat", "/dev/"+name, err)
@@ -77,6 +80,13 @@ func fillDev(dir, owner int, extra []Device) error {
 		if err := unix.Symlinkat(to, dir, name); err != nil {
 			return wrap("symlinkat", "/dev/"+name, err)
 		}
+	}
+	return nil
+}
+
+func fillDev(dir, owner int, extra []Device) error {
+	if err := bareDev(dir, owner); err != nil {
+		return err
 	}
 	for name, n := range nodes() {
 		if slices.ContainsFunc(extra, func(d Device) bool { return d.Path == name }) {

@@ -1,6 +1,7 @@
 package mount
 
 import (
+	"cmp"
 	"os"
 	"strconv"
 	"strings"
@@ -19,6 +20,8 @@ type Layers struct {
 	// Upper takes the changes; Work is overlayfs' scratch directory beside it. Without
 	// them the file system is read-only.
 	Upper, Work string
+	// Source is what the mount table calls it, "overlay" when empty.
+	Source string
 	// Users is the user namespace that will see the file system, nil for the
 	// host's; Owner is the host's id of its root.
 	Users *os.File
@@ -74,7 +77,8 @@ func (l Layers) clone() ([]*os.File, error) {
 }
 
 func (l Layers) options(layers []*os.File) []Option {
-	out := make([]Option, 0, len(layers)+3)
+	out := make([]Option, 0, len(layers)+4)
+	out = append(out, Option{Key: "source", Value: l.source()})
 	for _, layer := range layers {
 		out = append(out, Option{Key: "lowerdir+", File: layer})
 	}
@@ -83,6 +87,8 @@ func (l Layers) options(layers []*os.File) []Option {
 	}
 	return append(out, Option{Key: "upperdir", Value: l.Upper}, Option{Key: "workdir", Value: l.Work}, Option{Key: "volatile"})
 }
+
+func (l Layers) source() string { return cmp.Or(l.Source, "overlay") }
 
 // SplitLower takes overlayfs's option lowerdir apart: directories with colons between
 // them; a backslash takes the meaning from the character after it.
@@ -181,7 +187,7 @@ func overlayInside(l Layers, layers []*os.File) (*os.File, error) {
 				return nil, err
 			}
 		}
-		if err := unix.Mount("overlay", target, "overlay", 0, l.data(names[1:])); err != nil {
+		if err := unix.Mount(l.source(), target, "overlay", 0, l.data(names[1:])); err != nil {
 			return nil, l.refused(wrap("mount", "overlay", err), err)
 		}
 		return Clone(nil, target, false)

@@ -73,29 +73,56 @@ func NewUser(m Mapping) (*os.File, error) { return NewUserOf(m.write) }
 
 // NewUserOf is NewUser with a function that gives the namespace of a process its mapping.
 func NewUserOf(mapping func(pid int) error) (*os.File, error) {
-	hold, release, err := os.Pipe()
+	h, err := hold(unix.CLONE_NEWUSER)
 	if err != nil {
 		return nil, err
 	}
-	defer hold.Close()
-	b := &spawn.Builder{CloneFlags: unix.CLONE_NEWUSER}
+	defer h.Release()
+	if err := mapping(h.Pid); err != nil {
+		return nil, err
+	}
+	return Open(h.Pid, "user")
+}
+
+// Held is a child that does nothing until Release, or until this process ends.
+type Held struct {
+	Pid     int
+	child   child
+	release *os.File
+}
+
+// Hold makes a child in this process's namespaces.
+func Hold() (*Held, error) { return hold(0) }
+
+// hold shares memory with a child that stays in this process's cgroup. One that is put into
+// another, for which Hold is, might be killed there for want of it, and with it all who
+// share it.
+func hold(namespaces uint64) (*Held, error) {
+	wait, release, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	defer wait.Close()
+	b := &spawn.Builder{CloneFlags: namespaces}
 	b.Call(unix.SYS_CLOSE, spawn.File(spawn.FirstFile+1))
 	// The end of this process ends the child, too, whenever it comes.
 	b.Call(unix.SYS_READ, spawn.File(spawn.FirstFile), b.Bytes(make([]byte, 8)), spawn.Imm(1))
-	child, err := start(b, []int{-1, -1, -1, -1, int(hold.Fd()), int(release.Fd())}, true)
+	child, err := start(b, []int{-1, -1, -1, -1, int(wait.Fd()), int(release.Fd())}, namespaces != 0)
 	if err != nil {
 		release.Close()
 		return nil, err
 	}
-	defer func() {
-		release.Close()
-		Reap(child.Pid)
-		child.close()
-	}()
-	if err := mapping(child.Pid); err != nil {
-		return nil, err
+	return &Held{child.Pid, child, release}, nil
+}
+
+// Release lets the child end and waits for that. Nil is nobody.
+func (h *Held) Release() {
+	if h == nil {
+		return
 	}
-	return Open(child.Pid, "user")
+	h.release.Close()
+	Reap(h.Pid)
+	h.child.close()
 }
 
 // Ranges are the lines of a mapping: ids from the first number on, inside, are those from
@@ -153,6 +180,12 @@ func readMap(pid int, name string) (out Ranges, err error) {
 		out = append(out, r)
 	}
 	return out, nil
+}
+
+// InUser tells whether this process is in a user namespace that is not the host's first.
+func InUser() bool {
+	text, err := os.ReadFile("/proc/self/uid_map")
+	return err == nil && strings.Join(strings.Fields(string(text)), " ") != "0 0 4294967295"
 }
 
 // child is a process between clone and execve, with the program that it runs.

@@ -8,12 +8,13 @@ import (
 // Numbers of pseudo calls: things between clone and exec that are not one system
 // call. They are far above any system call number.
 const (
-	callFork  = 1<<16 + iota // args: clone flags, cgroup or -1; goes on in the child, the middle process reports its pid and ends
-	callInit                 // forks; goes on in the child, this process becomes its reaping init
-	callPause                // sleeps for good
-	callAwait                // args: file; goes on when a byte has been read from it
-	callTell                 // args: a number; reports it
-	callReady                // args: file; ends the report pipe, what follows is reported there
+	callFork   = 1<<16 + iota // args: clone flags, cgroup or -1; goes on in the child, the middle process reports its pid and ends
+	callInit                  // forks; goes on in the child, this process becomes its reaping init
+	callPause                 // sleeps for good
+	callAwait                 // args: file; goes on when a byte has been read from it
+	callTell                  // args: a number; reports it
+	callReady                 // args: file; ends the report pipe, what follows is reported there
+	callMortal                // signals end this process, up to execve
 )
 
 // Arg is one argument of a call: an immediate value, the address of data, a file
@@ -211,6 +212,11 @@ func (b *Builder) Tell(n Arg) Ref { return b.Call(callTell, n) }
 // Ready closes the report pipe, so that its reader sees the end as after an execve, and
 // lets a later failure be reported to the file instead.
 func (b *Builder) Ready(file Arg) Ref { return b.Call(callReady, file) }
+
+// Mortal makes signals that end a process end this one, with 128 and their number, up to
+// execve: the first process of a pid namespace is shielded from those it has no handler
+// for (pid_namespaces(7)).
+func Mortal(b *Builder) Ref { return b.Call(callMortal) }
 
 // Allow lets the call fail with any of these errnos (at most four): the program
 // goes on behind it.

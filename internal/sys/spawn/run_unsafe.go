@@ -213,6 +213,29 @@ func defaultSignals() {
 	}
 }
 
+// exitHandler returns the address of a signal handler that ends the process with 128 and
+// the signal's number. It is no Go code: it needs no stack of Go's and no runtime.
+//
+//go:noescape
+func exitHandler() uintptr
+
+// mortal gives the signals that end a process a handler that does.
+//
+//go:norace
+//go:nosplit
+func mortal() {
+	const restorer = 0x04000000 // SA_RESTORER, which x86 insists on
+	handler := uint64(exitHandler())
+	action := [4]uint64{handler, restorer, handler, 0} // struct sigaction of the kernel
+	for sig := uintptr(1); sig <= 64; sig++ {
+		switch syscall.Signal(sig) {
+		case syscall.SIGCONT, syscall.SIGCHLD, syscall.SIGURG, syscall.SIGWINCH, syscall.SIGTSTP, syscall.SIGTTIN, syscall.SIGTTOU:
+			continue
+		}
+		_, _, _ = syscall.RawSyscall6(syscall.SYS_RT_SIGACTION, sig, uintptr(unsafe.Pointer(&action)), 0, 8, 0, 0) // KILL and STOP refuse
+	}
+}
+
 // run makes the calls one after another. It returns where to report what went wrong.
 //
 //go:norace
@@ -228,7 +251,7 @@ func run(p *Program, report uintptr) (step, to uintptr, err syscall.Errno) {
 			r, err = divide(report, uint64(c.args[0]), uint64(c.args[1]))
 		case callInit:
 			r, err = beInit()
-		case callPause, callAwait, callTell, callReady:
+		case callPause, callAwait, callTell, callReady, callMortal:
 			report, err = converse(c, arg(p, c, 0), report)
 		default:
 			r, _, err = syscall.RawSyscall6(uintptr(c.nr), arg(p, c, 0), arg(p, c, 1), arg(p, c, 2), arg(p, c, 3), arg(p, c, 4), arg(p, c, 5))
@@ -356,6 +379,8 @@ func converse(c *call, a, report uintptr) (uintptr, syscall.Errno) {
 	switch c.nr {
 	case callPause:
 		pause()
+	case callMortal:
+		mortal()
 	case callAwait:
 		return report, await(a)
 	case callTell:

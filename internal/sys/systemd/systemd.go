@@ -28,16 +28,20 @@ const patience = 30 * time.Second
 // tries bounds how often a scope is asked for while one of its name is leaving.
 const tries = 10
 
-// StartScope has systemd make the scope that a pod's cgroup is in around a process, which
-// must be a child that the caller has not waited for, and returns when it is there. The scope ends with its last
-// process. One of the same name that is still there, of the pod's last run, is
-// stopped first. A host without systemd is fault.Unsupported, a systemd that
-// refuses fault.Unavailable.
+// StartScope has systemd make the scope that a pod's cgroup is in, as StartUnit does.
 func StartScope(ctx context.Context, group string, pid int) error {
 	u, ok := cgroup.Scope(group)
 	if !ok {
 		return fault.New(fault.Invalid, "cgroup "+group+": is in no pod's scope")
 	}
+	return StartUnit(ctx, u, pid)
+}
+
+// StartUnit has systemd make a scope around a process, which must be a child that the
+// caller has not waited for, and returns when it is there. The scope ends with its last
+// process. One of the same name that is still there, of the last run, is stopped first. A
+// host without systemd is fault.Unsupported, a systemd that refuses fault.Unavailable.
+func StartUnit(ctx context.Context, u cgroup.Unit, pid int) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	step := "scope " + u.Name
@@ -63,7 +67,7 @@ func StartScope(ctx context.Context, group string, pid int) error {
 func start(ctx context.Context, c *dbus.Conn, u cgroup.Unit, pid int) error {
 	return await(ctx, func(done chan<- string) (int, error) {
 		return c.StartTransientUnitContext(ctx, u.Name, "fail", []dbus.Property{
-			dbus.PropDescription("carob pod"),
+			dbus.PropDescription("carob " + u.Name),
 			dbus.PropSlice(u.Slice),
 			dbus.PropPids(uint32(pid)),
 			property("Delegate", true),

@@ -11,8 +11,11 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -33,6 +36,8 @@ type box struct {
 	binary string
 	id     string
 	spec   *specs.Spec
+	global []string // flags before the command
+	within int      // whose user and mount namespace calls are made in, 0 for this one's
 }
 
 // newBox makes a bundle of the toolbox, as `carob-oci spec` would configure it, without a
@@ -115,7 +120,14 @@ func (b *box) write() {
 
 // cmd is a call of the runtime.
 func (b *box) cmd(args ...string) *exec.Cmd {
-	cmd := exec.Command(b.binary, append([]string{"--root", b.root}, args...)...)
+	argv := slices.Concat([]string{b.binary, "--root", b.root}, b.global, args)
+	if b.within != 0 {
+		argv = append([]string{"nsenter", "-t", strconv.Itoa(b.within), "--user", "--mount", "--wd=" + b.dir, "--preserve-credentials"}, argv...)
+	}
+	cmd := exec.Command(argv[0], argv[1:]...)
+	if b.within != 0 {
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
+	}
 	cmd.Dir = b.dir
 	cmd.WaitDelay = testenv.Patience(20 * time.Second)
 	return cmd

@@ -216,3 +216,32 @@ func TestNetDevices(t *testing.T) {
 		}
 	}
 }
+
+// TestGroupThatIsThere: an engine may have made the cgroup, in some hierarchies only, with
+// limits that stay.
+func TestGroupThatIsThere(t *testing.T) {
+	b := newBox(t)
+	b.spec.Linux.CgroupsPath = "/carob-oci-" + b.id
+	dir, file := "/sys/fs/cgroup/pids", "/pids.max"
+	if _, err := os.Stat("/sys/fs/cgroup/cgroup.controllers"); err == nil {
+		dir, file = "/sys/fs/cgroup", "/memory.high"
+	}
+	dir += b.spec.Linux.CgroupsPath
+	b.must(os.Mkdir(dir, 0o755))
+	if _, err := os.Stat(dir + file); err != nil {
+		file = "/cgroup.max.descendants" // no controllers are passed down
+	}
+	b.must(os.WriteFile(dir+file, []byte("4096000"), 0))
+	b.start()
+	if got, err := os.ReadFile(dir + file); strings.TrimSpace(string(got)) != "4096000" {
+		t.Errorf("%s is %s, %v", file, got, err)
+	}
+	if procs, err := os.ReadFile(dir + "/cgroup.procs"); len(procs) == 0 {
+		t.Errorf("nobody is in the group: %v", err)
+	}
+	second := *b
+	second.id += "-second"
+	if out, err := second.try("create", second.id); err == nil || !strings.Contains(out, "is not empty") {
+		t.Errorf("another container in the same group: %v: %s", err, out)
+	}
+}

@@ -44,6 +44,10 @@ type identity struct {
 	DockerReference  string `json:"dockerReference"`
 }
 
+// matchDigest is the identity that wants no name but the digest alone: what cosign 3
+// signs. It is carob's own; the names in containers-policy.json(5) all want one.
+const matchDigest = "matchDigest"
+
 // The rules that are known.
 const (
 	acceptAnything = "insecureAcceptAnything"
@@ -123,7 +127,7 @@ func (r rule) checkSigned() error {
 		return nil
 	}
 	switch i := *r.SignedIdentity; i.Type {
-	case "matchRepository", "matchRepoDigestOrExact":
+	case "matchRepository", "matchRepoDigestOrExact", matchDigest:
 		return nil
 	case "exactRepository":
 		if i.DockerRepository != "" {
@@ -211,12 +215,11 @@ func (q Requirement) checkSigned(r rule, digests []string, signatures []Signatur
 	}
 	var why []error
 	for _, s := range signatures {
-		err := s.verify(keys)
-		if err == nil {
-			err = q.fits(r.SignedIdentity, digests, s)
-		}
-		if err == nil {
-			return nil
+		claims, err := s.claims(keys)
+		for _, c := range claims {
+			if err = q.fits(r.SignedIdentity, digests, c); err == nil {
+				return nil
+			}
 		}
 		why = append(why, err)
 	}

@@ -28,10 +28,16 @@ const (
 
 // Signature is one of cosign's, as a registry gives it: not yet believed.
 type Signature struct {
+	// Bundle is a sigstore bundle; without one the other two say it.
+	Bundle []byte
+	// Payload is signed by Base64.
 	Payload []byte
-	// Base64 is the signature of the payload.
-	Base64 string
+	Base64  string
 }
+
+// claim is what a signature says: that the image with a digest is called so. In bundles
+// the name is mostly empty.
+type claim struct{ digest, name string }
 
 // payload is the format of atomic's simple signing, which cosign uses.
 type payload struct {
@@ -48,8 +54,11 @@ type payload struct {
 
 const payloadKind = "cosign container image signature"
 
+// keyring are public keys, any of which will do.
+type keyring []crypto.PublicKey
+
 // keys reads the rule's public keys.
-func (r rule) keys(readFile func(string) ([]byte, error)) ([]crypto.PublicKey, error) {
+func (r rule) keys(readFile func(string) ([]byte, error)) (keyring, error) {
 	texts := slices.Concat([][]byte{}, r.KeyDatas)
 	if len(r.KeyData) > 0 {
 		texts = append(texts, r.KeyData)
@@ -65,7 +74,7 @@ func (r rule) keys(readFile func(string) ([]byte, error)) ([]crypto.PublicKey, e
 		}
 		texts = append(texts, text)
 	}
-	var keys []crypto.PublicKey
+	var keys keyring
 	for _, text := range texts {
 		k, err := parseKey(text)
 		if err != nil {
@@ -94,47 +103,68 @@ func parseKey(text []byte) (crypto.PublicKey, error) {
 
 var errForeign = errors.New("no key of the policy made its signatures")
 
-// verify tells whether one of the keys signed the payload.
-func (s Signature) verify(keys []crypto.PublicKey) error {
-	sig, err := base64.StdEncoding.DecodeString(s.Base64)
-	if err != nil {
-		return errors.New("a signature is no base64")
-	}
-	sum := sha256.Sum256(s.Payload)
+// made tells whether one of the keys made the signature of a message.
+func (keys keyring) made(sig, message []byte) bool {
+	sum := sha256.Sum256(message)
 	for _, k := range keys {
 		ok := false
 		switch k := k.(type) {
 		case *ecdsa.PublicKey:
 			ok = ecdsa.VerifyASN1(k, sum[:], sig)
 		case ed25519.PublicKey:
-			ok = ed25519.Verify(k, s.Payload, sig)
+			ok = ed25519.Verify(k, message, sig)
 		case *rsa.PublicKey:
 			ok = rsa.VerifyPKCS1v15(k, crypto.SHA256, sum[:], sig) == nil
 		}
 		if ok {
-			return nil
+			return true
 		}
 	}
-	return errForeign
+	return false
 }
 
-// fits tells whether a verified payload speaks of this image.
-func (q Requirement) fits(want *identity, digests []string, s Signature) error {
+// claims verifies the signature and returns what it says.
+func (s Signature) claims(keys keyring) ([]claim, error) {
+	if s.Bundle != nil {
+		var b bundle
+		if err := json.Unmarshal(s.Bundle, &b); err != nil {
+			return nil, fmt.Errorf("a bundle is no JSON: %w", err)
+		}
+		return b.open(keys)
+	}
+	sig, err := base64.StdEncoding.DecodeString(s.Base64)
+	if err != nil {
+		return nil, errors.New("a signature is no base64")
+	}
+	if !keys.made(sig, s.Payload) {
+		return nil, errForeign
+	}
 	var p payload
 	if err := json.Unmarshal(s.Payload, &p); err != nil {
-		return fmt.Errorf("a signed payload is no JSON: %w", err)
+		return nil, fmt.Errorf("a signed payload is no JSON: %w", err)
 	}
-	switch c := p.Critical; {
-	case c.Type != payloadKind:
-		return fmt.Errorf("a signature is a %.60q", c.Type)
-	case !slices.Contains(digests, c.Image.Digest):
-		return fmt.Errorf("what is signed is %.100s, not this image", c.Image.Digest)
+	if p.Critical.Type != payloadKind {
+		return nil, fmt.Errorf("a signature is a %.60q", p.Critical.Type)
 	}
-	name, err := ref.Parse(p.Critical.Identity.DockerReference)
+	return []claim{{digest: p.Critical.Image.Digest, name: p.Critical.Identity.DockerReference}}, nil
+}
+
+// fits tells whether a claim speaks of this image.
+func (q Requirement) fits(want *identity, digests []string, c claim) error {
+	if !slices.Contains(digests, c.digest) {
+		return fmt.Errorf("what is signed is %.100s, not this image", c.digest)
+	}
+	if want != nil && want.Type == matchDigest {
+		return nil
+	}
+	if c.name == "" {
+		return errors.New(`what is signed has no name, as cosign 3 signs it; a signedIdentity of type "` + matchDigest + `" accepts that`)
+	}
+	name, err := ref.Parse(c.name)
 	if err != nil {
 		return fmt.Errorf("a signature is for no name: %w", err)
 	}
-	if !q.named(want, name, p.Critical.Identity.DockerReference) {
+	if !q.named(want, name, c.name) {
 		return fmt.Errorf("what is signed is called %.200s", name.Familiar())
 	}
 	return nil
