@@ -165,6 +165,30 @@ func TestAheadFails(t *testing.T) {
 	}
 }
 
+// TestAheadInVain lets every call fail when a pod takes what was made ahead: the daemon itself
+// takes all of it back, not only the next one.
+func TestAheadInVain(t *testing.T) {
+	for n, hit := 1, true; hit; n++ {
+		m := systest.New(t.TempDir())
+		systest.Ahead(m)
+		e := newEngine(t, m)
+		must[status.Pod](t)(e.RunPod(t.Context(), podSpec("first")))
+		prepared(t, m)
+		m.FailAt(n)
+		_, err := e.RunPod(t.Context(), podSpec("web"))
+		step := m.Last()
+		if hit = m.Failed(); !hit {
+			ok(t, err)
+		}
+		m.FailAt(0)
+		tearDown(t, e)
+		ok(t, e.Close())
+		if !systest.Eventually(func() bool { return len(m.Live()) == 0 }) {
+			t.Errorf("step %d (%s): left behind:\n%s", n, step, slices.Sorted(slices.Values(m.Live())))
+		}
+	}
+}
+
 func takenWith(t *testing.T, n int, breaks func(*systest.Machine, int)) bool {
 	m := systest.New(t.TempDir())
 	systest.Ahead(m)

@@ -64,7 +64,7 @@ func (e maker) runPod(ctx context.Context, s spec.Pod) (_ *pod, err error) {
 	}
 	var u undo.Stack
 	defer u.OnError(ctx, &err)
-	u.Push("name", func(ctx context.Context) error { return e.disown(ctx, p) })
+	u.Push("name", func(context.Context) error { e.disown(p); return nil })
 	ctx, end, err := p.begin(ctx, nil)
 	if err != nil {
 		return nil, err
@@ -90,13 +90,11 @@ func (e maker) runPod(ctx context.Context, s spec.Pod) (_ *pod, err error) {
 }
 
 // disown takes back what registering a pod has given to it.
-func (e maker) disown(ctx context.Context, p *pod) error {
-	var err error
-	if p.record().Ahead {
-		err = ender(e).dropSandbox(ctx, p)
+func (e maker) disown(p *pod) {
+	if rec := p.record(); rec.Ahead {
+		preparer(e).forsake(starter(e).box(p, rec))
 	}
 	registry(e).dismissPod(p)
-	return err
 }
 
 // admitPod reserves the pod's identity, and a user namespace's range with it. The

@@ -53,6 +53,13 @@ func (s sandboxes) RunSandbox(ctx context.Context, b pod.Sandbox) (st pod.Sandbo
 		st.Pid, st.ReaperPid = made.pid, made.reaper
 		return nil
 	})
+	if err != nil { // one that was made ahead does not outlive it
+		s.m.mu.Lock()
+		defer s.m.mu.Unlock()
+		if made := s.m.boxes[b.PodID]; made != nil && made.ahead {
+			leaveLocked(s.m, b.PodID)
+		}
+	}
 	return st, err
 }
 
