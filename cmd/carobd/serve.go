@@ -16,7 +16,9 @@ import (
 
 	"carob/internal/api"
 	"carob/internal/api/launch"
+	"carob/internal/checkpoint"
 	"carob/internal/cri"
+	"carob/internal/cri/checkpoints"
 	"carob/internal/groups"
 	"carob/internal/host"
 	"carob/internal/image"
@@ -106,15 +108,20 @@ func serve(ctx context.Context, conf *configuration) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, networks.Close()) }()
+	plugins, err := openPlugins(c.plugging, log)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, plugins.Close()) }()
 	engine := pod.New(telemetry.Steps(pod.Deps{
 		Sandboxes: handlers.router, Processes: handlers.router, Groups: groups.New(layout), Roots: rootfs, Observer: groups.New(layout),
-		Images: images, Network: networks, Store: records,
+		Images: images, Network: networks, Store: records, Devices: plugins.devices, Plugins: plugins.hooks,
 		Facts: facts, Cgroups: cgroups, Log: log, RunDir: c.run, LibDir: c.root, Ranges: ranges,
 	}, watch.steps()))
 	defer func() { err = errors.Join(err, engine.Close()) }()
 	networks.know(engine)
 	conf.handlers, conf.registries = handlers, c.client(ctx, images, watch.received(), log)
-	return attend(ctx, c, door, house{conf: conf, watch: watch, engine: engine, images: images, layout: layout, handlers: handlers, networks: networks, facts: facts, cgroups: cgroups, log: log})
+	return attend(ctx, c, door, house{conf: conf, watch: watch, engine: engine, images: images, layout: layout, handlers: handlers, networks: networks, plugins: plugins, facts: facts, cgroups: cgroups, log: log})
 }
 
 // house is what the door leads to.
@@ -126,6 +133,7 @@ type house struct {
 	layout   *cgroup.Layout
 	handlers *handlers
 	networks *connections
+	plugins  *plugged
 	facts    host.Facts
 	cgroups  plan.Placement
 	log      *slog.Logger
@@ -138,11 +146,14 @@ func attend(ctx context.Context, c settings, door *launch.Door, h house) (err er
 	if err := engine.Recover(ctx); err != nil {
 		log.Error("recover", "error", err)
 	}
+	if err := h.plugins.serve(engine); err != nil {
+		return err
+	}
 	applier := newApplier(c, engine, log)
 	registries := pulls{h.conf.registries, h.watch.steps()}
 	services := cri.Services{
-		Engine: engine, Images: h.images, Pull: puller(registries), Groups: groups.New(h.layout), Host: criHost(h.facts, h.layout), Version: version,
-		Network: h.networks.Ready, SystemdCgroups: h.cgroups.Driver == plan.Systemd, Handlers: h.handlers.forKubelet, Root: c.root, Options: h.watch.rpcs(), Log: log,
+		Engine: engine, Images: h.images, Checkpoints: &checkpoints.Service{Engine: engine, Images: h.images, Maker: maker(c, h)}, Pull: puller(registries), Groups: groups.New(h.layout), Host: criHost(h.facts, h.layout), Version: version,
+		Network: h.networks.Ready, SystemdCgroups: h.cgroups.Driver == plan.Systemd, Handlers: h.handlers.forKubelet, Root: c.root, UpdatePod: h.plugins.hooks.UpdatePod, Options: h.watch.rpcs(), Log: log,
 	}
 	kubelet, err := openCRI(c, services)
 	if err != nil {
@@ -159,10 +170,15 @@ func attend(ctx context.Context, c settings, door *launch.Door, h house) (err er
 	}
 	log.Info("ready", "version", version, "socket", c.socket, "root", c.root)
 	return api.Serve(ctx, door, api.Services{
-		Engine: engine, Images: h.images, HostMounts: image.NewHostMounts(h.images), Committer: image.NewCommitter(h.images), Registries: registries, Manifests: manifests{applier},
+		Engine: engine, Images: h.images, HostMounts: image.NewHostMounts(h.images), Committer: image.NewCommitter(h.images), Checkpoints: maker(c, h), Registries: registries, Manifests: manifests{applier},
 		Networks: shown{h.networks.builtin, h.networks.CNI}, Wiring: pod.Wiring{Engine: engine}, Dial: netns.DialProcess,
 		Host: describe(c, h.facts, h.cgroups.Driver), Handlers: h.handlers.describe, Reload: h.conf.reload, Watch: h.watch.calls(), Log: log,
 	})
+}
+
+// maker makes checkpoints.
+func maker(c settings, h house) *checkpoint.Maker {
+	return &checkpoint.Maker{Engine: h.engine, Committer: image.NewCommitter(h.images), Scratch: filepath.Join(c.root, "restore")}
 }
 
 // newApplier carries out manifests, and has removed what earlier pods of theirs left.

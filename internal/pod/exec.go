@@ -14,6 +14,7 @@ import (
 	"carob/internal/plan/ident"
 	"carob/internal/plan/oci"
 	"carob/internal/pod/name"
+	"carob/internal/pod/user"
 	"carob/internal/spec"
 	"carob/internal/status"
 )
@@ -85,7 +86,7 @@ func (e *Engine) Exec(ctx context.Context, ref string, x spec.Exec, io Streams) 
 	if x.Timeout > 0 {
 		p.Deadline = time.Now().Add(time.Duration(x.Timeout))
 	}
-	run := newExec(c, newID(), p.Deadline)
+	run := newExec(c, name.NewID(), p.Deadline)
 	p.ID, p.Streams = run.id, io
 	if err := run.enter(); err != nil {
 		return "", err
@@ -133,13 +134,13 @@ func (e *Engine) execProcess(ctx context.Context, c *container, x spec.Exec) (Pr
 
 // execIdentity resolves another user in the files as the running container has
 // them now.
-func (e *Engine) execIdentity(ctx context.Context, rec containerRecord, user string) (ident.Identity, error) {
+func (e *Engine) execIdentity(ctx context.Context, rec containerRecord, asked string) (ident.Identity, error) {
 	root, err := e.d.Roots.OpenRoot(ctx, rec.Status.Pid)
 	if err != nil {
 		return ident.Identity{}, err
 	}
-	defer closeFile(root)
-	return starter{e}.identity(root, ident.Wish{User: user})
+	defer func() { _ = root.Close() }()
+	return user.Lookup(e.d.Roots, root, ident.Wish{User: asked})
 }
 
 func newExec(c *container, id string, due time.Time) *exec {
