@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/netip"
 	"os"
 	"slices"
@@ -48,6 +47,9 @@ func (b *Builtin) Attach(ctx context.Context, a pod.Attachment) (_ []status.Conn
 		networks = append(networks, j.Network)
 	}
 	if err := (ground{b}).prepare(networks); err != nil {
+		return nil, err
+	}
+	if err := (book{b}).suit(a, joins); err != nil {
 		return nil, err
 	}
 	var u undo.Stack
@@ -94,11 +96,7 @@ func (b book) join(netns *os.File, l *lease, from int) error {
 		if i < from {
 			continue
 		}
-		mac, _ := net.ParseMAC(k.MAC) // it was checked, or made here
-		err := link.Connect(netns, link.Pair{
-			Host: k.Host, Pod: k.Interface, MTU: mtu, MAC: mac, Gateways: k.Gateways, Addresses: k.Addresses,
-			Default: i == 0, Subnets: k.Subnets, Localhost: i == 0 && len(l.Ports) > 0,
-		})
+		err := plug(netns, l.pair(i, mtu), k.madeMTU)
 		if err == nil && l.Limits != (bandwidth.Limits{}) {
 			err = link.Limit(k.Host, k.Shaper, l.Limits.Ingress, l.Limits.Egress)
 		}
@@ -107,6 +105,21 @@ func (b book) join(netns *os.File, l *lease, from int) error {
 		}
 	}
 	return nil
+}
+
+// plug makes a pair, or completes the one that was prepared; not one that the uplink has
+// another MTU than since, nor one that somebody has removed.
+func plug(netns *os.File, p link.Pair, madeMTU int) error {
+	if madeMTU == p.MTU {
+		if err := link.Complete(p); !fault.Is(err, fault.NotFound) {
+			return err
+		}
+	} else if madeMTU != 0 {
+		if err := link.Delete(p.Host); err != nil {
+			return err
+		}
+	}
+	return link.Connect(netns, p)
 }
 
 // Detach takes a pod's connections back; see pod.Network. The pairs of a pod that ends
@@ -118,7 +131,7 @@ func (b *Builtin) Detach(_ context.Context, podID, network string) error {
 	l := b.leases[podID]
 	b.mu.Unlock()
 	if l == nil {
-		return nil
+		return book{b}.forsake(podID)
 	}
 	rest, gone := l.without(network)
 	if len(gone) == 0 {
@@ -239,6 +252,9 @@ func (b book) await(ctx context.Context, joins []spec.Join) error {
 		for _, ip := range j.IPs {
 			wanted[ip] = true
 		}
+	}
+	if err := b.surrender(wanted); err != nil {
+		return err
 	}
 	for {
 		b.mu.Lock()

@@ -93,7 +93,8 @@ func parsed(texts []string) (ips []netip.Addr) {
 	return ips
 }
 
-// linkLocked reserves one link with an address of each family.
+// linkLocked reserves one link with an address of each family, or takes the one that was
+// prepared for the pod.
 func (b book) linkLocked(l *lease, j spec.Join) (k leasedLink, err error) {
 	n := b.networks[j.Network]
 	if n == nil {
@@ -102,10 +103,21 @@ func (b book) linkLocked(l *lease, j spec.Join) (k leasedLink, err error) {
 	if slices.ContainsFunc(l.Links, func(o leasedLink) bool { return o.Network == j.Network }) {
 		return k, fault.New(fault.Exists, fmt.Sprintf("network %s: pod %s is connected already", j.Network, l.Pod))
 	}
-	k = leasedLink{Network: j.Network, Host: b.names.link(), Interface: "eth" + strconv.Itoa(free(l.Links)), MAC: j.MAC, Aliases: j.Aliases}
+	k, made := b.ahead[l.PodID]
+	if !made {
+		k, err = b.freshLocked(l, j, n)
+	}
+	delete(b.ahead, l.PodID)
+	k.Aliases = j.Aliases
 	if l.Limits.Egress > 0 {
 		k.Shaper = b.names.link()
 	}
+	return k, err
+}
+
+// freshLocked reserves a link that is yet to be made.
+func (b book) freshLocked(l *lease, j spec.Join, n *network) (leasedLink, error) {
+	k := leasedLink{Network: j.Network, Host: b.names.link(), Interface: "eth" + strconv.Itoa(free(l.Links)), MAC: j.MAC}
 	wishes, err := addresses(j.IPs)
 	if err == nil {
 		err = k.fill(n, wishes)
@@ -123,11 +135,8 @@ func (b book) linkLocked(l *lease, j spec.Join) (k leasedLink, err error) {
 // fill takes an address of each family that network and host have. On an error those
 // taken so far are in k.
 func (k *leasedLink) fill(n *network, wishes map[bool]netip.Addr) error {
-	for _, r := range n.ranges {
+	for _, r := range n.offered() {
 		s := r.Subnet()
-		if s.Addr().Is6() && !hasIPv6() {
-			continue
-		}
 		ip := wishes[s.Addr().Is4()]
 		delete(wishes, s.Addr().Is4())
 		var err error

@@ -337,6 +337,9 @@ func (b ground) restoreTurn() error {
 	if busy || !touched {
 		return nil
 	}
+	if err := book(b).forsakeTurn(func(leasedLink) bool { return true }); err != nil {
+		return err
+	}
 	errs := []error{b.dropTable()}
 	for _, s := range slices.Backward(b.host.Settings) {
 		errs = append(errs, s.restore())

@@ -1,12 +1,14 @@
 package network
 
 import (
+	"net"
 	"net/netip"
 
 	"carob/internal/plan/bandwidth"
 	"carob/internal/plan/port"
 	"carob/internal/spec"
 	"carob/internal/status"
+	"carob/internal/sys/link"
 	"carob/internal/sys/nft"
 )
 
@@ -40,6 +42,8 @@ type leasedLink struct {
 	// Subnets are the network's, of the families of Addresses.
 	Subnets []netip.Prefix `json:"subnets"`
 	Aliases []string       `json:"aliases,omitempty"`
+	// madeMTU is the MTU that the pair was prepared with, 0 when it was not.
+	madeMTU int
 }
 
 func (l *lease) title() string { return "pod " + l.Pod }
@@ -69,6 +73,16 @@ func waysOf(ports []spec.Port, pod []netip.Addr) (out []nft.Port) {
 		}
 	}
 	return out
+}
+
+// pair is the nth of the lease's links.
+func (l *lease) pair(n, mtu int) link.Pair {
+	k := l.Links[n]
+	mac, _ := net.ParseMAC(k.MAC) // it was checked, or made here
+	return link.Pair{
+		Host: k.Host, Pod: k.Interface, MTU: mtu, MAC: mac, Gateways: k.Gateways, Addresses: k.Addresses,
+		Default: n == 0, Subnets: k.Subnets, Localhost: n == 0 && len(l.Ports) > 0,
+	}
 }
 
 // without is the lease after a network has been left; the links that go are returned.

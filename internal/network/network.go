@@ -15,6 +15,8 @@
 // table, which the next daemon writes anew or drops. They live in
 // Config.Leases, on tmpfs, as pods do; so does the default network. Networks that
 // somebody has made live in Config.Networks, on disk.
+// What is prepared for a pod that nobody has asked for has no lease: its pair begins with
+// the prefix, and nobody has used its addresses.
 // What was changed of the host as a whole (settings, claimed subnets) is in
 // one record beside the leases, also written first; it is undone when the
 // last pod has gone, after a while, since the next one often comes at once.
@@ -102,6 +104,7 @@ type Builtin struct {
 	closed   bool
 	networks map[string]*network
 	leases   map[string]*lease
+	ahead    map[string]leasedLink // what was prepared, by the pod's ID
 	ports    port.Table
 	idle     *time.Timer
 	// ending are leases whose tracked connections are to be forgotten; cleaned is closed
@@ -124,7 +127,7 @@ type (
 // cannot be read is logged; a pod that goes on gets its lease again in Keep. It changes
 // nothing, and where nothing could be connected Attach says what is missing.
 func Open(c Config) *Builtin {
-	b := &Builtin{c: c, names: namesOf(c.Instance), networks: map[string]*network{}, leases: map[string]*lease{}, hurry: make(chan struct{}, 1)}
+	b := &Builtin{c: c, names: namesOf(c.Instance), networks: map[string]*network{}, leases: map[string]*lease{}, ahead: map[string]leasedLink{}, hurry: make(chan struct{}, 1)}
 	known := func(name string, raw []byte) error {
 		var r record
 		if err := json.Unmarshal(raw, &r); err != nil || r.Name != name {

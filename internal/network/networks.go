@@ -39,6 +39,14 @@ func newNetwork(r record) *network {
 	return n
 }
 
+// offered are the ranges of the families that the host has.
+func (n *network) offered() []*address.Range {
+	if hasIPv6() {
+		return n.ranges
+	}
+	return slices.DeleteFunc(slices.Clone(n.ranges), func(r *address.Range) bool { return r.Subnet().Addr().Is6() })
+}
+
 // rangeOf returns the range of an address's family, an empty one without.
 func (n *network) rangeOf(ip netip.Addr) *address.Range {
 	for _, r := range n.ranges {

@@ -38,13 +38,16 @@ type shape struct {
 	// grouped says that the sandbox begins in the pod's cgroup, below the parent of pods
 	// that name none. Never in a scope: systemd shows it, and makes each once only.
 	grouped, solo bool
+	// connected says that its connection can be made ahead, too.
+	connected bool
 }
 
 // shapeOf returns a pod's shape; ok is false where nothing can be made ahead.
 func (e preparer) shapeOf(s *spec.Pod, c namespace.Choice) (_ shape, ok bool) {
 	grouped := e.d.Facts.CgroupMode == "v2" && c.Fresh && !e.d.Cgroups.Scopes()
 	ok = len(c.Peers) == 0 && c.Modes.IPC == spec.Own && s.UserIDs.Count == 0 && s.ShmSize == 0 && (!grouped || s.CgroupParent == "")
-	return shape{modes: c.Modes, handler: s.Handler, grouped: grouped, solo: grouped && s.Solo}, ok
+	connected := c.Modes.Net == spec.Own && namespace.Foreseen(s.Networks, s.Sysctls)
+	return shape{modes: c.Modes, handler: s.Handler, grouped: grouped, solo: grouped && s.Solo, connected: connected}, ok
 }
 
 // takeLocked gives away the sandbox for a pod, if one like it is ready.
@@ -89,19 +92,23 @@ func (e preparer) prepare(like shape) {
 	if err != nil || place == nil {
 		return // the pod that misses it will say why
 	}
-	err = e.d.Sandboxes.PrepareSandbox(e.ctx, place.Thing)
-	if err != nil && !fault.Is(err, fault.Unsupported) {
+	state, err := e.d.Sandboxes.PrepareSandbox(e.ctx, place.Thing)
+	made := err == nil
+	switch {
+	case made && like.connected:
+		err = e.d.Network.Prepare(e.ctx, place.Thing.PodID, state.Pid) // without it, Attach does it all
+	case !made && !fault.Is(err, fault.Unsupported):
 		e.forsake(place.Thing) // its cgroup may be there
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if err == nil {
+	if made {
 		e.ahead.Ready(place)
-		return
+	} else {
+		e.ahead.Drop(place)
 	}
-	e.ahead.Drop(place)
-	if !fault.Is(err, fault.Unsupported) && e.ctx.Err() == nil {
-		e.d.Log.Warn("no sandbox could be made ahead", "pod", place.Thing.PodID, "cause", err)
+	if err != nil && !fault.Is(err, fault.Unsupported) && e.ctx.Err() == nil {
+		e.d.Log.Warn("sandbox: not made ahead, or not connected", "pod", place.Thing.PodID, "cause", err)
 	}
 }
 
@@ -129,7 +136,7 @@ func (e preparer) planLocked(like shape) (place, old *shelf.Place[shape, Sandbox
 func (e preparer) forsake(s Sandbox) {
 	ctx, cancel := context.WithTimeout(context.Background(), undo.Timeout)
 	defer cancel()
-	errs := []error{e.d.Sandboxes.StopSandbox(ctx, s.PodID)}
+	errs := []error{e.d.Network.Detach(ctx, s.PodID, ""), e.d.Sandboxes.StopSandbox(ctx, s.PodID)}
 	if s.Cgroup != "" {
 		errs = append(errs, e.d.Groups.RemoveGroup(ctx, s.Cgroup))
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -167,6 +168,62 @@ func TestAheadOfASolo(t *testing.T) {
 	clean(t, m)
 }
 
+// TestAheadForeseesNoLinks: a sandbox that is connected ahead is for pods whose connection
+// could be foreseen.
+func TestAheadForeseesNoLinks(t *testing.T) {
+	for name, differ := range map[string]func(*spec.Pod){
+		"another network":       func(s *spec.Pod) { s.Networks = []spec.Join{{Network: "front"}} },
+		"settings of new links": func(s *spec.Pod) { s.Sysctls = map[string]string{"net.ipv4.conf.default.rp_filter": "1"} },
+	} {
+		m := systest.New(t.TempDir())
+		systest.Ahead(m)
+		e := newEngine(t, m)
+		must[status.Pod](t)(e.RunPod(t.Context(), podSpec("first")))
+		id := prepared(t, m)
+		other := podSpec("other")
+		differ(&other)
+		if p := must[status.Pod](t)(e.RunPod(t.Context(), other)); p.ID == id {
+			t.Errorf("%s: the pod took a sandbox with the default network's link", name)
+		}
+		tearDown(t, e)
+		ok(t, e.Close())
+		clean(t, m)
+	}
+}
+
+// unprepared is a network that can do nothing ahead.
+type unprepared struct{ pod.Network }
+
+func (unprepared) Prepare(context.Context, string, int) error { return systest.ErrInjected }
+
+// told is a log whose lines can be waited for.
+type told chan string
+
+func (c told) Write(line []byte) (int, error) {
+	c <- string(line)
+	return len(line), nil
+}
+
+// TestAheadUnconnected: a sandbox that could not be connected ahead is taken all the same.
+func TestAheadUnconnected(t *testing.T) {
+	m := systest.New(t.TempDir())
+	systest.Ahead(m)
+	d := m.Deps()
+	log := make(told, 100)
+	d.Network, d.Log = unprepared{d.Network}, slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	e := pod.New(d)
+	ok(t, e.Recover(t.Context()))
+	must[status.Pod](t)(e.RunPod(t.Context(), podSpec("first")))
+	line := <-log // written once the sandbox can be taken
+	p := must[status.Pod](t)(e.RunPod(t.Context(), podSpec("next")))
+	if !strings.Contains(line, p.ID) || !strings.Contains(line, systest.ErrInjected.Error()) || len(p.Connections) == 0 {
+		t.Errorf("pod %s with %v; the log: %s", p.ID, p.Connections, line)
+	}
+	tearDown(t, e)
+	ok(t, e.Close())
+	clean(t, m)
+}
+
 // TestAheadFails lets every call fail, or the daemon die at it, when a pod takes what was
 // made ahead.
 func TestAheadFails(t *testing.T) {
@@ -179,6 +236,30 @@ func TestAheadFails(t *testing.T) {
 			for n := 1; takenWith(t, n, breaks); n++ {
 			}
 		})
+	}
+}
+
+// TestAheadInVain lets every call fail when a pod takes what was made ahead: the daemon itself
+// takes all of it back, not only the next one.
+func TestAheadInVain(t *testing.T) {
+	for n, hit := 1, true; hit; n++ {
+		m := systest.New(t.TempDir())
+		systest.Ahead(m)
+		e := newEngine(t, m)
+		must[status.Pod](t)(e.RunPod(t.Context(), podSpec("first")))
+		prepared(t, m)
+		m.FailAt(n)
+		_, err := e.RunPod(t.Context(), podSpec("web"))
+		step := m.Last()
+		if hit = m.Failed(); !hit {
+			ok(t, err)
+		}
+		m.FailAt(0)
+		tearDown(t, e)
+		ok(t, e.Close())
+		if !systest.Eventually(func() bool { return len(m.Live()) == 0 }) {
+			t.Errorf("step %d (%s): left behind:\n%s", n, step, slices.Sorted(slices.Values(m.Live())))
+		}
 	}
 }
 

@@ -32,7 +32,7 @@ type Sandboxes interface {
 	// Hostname, Sysctls and, where Cgroup is empty, that are known, and makes Dir. Until
 	// RunSandbox comes, the sandbox ends with this process, or by StopSandbox. Unsupported:
 	// nothing can be done ahead.
-	PrepareSandbox(ctx context.Context, s Sandbox) error
+	PrepareSandbox(ctx context.Context, s Sandbox) (SandboxState, error)
 	// AdoptSandbox finds a sandbox that an earlier daemon started and takes it over:
 	// NotFound when it is gone. Processes lists all it still remembers, ended ones
 	// included until Forget.
@@ -157,6 +157,10 @@ type Images interface {
 // Network connects sandboxes. What it needs to take a connection back it keeps by
 // itself, over a crash of the daemon: Detach gets no more than names.
 type Network interface {
+	// Prepare does as much of Attach as can be done for a sandbox that is to be attached to
+	// the default network, has no other name yet than podID, and whose namespace pid holds.
+	// Attach or Detach follows, or the end of this process. Unsupported: nothing can be done ahead.
+	Prepare(ctx context.Context, podID string, pid int) error
 	// Attach connects a sandbox to networks and returns one connection for each, that of
 	// the default route first. For a sandbox that is connected already, it adds a.Joins to
 	// what there is. Conflict and Exists are about addresses and host ports,

@@ -65,7 +65,7 @@ func (e maker) runPod(ctx context.Context, s spec.Pod) (_ *pod, err error) {
 	}
 	var u undo.Stack
 	defer u.OnError(ctx, &err)
-	u.Push("name", func(ctx context.Context) error { return e.disown(ctx, p) })
+	u.Push("name", func(context.Context) error { e.disown(p); return nil })
 	ctx, end, err := p.begin(ctx, nil)
 	if err != nil {
 		return nil, err
@@ -91,13 +91,11 @@ func (e maker) runPod(ctx context.Context, s spec.Pod) (_ *pod, err error) {
 }
 
 // disown takes back what registering a pod has given to it.
-func (e maker) disown(ctx context.Context, p *pod) error {
-	var err error
-	if p.record().Ahead {
-		err = e.d.Sandboxes.StopSandbox(ctx, p.id)
+func (e maker) disown(p *pod) {
+	if rec := p.record(); rec.Ahead {
+		preparer(e).forsake(starter(e).box(p, rec))
 	}
 	registry(e).dismissPod(p)
-	return err
 }
 
 // admitPod reserves the pod's identity, and a user namespace's range with it. The
@@ -257,13 +255,14 @@ func (e starter) wake(ctx context.Context, p *pod, b *undo.Stack) error {
 	b.Push("record", func(context.Context) error {
 		return p.note(func(r *podRecord) error { r.Since = time.Time{}; return nil })
 	})
+	b.Push("network", func(ctx context.Context) error { return e.d.Network.Detach(ctx, p.id, "") }) // what was made ahead, too
 	p.step.Set("sandbox: run")
 	state, err := e.d.Sandboxes.RunSandbox(ctx, box)
 	if err != nil {
 		return fmt.Errorf("pod %s: sandbox: %w", p.title(), err)
 	}
 	b.Push("sandbox", func(ctx context.Context) error { return e.d.Sandboxes.StopSandbox(ctx, p.id) })
-	links, err := e.connect(ctx, p, state.Pid, b)
+	links, err := e.connect(ctx, p, state.Pid)
 	if err != nil {
 		return err
 	}
@@ -322,7 +321,7 @@ func (r *podRecord) exited() error {
 
 // connect attaches the network where the pod has one of its own; a pod in another
 // container's network has that one's addresses.
-func (e starter) connect(ctx context.Context, p *pod, pid int, b *undo.Stack) ([]status.Connection, error) {
+func (e starter) connect(ctx context.Context, p *pod, pid int) ([]status.Connection, error) {
 	rec := p.record()
 	if id, ok := rec.Peers["net"]; ok {
 		if c, err := registry(e).findContainer(id); err == nil {
@@ -334,7 +333,6 @@ func (e starter) connect(ctx context.Context, p *pod, pid int, b *undo.Stack) ([
 		return nil, nil
 	}
 	p.step.Set("network: attach")
-	b.Push("network", func(ctx context.Context) error { return e.d.Network.Detach(ctx, p.id, "") })
 	links, err := e.d.Network.Attach(ctx, attachmentOf(p, pid))
 	if err != nil {
 		return nil, fmt.Errorf("pod %s: network: %w", p.title(), err)

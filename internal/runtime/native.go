@@ -73,15 +73,15 @@ func (n *Native) RunSandbox(ctx context.Context, s pod.Sandbox) (pod.SandboxStat
 
 // PrepareSandbox does what RunSandbox does, but for the hostname and sysctls, which
 // are not known yet.
-func (n *Native) PrepareSandbox(ctx context.Context, s pod.Sandbox) error {
+func (n *Native) PrepareSandbox(ctx context.Context, s pod.Sandbox) (pod.SandboxState, error) {
 	if err := os.MkdirAll(s.Dir, 0o700); err != nil {
-		return err
+		return pod.SandboxState{}, err
 	}
-	_, err := n.start(ctx, s, initstage.Named{}, true)
+	sb, err := n.start(ctx, s, initstage.Named{}, true)
 	if err != nil {
-		err = errors.Join(err, os.RemoveAll(s.Dir))
+		return pod.SandboxState{}, errors.Join(err, os.RemoveAll(s.Dir))
 	}
-	return err
+	return sb.State(), nil
 }
 
 func (n *Native) start(ctx context.Context, s pod.Sandbox, named initstage.Named, ahead bool) (*supervisor.Sandbox, error) {

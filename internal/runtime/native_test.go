@@ -292,10 +292,7 @@ func TestSandboxAhead(t *testing.T) {
 	ctx := t.Context()
 	ids := status.IDMapping{HostID: 1 << 20, Size: 1 << 16}
 	s := b.box(ids)
-	if err := b.n.PrepareSandbox(ctx, s); err != nil {
-		t.Fatal(err)
-	}
-	made, err := b.n.Find(s.PodID)
+	made, err := b.n.PrepareSandbox(ctx, s)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -304,8 +301,8 @@ func TestSandboxAhead(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if st.Pid != made.Pid() {
-		t.Errorf("process %d, prepared was %d", st.Pid, made.Pid())
+	if st.Pid != made.Pid {
+		t.Errorf("process %d, prepared was %d", st.Pid, made.Pid)
 	}
 	for file, want := range map[string]string{"hostname": "taken", "ttl": "77"} {
 		path := map[string]string{"hostname": "/proc/sys/kernel/hostname", "ttl": "/proc/sys/net/ipv4/ip_default_ttl"}[file]
@@ -318,14 +315,11 @@ func TestSandboxAhead(t *testing.T) {
 		t.Error(err)
 	}
 	left := b.box(status.IDMapping{})
-	if err := b.n.PrepareSandbox(ctx, left); err != nil {
-		t.Fatal(err)
-	}
-	if made, err = b.n.Find(left.PodID); err != nil {
+	if made, err = b.n.PrepareSandbox(ctx, left); err != nil {
 		t.Fatal(err)
 	}
 	b.n.Close()
-	for end := time.Now().Add(testenv.Patience(10 * time.Second)); !ended(made.Pid()); time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(testenv.Patience(10 * time.Second)); !ended(made.Pid); time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatal("what nobody asked for goes on without its daemon")
 		}

@@ -135,12 +135,13 @@ func Ahead(m *Machine) {
 	m.ahead = true
 }
 
-// Prepared lists the pods whose sandboxes have been made ahead and not asked for.
+// Prepared lists the pods whose sandboxes have been made ahead and not asked for, with
+// their connections where they have any.
 func Prepared(m *Machine) (ids []string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for id, b := range m.boxes {
-		if b.ahead {
+		if b.ahead && (b.ns.Net != spec.Own || m.attached[id]) {
 			ids = append(ids, id)
 		}
 	}

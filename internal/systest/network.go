@@ -11,6 +11,16 @@ import (
 
 type network struct{ m *Machine }
 
+func (n network) Prepare(ctx context.Context, podID string, pid int) error {
+	return n.m.do(ctx, "Network.Prepare", func() error {
+		if b := n.m.boxes[podID]; b == nil || b.pid != pid {
+			return missing("sandbox")
+		}
+		n.m.attached[podID] = true
+		return nil
+	})
+}
+
 func (n network) Attach(ctx context.Context, a pod.Attachment) (links []status.Connection, err error) {
 	err = n.m.do(ctx, "Network.Attach", func() error {
 		n.m.attached[a.PodID] = true

@@ -54,34 +54,40 @@ func (s sandboxes) RunSandbox(ctx context.Context, b pod.Sandbox) (st pod.Sandbo
 		st.Pid, st.ReaperPid = made.pid, made.reaper
 		return nil
 	})
+	if err != nil { // one that was made ahead does not outlive it
+		s.m.mu.Lock()
+		defer s.m.mu.Unlock()
+		if made := s.m.boxes[b.PodID]; made != nil && made.ahead {
+			leaveLocked(s.m, b.PodID)
+		}
+	}
 	return st, err
 }
 
 // PrepareSandbox works on a machine whose Ahead was called only: elsewhere, what the engine
 // does ahead would come between the calls that tests count.
-func (s sandboxes) PrepareSandbox(ctx context.Context, b pod.Sandbox) error {
+func (s sandboxes) PrepareSandbox(ctx context.Context, b pod.Sandbox) (st pod.SandboxState, err error) {
 	s.m.mu.Lock()
 	ahead := s.m.ahead
 	s.m.mu.Unlock()
 	if !ahead {
-		return fault.New(fault.Unsupported, "systest: nothing is made ahead")
+		return st, fault.New(fault.Unsupported, "systest: nothing is made ahead")
 	}
 	if _, scoped := cgroup.Scope(b.Cgroup); scoped {
-		return fault.New(fault.Invalid, "systest: a scope that is asked for again ends who is in it")
+		return st, fault.New(fault.Invalid, "systest: a scope that is asked for again ends who is in it")
 	}
 	if err := os.MkdirAll(b.Dir, 0o700); err != nil {
-		return err
+		return st, err
 	}
-	_, err := s.RunSandbox(ctx, b)
-	if err != nil {
-		return errors.Join(err, os.RemoveAll(b.Dir))
+	if st, err = s.RunSandbox(ctx, b); err != nil {
+		return st, errors.Join(err, os.RemoveAll(b.Dir))
 	}
 	s.m.mu.Lock()
 	defer s.m.mu.Unlock()
 	if made := s.m.boxes[b.PodID]; made != nil {
 		made.ahead = true
 	}
-	return nil
+	return st, nil
 }
 
 func (s sandboxes) AdoptSandbox(ctx context.Context, b pod.Sandbox) (st pod.SandboxState, err error) {

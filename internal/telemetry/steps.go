@@ -63,12 +63,12 @@ func (x *sandboxes) RunSandbox(ctx context.Context, s pod.Sandbox) (pod.SandboxS
 }
 
 // PrepareSandbox is no step of anybody's start: that is what it is for.
-func (x *sandboxes) PrepareSandbox(ctx context.Context, s pod.Sandbox) error {
-	err := x.Sandboxes.PrepareSandbox(ctx, s)
+func (x *sandboxes) PrepareSandbox(ctx context.Context, s pod.Sandbox) (pod.SandboxState, error) {
+	state, err := x.Sandboxes.PrepareSandbox(ctx, s)
 	if err == nil {
 		x.runs.enter(s) // it is stopped like others
 	}
-	return err
+	return state, err
 }
 
 func (x *sandboxes) AdoptSandbox(ctx context.Context, s pod.Sandbox) (pod.SandboxState, error) {

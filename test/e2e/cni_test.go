@@ -156,7 +156,9 @@ func (i *island) nothing(network string) {
 		}
 	}
 	var links []byte
-	if !wait(10*time.Second, func() bool { // the kernel takes away a dead namespace's links when it comes to it
+	// The kernel takes away a dead namespace's links when it comes to it, and the built-in
+	// network what it has made ahead when its last pod has gone for ten seconds.
+	if !wait(20*time.Second, func() bool {
 		var err error
 		links, err = i.outside("ip", "-o", "link", "show", "type", "veth").CombinedOutput()
 		return err == nil && len(links) == 0

@@ -113,6 +113,11 @@ func (n *Network) Ready(ctx context.Context) error {
 	return nil
 }
 
+// Prepare does nothing: Unsupported. A plugin has no part that could come before ADD.
+func (n *Network) Prepare(context.Context, string, int) error {
+	return fault.New(fault.Unsupported, "cni: nothing is made ahead")
+}
+
 // Attach executes ADD for every network the pod gets; see pod.Network.
 func (n *Network) Attach(ctx context.Context, a pod.Attachment) (links []status.Connection, err error) {
 	more, err := n.plan(a)

@@ -31,9 +31,22 @@ type Choice struct {
 	Builtin pod.Network
 }
 
+// Prepare is the built-in network's: plugins do nothing ahead.
+func (c Choice) Prepare(ctx context.Context, podID string, pid int) error {
+	if c.plugins(pod.Attachment{PodID: podID}) {
+		return c.CNI.Prepare(ctx, podID, pid)
+	}
+	return c.Builtin.Prepare(ctx, podID, pid)
+}
+
 // Attach chooses for a new pod, and otherwise adds where it is connected already.
 func (c Choice) Attach(ctx context.Context, a pod.Attachment) ([]status.Connection, error) {
 	if c.plugins(a) {
+		if len(a.Connections) == 0 { // what was prepared before there was a configuration
+			if err := c.Builtin.Detach(ctx, a.PodID, ""); err != nil {
+				return nil, err
+			}
+		}
 		return c.CNI.Attach(ctx, a)
 	}
 	return c.Builtin.Attach(ctx, a)

@@ -20,6 +20,11 @@ type Network struct {
 	Server  *Server
 }
 
+// Prepare is the built-in network's: names are known with the pod.
+func (n Network) Prepare(ctx context.Context, podID string, pid int) error {
+	return n.Builtin.Prepare(ctx, podID, pid)
+}
+
 // Attach connects a pod and enters its names. A network whose names cannot be served is
 // not attached.
 func (n Network) Attach(ctx context.Context, a pod.Attachment) ([]status.Connection, error) {

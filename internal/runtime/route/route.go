@@ -44,7 +44,7 @@ type Checkpointer interface {
 
 // Preparer is a handler that can make a sandbox before it is asked for.
 type Preparer interface {
-	PrepareSandbox(ctx context.Context, s pod.Sandbox) error
+	PrepareSandbox(ctx context.Context, s pod.Sandbox) (pod.SandboxState, error)
 }
 
 // Streams is what works on a process that runs in the same way under every handler.
@@ -143,14 +143,14 @@ func (r *Router) RunSandbox(ctx context.Context, s pod.Sandbox) (pod.SandboxStat
 }
 
 // PrepareSandbox makes a sandbox ahead where the handler can: else Unsupported.
-func (r *Router) PrepareSandbox(ctx context.Context, s pod.Sandbox) error {
+func (r *Router) PrepareSandbox(ctx context.Context, s pod.Sandbox) (pod.SandboxState, error) {
 	h, err := r.named(s.Handler)
 	if err != nil {
-		return err
+		return pod.SandboxState{}, err
 	}
 	p, ok := h.(Preparer)
 	if !ok {
-		return fault.New(fault.Unsupported, "handler "+s.Handler+": makes no sandboxes ahead")
+		return pod.SandboxState{}, fault.New(fault.Unsupported, "handler "+s.Handler+": makes no sandboxes ahead")
 	}
 	r.enter(s.PodID, h)
 	return p.PrepareSandbox(ctx, s)

@@ -47,9 +47,30 @@ func linkLocalOf(mac net.HardwareAddr) netip.Addr {
 
 // Connect makes the pair; netns is the pod's network namespace. On an error the
 // pair may be there: Delete takes it back, and so does the end of the namespace.
-func Connect(netns *os.File, p Pair) error {
+func Connect(netns *os.File, p Pair) error { return connect(netns, p, socket.configure) }
+
+// Prepare is Connect without the host's addresses and routes, and without Localhost:
+// nobody reaches the pod's addresses until Complete. Errors are as Connect's.
+func Prepare(netns *os.File, p Pair) error { return connect(netns, p, socket.quiet) }
+
+// Complete makes a pair that Prepare has made what Connect makes of it. NotFound when it
+// is gone.
+func Complete(p Pair) error {
+	s, err := dial()
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	index, err := s.index(p.Host)
+	if err != nil {
+		return err
+	}
+	return s.configure(index, p)
+}
+
+func connect(netns *os.File, p Pair, configure func(s socket, index int, p Pair) error) error {
 	inside := dialIn(netns) // beside the work outside
-	err := connectHost(netns, p)
+	err := connectHost(netns, p, configure)
 	pod := <-inside
 	if err = errors.Join(err, pod.err); err != nil {
 		pod.socket.close()
@@ -63,7 +84,7 @@ func Connect(netns *os.File, p Pair) error {
 	return pod.socket.configureInside(index, p)
 }
 
-func connectHost(netns *os.File, p Pair) error {
+func connectHost(netns *os.File, p Pair, configure func(s socket, index int, p Pair) error) error {
 	host, err := dial()
 	if err != nil {
 		return err
@@ -73,7 +94,7 @@ func connectHost(netns *os.File, p Pair) error {
 	if err != nil {
 		return err
 	}
-	return host.configure(index, p)
+	return configure(host, index, p)
 }
 
 // dialed is a socket in another network namespace, for whoever receives it to close.
@@ -189,6 +210,16 @@ func (s socket) index(name string) (int, error) {
 	var b batch
 	b.askIndex(name)
 	return s.answerIndex(&b)
+}
+
+// quiet keeps the host's end from making addresses of its own.
+func (s socket) quiet(index int, p Pair) error {
+	if !p.hasIPv6() {
+		return nil
+	}
+	var b batch
+	b.set(index, settings{addresses: true})
+	return s.run(&b, nil, nil)
 }
 
 // configure gives the host's end its addresses, and the host the routes to the pod.
