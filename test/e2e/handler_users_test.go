@@ -1,11 +1,13 @@
 package e2e
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
+
+	"golang.org/x/sys/unix"
 
 	"carob/internal/testenv"
 )
@@ -33,7 +35,7 @@ func usersUnder(h *host, runtime string) {
 	h.Cleanup(func() { h.run("delete", "pod", name) })
 	a, b := name+"/a", name+"/b"
 	for _, short := range []string{"a", "b"} {
-		h.ok("run", "-d", "--pod", name, "--name", short, "--cap-add", "NET_ADMIN", "-v", volume+":/v", image, "sleep", "1000")
+		h.ok("run", "-d", "--pod", name, "--name", short, "-v", volume+":/v", image, "sleep", "1000")
 	}
 	inside := func(of string) string { return h.ok("exec", of, "cat", "/proc/1/uid_map") }
 	if fields := strings.Fields(inside(a)); len(fields) != 3 || fields[0] != "0" || fields[1] == "0" {
@@ -45,16 +47,20 @@ func usersUnder(h *host, runtime string) {
 			h.Errorf("%s namespaces %s and %s, shared: want %v", kind, one, two, shared)
 		}
 	}
-	h.ok("exec", a, "ip", "addr", "add", "10.99.8.1/24", "dev", "lo") // the user namespace owns the network's
+	for _, kind := range []string{"net", "ipc", "uts", "pid", "mnt"} {
+		if got, want := ownerOf(h, h.pid(a), kind), inode(h.pid(a), "user"); got != want {
+			h.Errorf("the %s namespace belongs to user namespace %d, want the pod's, %d", kind, got, want)
+		}
+	}
 	h.ok("exec", a, "sh", "-c", "echo one > /dev/shm/file; echo kept > /v/file; echo x > /file")
 	if got := h.ok("exec", b, "cat", "/dev/shm/file"); got != "one" {
 		h.Errorf("/dev/shm is not the pod's: %q", got)
 	}
-	if got := h.ok("exec", a, "sh", "-c", "ls -ln /file /v/file /dev/shm/file"); strings.Count(got, " 0 ") < 6 || strings.Contains(got, "65534") {
+	if got := h.ok("exec", a, "sh", "-c", "ls -ln /file /v/file /dev/shm/file"); strings.Count(got, " 0 0 ") != 3 {
 		h.Errorf("owners inside %q, want root", got)
 	}
-	var st syscall.Stat_t
-	if err := syscall.Stat(filepath.Join(volume, "file"), &st); err != nil || st.Uid != 0 {
+	var st unix.Stat_t
+	if err := unix.Stat(filepath.Join(volume, "file"), &st); err != nil || st.Uid != 0 {
 		h.Errorf("the volume's file belongs to %d, want root: %v", st.Uid, err)
 	}
 	if r := h.run("exec", "-t", "-u", "12:34", a, "sh", "-c", "tty; id -u"); r.code != 0 || !strings.HasPrefix(r.out, "/dev/pts/") {
@@ -74,4 +80,24 @@ func usersUnder(h *host, runtime string) {
 		h.Errorf("user namespaces %s and %s after the crash", one, two)
 	}
 	h.ok("delete", "pod", name)
+}
+
+// ownerOf is the user namespace that owns one of a process's namespaces (ioctl_ns(2)).
+func ownerOf(h *host, pid int, kind string) uint64 {
+	h.Helper()
+	f, err := os.Open(fmt.Sprintf("/proc/%d/ns/%s", pid, kind))
+	if err != nil {
+		h.Fatal(err)
+	}
+	defer f.Close()
+	fd, err := unix.IoctlRetInt(int(f.Fd()), unix.NS_GET_USERNS)
+	if err != nil {
+		h.Fatal(err)
+	}
+	defer unix.Close(fd)
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		h.Fatal(err)
+	}
+	return st.Ino
 }

@@ -48,7 +48,7 @@ func (h *Handler) Prepare(_ context.Context, p pod.Process) (pod.Launch, error) 
 	if p.Init {
 		return nil, fault.New(fault.Unsupported, "init: handler "+h.Name+" has no reaping PID 1 to give; bring one in the image")
 	}
-	users, err := b.users()
+	users, err := openUsers(b)
 	if err != nil {
 		return nil, err
 	}

@@ -45,8 +45,8 @@ func ownUsers(s *pod.Sandbox, w *initstage.HostSandbox, dir string) (release fun
 	return held.Release, nil
 }
 
-// users opens the pod's user namespace; nil is the host's.
-func (b *box) users() (*os.File, error) {
+// openUsers opens the pod's user namespace; nil is the host's.
+func openUsers(b *box) (*os.File, error) {
 	if b.IDs.Size == 0 {
 		return nil, nil
 	}
