@@ -26,6 +26,9 @@ func TestHandlerUsers(t *testing.T) {
 }
 
 func usersUnder(h *host, runtime string) {
+	if got := h.ok("info", "--format", "{{range .Handlers}}{{.Name}}={{.UserNamespaces}} {{end}}"); !strings.Contains(got, runtime+"=true") {
+		h.Errorf("what the handlers can: %s", got)
+	}
 	volume := filepath.Join(h.dir, "volume")
 	if err := os.Mkdir(volume, 0o755); err != nil {
 		h.Fatal(err)
