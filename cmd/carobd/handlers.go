@@ -125,7 +125,7 @@ func (h *handlers) describe() []api.Handler {
 		if f, err := others[name].Features(); err != nil {
 			o.Problem = err.Error()
 		} else {
-			o.Runtime, o.Version = f.Runtime, f.Version
+			o.Runtime, o.Version, o.UserNamespaces = f.Runtime, f.Version, !f.Sentry
 		}
 		out = append(out, o)
 	}

@@ -56,9 +56,8 @@ func Config(r Request) (*specs.Spec, error) {
 	}
 	linux := *r.Spec.Linux
 	out.Linux = &linux
-	linux.UIDMappings, linux.GIDMappings = nil, nil
 	linux.Namespaces = slices.Clone(r.Spec.Linux.Namespaces)
-	for _, kind := range []string{"pid", "net", "ipc", "uts", "cgroup"} { // in an order, so that equal plans are equal
+	for _, kind := range []string{"user", "pid", "net", "ipc", "uts", "cgroup"} { // in an order, so that equal plans are equal
 		if at, ok := r.Namespaces[kind]; ok {
 			linux.Namespaces = append(linux.Namespaces, specs.LinuxNamespace{Type: namespaceType(kind), Path: at})
 		}
@@ -112,7 +111,8 @@ func NamespacePath(pid int, kind string) string {
 
 // Namespaces says where the namespaces of a container come from that are not fresh:
 // from the process that join names, or the sandbox's, held by the process of this
-// pid. What the sandbox has of the host's is passed on just so.
+// pid. What the sandbox has of the host's is passed on just so. The user namespace is not
+// among them.
 func Namespaces(s *specs.Spec, join map[string]int, sandbox int) map[string]string {
 	out := map[string]string{}
 	for _, kind := range []string{"net", "ipc", "uts"} {

@@ -97,7 +97,6 @@ func TestRefusals(t *testing.T) {
 		bend     func(*specs.Spec)
 		want     string
 	}{
-		"user namespace": {Features{}, func(s *specs.Spec) { s.Linux.UIDMappings = []specs.LinuxIDMapping{{Size: 1}} }, "user namespace"},
 		"apparmor":       {Features{NoAppArmor: true}, func(s *specs.Spec) { s.Process.ApparmorProfile = "x" }, "AppArmor"},
 		"selinux":        {Features{NoSELinux: true}, func(s *specs.Spec) { s.Process.SelinuxLabel = "x" }, "SELinux"},
 		"seccomp":        {Features{NoSeccomp: true}, func(s *specs.Spec) { s.Linux.Seccomp = &specs.LinuxSeccomp{} }, "seccomp"},
@@ -123,14 +122,16 @@ func TestAdmit(t *testing.T) {
 	for name, test := range map[string]struct {
 		f    Features
 		n    spec.Namespaces
-		want string // of the error
+		want string // of the error, or the user namespace
 	}{
-		"unsaid":            {runc, spec.Namespaces{}, ""},
-		"host":              {runc, spec.Namespaces{User: spec.Host}, ""},
-		"own":               {runc, spec.Namespaces{User: spec.Own}, "user namespace"},
+		"unsaid":            {runc, spec.Namespaces{}, "host"},
+		"host":              {runc, spec.Namespaces{User: spec.Host}, "host"},
+		"own":               {runc, spec.Namespaces{User: spec.Own}, string(spec.Own)},
+		"own, shared pid":   {runc, spec.Namespaces{User: spec.Own, PID: spec.OfPod}, "pid namespace"},
+		"gVisor own":        {gvisor, spec.Namespaces{User: spec.Own}, "user namespace"},
 		"another's":         {runc, spec.Namespaces{User: spec.OfContainer("x")}, "user namespace"},
-		"shared pid":        {runc, spec.Namespaces{PID: spec.OfPod}, ""},
-		"gVisor":            {gvisor, spec.Namespaces{Net: spec.Host, UTS: spec.Host}, ""},
+		"shared pid":        {runc, spec.Namespaces{PID: spec.OfPod}, "host"},
+		"gVisor":            {gvisor, spec.Namespaces{Net: spec.Host, UTS: spec.Host}, "host"},
 		"gVisor shared pid": {gvisor, spec.Namespaces{PID: spec.OfPod}, "pid namespace"},
 		"gVisor host pid":   {gvisor, spec.Namespaces{PID: spec.Host}, "pid namespace"},
 		"gVisor host ipc":   {gvisor, spec.Namespaces{IPC: spec.Host}, "ipc namespace"},
@@ -139,10 +140,12 @@ func TestAdmit(t *testing.T) {
 		p := spec.Pod{Handler: "h", Namespaces: test.n}
 		err := test.f.Admit(&p)
 		switch {
-		case test.want == "" && (err != nil || p.Namespaces.User != spec.Host):
-			t.Errorf("%s: %v, user %q", name, err, p.Namespaces.User)
-		case test.want != "" && (!fault.Is(err, fault.Unsupported) || !strings.HasPrefix(err.Error(), test.want)):
-			t.Errorf("%s: %v", name, err)
+		case err == nil:
+			if string(p.Namespaces.User) != test.want {
+				t.Errorf("%s: admitted with user %q, want %q", name, p.Namespaces.User, test.want)
+			}
+		case !fault.Is(err, fault.Unsupported) || !strings.HasPrefix(err.Error(), test.want):
+			t.Errorf("%s: %v, want %q", name, err, test.want)
 		}
 	}
 }

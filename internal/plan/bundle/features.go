@@ -52,8 +52,6 @@ func (f *Features) Read(document []byte) error {
 // refuse names what the runtime would not honour.
 func (f Features) refuse(s *specs.Spec) error {
 	switch {
-	case len(s.Linux.UIDMappings) > 0:
-		return unsupported("user namespace", f.Runtime+" runs in the host's only")
 	case s.Process.ApparmorProfile != "" && (f.Sentry || f.NoAppArmor):
 		return unsupported("AppArmor profile", f.Runtime+" does not confine by it")
 	case s.Process.SelinuxLabel != "" && (f.Sentry || f.NoSELinux):
@@ -91,20 +89,12 @@ func refuseSentry(s *specs.Spec) error {
 }
 
 // Admit completes a pod's request for a handler that is not carob's own, or refuses
-// it. Such pods live in the host's user namespace: one that did not ask for its own
-// gets that.
+// it. A pod that did not ask for a user namespace of its own lives in the host's.
 func (f Features) Admit(p *spec.Pod) error {
+	if err := f.admitUsers(p); err != nil || !f.Sentry {
+		return err
+	}
 	n := &p.Namespaces
-	switch n.User {
-	case "":
-		n.User = spec.Host
-	case spec.Host:
-	default:
-		return unsupported("user namespace", "handler "+p.Handler+" has no pods with one of their own; take the host's")
-	}
-	if !f.Sentry {
-		return nil
-	}
 	for _, kind := range spec.Kinds() {
 		m := n.Mode(kind)
 		_, joins := m.Container()
@@ -116,6 +106,22 @@ func (f Features) Admit(p *spec.Pod) error {
 		case m == spec.Host && (kind == "pid" || kind == "ipc"):
 			return unsupported(kind+" namespace", "handler "+p.Handler+" has a kernel of its own and not the host's")
 		}
+	}
+	return nil
+}
+
+func (f Features) admitUsers(p *spec.Pod) error {
+	n := &p.Namespaces
+	_, joins := n.User.Container()
+	switch {
+	case n.User == "":
+		n.User = spec.Host
+	case joins:
+		return unsupported("user namespace", "handler "+p.Handler+" cannot join a container's; take the host's or one of the pod's own")
+	case n.User == spec.Own && f.Sentry:
+		return unsupported("user namespace", "handler "+p.Handler+" has no pods with one of their own; take the host's")
+	case n.User == spec.Own && n.PID == spec.OfPod: // the host's would own it, and proc could not be mounted
+		return unsupported("pid namespace", "handler "+p.Handler+" does not share one in a pod with a user namespace of its own")
 	}
 	return nil
 }

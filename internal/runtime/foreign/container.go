@@ -48,12 +48,17 @@ func (h *Handler) Prepare(_ context.Context, p pod.Process) (pod.Launch, error) 
 	if p.Init {
 		return nil, fault.New(fault.Unsupported, "init: handler "+h.Name+" has no reaping PID 1 to give; bring one in the image")
 	}
+	users, err := openUsers(b)
+	if err != nil {
+		return nil, err
+	}
+	defer users.Close() // nil is none
 	l := &launch{h: h, b: b, features: f, binds: map[int]source{}}
 	for i, m := range p.Spec.Mounts {
 		if !bundle.Prepared(m) {
 			continue
 		}
-		file, dir, err := runtime.OpenSource(m, nil, strings.HasPrefix(m.Source, h.RunDir+"/"))
+		file, dir, err := runtime.OpenSource(m, users, strings.HasPrefix(m.Source, h.RunDir+"/"))
 		if err != nil {
 			l.Close()
 			return nil, fmt.Errorf("mount %s: %w", m.Destination, err)
@@ -84,8 +89,8 @@ func (l *launch) Start(ctx context.Context, p pod.Process) (pid int, err error) 
 	if err != nil {
 		return 0, err
 	}
-	m := mounts{rootfs: filepath.Join(dir, "rootfs"), sources: map[int]string{}}
-	if err := m.make(dir, p.Rootfs, l.binds); err != nil {
+	m := mounts{sources: map[int]string{}}
+	if err := m.make(dir, l.b.seen(dir), p.Rootfs, l.binds); err != nil {
 		return 0, err
 	}
 	u.Push("mounts", func(ctx context.Context) error {
@@ -95,8 +100,8 @@ func (l *launch) Start(ctx context.Context, p pod.Process) (pid int, err error) 
 		return 0, err
 	}
 	config, err := bundle.Config(bundle.Request{
-		Spec: p.Spec, Rootfs: m.rootfs, Namespaces: bundle.Namespaces(p.Spec, p.Join, l.b.sb.Pid()),
-		Binds: m.sources, Shm: filepath.Join(l.b.dir, "shm"), Features: l.features, Annotations: annotations,
+		Spec: p.Spec, Rootfs: m.paths[0], Namespaces: joined(l.b, p),
+		Binds: m.sources, Shm: l.b.seen(filepath.Join(l.b.dir, "shm")), Features: l.features, Annotations: annotations,
 		Hostname: l.b.Hostname,
 	})
 	if err != nil {
@@ -124,24 +129,24 @@ func enterGroup(l *cgroup.Layout, p pod.Process) (*cgroup.Group, error) {
 
 // mounts are what is mounted for a container in the pod's mount namespace.
 type mounts struct {
-	rootfs  string
 	sources map[int]string // by the index of a mount in the plan
-	paths   []string
+	paths   []string       // the root file system's first
 	files   []*os.File
 }
 
-// make makes the places on which they are mounted, in an empty directory.
-func (m *mounts) make(dir string, rootfs *os.File, binds map[int]source) error {
+// make makes the places on which they are mounted, in an empty directory that the pod
+// sees at this place. Root of a user namespace has to get through it.
+func (m *mounts) make(dir, seen string, rootfs *os.File, binds map[int]source) error {
 	if err := os.RemoveAll(dir); err != nil {
 		return err
 	}
 	below := filepath.Join(dir, "mounts")
-	for _, d := range []string{m.rootfs, below} {
-		if err := os.MkdirAll(d, 0o700); err != nil {
+	for _, d := range []string{filepath.Join(dir, "rootfs"), below} {
+		if err := os.MkdirAll(d, 0o711); err != nil {
 			return err
 		}
 	}
-	m.paths, m.files = []string{m.rootfs}, []*os.File{rootfs}
+	m.paths, m.files = []string{filepath.Join(seen, "rootfs")}, []*os.File{rootfs}
 	for i, s := range binds {
 		at := filepath.Join(below, strconv.Itoa(i))
 		err := os.Mkdir(at, 0o700)
@@ -154,6 +159,7 @@ func (m *mounts) make(dir string, rootfs *os.File, binds map[int]source) error {
 		if err != nil {
 			return err
 		}
+		at = filepath.Join(seen, "mounts", strconv.Itoa(i))
 		m.sources[i] = at
 		m.paths, m.files = append(m.paths, at), append(m.files, s.file)
 	}
@@ -190,7 +196,7 @@ func (b *box) start(ctx context.Context, u *undo.Stack, m made) (pid int, err er
 	}
 	u.Push("container", func(ctx context.Context) error { return b.delete(ctx, m.name) })
 	dir := b.bundle(m.p.ID)
-	c := command{name: "run", dir: dir, user: m.p.Spec.Process.User,
+	c := command{name: "run", dir: dir, user: outside(m.p),
 		args: []string{"run", "--detach", "--bundle", dir, "--pid-file", filepath.Join(dir, pidFile)}}
 	return b.make(ctx, m, making{command: c, oom: oom, pidFile: filepath.Join(dir, pidFile)})
 }
@@ -313,13 +319,13 @@ func (h *Handler) Forget(ctx context.Context, podID, processID string) error {
 			return err
 		}
 	}
-	paths := []string{filepath.Join(dir, "rootfs")}
+	paths := []string{b.seen(filepath.Join(dir, "rootfs"))}
 	below, err := os.ReadDir(filepath.Join(dir, "mounts"))
 	if err != nil {
 		return err
 	}
 	for _, m := range below {
-		paths = append(paths, filepath.Join(dir, "mounts", m.Name()))
+		paths = append(paths, b.seen(filepath.Join(dir, "mounts", m.Name())))
 	}
 	if err := b.sb.Setup(ctx, supervisor.World{Program: initstage.Detach(paths)}); err != nil {
 		return err

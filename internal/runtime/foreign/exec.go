@@ -30,7 +30,7 @@ func (h *Handler) Exec(ctx context.Context, p pod.Process) (pid int, err error) 
 		return 0, err
 	}
 	defer os.Remove(file(".json"))
-	c := command{name: "exec", dir: dir, user: p.Spec.Process.User, args: []string{"exec", "--process", file(".json")}}
+	c := command{name: "exec", dir: dir, user: outside(p), args: []string{"exec", "--process", file(".json")}}
 	if f.Sentry {
 		return sentry{b}.exec(ctx, p, c)
 	}

@@ -156,9 +156,6 @@ func (h *Handler) enter(s pod.Sandbox, sb *supervisor.Sandbox) *box {
 
 // RunSandbox starts the pod's supervisor. The runtime is asked for nothing yet.
 func (h *Handler) RunSandbox(ctx context.Context, s pod.Sandbox) (st pod.SandboxState, err error) {
-	if s.IDs.Size > 0 {
-		return st, fault.New(fault.Unsupported, "user namespace: handler "+h.Name+" runs in the host's only")
-	}
 	dir := filepath.Join(s.Dir, "oci")
 	shm := filepath.Join(dir, "shm")
 	err = os.RemoveAll(dir) // a solo pod's, of its container's last run
@@ -189,7 +186,13 @@ func (h *Handler) RunSandbox(ctx context.Context, s pod.Sandbox) (st pod.Sandbox
 		defer f.Close()
 		files, w.ShmSize = []*os.File{f}, 0
 	}
-	sb, err := h.Pool.Start(ctx, s, supervisor.World{Program: w.Program(), Files: files})
+	started := s
+	release, err := ownUsers(&started, &w, dir)
+	if err != nil {
+		return st, fmt.Errorf("sandbox: %w", err)
+	}
+	defer release()
+	sb, err := h.Pool.Start(ctx, started, supervisor.World{Program: w.Program(), Files: files})
 	if err != nil {
 		return st, errors.Join(err, os.RemoveAll(dir))
 	}

@@ -12,6 +12,10 @@ import (
 // of its own: the host's mounts come in, what is mounted here stays here, and all of
 // it goes with the last process of the pod, whoever dies how. Setup's one file, if there is
 // one, is the mount for Shm.
+//
+// The containers of a pod with a user namespace of its own must find their mounts by
+// name, and their root is nobody in directories that are the host's root's only. For
+// them Here is mounted at View as well, which leads through none of those.
 type HostSandbox struct {
 	// Hostname, Loopback and Sysctls are as in Sandbox.
 	Hostname string
@@ -25,6 +29,12 @@ type HostSandbox struct {
 	// Keep one in which it can make nothing, what is mounted below left aside, and Cover a
 	// directory that it finds empty; "" is none.
 	Hide, Keep, Cover string
+	// Here is a directory that is to be seen at View, too, which exists; both "" are none. A
+	// Shm is then below View.
+	Here, View string
+	// Users is the file of the user namespace that is mounted at UsersAt, a file: that
+	// keeps it, and names it for the runtime. Both "" are none.
+	Users, UsersAt string
 }
 
 // Program returns the sandbox's program, to be run in the supervisor itself.
@@ -45,6 +55,12 @@ func (s HostSandbox) Program() *spawn.Builder {
 	}
 	b.Step("subreaper") // what a helper makes becomes the supervisor's child when the helper ends
 	b.Call(unix.SYS_PRCTL, spawn.Imm(unix.PR_SET_CHILD_SUBREAPER), spawn.Imm(1), spawn.Imm(0), spawn.Imm(0), spawn.Imm(0))
+	if s.View != "" {
+		bind(b, s.Here, s.View)
+	}
+	if s.Users != "" {
+		bind(b, s.Users, s.UsersAt)
+	}
 	if s.Shm != "" {
 		b.Step("mount /dev/shm")
 		if s.ShmSize > 0 {
@@ -58,6 +74,11 @@ func (s HostSandbox) Program() *spawn.Builder {
 	}
 	Named{Hostname: s.Hostname, Sysctls: s.Sysctls}.apply(b)
 	return b
+}
+
+func bind(b *spawn.Builder, from, to string) {
+	b.Step("mount " + to)
+	b.Call(unix.SYS_MOUNT, b.Str(from), b.Str(to), spawn.Imm(0), spawn.Imm(unix.MS_BIND), spawn.Imm(0))
 }
 
 func empty(b *spawn.Builder, at string) {

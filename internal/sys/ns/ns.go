@@ -84,6 +84,20 @@ func NewUserOf(mapping func(pid int) error) (*os.File, error) {
 	return Open(h.Pid, "user")
 }
 
+// HoldOwned makes a child in new namespaces (CLONE_NEW…) that a new user namespace with
+// this mapping owns.
+func HoldOwned(m Mapping, namespaces uint64) (*Held, error) {
+	h, err := hold(unix.CLONE_NEWUSER | namespaces)
+	if err != nil {
+		return nil, err
+	}
+	if err := m.write(h.Pid); err != nil {
+		h.Release()
+		return nil, err
+	}
+	return h, nil
+}
+
 // Held is a child that does nothing until Release, or until this process ends.
 type Held struct {
 	Pid     int
