@@ -119,9 +119,9 @@ type brokenAhead struct {
 	failed chan struct{}
 }
 
-func (b *brokenAhead) PrepareSandbox(ctx context.Context, s pod.Sandbox) error {
+func (b *brokenAhead) PrepareSandbox(ctx context.Context, s pod.Sandbox) (pod.SandboxState, error) {
 	defer close(b.failed)
-	return errors.Join(errors.New("no process"), b.groups.CreateGroup(ctx, s.Cgroup, nil))
+	return pod.SandboxState{}, errors.Join(errors.New("no process"), b.groups.CreateGroup(ctx, s.Cgroup, nil))
 }
 
 // TestRangesRunOut: what was made ahead gives its range of ids to a pod that has another
