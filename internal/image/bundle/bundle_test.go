@@ -84,15 +84,12 @@ func repeated(d v1.Descriptor, n int) []v1.Descriptor {
 
 // TestNames of members are kept, so that there is a bound for all of them.
 func TestNames(t *testing.T) {
-	a := &contents{limits: unpack.DefaultLimits(), members: map[string]member{}}
+	a := &contents{limits: unpack.DefaultLimits(), members: map[string]member{}, named: unpack.MaxNames - 3<<20}
 	long := strings.Repeat("x", 1<<20)
-	for i := range unpack.MaxNames >> 20 {
-		if err := a.note(&tar.Header{Typeflag: tar.TypeSymlink, Name: fmt.Sprint(i), Linkname: long}, 0); err != nil {
-			if !fault.Is(err, fault.Invalid) || i < 10 {
-				t.Errorf("%d: %v", i, err)
-			}
-			return
+	for i := range 3 {
+		err := a.note(&tar.Header{Typeflag: tar.TypeSymlink, Name: fmt.Sprint(i), Linkname: long}, 0)
+		if i < 2 && err != nil || i == 2 && !fault.Is(err, fault.Invalid) {
+			t.Errorf("%d: %v", i, err)
 		}
 	}
-	t.Error("all were kept")
 }
