@@ -26,7 +26,7 @@ RACE := $(if $(shell command -v $${CC:-cc} 2>/dev/null),-race)
 build: ## build bin/carob, carobd, carob-pod, carob-oci and carob-toolbox (static)
 	@mkdir -p bin
 	$(BUILD) -o bin/carob ./cmd/carob
-	$(BUILD) -o bin/carobd ./cmd/carobd
+	$(BUILD) -tags nri_no_wasm -o bin/carobd ./cmd/carobd
 	$(BUILD) -o bin/carob-pod ./cmd/carob-pod
 	$(BUILD) -o bin/carob-oci ./cmd/carob-oci
 	$(BUILD) -o bin/carob-toolbox ./cmd/carob-toolbox

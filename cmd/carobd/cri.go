@@ -20,6 +20,7 @@ import (
 	"carob/internal/image"
 	"carob/internal/image/registry"
 	"carob/internal/image/registry/trust"
+	"carob/internal/sys/apparmor"
 	"carob/internal/sys/cgroup"
 )
 
@@ -84,7 +85,7 @@ func (k *kubelet) serve(ctx context.Context, end context.CancelFunc) {
 // criHost is what translating the kubelet's requests needs of the machine.
 func criHost(facts host.Facts, layout *cgroup.Layout) asked.Host {
 	name, _ := os.Hostname() // uname(2) does not fail
-	return asked.Host{Facts: facts, Hostname: name, Hugetlb: layout.Version("hugetlb") != 0, ReadProfile: readProfile}
+	return asked.Host{Facts: facts, Hostname: name, Hugetlb: layout.Version("hugetlb") != 0, ReadProfile: readProfile, CheckAppArmor: apparmor.Check}
 }
 
 // maxProfile is far more than any seccomp profile has, in bytes.

@@ -70,11 +70,13 @@ func (m manifests) Delete(ctx context.Context, p api.DeleteParams, progress func
 	return applied(results), err
 }
 
+// Images are those of the pods that have to be made.
 func (m manifests) Images(document []byte) ([]api.WantedImage, error) {
 	pods, err := manifest.Parse(bytes.NewReader(document))
 	if err != nil {
 		return nil, err
 	}
+	pods = slices.DeleteFunc(pods, m.Stands)
 	var all []api.WantedImage
 	want := func(w api.WantedImage) {
 		if !slices.Contains(all, w) {

@@ -56,6 +56,8 @@ func allSettings() []setting {
 		{"userns", func(s settings) any { return [2]uint32{s.idBase, s.idSize} }, nil},
 		{"network", func(s settings) any { return [2]any{s.connecting, s.pools} }, nil},
 		{"handlers", func(s settings) any { return s.handlers }, func(now *settings, next settings) { now.handlers = next.handlers }},
+		{"cdi-spec-dirs", func(s settings) any { return s.plugging.cdiDirs }, nil},
+		{"nri", func(s settings) any { return s.plugging.nri }, nil},
 		{"metrics", func(s settings) any { return s.metrics }, nil},
 		{"tracing", func(s settings) any { return s.tracing }, nil},
 	}

@@ -106,15 +106,20 @@ func serve(ctx context.Context, conf *configuration) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, networks.Close()) }()
+	plugins, err := openPlugins(c.plugging, log)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, plugins.Close()) }()
 	engine := pod.New(telemetry.Steps(pod.Deps{
 		Sandboxes: handlers.router, Processes: handlers.router, Groups: groups.New(layout), Roots: rootfs, Observer: groups.New(layout),
-		Images: images, Network: networks, Store: records,
+		Images: images, Network: networks, Store: records, Devices: plugins.devices, Plugins: plugins.hooks,
 		Facts: facts, Cgroups: cgroups, Log: log, RunDir: c.run, LibDir: c.root, Ranges: ranges,
 	}, watch.steps()))
 	defer func() { err = errors.Join(err, engine.Close()) }()
 	networks.know(engine)
 	conf.handlers, conf.registries = handlers, c.client(ctx, images, watch.received(), log)
-	return attend(ctx, c, door, house{conf: conf, watch: watch, engine: engine, images: images, layout: layout, handlers: handlers, networks: networks, facts: facts, cgroups: cgroups, log: log})
+	return attend(ctx, c, door, house{conf: conf, watch: watch, engine: engine, images: images, layout: layout, handlers: handlers, networks: networks, plugins: plugins, facts: facts, cgroups: cgroups, log: log})
 }
 
 // house is what the door leads to.
@@ -126,6 +131,7 @@ type house struct {
 	layout   *cgroup.Layout
 	handlers *handlers
 	networks *connections
+	plugins  *plugged
 	facts    host.Facts
 	cgroups  plan.Placement
 	log      *slog.Logger
@@ -138,11 +144,14 @@ func attend(ctx context.Context, c settings, door *launch.Door, h house) (err er
 	if err := engine.Recover(ctx); err != nil {
 		log.Error("recover", "error", err)
 	}
+	if err := h.plugins.serve(engine); err != nil {
+		return err
+	}
 	applier := newApplier(c, engine, log)
 	registries := pulls{h.conf.registries, h.watch.steps()}
 	services := cri.Services{
 		Engine: engine, Images: h.images, Pull: puller(registries), Groups: groups.New(h.layout), Host: criHost(h.facts, h.layout), Version: version,
-		Network: h.networks.Ready, SystemdCgroups: h.cgroups.Driver == plan.Systemd, Handlers: h.handlers.forKubelet, Root: c.root, Options: h.watch.rpcs(), Log: log,
+		Network: h.networks.Ready, SystemdCgroups: h.cgroups.Driver == plan.Systemd, Handlers: h.handlers.forKubelet, Root: c.root, UpdatePod: h.plugins.hooks.UpdatePod, Options: h.watch.rpcs(), Log: log,
 	}
 	kubelet, err := openCRI(c, services)
 	if err != nil {

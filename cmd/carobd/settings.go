@@ -46,6 +46,7 @@ type settings struct {
 	level             slog.Level // that logLevel means
 	pools             []string   // what networks take their subnets from
 	connecting        connecting
+	plugging          plugging
 	cri               criConfig
 	handlerFlags      []string
 	handlers          map[string]config.Handler
@@ -66,6 +67,7 @@ func (s *settings) bind(cmd *cobra.Command) {
 	f.StringVar(&s.policy, "policy", "", "`FILE` that says which images may be pulled, in the form of containers-policy.json(5); "+defaultPolicy)
 	f.StringSliceVar(&s.pools, "address-pool", nil, "`CIDR` that networks take their subnets from, one per family; "+address.DefaultPool4().String()+" and a /48 of this machine's when not given")
 	s.connecting.bind(f)
+	s.plugging.bind(f)
 	f.StringVar(&s.cri.socket, "cri-socket", "", "`PATH` of the kubelet's socket (CRI v1), or none; carob.sock in the run directory")
 	f.StringVar(&s.cri.streams, "cri-streams", "", "`ADDRESS` where the kubelet finds streams of exec, attach and port-forward; "+defaultStreams)
 	f.StringVar(&s.logLevel, "log-level", "", "`LEVEL` of what is logged: debug, info, warn or error; "+defaultLevel)
@@ -99,6 +101,7 @@ func (s settings) complete() (settings, error) {
 		s.pools = file.Network.AddressPools
 	}
 	s.connecting.complete(file.Network)
+	s.plugging.complete(file)
 	s.cri.socket = cmp.Or(s.cri.socket, file.CRISocket, filepath.Join(s.run, "carob.sock"))
 	s.cri.streams = cmp.Or(s.cri.streams, file.CRIStreams, defaultStreams)
 	s.logLevel = cmp.Or(s.logLevel, file.LogLevel, defaultLevel)

@@ -87,8 +87,8 @@ func (s *registries) push(ctx context.Context, p PullParams, t turnOf[PullProgre
 	return Pushed{Digest: d.String()}, err
 }
 
-// wanted decides by each container's policy: Always is pulled, Never is not, and without
-// one what is not here is.
+// wanted decides by each container's policy: Always is pulled, Never is not, and else
+// what is not here is. Without a policy what Kubernetes would pull again is, too.
 func (s *registries) wanted(ctx context.Context, p ApplyParams) ([]string, error) {
 	policies, err := s.s.Manifests.Images(p.Document)
 	if err != nil {
@@ -96,8 +96,8 @@ func (s *registries) wanted(ctx context.Context, p ApplyParams) ([]string, error
 	}
 	var pull []string
 	for _, w := range policies {
-		_, err := s.s.Images.Resolve(ctx, w.Image)
-		if w.Policy == "Always" || w.Policy != "Never" && err != nil {
+		img, err := s.s.Images.Resolve(ctx, w.Image)
+		if w.Policy == "Always" || w.Policy != "Never" && err != nil || w.Policy == "" && img.Renewed(w.Image) {
 			pull = append(pull, w.Image)
 		}
 	}

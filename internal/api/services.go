@@ -107,7 +107,7 @@ type Committer interface {
 type Manifests interface {
 	Apply(ctx context.Context, p ApplyParams, progress func(Progress)) ([]Applied, error)
 	Delete(ctx context.Context, p DeleteParams, progress func(Progress)) ([]Applied, error)
-	// Images are those of all containers, each once, in the manifest's order.
+	// Images are those of all pods that are not there yet, each once, in the manifest's order.
 	Images(document []byte) ([]WantedImage, error)
 }
 

@@ -35,6 +35,7 @@ var rooms = []room{
 	{"image", []string{"fault", "ref", "sys", "undo", "status", "archive"}},
 	{"look", []string{"fault", "sys"}},
 	{"view", []string{"fault", "look"}}, // shows what look observes, and nothing else
+	{"cdi", []string{"fault", "spec", "plan"}},
 	{"world", []string{"archive", "fault", "plan", "sys"}},
 	{"ocirt", []string{"fault", "undo", "plan", "sys", "world"}},
 	{"ocicli", []string{"fault", "plan", "sys", "ocirt"}},
@@ -46,6 +47,7 @@ var rooms = []room{
 	{"telemetry", []string{"fault", "image", "pod", "status"}},
 	{"groups", []string{"fault", "status", "sys"}},
 	{"roots", []string{"fault", "status", "image", "sys"}},
+	{"nri", []string{"fault", "lifecycle", "spec", "status", "plan", "pod"}},
 	{"runtime", []string{"fault", "undo", "spec", "status", "plan", "host", "sys", "podproc", "logfile", "image", "pod", "roots", "world"}},
 	{"api", []string{"fault", "lifecycle", "spec", "status", "pod", "image", "sys", "logfile", "archive"}},
 	{"kube", []string{"fault", "undo", "spec", "status", "lifecycle"}},

@@ -28,7 +28,8 @@ func (w *wrong) Error() string { return strings.Join(w.key, ".") + ": " + w.why 
 func (f File) check() *wrong {
 	for _, p := range []struct{ key, dir string }{
 		{"root", f.Root}, {"run", f.Run}, {"socket", f.Socket}, {"registry-config", f.RegistryConfig}, {"policy", f.Policy},
-		{"network.cni-conf-dir", f.Network.CNIConfDir},
+		{"network.cni-conf-dir", f.Network.CNIConfDir}, {"nri.socket", f.NRI.Socket}, {"nri.plugin-dir", f.NRI.PluginDir},
+		{"nri.plugin-config-dir", f.NRI.ConfigDir},
 	} {
 		if p.dir != "" && !path.IsAbs(p.dir) {
 			return &wrong{strings.Split(p.key, "."), fmt.Sprintf("%q is not an absolute path", p.dir)}
@@ -73,6 +74,11 @@ func (f File) checkRanges() *wrong {
 	for _, dir := range f.Network.CNIBinDirs {
 		if !path.IsAbs(dir) {
 			return &wrong{[]string{"network", "cni-bin-dirs"}, fmt.Sprintf("%q is not an absolute path", dir)}
+		}
+	}
+	for _, dir := range f.CDISpecDirs {
+		if !path.IsAbs(dir) {
+			return &wrong{[]string{"cdi-spec-dirs"}, fmt.Sprintf("%q is not an absolute path", dir)}
 		}
 	}
 	if s := f.Tracing.Sampling; s != nil && !(*s >= 0 && *s <= 1) {

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 
 	"github.com/pelletier/go-toml/v2"
 	"github.com/pelletier/go-toml/v2/unstable"
@@ -43,6 +44,9 @@ type File struct {
 	RegistryConfig string  `toml:"registry-config"`
 	Policy         string  `toml:"policy"`
 	Network        Network `toml:"network"`
+	// CDISpecDirs have the specifications of CDI devices, the later ones before the earlier.
+	CDISpecDirs []string `toml:"cdi-spec-dirs"`
+	NRI         NRI      `toml:"nri"`
 	// Handlers are OCI runtimes by the name that pods choose them by.
 	Handlers map[string]Handler `toml:"handlers"`
 	Metrics  Metrics            `toml:"metrics"`
@@ -65,6 +69,32 @@ type Network struct {
 	// CNIConfDir has CNI configurations, CNIBinDirs have plugins.
 	CNIConfDir string   `toml:"cni-conf-dir"`
 	CNIBinDirs []string `toml:"cni-bin-dirs"`
+}
+
+// NRI is the Node Resource Interface: plugins that see and change containers.
+type NRI struct {
+	Enable bool `toml:"enable"`
+	// Socket is where plugins connect. PluginDir has plugins that the daemon starts, ConfigDir
+	// their configurations.
+	Socket    string `toml:"socket"`
+	PluginDir string `toml:"plugin-dir"`
+	ConfigDir string `toml:"plugin-config-dir"`
+	// Registration and Request bound how long a plugin may take to register, and to answer.
+	Registration Duration `toml:"registration-timeout"`
+	Request      Duration `toml:"request-timeout"`
+}
+
+// Duration is written like "2s" or "500ms".
+type Duration time.Duration
+
+// UnmarshalText reads a duration above 0.
+func (d *Duration) UnmarshalText(text []byte) error {
+	n, err := time.ParseDuration(string(text))
+	if err != nil || n <= 0 {
+		return fault.New(fault.Invalid, fmt.Sprintf("%.40q is not a duration above 0, like \"2s\"", text))
+	}
+	*d = Duration(n)
+	return nil
 }
 
 // Handler is an OCI runtime.

@@ -3,6 +3,7 @@ package config
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"carob/internal/fault"
 	"carob/internal/plan/ident"
@@ -38,7 +39,12 @@ func TestDefaultSaysWhatIs(t *testing.T) {
 		Root: "/var/lib/carob", Run: "/run/carob", Socket: "/run/carob/api.sock",
 		RegistryConfig: "/etc/carob/certs.d",
 		CgroupDriver:   "auto",
-		CRISocket:      "/run/carob/carob.sock", CRIStreams: "127.0.0.1:0", LogLevel: "info",
+		NRI: NRI{
+			Socket: "/var/run/nri/nri.sock", PluginDir: "/opt/nri/plugins", ConfigDir: "/etc/nri/conf.d",
+			Registration: Duration(5 * time.Second), Request: Duration(5 * time.Second),
+		},
+		CDISpecDirs: []string{"/etc/cdi", "/var/run/cdi"},
+		CRISocket:   "/run/carob/carob.sock", CRIStreams: "127.0.0.1:0", LogLevel: "info",
 		Userns:  Userns{Base: ident.DefaultBase, Size: 1<<31 - ident.DefaultBase},
 		Network: Network{Driver: "auto", CNIConfDir: "/etc/cni/net.d", CNIBinDirs: []string{"/opt/cni/bin", "/usr/lib/cni"}},
 	}
@@ -76,6 +82,9 @@ func TestErrorsNameTheLine(t *testing.T) {
 		"[tracing]\nsampling = 1.5\n":                   "f:2: tracing.sampling: 1.5 is not between",
 		"[tracing]\nsampling = nan\n":                   "f:2: tracing.sampling: NaN is not between",
 		"# " + strings.Repeat("x", maxSize) + "\n":      "f: larger than",
+		"cdi-spec-dirs = ['x']\n":                       `f:1: cdi-spec-dirs: "x" is not an absolute path`,
+		"[nri]\n\nrequest-timeout = '2'\n":              "f:3:19: ",
+		"[nri]\nsocket = 'x'\n":                         `f:2: nri.socket: "x" is not an absolute path`,
 	} {
 		_, err := Parse("f", strings.NewReader(text))
 		if !fault.Is(err, fault.Invalid) || !strings.HasPrefix(err.Error(), want) {

@@ -59,8 +59,10 @@ func (a *about) Status(ctx context.Context, r *cri.StatusRequest) (*cri.StatusRe
 	if !r.GetVerbose() {
 		return out, nil
 	}
+	facts := a.s.Host.Facts
 	text, err := json.Marshal(map[string]any{
-		"version": a.s.Version, "since": a.since, "root": a.s.Root, "kernel": a.s.Host.Facts.KernelRelease, "cgroups": a.s.Host.Facts.CgroupMode,
+		"version": a.s.Version, "since": a.since, "root": a.s.Root, "kernel": facts.KernelRelease, "cgroups": facts.CgroupMode,
+		"cgroupDriver": a.driver().String(), "apparmor": facts.AppArmor, "selinux": facts.SELinux, "seccomp": facts.Seccomp(), "swapLimits": facts.SwapAccounting,
 	})
 	out.Info = map[string]string{"config": string(text)}
 	return out, err
@@ -68,11 +70,14 @@ func (a *about) Status(ctx context.Context, r *cri.StatusRequest) (*cri.StatusRe
 
 // RuntimeConfig tells the kubelet how to name cgroups.
 func (a *about) RuntimeConfig(context.Context, *cri.RuntimeConfigRequest) (*cri.RuntimeConfigResponse, error) {
-	driver := cri.CgroupDriver_CGROUPFS
+	return &cri.RuntimeConfigResponse{Linux: &cri.LinuxRuntimeConfiguration{CgroupDriver: a.driver()}}, nil
+}
+
+func (a *about) driver() cri.CgroupDriver {
 	if a.s.SystemdCgroups {
-		driver = cri.CgroupDriver_SYSTEMD
+		return cri.CgroupDriver_SYSTEMD
 	}
-	return &cri.RuntimeConfigResponse{Linux: &cri.LinuxRuntimeConfiguration{CgroupDriver: driver}}, nil
+	return cri.CgroupDriver_CGROUPFS
 }
 
 // UpdateRuntimeConfig takes the node's pod CIDR, which this runtime's networks do not

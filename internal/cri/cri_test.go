@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -76,14 +77,40 @@ func TestRate(t *testing.T) {
 	}
 }
 
-func TestInPieces(t *testing.T) {
-	var sizes []int
-	err := inPieces(make([]int, 2*piece+1), func(some []int) error { sizes = append(sizes, len(some)); return nil })
-	if err != nil || fmt.Sprint(sizes) != fmt.Sprint([]int{piece, piece, 1}) {
-		t.Errorf("%v, %v", sizes, err)
+// TestTreeHolds: what took long to count is counted less often.
+func TestTreeHolds(t *testing.T) {
+	at := time.Unix(1000, 0)
+	for _, tt := range []struct {
+		took, age time.Duration
+		want      bool
+	}{
+		{time.Millisecond, 9 * time.Second, true}, {time.Millisecond, 11 * time.Second, false},
+		{3 * time.Second, 59 * time.Second, true}, {3 * time.Second, 61 * time.Second, false},
+	} {
+		if got := (tree{at: at, took: tt.took}).holds(at.Add(tt.age)); got != tt.want {
+			t.Errorf("%v after a count of %v: %v", tt.age, tt.took, got)
+		}
 	}
-	if err := inPieces(nil, func([]int) error { t.Error("an empty piece"); return nil }); err != nil {
-		t.Error(err)
+}
+
+// TestInPieces: no message has too many items, too many bytes, or none.
+func TestInPieces(t *testing.T) {
+	big := &cri.PodSandbox{Annotations: map[string]string{"a": strings.Repeat("x", pieceBytes/3)}}
+	huge := &cri.PodSandbox{Annotations: map[string]string{"a": strings.Repeat("x", 2*pieceBytes)}}
+	for name, tt := range map[string]struct {
+		all  []*cri.PodSandbox
+		want []int
+	}{
+		"many":      {slices.Repeat([]*cri.PodSandbox{{}}, 2*piece+1), []int{piece, piece, 1}},
+		"large":     {slices.Repeat([]*cri.PodSandbox{big}, 5), []int{2, 2, 1}},
+		"one alone": {[]*cri.PodSandbox{{}, huge, {}}, []int{1, 1, 1}},
+		"none":      {nil, nil},
+	} {
+		var sizes []int
+		err := inPieces(tt.all, func(some []*cri.PodSandbox) error { sizes = append(sizes, len(some)); return nil })
+		if err != nil || !slices.Equal(sizes, tt.want) {
+			t.Errorf("%s: %v, %v", name, sizes, err)
+		}
 	}
 }
 

@@ -47,6 +47,9 @@ type Services struct {
 	SystemdCgroups bool
 	// Handlers tells what runs pods beside carob's own handler.
 	Handlers func() []Handler
+	// UpdatePod asks plugins before a pod's limits change; done says that they have: see
+	// plugin.Hooks.
+	UpdatePod func(ctx context.Context, p status.Pod, overhead, limits *specs.LinuxResources) (done func(), err error)
 	// Options are more of the gRPC server's: who watches its calls.
 	Options []grpc.ServerOption
 	// Root is the directory of images and of what containers write.

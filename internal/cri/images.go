@@ -70,10 +70,10 @@ func (i *images) ImageStatus(ctx context.Context, r *cri.ImageStatusRequest) (*c
 // PullImage fetches an image and returns its ID. One of carob's own domain comes from no
 // registry: a kubelet that always pulls gets what is here.
 func (i *images) PullImage(ctx context.Context, r *cri.PullImageRequest) (*cri.PullImageResponse, error) {
-	if r.GetImage().GetImage() == "" {
+	name := r.GetImage().GetImage()
+	if name == "" {
 		return nil, fault.New(fault.Invalid, "image: no reference")
 	}
-	name := r.GetImage().GetImage()
 	if strings.HasPrefix(name, image.OwnDomain) {
 		one, err := i.s.Images.Resolve(ctx, name)
 		return &cri.PullImageResponse{ImageRef: one.ID}, err

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/protobuf/proto"
 	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
 
 	"carob/internal/cri/asked"
@@ -110,16 +111,38 @@ func (b *sandboxes) UpdatePodSandboxResources(ctx context.Context, r *cri.Update
 	if err != nil {
 		return nil, err
 	}
-	return &cri.UpdatePodSandboxResourcesResponse{}, b.s.Groups.UpdateGroupWithin(ctx, p.Cgroup, limits)
+	overhead, _, err := asked.Resources(r.GetOverhead(), b.s.Host)
+	if err != nil {
+		return nil, err
+	}
+	done, err := b.s.UpdatePod(ctx, p, overhead, limits)
+	if err != nil {
+		return nil, err
+	}
+	if err := b.s.Groups.UpdateGroupWithin(ctx, p.Cgroup, limits); err != nil {
+		return nil, err
+	}
+	done()
+	return &cri.UpdatePodSandboxResourcesResponse{}, nil
 }
 
-// piece is how many items a Stream… message has at most: some 100 KB.
-const piece = 200
+// What a Stream… message has at most, in items and in bytes: one sandbox's annotations
+// alone may be 256 KB, and who streams wants no message near its limit.
+const (
+	piece      = 200
+	pieceBytes = 1 << 20
+)
 
 // inPieces sends a list in messages that each hold something.
-func inPieces[T any](all []T, send func([]T) error) error {
+func inPieces[T proto.Message](all []T, send func([]T) error) error {
 	for len(all) > 0 {
-		n := min(piece, len(all))
+		n, size := 1, proto.Size(all[0])
+		for n < min(piece, len(all)) {
+			if size += proto.Size(all[n]); size > pieceBytes {
+				break
+			}
+			n++
+		}
 		if err := send(all[:n]); err != nil {
 			return err
 		}

@@ -31,11 +31,16 @@ type stats struct {
 	trees map[string]tree
 }
 
-// tree is what a container had written at one moment.
+// tree is what a container had written at one moment, and how long counting took.
 type tree struct {
 	at            time.Time
+	took          time.Duration
 	bytes, inodes uint64
 }
+
+// holds tells whether it is not counted again yet: that walks over all of it, and with a
+// million files takes seconds, so that what took long is counted less often.
+func (t tree) holds(now time.Time) bool { return now.Sub(t.at) < max(keepTree, 20*t.took) }
 
 // reading is the CPU time of a group at one moment, and the rate of then, in
 // nanoseconds per second.
@@ -54,8 +59,7 @@ const (
 	shortest = time.Second
 	// keepReading is how long a reading counts.
 	keepReading = 10 * time.Minute
-	// keepTree is how long what was written is not counted again: that walks over all
-	// of it.
+	// keepTree is how long what was written is not counted again at least.
 	keepTree = 10 * time.Second
 )
 
@@ -205,7 +209,7 @@ func (n *stats) written(ctx context.Context, id string) (bytes, inodes uint64, e
 	n.mu.Lock()
 	known, ok := n.trees[id]
 	n.mu.Unlock()
-	if ok && time.Since(known.at) < keepTree {
+	if ok && known.holds(time.Now()) {
 		return known.bytes, known.inodes, nil
 	}
 	at := time.Now()
@@ -214,6 +218,6 @@ func (n *stats) written(ctx context.Context, id string) (bytes, inodes uint64, e
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.trees[id] = tree{at, bytes, inodes}
+	n.trees[id] = tree{at, time.Since(at), bytes, inodes}
 	return bytes, inodes, nil
 }

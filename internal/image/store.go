@@ -48,6 +48,17 @@ type Image struct {
 	Pinned bool
 }
 
+// Renewed tells whether the image is pulled again when a pod names it so and says no
+// imagePullPolicy: a tag latest, be it said or not, as in Kubernetes. An image that no
+// registry has by this name (imported, committed, tagged, the toolbox) is not.
+func (i Image) Renewed(name string) bool {
+	r, err := ref.Parse(name)
+	if err != nil || r.Digest != "" || r.Tag != ref.DefaultTag {
+		return false
+	}
+	return slices.ContainsFunc(i.Digests, func(d string) bool { return strings.HasPrefix(d, r.Name()+"@") })
+}
+
 // Store is the images below one root directory. Its methods may be called
 // concurrently.
 type Store struct {

@@ -438,3 +438,28 @@ func TestMountedImagesStay(t *testing.T) {
 	_, err = s.MountImage(t.Context(), "../c", img.ID)
 	wantFault(t, err, fault.Invalid, "../c")
 }
+
+// TestRenewed: which images Kubernetes would pull again by default.
+func TestRenewed(t *testing.T) {
+	const digest = "@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+	for _, tt := range []struct {
+		name, digests string
+		want          bool
+	}{
+		{"nginx", "docker.io/library/nginx" + digest, true},
+		{"nginx:latest", "docker.io/library/nginx" + digest, true},
+		{"docker.io/library/nginx", "docker.io/library/nginx" + digest, true},
+		{"nginx:1", "docker.io/library/nginx" + digest, false},
+		{"nginx" + digest, "docker.io/library/nginx" + digest, false},
+		{"nginx:latest" + digest, "docker.io/library/nginx" + digest, false},
+		{"nginx", "quay.io/library/nginx" + digest, false},
+		{"ngin", "docker.io/library/nginx" + digest, false},
+		{"nginx", "", false},
+		{"carob.local/toolbox", "", false},
+		{digest[1:], "docker.io/library/nginx" + digest, false},
+	} {
+		if got := (Image{Digests: strings.Fields(tt.digests)}).Renewed(tt.name); got != tt.want {
+			t.Errorf("%s of %q: %v", tt.name, tt.digests, got)
+		}
+	}
+}

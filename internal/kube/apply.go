@@ -160,6 +160,17 @@ func (a *Applier) look(ref string) (*existing, error) {
 	return e, nil
 }
 
+// Stands tells whether a pod is there as its manifest wants it, so that Apply would leave
+// it alone and no image is needed for it.
+func (a *Applier) Stands(m manifest.Manifest) bool {
+	old, err := a.look(m.Ref())
+	if err != nil {
+		return false // Apply will say why
+	}
+	action, err := decide(old, m, false)
+	return err == nil && action == Unchanged
+}
+
 // decide is pure: what an Apply does about the pod that is there.
 func decide(old *existing, m manifest.Manifest, replace bool) (Action, error) {
 	switch {

@@ -216,6 +216,9 @@ func TestApplyAgain(t *testing.T) {
 				t.Fatal(err)
 			}
 			tt.between(f)
+			if got := a.Stands(parse(t, tt.second)[0]); got != (tt.want == Unchanged) {
+				t.Errorf("stands: %v", got)
+			}
 			results, err := a.Apply(t.Context(), parse(t, tt.second), Options{Replace: tt.replace})
 			if tt.want == "" {
 				if err == nil || fault.KindOf(err) != tt.kind || len(f.pods) != 1 {

@@ -16,12 +16,14 @@ import (
 
 	"carob/internal/fault"
 	"carob/internal/lifecycle"
-	"carob/internal/plan/cgroup"
+	"carob/internal/plan/adjust"
 	"carob/internal/plan/check"
 	"carob/internal/plan/namespace"
 	"carob/internal/plan/oci"
 	"carob/internal/pod/attempt"
 	"carob/internal/pod/name"
+	"carob/internal/pod/plugin"
+	"carob/internal/pod/steps"
 	"carob/internal/spec"
 	"carob/internal/status"
 	"carob/internal/undo"
@@ -102,10 +104,8 @@ func (e maker) create(ctx context.Context, p *pod, s spec.Container, u *undo.Sta
 		return nil, err
 	}
 	u.Push("record", func(context.Context) error { return e.d.Store.Delete(containerKind, c.id) })
-	if err := e.prepareMounts(ctx, c, &rec, u); err != nil {
-		return nil, wrap(err)
-	}
-	if rec.Devices, err = e.devices(ctx, c, s); err != nil {
+	world, err := e.shape(ctx, c, &rec, u)
+	if err != nil {
 		return nil, wrap(err)
 	}
 	if err := e.prepareLog(rec.Status.LogPath); err != nil {
@@ -113,10 +113,6 @@ func (e maker) create(ctx context.Context, p *pod, s spec.Container, u *undo.Sta
 	}
 	if s.LogPath == "" {
 		u.Push("log", func(context.Context) error { remover(e).removeLog(c); return nil })
-	}
-	world, err := starter(e).plan(c, rec)
-	if err != nil {
-		return nil, wrap(err)
 	}
 	c.step.Set("cgroup and root file system")
 	if err := e.foundation(ctx, c, foundation{&rec, world.Linux.Resources}, u); err != nil {
@@ -133,6 +129,44 @@ func (e maker) create(ctx context.Context, p *pod, s spec.Container, u *undo.Sta
 	return c, nil
 }
 
+// shape settles what the container is made from: the request, the devices it names, and
+// what plugins make of both.
+func (e maker) shape(ctx context.Context, c *container, rec *containerRecord, u *undo.Stack) (world *specs.Spec, err error) {
+	if rec.Status.Adjusted, err = e.d.Devices.Inject(&rec.Status.Spec); err != nil {
+		return nil, err
+	}
+	if world, err = e.settle(ctx, c, rec, u); err != nil {
+		return nil, err
+	}
+	c.step.Set("plugins: create")
+	changed, err := e.d.Plugins.Create(ctx, plugin.Draft{Pod: c.pod.snapshot(), Container: rec.Status, OCI: world})
+	if err != nil {
+		return nil, err
+	}
+	u.Push("plugins", func(context.Context) error { e.d.Plugins.Forget(c.pod.id, c.id); return nil })
+	if changed == nil {
+		return world, nil
+	}
+	rec.Status.Adjusted = changed
+	rec.Status.Command = oci.Command(changed, rec.Image.Entrypoint, rec.Image.Cmd)
+	return e.settle(ctx, c, rec, u)
+}
+
+// settle makes volumes, resolves devices and plans, from what rec says by now.
+func (e maker) settle(ctx context.Context, c *container, rec *containerRecord, u *undo.Stack) (*specs.Spec, error) {
+	err := check.Container(rec.Status.Wish())
+	if err == nil {
+		err = e.prepareMounts(ctx, c, rec, u)
+	}
+	if err == nil {
+		rec.Devices, err = e.devices(ctx, c, *rec.Status.Wish())
+	}
+	if err != nil {
+		return nil, err
+	}
+	return starter(e).plan(c, *rec)
+}
+
 type foundation struct {
 	rec    *containerRecord
 	limits *specs.LinuxResources
@@ -142,7 +176,7 @@ type foundation struct {
 // directories.
 func (e maker) foundation(ctx context.Context, c *container, f foundation, u *undo.Stack) error {
 	group := f.rec.Status.Cgroup
-	errs := parallel(
+	errs := steps.Parallel(
 		func() error { return e.d.Groups.CreateGroup(ctx, group, f.limits) },
 		func() (err error) {
 			f.rec.Rootfs, err = e.d.Images.NewRootfs(ctx, c.id, f.rec.Status.ImageID, f.rec.Status.Spec.StorageSize)
@@ -172,7 +206,10 @@ func (e maker) devices(ctx context.Context, c *container, s spec.Container) (out
 		}
 	}
 	for _, d := range s.Devices {
-		node, err := e.d.Observer.Device(ctx, d.Source)
+		node, err := adjust.Node(d, c.pod.view.Load().status.UserMapping)
+		if d.Node == nil {
+			node, err = e.d.Observer.Device(ctx, d.Source)
+		}
 		if err != nil {
 			return nil, fmt.Errorf("device %.200s: %w", d.Source, err)
 		}
@@ -283,29 +320,36 @@ func (e *Engine) UpdateContainer(ctx context.Context, ref string, res *specs.Lin
 		return err
 	}
 	defer end()
-	rec := c.record()
-	next := rec.Status.Spec
-	if restart != nil {
-		next.Restart = *restart
-	}
-	if res != nil {
-		next.Resources = cgroup.Merge(next.Resources, res)
-	}
-	if err := check.Container(&next); err != nil {
-		return err
-	}
 	if c.view.Load().gone {
 		return name.NotFound("container", ref)
 	}
+	rec := c.record()
+	next := rec
+	if restart != nil {
+		next.Status.Spec.Restart = *restart
+	}
 	if res != nil {
-		if err := (maker{e}).updateGroup(ctx, c, rec, next); err != nil {
+		limits, err := e.d.Plugins.Update(ctx, rec.Status, res)
+		if err != nil {
+			return fmt.Errorf("container %s: %w", c.title(), err)
+		}
+		adjust.Limits(&next.Status, res, limits)
+	}
+	if err := check.Container(&next.Status.Spec); err != nil {
+		return err
+	}
+	if res != nil {
+		if err := (maker{e}).updateGroup(ctx, c, next); err != nil {
 			return fmt.Errorf("container %s: %w", c.title(), err)
 		}
 	}
-	err = c.change(func(r *containerRecord) error { r.Status.Spec = next; return nil })
+	err = c.change(func(r *containerRecord) error {
+		r.Status.Spec, r.Status.Adjusted = next.Status.Spec, next.Status.Adjusted
+		return nil
+	})
 	if err != nil {
 		if res != nil {
-			err = errors.Join(err, maker{e}.updateGroup(context.WithoutCancel(ctx), c, rec, rec.Status.Spec))
+			err = errors.Join(err, maker{e}.updateGroup(context.WithoutCancel(ctx), c, rec))
 		}
 		return err
 	}
@@ -316,10 +360,9 @@ func (e *Engine) UpdateContainer(ctx context.Context, ref string, res *specs.Lin
 	return nil
 }
 
-// updateGroup checks the limits of s and puts them on the container's cgroup. The
+// updateGroup checks the limits of rec and puts them on the container's cgroup. The
 // rules for devices stay as they are.
-func (e maker) updateGroup(ctx context.Context, c *container, rec containerRecord, s spec.Container) error {
-	rec.Status.Spec = s
+func (e maker) updateGroup(ctx context.Context, c *container, rec containerRecord) error {
 	world, err := starter(e).plan(c, rec)
 	if err != nil {
 		return err

@@ -13,6 +13,7 @@ import (
 	"carob/internal/plan/oci"
 	"carob/internal/pod/attempt"
 	"carob/internal/pod/feed"
+	"carob/internal/pod/plugin"
 	"carob/internal/pod/shelf"
 )
 
@@ -26,6 +27,9 @@ type Deps struct {
 	Images    Images
 	Network   Network
 	Store     Store
+	// Devices describes devices that requests name; Plugins may change or refuse requests.
+	Devices plugin.Devices
+	Plugins plugin.Hooks
 
 	Facts host.Facts
 	// Cgroups decides which cgroups pods and containers get.
@@ -144,30 +148,6 @@ func (e *Engine) spawn(f func()) bool {
 // after runs f in an engine goroutine when d has passed.
 func (e *Engine) after(d time.Duration, f func()) *time.Timer {
 	return time.AfterFunc(d, func() { e.spawn(f) })
-}
-
-// parallel runs independent steps at once and returns their errors in order. The
-// last one runs in the caller's goroutine.
-func parallel(steps ...func() error) []error {
-	errs := make([]error, len(steps))
-	var wg sync.WaitGroup
-	last := len(steps) - 1
-	for i, f := range steps[:last] {
-		wg.Go(func() { errs[i] = f() })
-	}
-	errs[last] = steps[last]()
-	wg.Wait()
-	return errs
-}
-
-// inTurn runs one after the other, up to the first that fails.
-func inTurn(steps ...func() error) []error {
-	for _, f := range steps {
-		if err := f(); err != nil {
-			return []error{err}
-		}
-	}
-	return nil
 }
 
 var errClosed = fault.New(fault.Unavailable, "engine: shutting down")

@@ -14,6 +14,7 @@ import (
 	"carob/internal/plan/ident"
 	"carob/internal/plan/oci"
 	"carob/internal/pod/name"
+	"carob/internal/pod/user"
 	"carob/internal/spec"
 	"carob/internal/status"
 )
@@ -133,13 +134,13 @@ func (e *Engine) execProcess(ctx context.Context, c *container, x spec.Exec) (Pr
 
 // execIdentity resolves another user in the files as the running container has
 // them now.
-func (e *Engine) execIdentity(ctx context.Context, rec containerRecord, user string) (ident.Identity, error) {
+func (e *Engine) execIdentity(ctx context.Context, rec containerRecord, asked string) (ident.Identity, error) {
 	root, err := e.d.Roots.OpenRoot(ctx, rec.Status.Pid)
 	if err != nil {
 		return ident.Identity{}, err
 	}
-	defer closeFile(root)
-	return starter{e}.identity(root, ident.Wish{User: user})
+	defer func() { _ = root.Close() }()
+	return user.Lookup(e.d.Roots, root, ident.Wish{User: asked})
 }
 
 func newExec(c *container, id string, due time.Time) *exec {

@@ -148,7 +148,7 @@ func failAt(t *testing.T, s scene, n int) bool {
 	e := newEngine(t, m)
 	ctx := t.Context()
 	ok(t, s.before(ctx, e))
-	before := m.Live()
+	before, asked := m.Live(), len(systest.Asked(m))
 	m.FailAt(n)
 	err := s.do(ctx, e)
 	step := fmt.Sprintf("step %d (%s)", n, m.Last())
@@ -165,6 +165,9 @@ func failAt(t *testing.T, s scene, n int) bool {
 	}
 	if err != nil && s.undone && !systest.Eventually(func() bool { return same(m.Live(), before) }) {
 		t.Errorf("%s: before:\n%s\nafter:\n%s", step, strings.Join(before, "\n"), strings.Join(m.Live(), "\n"))
+	}
+	if got := len(systest.Asked(m)); err != nil && s.undone && got != asked {
+		t.Errorf("%s: plugins are left with %d more than there are", step, got-asked)
 	}
 	if err != nil && !errors.Is(err, systest.ErrInjected) {
 		t.Errorf("%s: %v", step, err)

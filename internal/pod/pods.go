@@ -19,6 +19,7 @@ import (
 	"carob/internal/plan/namespace"
 	"carob/internal/pod/attempt"
 	"carob/internal/pod/name"
+	"carob/internal/pod/steps"
 	"carob/internal/spec"
 	"carob/internal/status"
 	"carob/internal/undo"
@@ -75,9 +76,9 @@ func (e maker) runPod(ctx context.Context, s spec.Pod) (_ *pod, err error) {
 	}
 	p.event("create", nil)
 	var b undo.Stack // the sandbox's, which ends before what it may hold
-	run := parallel
+	run := steps.Parallel
 	if _, scoped := cgroup.Scope(p.record().Status.Cgroup); scoped {
-		run = inTurn // a scope begins with a process
+		run = steps.InTurn // a scope begins with a process
 	}
 	err = errors.Join(run(
 		func() error { return starter(e).wake(ctx, p, &b) },
@@ -266,6 +267,9 @@ func (e starter) wake(ctx context.Context, p *pod, b *undo.Stack) error {
 	if err := e.writeFiles(p, links); err != nil {
 		return fmt.Errorf("pod %s: %w", p.title(), err)
 	}
+	if err := e.askPlugins(ctx, p, state.Pid, links, b); err != nil {
+		return err
+	}
 	// What the kernel shows is told where it can be learned; a pod is not refused for it.
 	ns, _ := e.d.Observer.Namespaces(state.Pid)
 	err = p.change(func(r *podRecord) error {
@@ -286,6 +290,22 @@ func (e starter) wake(ctx context.Context, p *pod, b *undo.Stack) error {
 	}
 	b.Push("state", func(context.Context) error { return p.note(func(r *podRecord) error { return r.exited() }) })
 	p.event("start", nil)
+	return nil
+}
+
+// askPlugins shows plugins the pod as it will be. They know a solo pod by its container.
+func (e starter) askPlugins(ctx context.Context, p *pod, pid int, links []status.Connection, b *undo.Stack) error {
+	if p.spec.Solo {
+		return nil
+	}
+	p.step.Set("plugins: run")
+	st := p.view.Load().status
+	st.Pid = pid
+	st.Connect(links)
+	if err := e.d.Plugins.RunPod(ctx, st); err != nil {
+		return fmt.Errorf("pod %s: %w", p.title(), err)
+	}
+	b.Push("plugins", func(context.Context) error { e.d.Plugins.Forget(p.id, ""); return nil })
 	return nil
 }
 

@@ -5,8 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
 	"path/filepath"
 	"sync"
 	"time"
@@ -14,6 +12,7 @@ import (
 	"carob/internal/fault"
 	"carob/internal/lifecycle"
 	"carob/internal/plan/check"
+	"carob/internal/pod/hostfile"
 	"carob/internal/undo"
 )
 
@@ -382,10 +381,10 @@ func (e recovery) sweep(ctx context.Context) error {
 	return errors.Join(
 		e.d.Network.Keep(ctx, e.attached()),
 		e.d.Images.Sweep(ctx, keep),
-		sweepDir(filepath.Join(e.d.LibDir, "volumes"), func(dir string) bool { return used[dir] }),
-		sweepDir(filepath.Join(e.d.LibDir, "logs"), func(dir string) bool { return pods[filepath.Base(dir)] }),
+		hostfile.Sweep(filepath.Join(e.d.LibDir, "volumes"), func(dir string) bool { return used[dir] }),
+		hostfile.Sweep(filepath.Join(e.d.LibDir, "logs"), func(dir string) bool { return pods[filepath.Base(dir)] }),
 		preparer(e).sweep(ctx, pods),
-		sweepDir(filepath.Join(e.d.RunDir, "pods"), func(dir string) bool { return pods[filepath.Base(dir)] }),
+		hostfile.Sweep(filepath.Join(e.d.RunDir, "pods"), func(dir string) bool { return pods[filepath.Base(dir)] }),
 	)
 }
 
@@ -415,24 +414,4 @@ func (e recovery) inUse() (pods, volumes map[string]bool) {
 		}
 	}
 	return pods, volumes
-}
-
-// sweepDir removes entries that carry an ID as name and are not kept; others are
-// somebody's.
-func sweepDir(dir string, keep func(path string) bool) error {
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil
-		}
-		return fmt.Errorf("sweep: %w", err)
-	}
-	var errs []error
-	for _, d := range entries {
-		path := filepath.Join(dir, d.Name())
-		if check.ID(d.Name()) && !keep(path) {
-			errs = append(errs, os.RemoveAll(path))
-		}
-	}
-	return errors.Join(errs...)
 }

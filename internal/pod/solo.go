@@ -68,6 +68,10 @@ func (e maker) createSolo(ctx context.Context, s spec.Pod, c spec.Container) (_ 
 		return nil, err
 	}
 	c.Name = p.name
+	if err := e.d.Plugins.RunPod(ctx, p.view.Load().status); err != nil {
+		return nil, fmt.Errorf("container %s: %w", p.name, err)
+	}
+	u.Push("plugins", func(context.Context) error { e.d.Plugins.Forget(p.id, ""); return nil })
 	made, err := e.create(ctx, p, c, &u)
 	if err != nil {
 		return nil, err

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"time"
 
@@ -16,6 +15,8 @@ import (
 	"carob/internal/plan/ident"
 	"carob/internal/plan/oci"
 	"carob/internal/pod/name"
+	"carob/internal/pod/steps"
+	"carob/internal/pod/user"
 	"carob/internal/spec"
 	"carob/internal/status"
 	"carob/internal/undo"
@@ -167,8 +168,11 @@ func (c *container) settleParked() {
 func (e starter) launch(ctx context.Context, c *container, io Streams, u *undo.Stack) (int, error) {
 	l := launching{starter: e, c: c, rec: c.record(), streams: io}
 	defer l.close()
+	if err := e.d.Plugins.Start(ctx, l.rec.Status); err != nil {
+		return 0, err
+	}
 	c.step.Set("root file system: mount")
-	errs := parallel(
+	errs := steps.Parallel(
 		func() error { return l.mount(ctx) },
 		func() error {
 			if c.pod.spec.Solo && c.pod.view.Load().status.State != lifecycle.PodReady {
@@ -216,8 +220,8 @@ func (l *launching) mount(ctx context.Context) (err error) {
 	if l.root, err = l.d.Roots.MountRoot(ctx, l.rec.Rootfs, l.c.pod.view.Load().status.UserMapping); err != nil {
 		return err
 	}
-	s := &l.rec.Status.Spec
-	l.identity, err = l.starter.identity(l.root, ident.Wish{User: userOf(l.rec), Groups: s.Groups, Policy: s.GroupsPolicy})
+	s := l.rec.Status.Wish()
+	l.identity, err = user.Lookup(l.d.Roots, l.root, ident.Wish{User: userOf(l.rec), Groups: s.Groups, Policy: s.GroupsPolicy})
 	return err
 }
 
@@ -264,7 +268,7 @@ func (l *launching) process(world *specs.Spec) (Process, error) {
 	if err != nil {
 		return Process{}, err
 	}
-	s := &l.rec.Status.Spec
+	s := l.rec.Status.Wish()
 	return Process{
 		PodID: l.c.pod.id, ID: l.c.id, Spec: world, Join: join, IDs: l.c.pod.view.Load().status.UserMapping,
 		Cgroup: l.rec.Status.Cgroup, LogPath: l.rec.Status.LogPath,
@@ -345,54 +349,21 @@ func userOf(rec containerRecord) string {
 	return rec.Image.User
 }
 
-// identity resolves a user in the files of a root file system, which are opened
-// only when they can matter: "uid:gid" without names needs none.
-func (e starter) identity(root *os.File, w ident.Wish) (ident.Identity, error) {
-	user := w.User
-	if w.Plain() {
-		return ident.Lookup(w, nil, nil)
-	}
-	passwd, err := e.d.Roots.OpenFile(root, "/etc/passwd")
-	if err != nil && !fault.Is(err, fault.NotFound) {
-		return ident.Identity{}, fmt.Errorf("user %.80s: /etc/passwd: %w", user, err)
-	}
-	defer closeFile(passwd)
-	group, err := e.d.Roots.OpenFile(root, "/etc/group")
-	if err != nil && !fault.Is(err, fault.NotFound) {
-		return ident.Identity{}, fmt.Errorf("user %.80s: /etc/group: %w", user, err)
-	}
-	defer closeFile(group)
-	return ident.Lookup(w, reader(passwd), reader(group))
-}
-
-// reader is f, or a nil interface without one.
-func reader(f *os.File) io.Reader {
-	if f == nil {
-		return nil
-	}
-	return f
-}
-
-func closeFile(f *os.File) {
-	if f != nil {
-		_ = f.Close()
-	}
-}
-
 // request is what the container's OCI specification is planned from.
 func (e starter) request(c *container, rec containerRecord) oci.Request {
 	joined := make(map[string]bool, len(rec.Peers))
 	for kind := range rec.Peers {
 		joined[kind] = true
 	}
-	hostname := rec.Status.Spec.Hostname
+	asked := rec.Status.Wish()
+	hostname := asked.Hostname
 	if hostname == "" {
 		hostname = c.pod.hostname()
 	}
 	return oci.Request{
-		Pod: &c.pod.spec, Container: &rec.Status.Spec, Image: rec.Image, Facts: e.d.Facts,
+		Pod: &c.pod.spec, Container: asked, Image: rec.Image, Facts: e.d.Facts,
 		Namespaces: rec.Namespaces, Identity: rec.Identity, IDs: c.pod.view.Load().status.UserMapping,
-		Hostname: hostname, Files: c.pod.files(rec.Status.Spec), Volumes: rec.Volumes,
+		Hostname: hostname, Files: c.pod.files(*asked), Volumes: rec.Volumes,
 		Devices: rec.Devices, Cgroup: rec.Status.Cgroup, Joined: joined,
 	}
 }
@@ -400,7 +371,9 @@ func (e starter) request(c *container, rec containerRecord) oci.Request {
 // plan is the container's OCI specification before its user is known: what a create
 // checks, and where the limits of its cgroup come from.
 func (e starter) plan(c *container, rec containerRecord) (*specs.Spec, error) {
-	rec.Status.Spec.Security.NonRoot = false // decided at the start, on the resolved uid
+	asked := *rec.Status.Wish()
+	asked.Security.NonRoot = false // decided at the start, on the resolved uid
+	rec.Status.Adjusted = &asked
 	return e.plans.Container(e.request(c, rec))
 }
 

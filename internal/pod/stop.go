@@ -11,6 +11,7 @@ import (
 	"carob/internal/lifecycle"
 	"carob/internal/plan/check"
 	"carob/internal/plan/oci"
+	"carob/internal/pod/steps"
 )
 
 const (
@@ -331,7 +332,7 @@ func (e ender) stopPod(ctx context.Context, p *pod, timeout *time.Duration) erro
 		stops = append(stops, func() error { return e.stop(ctx, c, timeout) })
 	}
 	if len(stops) > 0 {
-		if err := errors.Join(parallel(stops...)...); err != nil {
+		if err := errors.Join(steps.Parallel(stops...)...); err != nil {
 			return err
 		}
 	}

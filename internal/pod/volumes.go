@@ -12,6 +12,7 @@ import (
 
 	"carob/internal/fault"
 	"carob/internal/plan/check"
+	"carob/internal/pod/hostfile"
 	"carob/internal/spec"
 	"carob/internal/undo"
 )
@@ -22,16 +23,22 @@ func (e maker) volumeDir(name string) string { return filepath.Join(e.d.LibDir, 
 // binds are there, asking the file system in a goroutine of its own: a stat on a
 // dead network file system must not hold anybody.
 func (e maker) prepareMounts(ctx context.Context, c *container, rec *containerRecord, u *undo.Stack) error {
-	rec.Volumes = map[string]string{}
-	more, err := check.ImageVolumes(rec.Image.Volumes, rec.Status.Spec.Mounts)
+	asked := rec.Status.Wish().Mounts
+	more, err := check.ImageVolumes(rec.Image.Volumes, asked)
 	if err != nil {
 		return err
 	}
-	for _, m := range slices.Concat(rec.Status.Spec.Mounts, more) {
+	made := rec.Volumes // when plugins have changed the request
+	rec.Volumes = map[string]string{}
+	for _, m := range slices.Concat(asked, more) {
+		if dir, ok := made[path.Clean(m.Target)]; ok && m.Type != spec.Bind {
+			rec.Volumes[path.Clean(m.Target)] = dir
+			continue
+		}
 		switch m.Type {
 		case spec.Bind:
 			c.step.Set("mount " + m.Target + ": stat " + m.Source)
-			err = interruptibly(ctx, func() error { return bindSource(m, u) })
+			err = hostfile.Interruptibly(ctx, func() error { return hostfile.Source(m, u) })
 		case spec.Volume:
 			err = e.volume(m, rec, u)
 		case spec.Image:
@@ -41,50 +48,6 @@ func (e maker) prepareMounts(ctx context.Context, c *container, rec *containerRe
 			return fmt.Errorf("mount %.200s: %w", m.Target, err)
 		}
 	}
-	return nil
-}
-
-// interruptibly runs f, which may block in the kernel, and stops waiting for it when
-// ctx ends. f's goroutine then ends when the kernel lets it go.
-func interruptibly(ctx context.Context, f func() error) error {
-	if ctx.Done() == nil {
-		return f()
-	}
-	done := make(chan error, 1)
-	go func() { done <- f() }()
-	select {
-	case err := <-done:
-		return err
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
-}
-
-func bindSource(m spec.Mount, u *undo.Stack) error {
-	if !filepath.IsAbs(m.Source) {
-		return fault.New(fault.Invalid, fmt.Sprintf("source %.200q: not an absolute path", m.Source))
-	}
-	_, err := os.Stat(m.Source)
-	if !errors.Is(err, fs.ErrNotExist) || m.Create == "" {
-		return check.Source(m.Source, err)
-	}
-	switch m.Create {
-	case "dir":
-		err = os.MkdirAll(m.Source, 0o755)
-	case "file":
-		if err = os.MkdirAll(filepath.Dir(m.Source), 0o755); err == nil {
-			err = os.WriteFile(m.Source, nil, 0o644)
-		}
-	default:
-		return fault.New(fault.Invalid, fmt.Sprintf("create %.20q unknown (dir, file)", m.Create))
-	}
-	if err != nil {
-		return fmt.Errorf("source: %w", err)
-	}
-	u.Push("mount source", func(context.Context) error {
-		_ = os.Remove(m.Source) // whoever filled it meanwhile keeps it
-		return nil
-	})
 	return nil
 }
 

@@ -48,8 +48,14 @@ type Container struct {
 	// CgroupParent overrides the pod's cgroup as parent; absolute path.
 	CgroupParent string `json:"cgroupParent,omitempty"`
 
-	Mounts    []Mount               `json:"mounts,omitempty"`
-	Devices   []Device              `json:"devices,omitempty"`
+	Mounts  []Mount  `json:"mounts,omitempty"`
+	Devices []Device `json:"devices,omitempty"`
+	// CDIDevices are devices that CDI specifications of the host describe, by their
+	// qualified names: vendor.com/class=name.
+	CDIDevices []string `json:"cdiDevices,omitempty"`
+	// Hooks are programs of the host that an OCI runtime runs at points of the container's
+	// life. carob's own handler runs none.
+	Hooks     *specs.Hooks          `json:"hooks,omitempty"`
 	Resources *specs.LinuxResources `json:"resources,omitempty"`
 	Rlimits   []specs.POSIXRlimit   `json:"rlimits,omitempty"`
 	// StorageSize is the most that the container may write besides its volumes, in bytes;
@@ -57,6 +63,11 @@ type Container struct {
 	StorageSize int64 `json:"storageSize,omitempty"`
 	// OOMScoreAdj is clamped to what the host allows.
 	OOMScoreAdj *int `json:"oomScoreAdj,omitempty"`
+	// Scheduler, IOPriority and MemoryPolicy are the first process's, and of all that it starts:
+	// sched_setattr(2), ioprio_set(2), set_mempolicy(2).
+	Scheduler    *specs.Scheduler         `json:"scheduler,omitempty"`
+	IOPriority   *specs.LinuxIOPriority   `json:"ioPriority,omitempty"`
+	MemoryPolicy *specs.LinuxMemoryPolicy `json:"memoryPolicy,omitempty"`
 
 	Security Security `json:"security,omitzero"`
 
@@ -167,12 +178,17 @@ type Mount struct {
 	Options []string `json:"options,omitempty"`
 }
 
+// NoAccess as a Device's Access makes the node and allows nothing with it.
+const NoAccess = "none"
+
 // Device gives a container one device node of the host.
 type Device struct {
 	Source string `json:"source"`
 	Target string `json:"target,omitempty"`
-	// Access is any of "rwm"; all three when empty.
+	// Access is any of "rwm", all three when empty; or NoAccess.
 	Access string `json:"access,omitempty"`
+	// Node describes the node in the place of the one at Source; its path says nothing.
+	Node *specs.LinuxDevice `json:"node,omitempty"`
 }
 
 // RestartPolicy says when an exited container is started again.

@@ -137,8 +137,18 @@ type Container struct {
 	Cgroup       string `json:"cgroup,omitempty"`
 	// User is who the present or last process was started as.
 	User *User `json:"user,omitempty"`
-	// Spec is what was asked.
-	Spec spec.Container `json:"spec"`
+	// Spec is what was asked. Adjusted, unless it is nil, is what the container is made from in
+	// its place: Spec with CDI devices, and with what NRI plugins have changed.
+	Spec     spec.Container  `json:"spec"`
+	Adjusted *spec.Container `json:"adjusted,omitempty"`
+}
+
+// Wish is what the container is made from.
+func (c *Container) Wish() *spec.Container {
+	if c.Adjusted != nil {
+		return c.Adjusted
+	}
+	return &c.Spec
 }
 
 // Runs tells whether the container's process runs, or is paused.

@@ -26,6 +26,7 @@ import (
 	"carob/internal/fault"
 	"carob/internal/image"
 	"carob/internal/pod"
+	"carob/internal/pod/plugin"
 	"carob/internal/spec"
 	"carob/internal/status"
 )
@@ -55,6 +56,7 @@ type Machine struct {
 	groups    map[string]bool
 	rootfs    map[string]string
 	attached  map[string]bool
+	asked     map[string]bool
 	records   map[string]map[string][]byte
 	exits     chan pod.ProcessExit
 	nextPid   int
@@ -96,7 +98,7 @@ const exitsRoom = 1 << 16
 func New(dir string) *Machine {
 	m := &Machine{
 		dir: dir, holds: map[string]*hold{}, boxes: map[string]*box{}, launches: map[*launch]bool{}, groups: map[string]bool{}, rootfs: map[string]string{},
-		attached: map[string]bool{}, records: map[string]map[string][]byte{}, nextPid: 1000,
+		attached: map[string]bool{}, asked: map[string]bool{}, records: map[string]map[string][]byte{}, nextPid: 1000,
 		images: map[string]image.Image{}, exits: make(chan pod.ProcessExit, exitsRoom),
 	}
 	m.AddImage("toolbox", v1.ImageConfig{Cmd: []string{"sleep"}})
@@ -120,7 +122,7 @@ func (m *Machine) Deps() pod.Deps {
 	}
 	return pod.Deps{
 		Sandboxes: sandboxes{m}, Processes: processes{m}, Groups: groups{m}, Roots: roots{m}, Observer: observer{m},
-		Images: images{m}, Network: network{m}, Store: store{m},
+		Images: images{m}, Network: network{m}, Store: store{m}, Devices: plugin.None{}, Plugins: plugins{m},
 		RunDir: filepath.Join(m.dir, "run"), LibDir: filepath.Join(m.dir, "lib"),
 		Ranges: pod.Ranges{First: 1 << 20, Size: 1 << 30, Count: 1 << 16},
 	}

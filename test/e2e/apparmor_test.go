@@ -8,6 +8,9 @@ import (
 	"strings"
 	"testing"
 
+	"google.golang.org/grpc/codes"
+	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
+
 	"carob/internal/testenv"
 )
 
@@ -90,4 +93,26 @@ func TestAppArmor(t *testing.T) {
 	if r.code != 125 || !strings.Contains(r.err, "carob-no-such-profile") {
 		t.Errorf("a profile that is not loaded: exit %d, %q", r.code, r.err)
 	}
+}
+
+// TestCRIAppArmor: a profile holds, and one that is not loaded is refused at creation, as
+// the kubelet's users are used to.
+func TestCRIAppArmor(t *testing.T) {
+	testenv.Require(t, testenv.AppArmor)
+	k := start(t).kubelet()
+	profile := k.profile()
+	in := func(name string) func(*cri.ContainerConfig) {
+		return func(c *cri.ContainerConfig) {
+			c.Linux.SecurityContext.Apparmor = &cri.SecurityProfile{ProfileType: cri.SecurityProfile_Localhost, LocalhostRef: name}
+		}
+	}
+	pod, id := k.running(nil, in(profile))
+	if got := k.confined(k.processOf(id)); got != profile+" (enforce)" {
+		t.Errorf("the container is in %q", got)
+	}
+	r := k.ask(pod, k.sandbox(nil), "true")
+	r.Config.Metadata.Name = "other"
+	in("carob-no-such-profile")(r.Config)
+	_, err := k.CreateContainer(k.ctx, r)
+	wantCode(t, err, codes.FailedPrecondition, "a profile that is not loaded")
 }

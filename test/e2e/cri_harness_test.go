@@ -21,6 +21,7 @@ type kubelet struct {
 	*host
 	cri.RuntimeServiceClient
 	images cri.ImageServiceClient
+	conn   *grpc.ClientConn
 	ctx    context.Context
 }
 
@@ -36,7 +37,7 @@ func (h *host) kubelet() *kubelet {
 	h.Cleanup(func() { conn.Close() })
 	ctx, cancel := context.WithTimeout(context.Background(), testenv.Patience(time.Minute))
 	h.Cleanup(cancel)
-	return &kubelet{h, cri.NewRuntimeServiceClient(conn), cri.NewImageServiceClient(conn), ctx}
+	return &kubelet{h, cri.NewRuntimeServiceClient(conn), cri.NewImageServiceClient(conn), conn, ctx}
 }
 
 // sandbox is what a kubelet asks for when a manifest says little. The change bends it.

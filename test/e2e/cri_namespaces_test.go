@@ -26,7 +26,7 @@ func TestCRINamespaces(t *testing.T) {
 		{"nothing shared", &cri.NamespaceOption{Network: own, Pid: own, Ipc: own}, "uts", "user"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			k := &kubelet{&host{T: t, machine: k.machine}, k.RuntimeServiceClient, k.images, k.ctx}
+			k := &kubelet{&host{T: t, machine: k.machine}, k.RuntimeServiceClient, k.images, k.conn, k.ctx}
 			s := k.sandbox(func(s *cri.PodSandboxConfig) { s.Linux.SecurityContext.NamespaceOptions = c.o })
 			id := k.runPod(s)
 			var pids []int

@@ -181,6 +181,32 @@ func TestCRIMetrics(t *testing.T) {
 	}
 }
 
+// TestCRILinks: a pod has its own interfaces' numbers; one in the host's network has none,
+// for the host's are not its own, and there is one for every other pod.
+func TestCRILinks(t *testing.T) {
+	k := start(t).kubelet()
+	for mode, want := range map[cri.NamespaceMode]bool{cri.NamespaceMode_POD: true, cri.NamespaceMode_NODE: false} {
+		pod := k.runPod(k.sandbox(func(c *cri.PodSandboxConfig) {
+			c.Metadata.Name += strings.ToLower(mode.String())
+			c.Hostname = ""
+			c.Linux.SecurityContext.NamespaceOptions.Network = mode
+		}))
+		p, err := k.PodSandboxStats(k.ctx, &cri.PodSandboxStatsRequest{PodSandboxId: pod})
+		if err != nil || p.GetStats().GetLinux().GetNetwork() != nil != want {
+			t.Errorf("%v: %v, %v", mode, p.GetStats().GetLinux().GetNetwork(), err)
+		}
+		m, err := k.ListPodSandboxMetrics(k.ctx, &cri.ListPodSandboxMetricsRequest{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, one := range m.GetPodMetrics() {
+			if one.GetPodSandboxId() == pod && len(one.GetMetrics()) > 0 != want {
+				t.Errorf("%v: %v", mode, one.GetMetrics())
+			}
+		}
+	}
+}
+
 // TestCRIEvents: each change once and in order, with the pod's state not before it.
 func TestCRIEvents(t *testing.T) {
 	k := start(t).kubelet()

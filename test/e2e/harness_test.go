@@ -39,6 +39,9 @@ var long = flag.Bool("long", false, "run the long versions: 10 000 execs")
 var shared *machine
 
 func TestMain(m *testing.M) {
+	if isNRIPlugin() {
+		os.Exit(servePods())
+	}
 	flag.Parse()
 	code := m.Run()
 	if shared != nil {

@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -141,6 +142,57 @@ func throughRegistry(t *testing.T, host string) {
 	}
 }
 
+// TestApplyPullPolicy: without imagePullPolicy a tag latest is pulled again as Kubernetes
+// does, but not what no registry has given this machine, and not for a pod that stays.
+func TestApplyPullPolicy(t *testing.T) {
+	h := start(t)
+	s := newServer(t)
+	pod := h.name("pod")
+	var asked atomic.Int64
+	s.intercept(func(_ http.ResponseWriter, r *http.Request) bool {
+		if strings.Contains(r.URL.Path, "/manifests/") {
+			asked.Add(1)
+		}
+		return false
+	})
+	for _, tt := range []struct {
+		name, tag, policy string
+		local, asks       bool
+	}{
+		{"latest", ":latest", "", false, true},
+		{"no tag", "", "", false, true},
+		{"another tag", ":1", "", false, false},
+		{"as it is", ":latest", "IfNotPresent", false, false},
+		{"always", ":1", "Always", false, true},
+		{"tagged here", ":latest", "", true, false},
+	} {
+		name := s.host() + "/" + strings.ReplaceAll(tt.name, " ", "-") + tt.tag
+		if h.ok("version"); tt.local { // the daemon makes the toolbox
+			h.ok("tag", image, name)
+		} else {
+			h.give(name)
+			h.ok("pull", "-q", name)
+		}
+		manifest := fmt.Sprintf(`{apiVersion: v1, kind: Pod, metadata: {name: %s}, spec: {containers: [{name: c, image: "%s", command: [sleep, "1000"], imagePullPolicy: %s}]}}`,
+			pod, name, tt.policy)
+		for _, times := range []string{"made", "unchanged"} {
+			asked.Store(0)
+			h.apply(manifest, "default/"+pod)
+			if want := tt.asks && times == "made"; asked.Load() > 0 != want {
+				t.Errorf("%s, %s: the registry was asked %d times for manifests", tt.name, times, asked.Load())
+			}
+		}
+		h.ok("delete", "pod", pod)
+		h.ok("rmi", name)
+	}
+	s.Close()
+	h.ok("tag", image, s.host()+"/gone")
+	h.apply(fmt.Sprintf(`{apiVersion: v1, kind: Pod, metadata: {name: %s}, spec: {containers: [{name: c, image: %s/gone, command: [sleep, "1000"]}, {name: d, image: %s, command: [sleep, "1000"]}]}}`, pod, s.host(), image),
+		"default/"+pod)
+	h.ok("delete", "pod", pod)
+	h.ok("rmi", s.host()+"/gone")
+}
+
 // begun lists what a pull under way has in the store.
 func (h *host) begun() (found []string) {
 	for _, dir := range []string{"tmp", "partial"} {
@@ -189,7 +241,7 @@ func TestPullInterrupted(t *testing.T) {
 		t.Fatal(err)
 	}
 	receive(t, asked)
-	_ = syscall.Kill(h.daemon(), syscall.SIGKILL)
+	h.kill() // and it is gone: a dying one still takes connections
 	if err := pull.Wait(); err == nil {
 		t.Error("a pull whose daemon was killed succeeded")
 	}

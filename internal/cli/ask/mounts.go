@@ -282,10 +282,14 @@ func tmpfs(w string) (m spec.Mount, err error) {
 	return m, nil
 }
 
-// devices reads --device SOURCE[:TARGET][:rwm].
-func devices(words []string) ([]spec.Device, error) {
-	var all []spec.Device
+// devices reads --device SOURCE[:TARGET][:rwm], and the names of CDI devices, which the
+// daemon checks.
+func devices(words []string) (all []spec.Device, cdi []string, err error) {
 	for _, w := range words {
+		if !strings.HasPrefix(w, "/") && strings.Contains(w, "=") {
+			cdi = append(cdi, w)
+			continue
+		}
 		parts := strings.Split(w, ":")
 		d := spec.Device{Source: parts[0]}
 		rest := parts[1:]
@@ -296,11 +300,11 @@ func devices(words []string) ([]spec.Device, error) {
 			d.Target, rest = rest[0], nil
 		}
 		if len(rest) > 0 || !strings.HasPrefix(d.Source, "/") || d.Target != "" && !strings.HasPrefix(d.Target, "/") {
-			return nil, bad("device", w, "not /dev/NAME[:/dev/NAME][:rwm]")
+			return nil, nil, bad("device", w, "not /dev/NAME[:/dev/NAME][:rwm] and not vendor.com/class=name")
 		}
 		all = append(all, d)
 	}
-	return all, nil
+	return all, cdi, nil
 }
 
 func access(s string) bool { return s != "" && strings.Trim(s, "rwm") == "" }

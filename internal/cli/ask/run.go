@@ -112,7 +112,7 @@ func (r *Run) bindSecurity(fs *pflag.FlagSet) {
 		"no-new-privileges, seccomp=`FILE`|unconfined, apparmor=PROFILE, label=…, systempaths=unconfined")
 	fs.BoolVar(&r.privileged, "privileged", false, "all capabilities and devices; the host's user namespace unless --userns says otherwise")
 	fs.BoolVar(&r.readOnly, "read-only", false, "make the root file system read-only")
-	fs.StringArrayVar(&r.devices, "device", nil, "give a device `/dev/NAME[:/dev/NAME][:rwm]`")
+	fs.StringArrayVar(&r.devices, "device", nil, "give a device `/dev/NAME[:/dev/NAME][:rwm]`, or a CDI device vendor.com/class=name")
 	fs.StringArrayVar(&r.sysctls, "sysctl", nil, "kernel parameter `NAME=VALUE` of the container's namespaces")
 }
 
@@ -220,7 +220,7 @@ func (r *Run) world(q *Request, h Host) (err error) {
 	if q.Container.Mounts, err = mounts(r.volumes, r.mounts, r.tmpfs, h); err != nil {
 		return err
 	}
-	if q.Container.Devices, err = devices(r.devices); err != nil {
+	if q.Container.Devices, q.Container.CDIDevices, err = devices(r.devices); err != nil {
 		return err
 	}
 	if q.Pod.Sysctls, err = pairs("sysctl", r.sysctls); err != nil {

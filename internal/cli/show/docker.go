@@ -34,10 +34,12 @@ type Container struct {
 
 	NetworkSettings NetworkSettings
 
-	Pod         PodRef
-	CgroupPath  string
-	Step        string `json:",omitempty"`
-	Asked       spec.Container
+	Pod        PodRef
+	CgroupPath string
+	Step       string `json:",omitempty"`
+	Asked      spec.Container
+	// Adjusted is Asked with CDI devices and what plugins have changed, if anything has.
+	Adjusted    *spec.Container  `json:",omitempty"`
 	Observed    *status.Observed `json:",omitempty"`
 	Differences []string
 	OCI         *specs.Spec `json:",omitempty"`
@@ -127,7 +129,7 @@ func Docker(in api.ContainerInspection, p status.Pod) Container {
 		ID: c.ID, Created: c.CreatedAt, State: state(c), Image: c.ImageID, LogPath: c.LogPath, Name: "/" + Title(c),
 		RestartCount: c.RestartCount, Driver: "overlay", Platform: "linux", HostConfig: hostConfig(c, p), Mounts: mountPoints(in),
 		Config: config(in, p), NetworkSettings: networkSettings(p.Connections), Pod: PodRef{c.PodID, c.PodName, p.Namespace}, CgroupPath: c.Cgroup, Step: c.Step,
-		Asked: c.Spec, Differences: []string{}, OCI: in.OCI, Args: []string{},
+		Asked: c.Spec, Adjusted: c.Adjusted, Differences: []string{}, OCI: in.OCI, Args: []string{},
 	}
 	if len(c.Command) > 0 {
 		d.Path, d.Args = c.Command[0], c.Command[1:]
@@ -167,7 +169,7 @@ func modeWord(own string, container, sandbox spec.Mode) string {
 }
 
 func hostConfig(c status.Container, p status.Pod) HostConfig {
-	s, n, pn := c.Spec, c.Spec.Namespaces, p.Spec.Namespaces
+	s, n, pn := *c.Wish(), c.Spec.Namespaces, p.Spec.Namespaces
 	h := HostConfig{
 		NetworkMode: modeWord("private", n.Net, pn.Net), IpcMode: modeWord("private", n.IPC, pn.IPC),
 		PidMode: modeWord("", n.PID, pn.PID), UTSMode: modeWord("", n.UTS, pn.UTS),
@@ -297,7 +299,7 @@ func mountPoints(in api.ContainerInspection) []MountPoint {
 		}
 	}
 	all := []MountPoint{}
-	for _, m := range in.Spec.Mounts {
+	for _, m := range in.Wish().Mounts {
 		p := MountPoint{
 			Type: string(m.Type), Source: m.Source, Destination: m.Target, RW: !m.ReadOnly,
 			Mode: strings.Join(m.Options, ","), Propagation: m.Propagation,
@@ -314,7 +316,7 @@ func mountPoints(in api.ContainerInspection) []MountPoint {
 }
 
 func config(in api.ContainerInspection, p status.Pod) Config {
-	s := in.Spec
+	s := *in.Wish()
 	c := Config{
 		Hostname: s.Hostname, User: s.User, WorkingDir: s.WorkingDir, Image: in.Image, Env: s.Env, Cmd: s.Args, Entrypoint: s.Command,
 		Labels: s.Labels, Annotations: s.Annotations, StopSignal: s.StopSignal, StopTimeout: s.StopTimeout,

@@ -62,7 +62,7 @@ func TestPodRefusals(t *testing.T) {
 
 func refused(t *testing.T, got any, err error, want string) {
 	t.Helper()
-	if k := fault.KindOf(err); err == nil || k != fault.Invalid && k != fault.Unsupported || !strings.Contains(err.Error(), want) {
+	if k := fault.KindOf(err); err == nil || k != fault.Invalid && k != fault.Unsupported && k != fault.Conflict || !strings.Contains(err.Error(), want) {
 		t.Errorf("got %+v, %v; want a refusal that says %q", got, err, want)
 	}
 }
@@ -85,7 +85,6 @@ func TestContainerRefusals(t *testing.T) {
 	}{
 		"no name":            {config(func(c *cri.ContainerConfig) { c.Metadata.Name = "" }), "config.metadata"},
 		"no image":           {config(func(c *cri.ContainerConfig) { c.Image = nil }), "config.image"},
-		"CDI":                {config(func(c *cri.ContainerConfig) { c.CDIDevices = []*cri.CDIDevice{{Name: "a/b=c"}} }), "config.CDI_devices"},
 		"env":                {config(func(c *cri.ContainerConfig) { c.Envs = []*cri.KeyValue{{Key: "a=b"}} }), "config.envs"},
 		"env not in UTF-8":   {config(func(c *cri.ContainerConfig) { c.Envs = []*cri.KeyValue{{Key: "a", Value: []byte{0xff}}} }), "config.envs"},
 		"device":             {config(func(c *cri.ContainerConfig) { c.Devices = []*cri.Device{{HostPath: "x"}} }), "config.devices"},
@@ -109,6 +108,9 @@ func TestContainerRefusals(t *testing.T) {
 		"apparmor": {security(func(s *cri.LinuxContainerSecurityContext) {
 			s.Apparmor = &cri.SecurityProfile{ProfileType: cri.SecurityProfile_Localhost}
 		}), "security_context.apparmor"},
+		"apparmor profile": {security(func(s *cri.LinuxContainerSecurityContext) {
+			s.Apparmor = &cri.SecurityProfile{ProfileType: cri.SecurityProfile_Localhost, LocalhostRef: "absent"}
+		}), "security_context.apparmor: profile \"absent\""},
 		"writable image":      {mount(&cri.Mount{ContainerPath: "/a", Image: img}), "read-only"},
 		"image and path":      {mount(&cri.Mount{ContainerPath: "/a", Image: img, Readonly: true, HostPath: "/b"}), "host_path"},
 		"shared image":        {mount(&cri.Mount{ContainerPath: "/a", Image: img, Readonly: true, Propagation: both}), "propagation"},

@@ -25,6 +25,9 @@ func Container(r *cri.CreateContainerRequest, pod *spec.Pod, h Host) (spec.Conta
 		Labels: c.GetLabels(), Annotations: c.GetAnnotations(),
 		Stdin: c.GetStdin(), StdinOnce: c.GetStdinOnce(), TTY: c.GetTty(),
 	}
+	for _, d := range c.GetCDIDevices() {
+		out.CDIDevices = append(out.CDIDevices, d.GetName())
+	}
 	for _, step := range []func() error{
 		func() (err error) { out.Env, err = environment(c.GetEnvs()); return err },
 		func() (err error) { out.Mounts, err = mounts(c.GetMounts(), pod, h); return err },
@@ -56,8 +59,6 @@ func supported(c *cri.ContainerConfig) error {
 		return invalid("config.image", "an image is required")
 	case c.GetWindows() != nil:
 		return unsupported("config.windows", "this is Linux")
-	case len(c.GetCDIDevices()) > 0:
-		return unsupported("config.CDI_devices", "%.80q: this runtime reads no CDI specifications", c.GetCDIDevices()[0].GetName())
 	}
 	return nil
 }
@@ -149,6 +150,6 @@ func security(s *cri.LinuxContainerSecurityContext, pod *spec.Pod, h Host, out *
 	out.User, errs[1] = user(s)
 	out.Groups, errs[2] = groups(s.GetSupplementalGroups())
 	out.Security.Seccomp, errs[3] = seccomp(s, h)
-	out.Security.AppArmor, errs[4] = appArmor(s)
+	out.Security.AppArmor, errs[4] = appArmor(s, h)
 	return first(errs[:]...)
 }

@@ -22,6 +22,8 @@ type Host struct {
 	Hugetlb bool
 	// ReadProfile reads a seccomp profile, a file of the host.
 	ReadProfile func(path string) (string, error)
+	// CheckAppArmor refuses an AppArmor profile that is not loaded.
+	CheckAppArmor func(profile string) error
 }
 
 // HandlerNative is the name of the runtime handler that is always there; "" means it.

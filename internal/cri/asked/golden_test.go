@@ -2,7 +2,6 @@ package asked
 
 import (
 	"encoding/json"
-	"errors"
 	"flag"
 	"os"
 	"path/filepath"
@@ -25,9 +24,15 @@ func machine() Host {
 		Facts: host.Facts{SwapAccounting: true}, Hostname: "node-1",
 		ReadProfile: func(path string) (string, error) {
 			if path != "/profiles/p.json" {
-				return "", errors.New("no such profile")
+				return "", fault.New(fault.NotFound, "no such profile")
 			}
 			return `{"defaultAction":"SCMP_ACT_ALLOW"}`, nil
+		},
+		CheckAppArmor: func(profile string) error {
+			if profile == "absent" {
+				return fault.New(fault.Conflict, "is not loaded")
+			}
+			return nil
 		},
 	}
 }

@@ -2,6 +2,7 @@ package asked
 
 import (
 	"cmp"
+	"fmt"
 	"math"
 	"strconv"
 	"strings"
@@ -77,7 +78,7 @@ func seccomp(s *cri.LinuxContainerSecurityContext, h Host) (string, error) {
 
 // appArmor is the profile of the container. RuntimeDefault has none of its own: carob
 // loads no profile into the kernel.
-func appArmor(s *cri.LinuxContainerSecurityContext) (string, error) {
+func appArmor(s *cri.LinuxContainerSecurityContext, h Host) (string, error) {
 	p := s.GetApparmor()
 	if p == nil {
 		//lint:ignore SA1019 older kubelets use it
@@ -89,7 +90,11 @@ func appArmor(s *cri.LinuxContainerSecurityContext) (string, error) {
 	case p.GetLocalhostRef() == "":
 		return "", invalid("security_context.apparmor", "a localhost profile without a name")
 	}
-	return strings.TrimPrefix(p.GetLocalhostRef(), localhost), nil
+	name := strings.TrimPrefix(p.GetLocalhostRef(), localhost)
+	if err := h.CheckAppArmor(name); err != nil {
+		return "", fmt.Errorf("security_context.apparmor: profile %.100q: %w", name, err)
+	}
+	return name, nil
 }
 
 const localhost = "localhost/"

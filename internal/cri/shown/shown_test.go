@@ -96,6 +96,17 @@ func TestMemory(t *testing.T) {
 	}
 }
 
+// TestNetworkUse: a default interface or nothing, for the kubelet takes it for granted.
+func TestNetworkUse(t *testing.T) {
+	if u := networkUse(1, nil); u != nil {
+		t.Errorf("without interfaces: %v", u)
+	}
+	u := networkUse(1, []Link{{Name: "net1"}, {Name: "eth0"}})
+	if len(u.GetInterfaces()) != 2 || u.GetDefaultInterface().GetName() != "eth0" {
+		t.Errorf("%v", u)
+	}
+}
+
 const netDev = `Inter-|   Receive                                                |  Transmit
  face |bytes    packets errs drop fifo frame compressed multicast|bytes    packets errs drop fifo colls carrier compressed
     lo:    5       1    0    0    0     0          0         0        5       1    0    0    0     0       0          0

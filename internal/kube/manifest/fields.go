@@ -110,7 +110,7 @@ var table = map[string]map[string]rule{
 	"Container": {
 		"name": also(""), "command": also(""), "args": also(""), "workingDir": also(""),
 		"image":           also("carob apply pulls it as imagePullPolicy says"),
-		"imagePullPolicy": also("IfNotPresent when unset, whatever the tag"),
+		"imagePullPolicy": also("when unset, Always for an image of a registry with tag latest or none, else IfNotPresent"),
 		"env":             also("$(VAR) is expanded here, in command and in args"),
 		"ports":           also(""),
 		"resources":       also(""),
@@ -144,7 +144,7 @@ var table = map[string]map[string]rule{
 	"Volume": full("name", "emptyDir", "hostPath", "image"),
 	"ImageVolumeSource": {
 		"reference":  also("mounted read-only and without executables, whole or a subPath of it"),
-		"pullPolicy": also("IfNotPresent when unset, whatever the tag"),
+		"pullPolicy": also("when unset, Always for an image of a registry with tag latest or none, else IfNotPresent"),
 	},
 	"EmptyDirVolumeSource": {
 		"medium":    oneOf("", "", "Memory"),

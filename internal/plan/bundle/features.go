@@ -60,10 +60,34 @@ func (f Features) refuse(s *specs.Spec) error {
 		return unsupported("SELinux label", f.Runtime+" does not set it")
 	case s.Linux.Seccomp != nil && f.NoSeccomp:
 		return unsupported("seccomp", f.Runtime+" was built without it (seccomp: unconfined)")
-	case f.Sentry && len(s.Linux.Devices) > 0:
-		return unsupported("devices", "gVisor has none of the host's")
+	case f.Sentry:
+		return refuseSentry(s)
+	}
+	return refuseNewer(s)
+}
+
+// refuseNewer names what a runtime of Version would ignore.
+func refuseNewer(s *specs.Spec) error {
+	switch {
+	case s.Process.Scheduler != nil:
+		return unsupported("scheduler", "carob's own handler only sets it")
+	case s.Process.IOPriority != nil:
+		return unsupported("ioPriority", "carob's own handler only sets it")
+	case s.Linux.MemoryPolicy != nil:
+		return unsupported("memoryPolicy", "carob's own handler only sets it")
 	}
 	return nil
+}
+
+// refuseSentry names what gVisor would not honour.
+func refuseSentry(s *specs.Spec) error {
+	switch {
+	case s.Hooks != nil:
+		return unsupported("hooks", "carob does not have gVisor run any")
+	case len(s.Linux.Devices) > 0:
+		return unsupported("devices", "gVisor has none of the host's")
+	}
+	return refuseNewer(s)
 }
 
 // Admit completes a pod's request for a handler that is not carob's own, or refuses

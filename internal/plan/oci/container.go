@@ -9,6 +9,7 @@ import (
 
 	"carob/internal/fault"
 	"carob/internal/plan/ident"
+	"carob/internal/plan/ocispec"
 	"carob/internal/spec"
 	"carob/internal/status"
 )
@@ -32,6 +33,7 @@ type planner struct {
 	pod        *spec.Pod
 	privileged bool
 	mapped     bool // in a user namespace of its own
+	native     bool // made by carob's own handler
 }
 
 func newPlanner(r *Request) *planner {
@@ -40,6 +42,7 @@ func newPlanner(r *Request) *planner {
 		p.pod = &spec.Pod{}
 	}
 	p.privileged = p.c.Security.Privileged
+	p.native = p.pod.Handler == "" || p.pod.Handler == "native"
 	p.mapped = r.IDs != (status.IDMapping{})
 	return p
 }
@@ -72,6 +75,9 @@ func (b *Builder) Container(r Request) (*specs.Spec, error) {
 	if out.Process, err = p.process(caps); err != nil {
 		return nil, err
 	}
+	if out.Hooks, err = p.hooks(); err != nil {
+		return nil, err
+	}
 	if out.Mounts, err = (tree{p}).mounts(); err != nil {
 		return nil, err
 	}
@@ -82,6 +88,15 @@ func (b *Builder) Container(r Request) (*specs.Spec, error) {
 	return out, err
 }
 
+// hooks are for OCI runtimes: carob's own handler has no process that could run them
+// where they are meant to run.
+func (p *planner) hooks() (*specs.Hooks, error) {
+	if p.c.Hooks != nil && p.native {
+		return nil, fault.New(fault.Unsupported, "hooks: carob's own handler runs none; an OCI runtime does (--runtime runc, a RuntimeClass)")
+	}
+	return p.c.Hooks, ocispec.Hooks(p.c.Hooks)
+}
+
 func (p *planner) linux(mounts []specs.Mount) (*specs.Linux, error) {
 	out := &specs.Linux{
 		UIDMappings:       p.idMappings(),
@@ -89,6 +104,7 @@ func (p *planner) linux(mounts []specs.Mount) (*specs.Linux, error) {
 		CgroupsPath:       p.r.Cgroup,
 		Namespaces:        p.namespaces(),
 		RootfsPropagation: rootPropagation(mounts),
+		MemoryPolicy:      p.c.MemoryPolicy,
 	}
 	switch asked := p.c.Security.Paths; {
 	case p.privileged || p.c.Security.Unmasked:
@@ -102,6 +118,11 @@ func (p *planner) linux(mounts []specs.Mount) (*specs.Linux, error) {
 	}
 	if err := checkDevices(p.r.Devices); err != nil {
 		return nil, err
+	}
+	for _, d := range p.r.Devices {
+		if p.native && !strings.HasPrefix(d.Path, "/dev/") {
+			return nil, fault.New(fault.Unsupported, "device \""+clip(d.Path)+"\": carob's own handler makes nodes below /dev only")
+		}
 	}
 	out.Devices = p.r.Devices
 	var err error

@@ -1,12 +1,14 @@
 package oci
 
 import (
+	"fmt"
 	"path"
 	"strings"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"carob/internal/fault"
+	"carob/internal/spec"
 )
 
 // deviceRules are the devices cgroup's rules: everything for a privileged
@@ -49,6 +51,9 @@ func (l limits) deviceRules() ([]specs.LinuxDeviceCgroup, error) {
 		if err != nil {
 			return nil, err
 		}
+		if access == spec.NoAccess {
+			continue
+		}
 		out = append(out, specs.LinuxDeviceCgroup{Allow: true, Type: d.Type, Major: &d.Major, Minor: &d.Minor, Access: access})
 	}
 	return out, nil
@@ -68,8 +73,11 @@ func (l limits) access(node string) (string, error) {
 			best, access = len(target), d.Access
 		}
 	}
-	if access == "" {
+	switch access {
+	case "":
 		return "rwm", nil
+	case spec.NoAccess:
+		return access, nil
 	}
 	for i := range len(access) {
 		if strings.IndexByte("rwm", access[i]) < 0 || strings.IndexByte(access, access[i]) != i {
@@ -83,19 +91,29 @@ func (l limits) access(node string) (string, error) {
 func checkDevices(devices []specs.LinuxDevice) error {
 	seen := make(map[string]bool, len(devices))
 	for _, d := range devices {
-		subject := "device \"" + clip(d.Path) + "\": "
-		if !path.IsAbs(d.Path) || !plainPath(d.Path) || path.Clean(d.Path) != d.Path || d.Path == "/" {
-			return fault.New(fault.Invalid, subject+"the target is not a clean absolute path")
+		cause := checkNode(d)
+		if seen[d.Path] {
+			cause = "asked for twice"
 		}
-		switch {
-		case strings.HasPrefix(d.Path, "/proc/") || strings.HasPrefix(d.Path, "/sys/"):
-			return fault.New(fault.Invalid, subject+"no node is made in the kernel's file systems")
-		case d.Type != "c" && d.Type != "b":
-			return fault.New(fault.Invalid, subject+"neither a character nor a block device")
-		case seen[d.Path]:
-			return fault.New(fault.Invalid, subject+"asked for twice")
+		if cause != "" {
+			return fault.New(fault.Invalid, "device \""+clip(d.Path)+"\": "+cause)
 		}
 		seen[d.Path] = true
 	}
 	return nil
+}
+
+// checkNode says what is wrong with a node.
+func checkNode(d specs.LinuxDevice) string {
+	switch {
+	case !path.IsAbs(d.Path) || !plainPath(d.Path) || path.Clean(d.Path) != d.Path || d.Path == "/":
+		return "the target is not a clean absolute path"
+	case strings.HasPrefix(d.Path, "/proc/") || strings.HasPrefix(d.Path, "/sys/"):
+		return "no node is made in the kernel's file systems"
+	case d.Type != "c" && d.Type != "b":
+		return "neither a character nor a block device"
+	case uint64(d.Major) >= 1<<12 || uint64(d.Minor) >= 1<<20: // the kernel's dev_t
+		return fmt.Sprintf("%d:%d is no device number", d.Major, d.Minor)
+	}
+	return ""
 }

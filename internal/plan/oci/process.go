@@ -46,6 +46,8 @@ func (p *planner) process(caps *specs.LinuxCapabilities) (*specs.Process, error)
 		Cwd:             cwd,
 		Capabilities:    ident.ForUser(caps, id.UID),
 		NoNewPrivileges: p.c.Security.NoNewPrivileges,
+		Scheduler:       p.c.Scheduler,
+		IOPriority:      p.c.IOPriority,
 	}
 	if out.Rlimits, err = rlimits(p.c.Rlimits); err != nil {
 		return nil, err

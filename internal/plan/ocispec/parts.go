@@ -141,15 +141,18 @@ func devices(s *specs.Spec) error {
 	return nil
 }
 
-func hooks(s *specs.Spec) error {
-	if s.Hooks == nil {
+func hooks(s *specs.Spec) error { return Hooks(s.Hooks) }
+
+// Hooks checks hooks; nil are none.
+func Hooks(h *specs.Hooks) error {
+	if h == nil {
 		return nil
 	}
 	//lint:ignore SA1019 a deprecated field must still be honoured
-	prestart := s.Hooks.Prestart
+	prestart := h.Prestart
 	for kind, list := range map[string][]specs.Hook{
-		"prestart": prestart, "createRuntime": s.Hooks.CreateRuntime, "createContainer": s.Hooks.CreateContainer,
-		"startContainer": s.Hooks.StartContainer, "poststart": s.Hooks.Poststart, "poststop": s.Hooks.Poststop,
+		"prestart": prestart, "createRuntime": h.CreateRuntime, "createContainer": h.CreateContainer,
+		"startContainer": h.StartContainer, "poststart": h.Poststart, "poststop": h.Poststop,
 	} {
 		for i, h := range list {
 			field := fmt.Sprintf("hooks.%s[%d]", kind, i)

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"carob/internal/fault"
 	"carob/internal/plan/bundle"
@@ -55,7 +56,7 @@ type Config struct {
 // goroutines, after the pool's own.
 type Handler struct {
 	Config
-	known atomic.Pointer[bundle.Features]
+	known atomic.Pointer[known]
 
 	waits sync.WaitGroup
 	mu    sync.Mutex
@@ -86,18 +87,39 @@ func New(c Config) *Handler {
 	return &Handler{Config: c, boxes: map[string]*box{}}
 }
 
-// Features asks the runtime what it is and can do, until it has answered. The error names
-// the handler.
+// known is what a runtime has said of itself, or why it has not.
+type known struct {
+	file     os.FileInfo
+	at       time.Time
+	features bundle.Features
+	err      error
+}
+
+// askAgain is how long a runtime that has not answered is not asked again: the kubelet
+// wants to know every five seconds.
+const askAgain = time.Minute
+
+// holds tells whether a runtime whose binary is file now would say the same again.
+func (k *known) holds(file os.FileInfo) bool {
+	return k != nil && os.SameFile(k.file, file) && k.file.ModTime().Equal(file.ModTime()) && (k.err == nil || time.Since(k.at) < askAgain)
+}
+
+// Features asks the runtime what it is and can do, once for each binary that is at its
+// path. The error names the handler.
 func (h *Handler) Features() (bundle.Features, error) {
-	if f := h.known.Load(); f != nil {
-		return *f, nil
-	}
-	f, err := probe(h.Path)
+	file, err := os.Stat(h.Path)
 	if err != nil {
-		return f, fmt.Errorf("handler %s: %w", h.Name, err)
+		return bundle.Features{}, fmt.Errorf("handler %s: %w", h.Name, fault.Wrap(fault.Unavailable, h.Path, err))
 	}
-	h.known.Store(&f) // who asked at the same time got the same answer
-	return f, nil
+	k := h.known.Load()
+	if !k.holds(file) {
+		k = &known{file: file, at: time.Now()}
+		if k.features, k.err = probe(h.Path); k.err != nil {
+			k.err = fmt.Errorf("handler %s: %w", h.Name, k.err)
+		}
+		h.known.Store(k) // who asked at the same time got the same answer
+	}
+	return k.features, k.err
 }
 
 // Close waits for the goroutines that the end of the pool has ended.

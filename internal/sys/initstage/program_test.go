@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"carob/internal/fault"
+	"carob/internal/sys/fd"
 	"carob/internal/sys/spawn"
 )
 
@@ -209,5 +210,21 @@ func TestLabelIsRefused(t *testing.T) {
 	c.Spec.Process.SelinuxLabel = "system_u:system_r:container_t:s0"
 	if _, err := c.Program(); !fault.Is(err, fault.Unsupported) || !strings.Contains(err.Error(), "container_t") {
 		t.Errorf("a label gives %v", err)
+	}
+}
+
+// TestNamedProgram: a supervisor takes it, also when there is nothing to do.
+func TestNamedProgram(t *testing.T) {
+	for _, n := range []Named{{}, {Hostname: "h"}, {Sysctls: map[string]string{"net.a": "1"}}} {
+		f, err := fd.Memory(n.Program())
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, errno := spawn.Load(int(f.Fd()))
+		if f.Close(); errno != 0 {
+			t.Errorf("%+v: %v", n, errno)
+			continue
+		}
+		p.Close()
 	}
 }
