@@ -5,6 +5,7 @@ import (
 	"maps"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"sync"
 
@@ -14,6 +15,7 @@ import (
 	"carob/internal/cri"
 	"carob/internal/roots"
 	"carob/internal/runtime"
+	"carob/internal/runtime/checkpoint"
 	"carob/internal/runtime/foreign"
 	"carob/internal/runtime/route"
 	"carob/internal/sys/cgroup"
@@ -23,8 +25,10 @@ import (
 // handlers is what runs pods: carob's own handler and OCI runtimes.
 type handlers struct {
 	native *runtime.Native
-	router *route.Router // what the engine asks
-	base   foreign.Config
+	// resuming is native with checkpoints.
+	resuming *checkpoint.Handler
+	router   *route.Router // what the engine asks
+	base     foreign.Config
 
 	mu     sync.Mutex // guards what follows
 	others map[string]*foreign.Handler
@@ -50,8 +54,9 @@ func openHandlers(s settings, layout *cgroup.Layout, users *roots.Users) (*handl
 		return nil, err
 	}
 	h := &handlers{
-		native: native, router: route.New(nil, native),
-		base: foreign.Config{Pool: native.Pool, Layout: layout, Pause: path, RunDir: s.run, SearchPath: os.Getenv("PATH")},
+		native: native, resuming: &checkpoint.Handler{Native: native, Layout: layout, RunDir: s.run, Scratch: filepath.Join(s.root, "restore")},
+		router: route.New(nil, native),
+		base:   foreign.Config{Pool: native.Pool, Layout: layout, Pause: path, RunDir: s.run, SearchPath: os.Getenv("PATH")},
 	}
 	h.use(s.handlers)
 	return h, nil
@@ -62,7 +67,7 @@ func openHandlers(s settings, layout *cgroup.Layout, users *roots.Users) (*handl
 func (h *handlers) use(configured map[string]config.Handler) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	others, all := map[string]*foreign.Handler{}, map[string]route.Handler{route.Native: h.native}
+	others, all := map[string]*foreign.Handler{}, map[string]route.Handler{route.Native: h.resuming}
 	for name, c := range configured {
 		one, ok := h.others[name]
 		if !ok || one.Path != c.Path || !slices.Equal(one.Options, c.Options) {

@@ -16,7 +16,9 @@ import (
 
 	"carob/internal/api"
 	"carob/internal/api/launch"
+	"carob/internal/checkpoint"
 	"carob/internal/cri"
+	"carob/internal/cri/checkpoints"
 	"carob/internal/groups"
 	"carob/internal/host"
 	"carob/internal/image"
@@ -150,7 +152,7 @@ func attend(ctx context.Context, c settings, door *launch.Door, h house) (err er
 	applier := newApplier(c, engine, log)
 	registries := pulls{h.conf.registries, h.watch.steps()}
 	services := cri.Services{
-		Engine: engine, Images: h.images, Pull: puller(registries), Groups: groups.New(h.layout), Host: criHost(h.facts, h.layout), Version: version,
+		Engine: engine, Images: h.images, Checkpoints: &checkpoints.Service{Engine: engine, Images: h.images, Maker: maker(c, h)}, Pull: puller(registries), Groups: groups.New(h.layout), Host: criHost(h.facts, h.layout), Version: version,
 		Network: h.networks.Ready, SystemdCgroups: h.cgroups.Driver == plan.Systemd, Handlers: h.handlers.forKubelet, Root: c.root, UpdatePod: h.plugins.hooks.UpdatePod, Options: h.watch.rpcs(), Log: log,
 	}
 	kubelet, err := openCRI(c, services)
@@ -168,10 +170,15 @@ func attend(ctx context.Context, c settings, door *launch.Door, h house) (err er
 	}
 	log.Info("ready", "version", version, "socket", c.socket, "root", c.root)
 	return api.Serve(ctx, door, api.Services{
-		Engine: engine, Images: h.images, HostMounts: image.NewHostMounts(h.images), Committer: image.NewCommitter(h.images), Registries: registries, Manifests: manifests{applier},
+		Engine: engine, Images: h.images, HostMounts: image.NewHostMounts(h.images), Committer: image.NewCommitter(h.images), Checkpoints: maker(c, h), Registries: registries, Manifests: manifests{applier},
 		Networks: shown{h.networks.builtin, h.networks.CNI}, Wiring: pod.Wiring{Engine: engine}, Dial: netns.DialProcess,
 		Host: describe(c, h.facts, h.cgroups.Driver), Handlers: h.handlers.describe, Reload: h.conf.reload, Watch: h.watch.calls(), Log: log,
 	})
+}
+
+// maker makes checkpoints.
+func maker(c settings, h house) *checkpoint.Maker {
+	return &checkpoint.Maker{Engine: h.engine, Committer: image.NewCommitter(h.images), Scratch: filepath.Join(c.root, "restore")}
 }
 
 // newApplier carries out manifests, and has removed what earlier pods of theirs left.

@@ -143,6 +143,8 @@ const (
 	// Export writes a container's root file system to Files.Data as a tar stream,
 	// without what is mounted in it.
 	Export Method[Ref, None, None] = "export"
+	// Checkpoint writes a container down, for its next start or, with Export, to Files.Data.
+	Checkpoint Method[CheckpointParams, None, None] = "checkpoint"
 	// DiskUsage measures what images and containers take on disk.
 	DiskUsage Method[None, None, Usage] = "disk-usage"
 	// ImageMount mounts an image on a directory of the host, read-only; see
@@ -372,6 +374,14 @@ type CommitParams struct {
 	Author  string         `json:"author,omitempty"`
 	Comment string         `json:"comment,omitempty"`
 	Pause   bool           `json:"pause,omitempty"`
+}
+
+// CheckpointParams name a container to be written down. Without LeaveRunning it has ended
+// then.
+type CheckpointParams struct {
+	Ref          string `json:"ref"`
+	LeaveRunning bool   `json:"leaveRunning,omitempty"`
+	Export       bool   `json:"export,omitempty"`
 }
 
 // PruneParams choose unused images: see image.Pruning.

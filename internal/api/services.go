@@ -11,6 +11,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"carob/internal/archive"
+	"carob/internal/checkpoint"
 	"carob/internal/image"
 	"carob/internal/pod"
 	"carob/internal/spec"
@@ -125,16 +126,22 @@ type Wiring interface {
 	Disconnect(ctx context.Context, ref, network string) error
 }
 
+// Checkpoints writes containers down: *checkpoint.Maker.
+type Checkpoints interface {
+	Container(ctx context.Context, ref string, o checkpoint.Options) error
+}
+
 // Services are what a server offers. All fields but Watch are required.
 type Services struct {
-	Engine     Engine
-	Images     ImageStore
-	HostMounts HostMounts
-	Committer  Committer
-	Registries Registries
-	Manifests  Manifests
-	Networks   NetworkStore
-	Wiring     Wiring
+	Engine      Engine
+	Images      ImageStore
+	HostMounts  HostMounts
+	Committer   Committer
+	Checkpoints Checkpoints
+	Registries  Registries
+	Manifests   Manifests
+	Networks    NetworkStore
+	Wiring      Wiring
 	// Dial connects to a port of the loopback in a process\'s network namespace: see
 	// netns.DialProcess.
 	Dial func(ctx context.Context, pid int, id string, port uint16) (*os.File, error)

@@ -29,6 +29,7 @@ var rooms = []room{
 	{"config", []string{"fault", "plan"}},
 	{"sys", []string{"fault", "plan"}}, // plan: the edge applies what was decided
 	{"archive", []string{"fault", "sys"}},
+	{"criu", []string{"fault", "plan", "sys"}},
 	{"logfile", []string{"fault", "sys"}},
 	{"podproc", []string{"fault", "sys"}},
 	{"store", []string{"fault", "sys", "undo"}},
@@ -37,7 +38,7 @@ var rooms = []room{
 	{"view", []string{"fault", "look"}}, // shows what look observes, and nothing else
 	{"cdi", []string{"fault", "spec", "plan"}},
 	{"world", []string{"archive", "fault", "plan", "sys"}},
-	{"ocirt", []string{"fault", "undo", "plan", "sys", "world"}},
+	{"ocirt", []string{"fault", "undo", "plan", "sys", "world", "criu"}},
 	{"ocicli", []string{"fault", "plan", "sys", "ocirt"}},
 	{"pod", []string{"fault", "undo", "ref", "lifecycle", "spec", "status", "plan", "host", "image", "logfile"}},
 	// The engine declares what it needs of the machine in its own terms; handlers
@@ -48,11 +49,12 @@ var rooms = []room{
 	{"groups", []string{"fault", "status", "sys"}},
 	{"roots", []string{"fault", "status", "image", "sys"}},
 	{"nri", []string{"fault", "lifecycle", "spec", "status", "plan", "pod"}},
-	{"runtime", []string{"fault", "undo", "spec", "status", "plan", "host", "sys", "podproc", "logfile", "image", "pod", "roots", "world"}},
-	{"api", []string{"fault", "lifecycle", "spec", "status", "pod", "image", "sys", "logfile", "archive"}},
+	{"runtime", []string{"fault", "undo", "spec", "status", "plan", "host", "sys", "podproc", "logfile", "image", "pod", "roots", "world", "criu", "archive"}},
+	{"checkpoint", []string{"fault", "status", "archive", "image", "pod"}},
+	{"api", []string{"checkpoint", "fault", "lifecycle", "spec", "status", "pod", "image", "sys", "logfile", "archive"}},
 	{"kube", []string{"fault", "undo", "spec", "status", "lifecycle"}},
 	// The CRI is what the kubelet has instead of api.
-	{"cri", []string{"fault", "lifecycle", "ref", "spec", "status", "host", "pod", "image", "sys"}},
+	{"cri", []string{"checkpoint", "archive", "undo", "fault", "lifecycle", "ref", "spec", "status", "host", "pod", "image", "sys"}},
 	// The command line speaks to the daemon: api is its protocol. What looks at the
 	// machine itself needs none.
 	{"cli", []string{"fault", "lifecycle", "ref", "spec", "status", "sys", "logfile", "archive", "plan", "api", "look", "view"}},

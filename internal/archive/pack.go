@@ -52,7 +52,8 @@ type packer struct {
 	ids   IDs
 	links map[[2]uint64]string // device and inode of files with several names
 	// attributes keeps extended attributes; layer turns overlayfs's marks into a layer's.
-	attributes, layer bool
+	// unmarked leaves out those marks.
+	attributes, layer, unmarked bool
 }
 
 func (p *packer) tree(ctx context.Context, top *os.File, as string) error {

@@ -31,6 +31,11 @@ func PackLayer(ctx context.Context, w io.Writer, upper *os.File, ids IDs) error 
 	return packTree(ctx, w, upper, &packer{ids: ids, attributes: true, layer: true})
 }
 
+// PackUpper is PackLayer without the marks: what is gone of a lower layer it does not say.
+func PackUpper(ctx context.Context, w io.Writer, upper *os.File, ids IDs) error {
+	return packTree(ctx, w, upper, &packer{ids: ids, attributes: true, layer: true, unmarked: true})
+}
+
 // PackRoot writes a whole root file system: like Pack of its content, but with the
 // attributes that PackLayer keeps. root stays the caller's.
 func PackRoot(ctx context.Context, w io.Writer, root *os.File, ids IDs) error {
@@ -58,7 +63,7 @@ func (p *packer) layerEntry(root *os.Root, name string) error {
 	if disk.IsWhiteout(info) {
 		return p.mark(info, path.Join(path.Dir(name), whiteoutPrefix+path.Base(name)))
 	}
-	if strings.HasPrefix(path.Base(name), whiteoutPrefix) {
+	if strings.HasPrefix(path.Base(name), whiteoutPrefix) && !p.unmarked {
 		return fault.New(fault.Unsupported, fmt.Sprintf("%.200q: in an image layer a name that begins with %s says that a file is gone", name, whiteoutPrefix))
 	}
 	return p.entry(root, name, name)
@@ -66,6 +71,9 @@ func (p *packer) layerEntry(root *os.Root, name string) error {
 
 // mark writes an empty file whose name is what it says.
 func (p *packer) mark(info os.FileInfo, name string) error {
+	if p.unmarked {
+		return nil
+	}
 	return p.tw.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: name, Mode: 0o600, ModTime: info.ModTime(), Format: tar.FormatPAX})
 }
 

@@ -18,7 +18,7 @@ import (
 
 func containerCommands(a *app) []*cobra.Command {
 	return append([]*cobra.Command{
-		runCommand(a), createCommand(a), startCommand(a), attachCommand(a), execCommand(a), psCommand(a),
+		runCommand(a), createCommand(a), startCommand(a), attachCommand(a), restoreCommand(a), execCommand(a), psCommand(a),
 		inspectCommand(a), logsCommand(a), topCommand(a), statsCommand(a), waitCommand(a), stopCommand(a),
 		restartCommand(a), killCommand(a), rmCommand(a), updateCommand(a), copyCommand(a),
 		simple(a, "pause", "Freeze the processes of containers", api.Pause),

@@ -3,6 +3,7 @@ package cri
 import (
 	"context"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"time"
 
@@ -42,6 +43,11 @@ func (c *containers) CreateContainer(ctx context.Context, r *cri.CreateContainer
 			if ask.Mounts[i].Type == spec.Image {
 				err = fmt.Errorf("%w: %w", crierrors.ErrImageVolumeMountFailed, err)
 			}
+			return nil, err
+		}
+	}
+	if filepath.IsAbs(ask.Image) { // a checkpoint archive in the place of an image
+		if err := c.s.Checkpoints.FromArchive(ctx, &ask, ask.Image); err != nil {
 			return nil, err
 		}
 	}
@@ -193,19 +199,27 @@ func (c *containers) ReopenContainerLog(ctx context.Context, r *cri.ReopenContai
 	return &cri.ReopenContainerLogResponse{}, c.s.Engine.ReopenLog(ctx, one.ID)
 }
 
-// CheckpointContainer is one of the calls that need CRIU.
-func (c *containers) CheckpointContainer(context.Context, *cri.CheckpointContainerRequest) (*cri.CheckpointContainerResponse, error) {
-	return nil, noCheckpoints()
+// CheckpointContainer writes a container down, which goes on.
+func (c *containers) CheckpointContainer(ctx context.Context, r *cri.CheckpointContainerRequest) (*cri.CheckpointContainerResponse, error) {
+	one, err := c.container(r.GetContainerId())
+	if err != nil {
+		return nil, err
+	}
+	return &cri.CheckpointContainerResponse{}, c.s.Checkpoints.Container(ctx, one.ID, r)
 }
 
-// CheckpointPod is one of the calls that need CRIU.
-func (c *containers) CheckpointPod(context.Context, *cri.CheckpointPodRequest) (*cri.CheckpointPodResponse, error) {
-	return nil, noCheckpoints()
+// CheckpointPod writes running containers of a sandbox down, all at one instant.
+func (c *containers) CheckpointPod(ctx context.Context, r *cri.CheckpointPodRequest) (*cri.CheckpointPodResponse, error) {
+	p, err := c.sandbox(r.GetPodSandboxId())
+	if err != nil {
+		return nil, err
+	}
+	for i, id := range r.GetContainerIds() {
+		one, err := c.container(id)
+		if err != nil {
+			return nil, err
+		}
+		r.ContainerIds[i] = one.ID
+	}
+	return &cri.CheckpointPodResponse{}, c.s.Checkpoints.Pod(ctx, p.ID, r)
 }
-
-// RestorePod is one of the calls that need CRIU.
-func (c *containers) RestorePod(context.Context, *cri.RestorePodRequest) (*cri.RestorePodResponse, error) {
-	return nil, noCheckpoints()
-}
-
-func noCheckpoints() error { return unimplemented("checkpoints: this runtime makes none") }

@@ -43,7 +43,6 @@ func TestCodes(t *testing.T) {
 		{t.Context(), &pod.DeadlineError{Err: fault.New(fault.Unavailable, "x")}, codes.DeadlineExceeded},
 		{late, fault.New(fault.Unavailable, "x"), codes.DeadlineExceeded},
 		{gone, fault.New(fault.Unavailable, "x"), codes.Canceled},
-		{t.Context(), unimplemented("x"), codes.Unimplemented},
 	} {
 		if got := grpcstatus.Code(coded(tt.ctx, tt.err)); got != tt.want {
 			t.Errorf("%v is %v, want %v", tt.err, got, tt.want)

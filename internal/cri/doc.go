@@ -24,6 +24,7 @@ import (
 	"carob/internal/cri/asked"
 	"carob/internal/image"
 	"carob/internal/pod"
+	"carob/internal/spec"
 	"carob/internal/status"
 )
 
@@ -32,8 +33,9 @@ const maxMessage = 16 << 20
 
 // Services is what the server works with. All fields but Pull and Options are required.
 type Services struct {
-	Engine *pod.Engine
-	Images *image.Store
+	Engine      *pod.Engine
+	Images      *image.Store
+	Checkpoints Checkpoints
 	// Pull fetches an image; nil refuses to.
 	Pull Puller
 	// Groups reads the use of resources of cgroups, and changes limits of pods'.
@@ -55,6 +57,17 @@ type Services struct {
 	// Root is the directory of images and of what containers write.
 	Root string
 	Log  *slog.Logger
+}
+
+// Checkpoints carries out the calls about checkpoints: *checkpoints.Service. The containers
+// and sandboxes that it is told are the kubelet's.
+type Checkpoints interface {
+	// FromArchive turns a request into one for a container that goes on from an archive.
+	FromArchive(ctx context.Context, ask *spec.Container, path string) error
+	Container(ctx context.Context, id string, r *cri.CheckpointContainerRequest) error
+	Pod(ctx context.Context, id string, r *cri.CheckpointPodRequest) error
+	// Restore makes sandbox and containers through the server's own calls.
+	Restore(ctx context.Context, server cri.RuntimeServiceServer, r *cri.RestorePodRequest) (*cri.RestorePodResponse, error)
 }
 
 // Handler is an OCI runtime that pods may choose.
@@ -124,6 +137,12 @@ func newRuntimeService(s Services, streams Streams) *runtimeService {
 		sandboxes: &sandboxes{s, f}, containers: &containers{s, f}, processes: &processes{s, f, streams},
 		stats: n, metrics: &metrics{n}, events: &events{s, f}, about: &about{s, time.Now()},
 	}
+}
+
+// RestorePod makes a sandbox and containers that go on from a checkpoint once they are
+// started.
+func (r *runtimeService) RestorePod(ctx context.Context, q *cri.RestorePodRequest) (*cri.RestorePodResponse, error) {
+	return r.about.s.Checkpoints.Restore(ctx, r, q)
 }
 
 // Methods are the full names of all that is served.

@@ -83,6 +83,3 @@ func stream(log *slog.Logger) grpc.StreamServerInterceptor {
 		return err
 	}
 }
-
-// unimplemented is an RPC that needs what this project does not have.
-func unimplemented(why string) error { return grpcstatus.Error(codes.Unimplemented, why) }

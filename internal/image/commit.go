@@ -63,6 +63,30 @@ func (c *Committer) rootfs(containerID string) (Rootfs, error) {
 	return s.root.plan(containerID, img), nil
 }
 
+// Diff writes what a container has written to its root file system as a tar, and lists what
+// of its image it has deleted. ids are as Commit's.
+func (c *Committer) Diff(ctx context.Context, containerID string, w io.Writer, ids archive.IDs) (deleted []string, err error) {
+	root, err := c.rootfs(containerID)
+	if err != nil {
+		return nil, err
+	}
+	all, err := delta.Changes(ctx, root.Upper, root.Lower)
+	if err != nil {
+		return nil, err
+	}
+	for _, one := range all {
+		if one.Kind == delta.Deleted {
+			deleted = append(deleted, one.Path)
+		}
+	}
+	upper, err := os.Open(root.Upper)
+	if err != nil {
+		return nil, fault.Wrap(fault.NotFound, "changes", err)
+	}
+	defer func() { _ = upper.Close() }() // only read from
+	return deleted, archive.PackUpper(ctx, w, upper, ids)
+}
+
 // Commit makes an image of a container: its image's layers, and one more of what it has
 // written. ids maps the owners that its files have on the host to those it sees.
 // Cancelling ctx undoes it.

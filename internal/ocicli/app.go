@@ -62,7 +62,7 @@ func globalOptions() []option {
 		{"debug", "", isBool, "log the command line"},
 		{"systemd-cgroup", "", isBool, "cgroups by way of systemd"},
 		{"rootless", "", isText, "true, false or auto: without root's rights on the host, which is found out"},
-		{"criu", "", isText, "accepted; there is no checkpoint"},
+		{"criu", "", isText, "the criu to use (the one in PATH)"},
 		{"version", "v", isBool, "print the version"},
 		{"help", "h", isBool, "print help"},
 	}

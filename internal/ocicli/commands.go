@@ -52,7 +52,7 @@ func commands() []command {
 			name: "ps", usage: "ID [OPTIONS FOR PS...]", help: "list a container's processes", least: 1, most: 1, run: ps,
 			options: []option{{"format", "f", isText, "table or json"}},
 		},
-	}, resourceCommands()...)
+	}, append(resourceCommands(), checkpointCommands()...)...)
 }
 
 func createOptions() []option {

@@ -28,31 +28,7 @@ func resourceCommands() []command {
 			name: "spec", usage: "", help: "write a config.json to begin with", run: spec,
 			options: []option{{"bundle", "b", isText, "directory of the bundle (default: the working directory)"}, {"rootless", "", isBool, "for root of a user namespace with no other ids"}},
 		},
-		{name: "checkpoint", usage: "ID", help: "refused", options: anyFlags(), least: 1, most: 1, run: noCRIU},
-		{name: "restore", usage: "ID", help: "refused", options: anyFlags(), least: 1, most: 1, run: noCRIU},
 	}
-}
-
-// anyFlags are what callers pass to checkpoint and restore, which must come to the error
-// that says why.
-func anyFlags() (out []option) {
-	for _, name := range []string{
-		"image-path", "work-path", "parent-path", "page-server", "manage-cgroups-mode", "empty-ns", "bundle", "console-socket",
-		"pid-file", "status-fd", "lsm-profile", "lsm-mount-context", "preserve-fds",
-	} {
-		out = append(out, option{name: name, kind: isList})
-	}
-	for _, name := range []string{
-		"leave-running", "tcp-established", "ext-unix-sk", "shell-job", "lazy-pages", "file-locks", "pre-dump", "auto-dedup",
-		"detach", "no-subreaper", "no-pivot", "tcp-skip-in-flight", "link-remap",
-	} {
-		out = append(out, option{name: name})
-	}
-	return out
-}
-
-func noCRIU(context.Context, *app) (int, error) {
-	return 0, fault.New(fault.Unsupported, "checkpoint and restore are not supported: carob-oci does not use criu")
 }
 
 func pause(ctx context.Context, a *app) (int, error) {

@@ -58,20 +58,16 @@ type creation struct {
 // Create makes a container whose process waits to be started. fault.Exists says "container
 // with given ID already exists". On an error nothing of it remains.
 func (r *Runtime) Create(ctx context.Context, o CreateOptions) (c *Container, err error) {
-	if err := ocispec.ID(o.ID); err != nil {
-		return nil, err
-	}
-	if o.Bundle, err = filepath.Abs(o.Bundle); err != nil {
-		return nil, err
-	}
-	n := &creation{Container: &Container{r: r, dir: filepath.Join(r.Root, o.ID)}, o: o}
-	defer n.undo.OnError(ctx, &err)
-	defer n.close()
-	text, err := n.read()
+	n, text, err := r.creation(o)
 	if err != nil {
 		return nil, err
 	}
+	defer n.undo.OnError(ctx, &err)
+	defer n.close()
 	if err := n.claim(text); err != nil {
+		return nil, err
+	}
+	if err := n.doors(); err != nil {
 		return nil, err
 	}
 	group, err := n.limit(ctx)
@@ -127,9 +123,11 @@ func (n *creation) claim(text []byte) error {
 		return err
 	}
 	n.undo.Push("state", func(context.Context) error { return os.RemoveAll(n.dir) })
-	if err := os.WriteFile(n.file(configFile), text, 0o600); err != nil {
-		return err
-	}
+	return os.WriteFile(n.file(configFile), text, 0o600)
+}
+
+// doors makes the FIFOs of a process that waits to be started.
+func (n *creation) doors() (err error) {
 	if n.start, err = task.FIFO(n.file(startFile)); err != nil {
 		return err
 	}

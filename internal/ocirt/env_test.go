@@ -1,6 +1,7 @@
 package ocirt
 
 import (
+	"carob/internal/sys/fd"
 	"os"
 	"path/filepath"
 	"strings"
@@ -96,11 +97,11 @@ func TestFollow(t *testing.T) {
 	for name, want := range map[string]string{
 		"/resolv.conf": "/run/resolve/stub.conf", "/abs/z": "/run/x/z", "/up/hosts": "/etc/hosts", "/two": "/run/x/y", "/plain/a": "/plain/a",
 	} {
-		if got := follow(root, name); got != want {
+		if got := fd.Follow(root, name); got != want {
 			t.Errorf("%s leads to %s, want %s", name, got, want)
 		}
 	}
-	follow(root, "/loop/a") // ends
+	fd.Follow(root, "/loop/a") // ends
 }
 
 func TestOutside(t *testing.T) {

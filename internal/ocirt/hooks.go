@@ -32,15 +32,11 @@ func (n *creation) beforePivot(ctx context.Context, pid int) error {
 	if h == nil {
 		return nil
 	}
+	if err := n.made(ctx, pid); err != nil {
+		return err
+	}
 	state := n.State(specs.StateCreating)
 	state.Pid = pid
-	//lint:ignore SA1019 a deprecated field must still be honoured
-	if err := runHooks(ctx, "prestart", h.Prestart, state); err != nil {
-		return err
-	}
-	if err := runHooks(ctx, "createRuntime", h.CreateRuntime, state); err != nil {
-		return err
-	}
 	return runHooksInside(ctx, hookList{"createContainer", h.CreateContainer}, state, asRuntime(pid, n.Rootfs))
 }
 

@@ -12,6 +12,7 @@ import (
 	"carob/internal/fault"
 	"carob/internal/plan/check"
 	"carob/internal/plan/namespace"
+	"carob/internal/pod/name"
 	"carob/internal/pod/shelf"
 	"carob/internal/spec"
 	"carob/internal/status"
@@ -105,7 +106,7 @@ func (e preparer) planLocked(like shape) (place, old *shelf.Place[shape, Sandbox
 	if !e.ahead.Wants(like) {
 		return nil, nil, nil
 	}
-	id := newID()
+	id := name.NewID()
 	box := Sandbox{PodID: id, Namespaces: like.modes, ShmSize: defaultShm, Dir: podDir(e.d.RunDir, id), Handler: like.handler, Solo: like.solo}
 	if like.modes.User == spec.Own {
 		if box.IDs, err = registry(e).allocateLocked(spec.IDRange{}); err != nil {

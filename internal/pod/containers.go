@@ -99,7 +99,7 @@ func (e maker) create(ctx context.Context, p *pod, s spec.Container, u *undo.Sta
 	rec := c.record()
 	rec.Image, rec.Status.ImageID = img.Config, img.ID
 	rec.Status.Command = oci.Command(&s, img.Config.Entrypoint, img.Config.Cmd)
-	rec.Creating = true
+	rec.Creating, rec.Resume = true, s.Checkpoint
 	if err := c.change(func(r *containerRecord) error { *r = rec; return nil }); err != nil {
 		return nil, err
 	}
@@ -237,7 +237,7 @@ func (e registry) admitContainer(p *pod, s spec.Container) (*container, error) {
 	if err != nil {
 		return nil, fmt.Errorf("container %s: %w", s.Name, err)
 	}
-	id := newID()
+	id := name.NewID()
 	group, err := e.d.Cgroups.Container(&p.spec, sandbox.Status.Cgroup, &s, id)
 	if err != nil {
 		return nil, fmt.Errorf("container %s: %w", s.Name, err)
@@ -302,6 +302,7 @@ func (e maker) prepareLog(p string) error {
 
 // removeLog removes a log that the engine placed. Its directory goes with the last.
 func (e remover) removeLog(c *container) {
+	_ = os.Remove(resumePath(c))
 	if c.rec.Status.Spec.LogPath == "" {
 		_ = os.Remove(c.rec.Status.LogPath)
 		_ = os.Remove(c.pod.logDir())

@@ -86,7 +86,7 @@ func (e *Engine) Exec(ctx context.Context, ref string, x spec.Exec, io Streams) 
 	if x.Timeout > 0 {
 		p.Deadline = time.Now().Add(time.Duration(x.Timeout))
 	}
-	run := newExec(c, newID(), p.Deadline)
+	run := newExec(c, name.NewID(), p.Deadline)
 	p.ID, p.Streams = run.id, io
 	if err := run.enter(); err != nil {
 		return "", err

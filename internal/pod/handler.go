@@ -57,6 +57,10 @@ type Processes interface {
 	// Exec runs p.Spec.Process in the namespaces and cgroup of the running container
 	// p.Target.
 	Exec(ctx context.Context, p Process) (pid int, err error)
+	// Checkpoint writes the running container p.ID down into the empty directory images. Its
+	// processes are gone then, unless leave is set. Unsupported says what cannot be written.
+	// A group that is frozen stays frozen.
+	Checkpoint(ctx context.Context, p Process, images string, leave bool) error
 	// Signal sends a signal to a process; NotFound when it has ended.
 	Signal(ctx context.Context, podID, processID string, signal int) error
 	// KillExec kills an exec and every process it started, wherever they moved.
@@ -250,7 +254,8 @@ type ProcessExit struct {
 // Process is a container's first process or an exec.
 type Process struct {
 	PodID, ID string
-	// Target is the container an exec joins, with the pid of its first process.
+	// Target is the container an exec joins, with the pid of its first process; to write a
+	// container down, TargetPid is its own.
 	Target    string
 	TargetPid int
 	// Spec is complete: numeric user, absolute cwd, limits, mounts. The mounts'
@@ -269,6 +274,9 @@ type Process struct {
 	LogPath string
 	// Stdin keeps a pipe open even with nobody attached; Init asks for a reaping PID 1.
 	Stdin, StdinOnce, Init bool
+	// Resume is a checkpoint archive of package archive/checkpoint's: Start goes on from it
+	// instead of executing a command. What it says of rights is held against Spec.
+	Resume string
 	// CreateCwd makes a missing working directory: the image's own.
 	CreateCwd bool
 	// Streams are attached before the process can write.

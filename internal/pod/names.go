@@ -1,23 +1,11 @@
 package pod
 
 import (
-	"crypto/rand"
-	"encoding/hex"
 	"strings"
 
 	"carob/internal/lifecycle"
 	"carob/internal/pod/name"
 )
-
-// newID returns 64 random hexadecimal digits. crypto/rand never fails on Linux
-// (it ends the program instead).
-func newID() string {
-	var b [32]byte
-	_, _ = rand.Read(b[:])
-	return hex.EncodeToString(b[:])
-}
-
-func notFound(what, ref string) error { return name.NotFound(what, ref) }
 
 // findPod resolves a reference: an ID, "name" or "namespace/name", or a prefix of
 // an ID that only one pod has. Pods that somebody asked for come before solo ones.
@@ -135,7 +123,7 @@ func (e registry) inPodLocked(p *pod, named, ref string) (*container, error) {
 		}
 	}
 	if len(cs) == 0 {
-		return nil, notFound("container", ref)
+		return nil, name.NotFound("container", ref)
 	}
 	id, err := name.Pick("container", ref, cs)
 	return e.containers[id], err

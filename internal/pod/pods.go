@@ -51,9 +51,9 @@ func (e *Engine) RunPod(ctx context.Context, s spec.Pod) (status.Pod, error) {
 }
 
 // anonymous keeps attempts apart whose name the engine chooses.
-func anonymous(name string) string {
-	if name == "" {
-		return newID()
+func anonymous(chosen string) string {
+	if chosen == "" {
+		return name.NewID()
 	}
 	return ""
 }
@@ -139,7 +139,7 @@ func (e registry) registerPodLocked(s spec.Pod) (*pod, error) {
 	if err != nil {
 		return nil, fmt.Errorf("pod %s: %w", s.Name, err)
 	}
-	id := newID()
+	id := name.NewID()
 	box, made := preparer(e).takeLocked(&s, c)
 	if made {
 		id, c.IDs = box.PodID, box.IDs

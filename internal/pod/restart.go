@@ -7,23 +7,6 @@ import (
 	"carob/internal/spec"
 )
 
-// Docker's back-off: the first restart comes after 100 ms, each further one after
-// twice as long up to a minute; a process that ran for 10 s begins anew.
-const (
-	firstDelay  = 100 * time.Millisecond
-	longestWait = time.Minute
-	goodRun     = 10 * time.Second
-)
-
-// nextDelay is the delay before the next restart, given the one before the last and
-// how long the process ran.
-func nextDelay(last, ran time.Duration) time.Duration {
-	if last == 0 || ran >= goodRun {
-		return firstDelay
-	}
-	return min(2*last, longestWait)
-}
-
 // restartDue decides whether an exited container is started again. Stopped ones are
 // not: always and unless-stopped differ in Docker only after a restart of its
 // daemon, which for carob is no event in a container's life.
@@ -53,7 +36,7 @@ func (e ender) scheduleRestart(c *container) bool {
 		return false
 	}
 	s := &c.rec.Status
-	c.backoff = nextDelay(c.backoff, s.FinishedAt.Sub(s.StartedAt))
+	c.backoff = lifecycle.NextDelay(c.backoff, s.FinishedAt.Sub(s.StartedAt))
 	if c.pending != nil {
 		c.pending.timer.Stop()
 	}

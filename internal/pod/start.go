@@ -137,7 +137,7 @@ func (c *container) started(pid int) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	next := c.rec
-	next.Starting, next.Stopped = false, false
+	next.Starting, next.Stopped, next.Resume = false, false, ""
 	s := &next.Status
 	s.Pid, s.Paused = pid, false
 	s.StartedAt, s.FinishedAt = next.Since, time.Time{} // its end may have come before now
@@ -273,7 +273,7 @@ func (l *launching) process(world *specs.Spec) (Process, error) {
 		PodID: l.c.pod.id, ID: l.c.id, Spec: world, Join: join, IDs: l.c.pod.view.Load().status.UserMapping,
 		Cgroup: l.rec.Status.Cgroup, LogPath: l.rec.Status.LogPath,
 		Stdin: s.Stdin, StdinOnce: s.StdinOnce, Init: s.Init, Streams: l.streams,
-		CreateCwd: s.WorkingDir == "" || l.c.pod.spec.Owner == spec.OwnerCRI,
+		Resume: l.rec.Resume, CreateCwd: s.WorkingDir == "" || l.c.pod.spec.Owner == spec.OwnerCRI,
 	}, nil
 }
 

@@ -60,6 +60,8 @@ type containerRecord struct {
 	Identity  ident.Identity    `json:"identity,omitzero"`
 	// Devices are the host's nodes with the paths they get.
 	Devices []specs.LinuxDevice `json:"devices,omitempty"`
+	// Resume is the checkpoint archive that the next start goes on from, "" for none.
+	Resume string `json:"resume,omitempty"`
 	// Creating is written first and cleared when the container is complete;
 	// Starting is set while a start is under way; Removing as for a pod.
 	Creating bool `json:"creating,omitempty"`

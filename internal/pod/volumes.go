@@ -13,6 +13,7 @@ import (
 	"carob/internal/fault"
 	"carob/internal/plan/check"
 	"carob/internal/pod/hostfile"
+	"carob/internal/pod/name"
 	"carob/internal/spec"
 	"carob/internal/undo"
 )
@@ -65,21 +66,21 @@ func (e maker) imageMount(ctx context.Context, m spec.Mount, rec *containerRecor
 // volume makes a named volume, which stays until somebody removes it, or an
 // anonymous one, which goes with the container.
 func (e maker) volume(m spec.Mount, rec *containerRecord, u *undo.Stack) error {
-	name := m.Source
-	if name == "" {
-		name = newID()
-	} else if err := check.Name("volume", name); err != nil {
+	volume := m.Source
+	if volume == "" {
+		volume = name.NewID()
+	} else if err := check.Name("volume", volume); err != nil {
 		return err
-	} else if check.ID(name) {
-		return fault.New(fault.Invalid, "volume name "+name+": 64 hexadecimal digits name anonymous volumes")
+	} else if check.ID(volume) {
+		return fault.New(fault.Invalid, "volume name "+volume+": 64 hexadecimal digits name anonymous volumes")
 	}
-	dir := e.volumeDir(name)
+	dir := e.volumeDir(volume)
 	if err := os.MkdirAll(filepath.Dir(dir), 0o711); err != nil {
-		return fmt.Errorf("volume %s: %w", name, err)
+		return fmt.Errorf("volume %s: %w", volume, err)
 	}
 	err := os.Mkdir(dir, 0o755)
 	if err != nil && (!errors.Is(err, fs.ErrExist) || m.Source == "") {
-		return fmt.Errorf("volume %s: %w", name, err)
+		return fmt.Errorf("volume %s: %w", volume, err)
 	}
 	if m.Source == "" {
 		rec.Anonymous = append(slices.Clip(rec.Anonymous), dir)

@@ -41,6 +41,10 @@ type Container struct {
 	StdinOnce bool `json:"stdinOnce,omitempty"`
 	TTY       bool `json:"tty,omitempty"`
 
+	// Checkpoint is the path of a checkpoint archive on the host that the first start goes on
+	// from, instead of executing the command.
+	Checkpoint string `json:"checkpoint,omitempty"`
+
 	// Namespaces says per kind whether the container uses the sandbox's.
 	Namespaces Namespaces `json:"namespaces,omitzero"`
 	// Hostname is set when the container has a UTS namespace of its own.

@@ -206,6 +206,20 @@ func (p processes) find(podID, id string) *proc {
 	return nil
 }
 
+// Checkpoint ends the process, unless it is left running, and writes nothing.
+func (p processes) Checkpoint(ctx context.Context, x pod.Process, _ string, leave bool) error {
+	return p.m.do(ctx, "Checkpoint", func() error {
+		found := p.find(x.PodID, x.ID)
+		if found == nil || found.exit != nil {
+			return missing("process")
+		}
+		if !leave {
+			p.m.endLocked(x.PodID, x.ID, found, status.Exit{Code: 137, Signal: 9})
+		}
+		return nil
+	})
+}
+
 func (p processes) Signal(ctx context.Context, podID, id string, signal int) error {
 	return p.m.do(ctx, "Signal", func() error {
 		found := p.find(podID, id)

@@ -51,6 +51,8 @@ const (
 	XFSQuota  Need = "xfs-quota"
 	// Podman is podman, which builds and saves images without a daemon.
 	Podman Need = "podman"
+	// CRIU is a criu that can work on this kernel: 4.1 or newer from Linux 6.13 on.
+	CRIU Need = "criu"
 	// Buildah, Skopeo and Umoci make images and copy them.
 	Buildah Need = "buildah"
 	Skopeo  Need = "skopeo"
@@ -116,6 +118,7 @@ func missing(n Need) string {
 		Runc:  func() string { return program("runc") },
 		Crun:  func() string { return program("crun") },
 		Runsc: func() string { return program("runsc") },
+		CRIU:  criu,
 	}[n]
 	if !known {
 		return "unknown need"
@@ -149,6 +152,13 @@ func appArmor() string {
 		return "this kernel does not run AppArmor"
 	}
 	return program("apparmor_parser")
+}
+
+func criu() string {
+	if out, err := exec.Command("criu", "check").CombinedOutput(); err != nil {
+		return strings.TrimSpace(err.Error() + ": " + string(out[:min(len(out), 200)]))
+	}
+	return ""
 }
 
 func network() string {

@@ -16,6 +16,8 @@ import (
 type Run struct {
 	Limits
 
+	// Checkpoint is an archive that the container goes on from.
+	Checkpoint                                string
 	name, pod, runtime                        string
 	Remove, Detach, Stdin, TTY                bool
 	DetachKeys                                string
@@ -80,6 +82,7 @@ func (r *Run) bindProcess(fs *pflag.FlagSet) {
 	fs.StringVar(&r.restart, "restart", "no", "restart `POLICY`: no, on-failure[:N], always, unless-stopped")
 	fs.IntVar(&r.oomScoreAdj, "oom-score-adj", 0, "preference of the OOM killer, -1000 to 1000")
 	fs.StringArrayVar(&r.ulimits, "ulimit", nil, "resource limit of the process `NAME=SOFT[:HARD]`")
+	fs.StringVar(&r.Checkpoint, "checkpoint", "", "go on from the checkpoint archive `FILE` instead of executing a command")
 	fs.StringVar(&r.Pull, "pull", PullMissing, "pull the image: missing, always, never")
 }
 
@@ -129,7 +132,7 @@ func (r *Run) Translate(words []string, h Host) (Request, error) {
 	if len(words) == 0 {
 		return q, fault.New(fault.Invalid, "needs an image: carob run [FLAGS] IMAGE [COMMAND] [ARG…]")
 	}
-	for _, step := range []func(*Request, Host) error{r.process, r.world, r.securities, r.environment, r.namespaces, r.podOnly} {
+	for _, step := range []func(*Request, Host) error{r.process, r.resumed, r.world, r.securities, r.environment, r.namespaces, r.podOnly} {
 		if err := step(&q, h); err != nil {
 			return q, err
 		}
@@ -161,6 +164,14 @@ func (r *Run) command(c *spec.Container, args []string) error {
 	}
 	c.Command, c.Args = args, nil
 	return nil
+}
+
+// resumed names the archive that the container goes on from.
+func (r *Run) resumed(q *Request, h Host) (err error) {
+	if r.Checkpoint != "" {
+		q.Container.Checkpoint, err = h.Abs(r.Checkpoint)
+	}
+	return err
 }
 
 func (r *Run) process(q *Request, h Host) (err error) {

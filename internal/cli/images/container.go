@@ -17,7 +17,7 @@ import (
 
 // ContainerCommands returns the commands on what containers made of their images.
 func ContainerCommands(e Env) []*cobra.Command {
-	return []*cobra.Command{commitCommand(e), diffCommand(e), exportCommand(e)}
+	return []*cobra.Command{commitCommand(e), diffCommand(e), exportCommand(e), checkpointCommand(e)}
 }
 
 func commitCommand(e Env) *cobra.Command {
@@ -97,7 +97,7 @@ mounts. carob import makes an image of one layer of it.`,
 		RunE: func(cmd *cobra.Command, refs []string) error {
 			switch {
 			case output != "":
-				return whole(output, func(f *os.File) error { return e.export(cmd.Context(), f, refs[0]) })
+				return whole(output, 0o644, func(f *os.File) error { return e.export(cmd.Context(), f, refs[0]) })
 			case term.IsTerminal(int(e.Stdout.Fd())):
 				return fault.New(fault.Invalid, "export: an archive is nothing for a terminal; use -o FILE or a pipe")
 			}

@@ -37,7 +37,7 @@ gzip or zstd if you like.`,
 			case format == directory:
 				return e.saveDir(cmd.Context(), output, p)
 			case output != "":
-				return whole(output, func(f *os.File) error { return e.save(cmd.Context(), f, p) })
+				return whole(output, 0o644, func(f *os.File) error { return e.save(cmd.Context(), f, p) })
 			case term.IsTerminal(int(e.Stdout.Fd())):
 				return fault.New(fault.Invalid, "save: an archive is nothing for a terminal; use -o FILE or a pipe")
 			}
@@ -57,14 +57,14 @@ func (e Env) save(ctx context.Context, w *os.File, p api.SaveParams) error {
 }
 
 // whole makes a file that is there when all of it is; after an error it is as it was.
-func whole(path string, write func(*os.File) error) error {
+func whole(path string, mode os.FileMode, write func(*os.File) error) error {
 	f, err := os.CreateTemp(filepath.Dir(path), ".carob-save-")
 	if err != nil {
 		return fault.Wrap(fault.Invalid, "save", err)
 	}
 	err = write(f)
 	if err == nil {
-		err = f.Chmod(0o644)
+		err = f.Chmod(mode)
 	}
 	if e := f.Close(); err == nil && e != nil {
 		err = fault.Wrap(fault.Unavailable, "save", e)

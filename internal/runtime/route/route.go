@@ -37,6 +37,11 @@ type Admitter interface {
 	Admit(p *spec.Pod) error
 }
 
+// Checkpointer is a handler that writes containers down and starts them from that.
+type Checkpointer interface {
+	Checkpoint(ctx context.Context, p pod.Process, images string, leave bool) error
+}
+
 // Preparer is a handler that can make a sandbox before it is asked for.
 type Preparer interface {
 	PrepareSandbox(ctx context.Context, s pod.Sandbox) error
@@ -164,7 +169,24 @@ func (r *Router) StopSandbox(ctx context.Context, podID string) error {
 
 // Prepare prepares a container's process.
 func (r *Router) Prepare(ctx context.Context, p pod.Process) (pod.Launch, error) {
-	return r.of(p.PodID).Prepare(ctx, p)
+	h := r.of(p.PodID)
+	if _, can := h.(Checkpointer); p.Resume != "" && !can {
+		return nil, errNoCheckpoints()
+	}
+	return h.Prepare(ctx, p)
+}
+
+func errNoCheckpoints() error {
+	return fault.New(fault.Unsupported, "checkpoint: only the native handler makes and restores them")
+}
+
+// Checkpoint writes a container down: Unsupported where its handler cannot.
+func (r *Router) Checkpoint(ctx context.Context, p pod.Process, images string, leave bool) error {
+	c, can := r.of(p.PodID).(Checkpointer)
+	if !can {
+		return errNoCheckpoints()
+	}
+	return c.Checkpoint(ctx, p, images, leave)
 }
 
 // Exec runs one more process in a container.

@@ -111,3 +111,53 @@ func (h Helper) Program() *spawn.Builder {
 	(&ending{p: p}).execute(b)
 	return b
 }
+
+// Worker is a CRIU that restores a container: it works in the container's cgroup, from
+// which what it makes inherits it, and in a cgroup namespace that begins there.
+type Worker struct {
+	// Args are the command, an absolute path first.
+	Args, Env []string
+	// Files are places of passed files, which get the numbers from WorkerFile on.
+	Files []int
+	// Cgroups are places of files to write "0" to. Mounts is the place of the mount namespace
+	// to be entered, -1 is the one that it is started in.
+	Cgroups []int
+	Mounts  int
+	// Streams says that a supervisor starts it: it gets streams that belong to User, and a
+	// session of its own.
+	Streams bool
+	User    specs.User
+}
+
+// WorkerFile is the number of a Worker's first file: above all that are open otherwise.
+const WorkerFile = 64
+
+// Program returns the worker's program.
+func (w Worker) Program() *spawn.Builder {
+	b := &spawn.Builder{}
+	p := &specs.Process{Args: w.Args, Env: w.Env, User: w.User}
+	if w.Streams {
+		oomScoreAdj(b, p)
+	}
+	joinCgroup(b, w.Cgroups)
+	b.Step("cgroup namespace")
+	b.Call(unix.SYS_UNSHARE, spawn.Imm(unix.CLONE_NEWCGROUP))
+	if w.Mounts >= 0 {
+		b.Step("mount namespace")
+		b.Call(unix.SYS_SETNS, passed(w.Mounts), spawn.Imm(unix.CLONE_NEWNS))
+	}
+	if w.Streams {
+		b.Step("session")
+		b.Call(unix.SYS_SETSID)
+		streams(b, p, -1)
+	}
+	b.Step("descriptors")
+	b.Call(unix.SYS_CLOSE_RANGE, spawn.Imm(3), spawn.Imm(^uint32(0)), spawn.Imm(unix.CLOSE_RANGE_CLOEXEC))
+	for i, f := range w.Files {
+		b.Call(unix.SYS_DUP3, passed(f), spawn.Imm(WorkerFile+i), spawn.Imm(0))
+	}
+	b.Call(unix.SYS_RT_SIGPROCMASK, spawn.Imm(unix.SIG_SETMASK), b.Bytes(make([]byte, 8)), spawn.Imm(0), spawn.Imm(8))
+	b.Step(StepExec)
+	b.Call(unix.SYS_EXECVE, b.Str(w.Args[0]), b.Strings(w.Args), b.Strings(w.Env))
+	return b
+}
