@@ -58,7 +58,7 @@ func TestRun(t *testing.T) {
 		"state":          {1, `"carob-oci state" takes ID`},
 		"state a b":      {1, "takes ID"},
 		"--log-format x": {1, "invalid log-format"},
-		"checkpoint a":   {1, "not supported"},
+		"checkpoint a":   {1, "container does not exist"},
 		"state nosuch":   {1, "container does not exist"},
 	} {
 		t.Run(line, func(t *testing.T) {
