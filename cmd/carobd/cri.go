@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -22,6 +23,7 @@ import (
 	"carob/internal/image/registry/trust"
 	"carob/internal/sys/apparmor"
 	"carob/internal/sys/cgroup"
+	"carob/internal/sys/fd"
 )
 
 // criConfig is what `carob serve` is told about the kubelet's side.
@@ -92,11 +94,14 @@ func criHost(facts host.Facts, layout *cgroup.Layout) asked.Host {
 const maxProfile = 1 << 20
 
 func readProfile(path string) (string, error) {
-	f, err := os.Open(path)
+	f, err := os.OpenFile(path, os.O_RDONLY|fd.NoBlock, 0) // a pipe would wait for its writer
 	if err != nil {
 		return "", fault.Wrap(fault.NotFound, "seccomp profile", err)
 	}
 	defer func() { _ = f.Close() }() // only read from
+	if st, err := f.Stat(); err != nil || !st.Mode().IsRegular() {
+		return "", fault.Wrap(fault.Invalid, "seccomp profile "+path, cmp.Or(err, errors.New("not a regular file")))
+	}
 	text, err := io.ReadAll(io.LimitReader(f, maxProfile+1))
 	if err == nil && len(text) > maxProfile {
 		err = fault.New(fault.Invalid, "seccomp profile "+path+": too long")

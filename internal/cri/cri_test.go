@@ -76,6 +76,19 @@ func TestRate(t *testing.T) {
 	}
 }
 
+// TestWrittenIsForgotten: who asks for nothing but metrics leaves nothing of containers that
+// have gone, either.
+func TestWrittenIsForgotten(t *testing.T) {
+	n := &stats{s: Services{Root: t.TempDir()}, last: map[string]reading{}, trees: map[string]tree{}}
+	n.trees["gone"] = tree{at: time.Now().Add(-2 * keepReading)}
+	if _, _, err := n.written(t.Context(), "new"); err != nil {
+		t.Fatal(err)
+	}
+	if _, stays := n.trees["gone"]; stays || len(n.trees) != 1 {
+		t.Errorf("counts of those who have gone stay: %v", n.trees)
+	}
+}
+
 // TestTreeHolds: what took long to count is counted less often.
 func TestTreeHolds(t *testing.T) {
 	at := time.Unix(1000, 0)

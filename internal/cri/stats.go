@@ -78,7 +78,6 @@ func (n *stats) rate(id string, at time.Time, total uint64) uint64 {
 	}
 	if !known { // a newcomer: look whom nobody asks for any more
 		maps.DeleteFunc(n.last, func(_ string, r reading) bool { return at.Sub(r.at) > keepReading })
-		maps.DeleteFunc(n.trees, func(_ string, t tree) bool { return at.Sub(t.at) > keepReading })
 	}
 	n.last[id] = next
 	return next.rate
@@ -218,6 +217,9 @@ func (n *stats) written(ctx context.Context, id string) (bytes, inodes uint64, e
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	if !ok { // a newcomer, as above
+		maps.DeleteFunc(n.trees, func(_ string, t tree) bool { return at.Sub(t.at) > keepReading })
+	}
 	n.trees[id] = tree{at, time.Since(at), bytes, inodes}
 	return bytes, inodes, nil
 }

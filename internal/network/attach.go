@@ -36,6 +36,13 @@ func (b *Builtin) Attach(ctx context.Context, a pod.Attachment) (_ []status.Conn
 	}
 	b.turn.RLock()
 	defer b.turn.RUnlock()
+	defer func() {
+		if err != nil { // the host may have been prepared for nobody
+			b.mu.Lock()
+			defer b.mu.Unlock()
+			book{b}.restLocked()
+		}
+	}()
 	var networks []string
 	for _, j := range joins {
 		networks = append(networks, j.Network)
@@ -214,8 +221,8 @@ func (b book) clean() {
 		}
 		err = errors.Join(err, b.c.Leases.Delete(leaseKind, l.ID))
 	}
-	if err != nil { // the next daemon tries again
-		b.c.Log.Error("network: connections of pods that have gone are still tracked", "cause", err)
+	if err != nil { // their addresses are given to others all the same: a host must not run out
+		b.c.Log.Error("network: something of pods that have gone stays", "cause", err)
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()

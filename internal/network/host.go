@@ -114,10 +114,11 @@ func (b ground) openTurn() error {
 		return err
 	}
 	b.host.Up = true
-	if err := b.noteHost(); err != nil {
-		return err
+	err := b.noteHost()
+	if err == nil {
+		err = b.table.Replace(b.content())
 	}
-	if err := b.table.Replace(b.content()); err != nil {
+	if err != nil {
 		b.host.Up = false
 		return fmt.Errorf("%w%s", err, hint)
 	}
@@ -153,11 +154,21 @@ func (b ground) noteHost() error {
 
 // route makes the host a router, and between the links that it has no more of one than
 // it was.
-func (b ground) route() error {
+func (b ground) route() (err error) {
 	all, err := forwarding()
 	if err != nil || len(all) == 0 {
 		return err
 	}
+	was := b.host
+	defer func() {
+		if err == nil {
+			return
+		}
+		for _, s := range slices.Backward(all) {
+			err = errors.Join(err, s.restore())
+		}
+		b.host = was // of what the record has more nothing is set
+	}()
 	links, err := net.Interfaces()
 	if err != nil {
 		return fault.Wrap(fault.Internal, "links", err)
@@ -264,10 +275,11 @@ func (b ground) claimTurn(name string) error {
 			return fault.New(fault.Conflict, fmt.Sprintf("network %s: subnet %s overlaps the host's route to %s", name, s, o))
 		}
 		b.host.Claims = append(b.host.Claims, s)
-		if err := b.noteHost(); err != nil {
-			return err
+		if err = b.noteHost(); err == nil {
+			err = link.Claim(s)
 		}
-		if err := link.Claim(s); err != nil {
+		if err != nil { // the next pod tries again
+			b.host.Claims = b.host.Claims[:len(b.host.Claims)-1]
 			return fmt.Errorf("network %s: %w", name, err)
 		}
 	}
@@ -292,10 +304,11 @@ func (b ground) reclaimTurn() error {
 		if slices.Contains(b.host.Claims, s) {
 			continue
 		}
-		b.host.Claims = append(b.host.Claims, s)
-		if err := link.Claim(s); !fault.Is(err, fault.Exists) { // it may well be there
+		if err := link.Claim(s); err != nil && !fault.Is(err, fault.Exists) { // it may well be there
 			errs = append(errs, err)
+			continue
 		}
+		b.host.Claims = append(b.host.Claims, s)
 	}
 	return errors.Join(append(errs, b.noteHost())...)
 }

@@ -85,11 +85,14 @@ func newMachine(t testing.TB) machine {
 }
 
 // daemon is one life of the network on the machine.
-func (m machine) daemon(t testing.TB) *Builtin {
+func (m machine) daemon(t testing.TB) *Builtin { return m.with(t, m.leases) }
+
+// with is a daemon that keeps leases in another store.
+func (m machine) with(t testing.TB, leases Store) *Builtin {
 	t.Helper()
 	b := Open(Config{
 		Instance: "test", Pools: []netip.Prefix{netip.MustParsePrefix("10.201.0.0/16"), address.DefaultPool6("test")},
-		Leases: m.leases, Networks: m.networks, Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
+		Leases: leases, Networks: m.networks, Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
 	})
 	t.Cleanup(func() { _ = b.Close() })
 	return b

@@ -2,6 +2,7 @@ package network
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"os"
@@ -287,6 +288,16 @@ func TestFailedAttach(t *testing.T) {
 	if _, err := n.Attach(t.Context(), attachment("gone", 1<<22-1)); !fault.Is(err, fault.NotFound) {
 		t.Errorf("%v", err)
 	}
+	wrong := attachment("wrong", pid)
+	wrong.Joins = []spec.Join{{Network: Default, IPs: []string{"192.0.2.1"}}}
+	if _, err := n.Attach(t.Context(), wrong); err == nil {
+		t.Error("an address of no network")
+	}
+	n.mu.Lock()
+	if n.idle == nil {
+		t.Error("the host stays prepared for nobody")
+	}
+	n.mu.Unlock()
 	must(t, run("nsenter", "-t", fmt.Sprint(pid), "-n", "ip", "link", "add", "eth0", "type", "veth", "peer", "name", "x"))
 	if _, err := n.Attach(t.Context(), attachment("a", pid)); !fault.Is(err, fault.Exists) {
 		t.Errorf("a namespace with an eth0: %v", err)
@@ -294,6 +305,63 @@ func TestFailedAttach(t *testing.T) {
 	must(t, n.Detach(t.Context(), "a", ""))
 	if one, err := n.Network(Default); err != nil || len(one.Members) != 0 {
 		t.Errorf("%+v, %v", one, err)
+	}
+}
+
+// failing is a store that fails to write one kind of record, if there is one.
+type failing struct {
+	Store
+	kind string
+}
+
+var errFull = errors.New("no space left")
+
+func (f *failing) Put(kind, id string, value any) error {
+	if kind == f.kind {
+		return errFull
+	}
+	return f.Store.Put(kind, id, value)
+}
+
+// TestFailedHost: what of the host could not be made is made when the next pod comes, and
+// what was made is taken back though no pod has come.
+func TestFailedHost(t *testing.T) {
+	m := newMachine(t)
+	before := m.look(t)
+	records := &failing{Store: m.leases}
+	n := m.with(t, records)
+	_, err := n.Create(t.Context(), spec.Network{Name: "lan", Subnets: []string{"10.77.0.0/24"}})
+	must(t, err)
+	a := attachment("a", sandbox(t))
+	a.Joins = []spec.Join{{Network: "lan"}}
+	for range 2 {
+		records.kind = hostKind
+		if _, err := n.Attach(t.Context(), a); !errors.Is(err, errFull) {
+			t.Errorf("without a record of the host: %v", err)
+		}
+		if h := n.host; h.Up || len(h.Settings)+len(h.Uplinks)+len(h.Claims) > 0 {
+			t.Errorf("the host is %+v", h)
+		}
+	}
+	records.kind = ""
+	_, err = n.Attach(t.Context(), attachment("b", sandbox(t)))
+	must(t, err)
+	records.kind = hostKind
+	if _, err := n.Attach(t.Context(), a); !errors.Is(err, errFull) {
+		t.Errorf("without a record of the claim: %v", err)
+	}
+	records.kind = ""
+	_, err = n.Attach(t.Context(), a)
+	must(t, err)
+	if !strings.Contains(m.look(t), "unreachable 10.77.0.0/24") {
+		t.Errorf("the subnet is not claimed:\n%s", m.look(t))
+	}
+	must(t, n.Detach(t.Context(), "a", ""))
+	must(t, n.Detach(t.Context(), "b", ""))
+	must(t, n.Remove(t.Context(), "lan"))
+	must(t, n.Close())
+	if after := m.look(t); after != before {
+		t.Errorf("before\n%s\nafter\n%s", before, after)
 	}
 }
 

@@ -36,13 +36,13 @@ type shape struct {
 	modes   spec.Namespaces
 	handler string
 	// grouped says that the sandbox begins in the pod's cgroup, below the parent of pods
-	// that name none.
+	// that name none. Never in a scope: systemd shows it, and makes each once only.
 	grouped, solo bool
 }
 
 // shapeOf returns a pod's shape; ok is false where nothing can be made ahead.
 func (e preparer) shapeOf(s *spec.Pod, c namespace.Choice) (_ shape, ok bool) {
-	grouped := e.d.Facts.CgroupMode == "v2" && c.Fresh
+	grouped := e.d.Facts.CgroupMode == "v2" && c.Fresh && !e.d.Cgroups.Scopes()
 	ok = len(c.Peers) == 0 && c.Modes.IPC == spec.Own && s.UserIDs.Count == 0 && s.ShmSize == 0 && (!grouped || s.CgroupParent == "")
 	return shape{modes: c.Modes, handler: s.Handler, grouped: grouped, solo: grouped && s.Solo}, ok
 }
@@ -90,6 +90,9 @@ func (e preparer) prepare(like shape) {
 		return // the pod that misses it will say why
 	}
 	err = e.d.Sandboxes.PrepareSandbox(e.ctx, place.Thing)
+	if err != nil && !fault.Is(err, fault.Unsupported) {
+		e.forsake(place.Thing) // its cgroup may be there
+	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if err == nil {

@@ -2,6 +2,7 @@ package pod_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"carob/internal/fault"
+	"carob/internal/plan/cgroup"
 	"carob/internal/pod"
 	"carob/internal/spec"
 	"carob/internal/status"
@@ -47,6 +49,78 @@ func TestSandboxMadeAhead(t *testing.T) {
 	tearDown(t, e)
 	ok(t, e.Close())
 	clean(t, m)
+}
+
+// TestAheadRefused: a pod that is refused takes nothing that nobody would give back.
+func TestAheadRefused(t *testing.T) {
+	m := systest.New(t.TempDir())
+	systest.Ahead(m)
+	e := newEngine(t, m)
+	must[status.Pod](t)(e.RunPod(t.Context(), podSpec("first")))
+	id := prepared(t, m)
+	wrong := podSpec("wrong")
+	wrong.CgroupParent = "/elsewhere/a.slice"
+	_, err := e.RunPod(t.Context(), wrong)
+	refused(t, err, fault.Invalid, "/elsewhere/a.slice")
+	if p := must[status.Pod](t)(e.RunPod(t.Context(), podSpec("next"))); p.ID != id {
+		t.Errorf("pod %s, %s was made ahead", p.ID, id)
+	}
+	tearDown(t, e)
+	ok(t, e.Close())
+	clean(t, m)
+}
+
+// TestAheadOfAScope: where each pod has a scope, what is made ahead is not in one yet.
+func TestAheadOfAScope(t *testing.T) {
+	m := systest.New(t.TempDir())
+	systest.Ahead(m)
+	d := m.Deps()
+	d.Log = slog.New(slog.DiscardHandler)
+	d.Facts.CgroupMode, d.Facts.Systemd = "v2", true
+	d.Cgroups = must[cgroup.Placement](t)(cgroup.Place(cgroup.Systemd, d.Facts))
+	e := pod.New(d)
+	t.Cleanup(func() { _ = e.Close() })
+	ok(t, e.Recover(t.Context()))
+	must[status.Pod](t)(e.RunPod(t.Context(), podSpec("first")))
+	id := prepared(t, m)
+	p := must[status.Pod](t)(e.RunPod(t.Context(), podSpec("next")))
+	if _, scoped := cgroup.Scope(p.Cgroup); p.ID != id || !scoped {
+		t.Errorf("pod %s in %s, %s was made ahead", p.ID, p.Cgroup, id)
+	}
+	tearDown(t, e)
+	ok(t, e.Close())
+	clean(t, m)
+}
+
+// TestAheadCannotBeMade: what a failure leaves is taken back, the cgroup that the sandbox
+// was to begin in, too.
+func TestAheadCannotBeMade(t *testing.T) {
+	m := systest.New(t.TempDir())
+	systest.Ahead(m)
+	d := m.Deps()
+	d.Log = slog.New(slog.DiscardHandler)
+	d.Facts.CgroupMode = "v2"
+	broken := &brokenAhead{Sandboxes: d.Sandboxes, groups: d.Groups, failed: make(chan struct{})}
+	d.Sandboxes = broken
+	e := pod.New(d)
+	ok(t, e.Recover(t.Context()))
+	must[status.Pod](t)(e.RunPod(t.Context(), podSpec("first")))
+	<-broken.failed
+	tearDown(t, e)
+	ok(t, e.Close())
+	clean(t, m)
+}
+
+// brokenAhead fails when the cgroup is there already.
+type brokenAhead struct {
+	pod.Sandboxes
+	groups pod.Groups
+	failed chan struct{}
+}
+
+func (b *brokenAhead) PrepareSandbox(ctx context.Context, s pod.Sandbox) error {
+	defer close(b.failed)
+	return errors.Join(errors.New("no process"), b.groups.CreateGroup(ctx, s.Cgroup, nil))
 }
 
 // TestRangesRunOut: what was made ahead gives its range of ids to a pod that has another

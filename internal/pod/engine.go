@@ -3,6 +3,8 @@ package pod
 import (
 	"context"
 	"log/slog"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -106,14 +108,7 @@ func (e *Engine) Close() error {
 		return nil
 	}
 	e.closed = true
-	cs := make([]*container, 0, len(e.containers))
-	for _, c := range e.containers {
-		cs = append(cs, c)
-	}
-	xs := make([]*exec, 0, len(e.execs))
-	for _, x := range e.execs {
-		xs = append(xs, x)
-	}
+	cs, xs := slices.Collect(maps.Values(e.containers)), slices.Collect(maps.Values(e.execs))
 	e.mu.Unlock()
 	e.cancel(errClosed)
 	for _, c := range cs {

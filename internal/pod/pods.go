@@ -136,10 +136,13 @@ func (e registry) registerPodLocked(s spec.Pod) (*pod, error) {
 	if err == nil {
 		err = namespace.Sysctls(s.Sysctls, c.Modes)
 	}
+	id := name.NewID()
+	if err == nil { // before a sandbox is taken that nobody would give back
+		_, err = e.d.Cgroups.Pod(&s, id)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("pod %s: %w", s.Name, err)
 	}
-	id := name.NewID()
 	box, made := preparer(e).takeLocked(&s, c)
 	if made {
 		id, c.IDs = box.PodID, box.IDs
@@ -153,11 +156,11 @@ func (e registry) registerPodLocked(s spec.Pod) (*pod, error) {
 		UserMapping: c.IDs, Spec: s,
 	}
 	rec := podRecord{Status: st, Namespaces: c.Modes, Peers: c.Peers, Ahead: made}
-	if rec.Status.Cgroup, err = e.d.Cgroups.Pod(&s, id); err != nil {
-		return nil, fmt.Errorf("pod %s: %w", s.Name, err)
+	if rec.Status.Cgroup, err = e.d.Cgroups.Pod(&s, id); err == nil {
+		err = rec.move(lifecycle.Create)
 	}
-	if err := rec.move(lifecycle.Create); err != nil {
-		return nil, err
+	if err != nil {
+		return nil, fmt.Errorf("pod %s: %w", s.Name, err)
 	}
 	p := e.newPod(rec)
 	e.pods[id] = p

@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -29,10 +31,7 @@ func (e *Engine) Recover(ctx context.Context) error {
 	loaded := errs[0] == nil && errs[1] == nil // else nobody knows what is litter
 	errs = append(errs, recovery{e}.loadExecs(loaded))
 	e.mu.Lock()
-	pods := make([]*pod, 0, len(e.pods))
-	for _, p := range e.pods {
-		pods = append(pods, p)
-	}
+	pods := slices.Collect(maps.Values(e.pods))
 	e.mu.Unlock()
 
 	var mu sync.Mutex

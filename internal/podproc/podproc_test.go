@@ -289,8 +289,9 @@ func TestDaemonDiesAndReturns(t *testing.T) {
 	if int(l[long].A) != pid || l[long].B&wire.Ended != 0 {
 		t.Errorf("long %+v", l[long])
 	}
-	// The newest connection replaces the former.
-	old := p.peer
+	// The newest connection replaces the former, which is one that was made when all that
+	// has ended had: what ends between a connection and its list is told there, too.
+	old := p.connect()
 	p.peer = p.connect()
 	p.must(wire.Packet{Op: wire.Signal, Handle: long, A: 9})
 	if _, ok := <-old.exits; ok {

@@ -107,7 +107,8 @@ func TestSharedPidNamespaceHasAReaper(t *testing.T) {
 		}
 		b.start(s, "exec sleep 100", join)
 		out, _ := b.run(s, `cat /proc/1/comm; cat /proc/[0-9]*/comm | grep -c sleep; grep Cap /proc/1/status | sort -u | cut -f2 | sort -u
-			(sleep 0.01 &) ; sleep 0.1; cat /proc/[0-9]*/stat | grep -c ') Z'`, join)
+			(sleep 0.01 &) ; i=0; zombies() { cat /proc/[0-9]*/stat 2>/dev/null | grep -c ') Z'; }
+			sleep 0.1; while [ $(zombies) != 0 ] && [ $i -lt 100 ]; do i=$((i+1)); sleep 0.1; done; zombies`, join)
 		if want := "carob-reaper\n1\n0000000000000000\n0\n"; out != want {
 			t.Errorf("out %q, want %q", out, want)
 		}

@@ -15,6 +15,7 @@ import (
 
 	"carob/internal/fault"
 	"carob/internal/image"
+	"carob/internal/plan/cgroup"
 	"carob/internal/pod"
 	"carob/internal/spec"
 	"carob/internal/status"
@@ -64,6 +65,9 @@ func (s sandboxes) PrepareSandbox(ctx context.Context, b pod.Sandbox) error {
 	s.m.mu.Unlock()
 	if !ahead {
 		return fault.New(fault.Unsupported, "systest: nothing is made ahead")
+	}
+	if _, scoped := cgroup.Scope(b.Cgroup); scoped {
+		return fault.New(fault.Invalid, "systest: a scope that is asked for again ends who is in it")
 	}
 	if err := os.MkdirAll(b.Dir, 0o700); err != nil {
 		return err

@@ -53,9 +53,13 @@ type sandboxes struct {
 }
 
 func (x *sandboxes) RunSandbox(ctx context.Context, s pod.Sandbox) (pod.SandboxState, error) {
-	return get(ctx, x.watch, Step{Name: SandboxRun, Handler: x.runs.enter(s), Pod: s.PodID}, func(ctx context.Context) (pod.SandboxState, error) {
+	state, err := get(ctx, x.watch, Step{Name: SandboxRun, Handler: x.runs.enter(s), Pod: s.PodID}, func(ctx context.Context) (pod.SandboxState, error) {
 		return x.Sandboxes.RunSandbox(ctx, s)
 	})
+	if err != nil {
+		x.runs.handlers.Delete(s.PodID)
+	}
+	return state, err
 }
 
 // PrepareSandbox is no step of anybody's start: that is what it is for.

@@ -141,6 +141,23 @@ func TestErrorsPass(t *testing.T) {
 	}
 }
 
+// TestFailedRunIsForgotten: nothing is kept of pods that never ran.
+func TestFailedRunIsForgotten(t *testing.T) {
+	var b book
+	m := systest.New(t.TempDir())
+	d := telemetry.Steps(m.Deps(), b.watch)
+	m.FailAt(1)
+	if _, err := d.Sandboxes.RunSandbox(t.Context(), pod.Sandbox{PodID: "p", Handler: "h"}); !errors.Is(err, systest.ErrInjected) {
+		t.Fatal(err)
+	}
+	if err := d.Sandboxes.StopSandbox(t.Context(), "p"); err != nil {
+		t.Fatal(err)
+	}
+	if got := b.find(telemetry.SandboxStop); len(got) != 1 || got[0].Handler != "" {
+		t.Errorf("its handler is still known: %+v", got)
+	}
+}
+
 type key struct{}
 
 // TestTogether: each watch has the context of the one before, and all see the end.

@@ -12,9 +12,9 @@ packages="systemd systemd-sysv libpam-systemd dbus udev kmod apparmor procps uti
 # shellcheck disable=SC2016 # for mmdebstrap's shell
 no_initramfs='ln -s /bin/true "$1/usr/sbin/update-initramfs"; chroot "$1" dpkg-divert --quiet --no-rename --divert /usr/sbin/update-initramfs.real --add /usr/sbin/update-initramfs'
 tree=$dir/tree
-trap 'rm -rf "$tree"' EXIT
+trap 'rm -rf --one-file-system "$tree"' EXIT
 trap 'exit 130' INT TERM
-rm -rf "$tree"
+rm -rf --one-file-system "$tree"
 nice mmdebstrap --quiet --variant=minbase --aptopt='APT::Install-Recommends "false"' \
 	--dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' \
 	--dpkgopt='path-exclude=/usr/share/locale/*' --dpkgopt=force-unsafe-io \

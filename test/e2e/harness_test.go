@@ -38,12 +38,20 @@ var long = flag.Bool("long", false, "run the long versions: 10 000 execs")
 // touches it.
 var shared *machine
 
+// programs is a directory with copies of the binaries, once there is a machine.
+var programs struct {
+	sync.Once
+	dir string
+	err error
+}
+
 func TestMain(m *testing.M) {
 	if isNRIPlugin() {
 		os.Exit(servePods())
 	}
 	flag.Parse()
 	code := m.Run()
+	_ = os.RemoveAll(programs.dir)
 	if shared != nil {
 		if left := shared.close(); left != "" {
 			fmt.Fprintln(os.Stderr, "left behind after all tests:\n"+left)
@@ -111,20 +119,39 @@ func newMachine() (*machine, error) {
 	if err := os.Chmod(dir, 0o711); err != nil {
 		return nil, err
 	}
-	from, err := testenv.BinDir()
-	if err != nil {
+	if err := linkBinaries(filepath.Join(dir, "bin")); err != nil {
 		return nil, err
-	}
-	// Copies: a process's /proc/PID/exe then says which run it belongs to.
-	for _, b := range []string{"carob", "carobd", "carob-pod", "carob-toolbox"} {
-		if err := copyFile(filepath.Join(from, b), filepath.Join(dir, "bin", b)); err != nil {
-			return nil, err
-		}
 	}
 	m := &machine{dir: dir, parent: "/" + filepath.Base(dir), pods: map[string]bool{}}
 	m.env = append(os.Environ(), "CAROB_RUN="+filepath.Join(dir, "run"), "CAROB_ROOT="+filepath.Join(dir, "lib"))
 	m.before = m.look()
 	return m, nil
+}
+
+// linkBinaries gives a machine binaries of its own: a process's /proc/PID/exe then says
+// which machine it belongs to. They are links to one copy: 60 MB for each are felt
+// wherever a disk is slow.
+func linkBinaries(to string) error {
+	binaries := []string{"carob", "carobd", "carob-pod", "carob-toolbox"}
+	programs.Do(func() {
+		var from string
+		if from, programs.err = testenv.BinDir(); programs.err != nil {
+			return
+		}
+		if programs.dir, programs.err = os.MkdirTemp("", "carob-e2e-bin-"); programs.err != nil {
+			return
+		}
+		for _, b := range binaries {
+			programs.err = errors.Join(programs.err, copyFile(filepath.Join(from, b), filepath.Join(programs.dir, b)))
+		}
+	})
+	err := errors.Join(programs.err, os.Mkdir(to, 0o755))
+	for _, b := range binaries {
+		if err == nil {
+			err = os.Link(filepath.Join(programs.dir, b), filepath.Join(to, b))
+		}
+	}
+	return err
 }
 
 func copyFile(from, to string) error {

@@ -91,11 +91,15 @@ func (m *machine) processes() []string {
 
 // supervisors returns the pids of the machine's pod supervisors, without those that the
 // daemon has made ahead.
-func (m *machine) supervisors() []int {
+func (m *machine) supervisors() []int { return m.holding(false) }
+
+// idle returns the pids of those made ahead.
+func (m *machine) idle() []int { return m.holding(true) }
+
+func (m *machine) holding(made bool) (found []int) {
 	ahead := m.ahead()
-	var found []int
 	for _, p := range pids() {
-		if m.supervises(p) && !ahead[m.podOf(p)] {
+		if m.supervises(p) && ahead[m.podOf(p)] == made {
 			found = append(found, p)
 		}
 	}

@@ -89,8 +89,7 @@ func TestServiceStops(t *testing.T) {
 // upgrade does: what carob made below the root is not systemd's to change.
 func TestReloadKeepsLimits(t *testing.T) {
 	testenv.Require(t, testenv.Systemd)
-	h := startOwn(t)
-	h.service()
+	h := start(t)
 	c := h.container("c", "--memory", "96m", "--cpus", "0.25", "--pids-limit", "77", "--cpuset-cpus", "0")
 	pid := h.pid(c)
 	limits := func() string {

@@ -1,6 +1,7 @@
 package asked
 
 import (
+	"math"
 	"strings"
 	"testing"
 
@@ -53,7 +54,7 @@ func TestPodRefusals(t *testing.T) {
 			refused(t, p, err, tt.want)
 		})
 	}
-	for handler, want := range map[string]string{"": "", HandlerNative: "", "runsc": "runsc"} { // the engine knows which there are
+	for handler, want := range map[string]string{"": "", HandlerNative: "", "runsc": "runsc", "native2": "native2"} { // the engine knows which there are
 		if p, err := Pod(sandbox(), handler, machine()); err != nil || p.Handler != want {
 			t.Errorf("handler %q: %q, %v", handler, p.Handler, err)
 		}
@@ -167,6 +168,13 @@ func TestSandboxResources(t *testing.T) {
 	}
 	if r.CpuQuota != 1000 {
 		t.Error("the request was changed")
+	}
+	got, err = Sandbox(r, &cri.LinuxContainerResources{CpuQuota: -1}, machine())
+	if err != nil || *got.CPU.Quota != 1000 {
+		t.Errorf("overhead without a quota: %+v, %v", got, err)
+	}
+	if _, err := Sandbox(r, &cri.LinuxContainerResources{MemoryLimitInBytes: math.MaxInt64}, machine()); !fault.Is(err, fault.Invalid) {
+		t.Errorf("overflow: %v", err)
 	}
 	if _, err := Sandbox(nil, nil, machine()); !fault.Is(err, fault.Invalid) {
 		t.Errorf("nothing: %v", err)

@@ -1,8 +1,6 @@
 package asked
 
 import (
-	"strings"
-
 	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
 
 	"carob/internal/spec"
@@ -22,6 +20,9 @@ func Pod(c *cri.PodSandboxConfig, handler string, h Host) (spec.Pod, error) {
 	if err != nil {
 		return spec.Pod{}, err
 	}
+	if handler == HandlerNative {
+		handler = ""
+	}
 	ports, err := ports(c.GetPortMappings())
 	if err != nil {
 		return spec.Pod{}, err
@@ -31,7 +32,7 @@ func Pod(c *cri.PodSandboxConfig, handler string, h Host) (spec.Pod, error) {
 		Labels: c.GetLabels(), Annotations: c.GetAnnotations(),
 		Hostname: c.GetHostname(), Namespaces: namespaces, UserIDs: ids, Privileged: security.GetPrivileged(),
 		Sysctls: c.GetLinux().GetSysctls(), CgroupParent: c.GetLinux().GetCgroupParent(),
-		Handler: strings.TrimPrefix(handler, HandlerNative), Ports: ports, DNS: dns(c.GetDnsConfig()),
+		Handler: handler, Ports: ports, DNS: dns(c.GetDnsConfig()),
 	}
 	if namespaces.UTS == spec.Host {
 		p.Hostname = h.Hostname

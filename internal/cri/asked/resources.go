@@ -1,6 +1,8 @@
 package asked
 
 import (
+	"math"
+
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"google.golang.org/protobuf/proto"
 	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
@@ -84,8 +86,12 @@ func Sandbox(r, overhead *cri.LinuxContainerResources, h Host) (*specs.LinuxReso
 	for _, add := range []struct{ to, more *int64 }{
 		{&sum.CpuQuota, &overhead.CpuQuota}, {&sum.CpuShares, &overhead.CpuShares}, {&sum.MemoryLimitInBytes, &overhead.MemoryLimitInBytes},
 	} {
+		more := max(0, *add.more) // -1 is no quota: it takes nothing away
+		if *add.to > math.MaxInt64-more {
+			return nil, invalid("overhead", "%d more than %d is no limit", more, *add.to)
+		}
 		if *add.to > 0 { // overhead of what has no limit has none
-			*add.to += *add.more
+			*add.to += more
 		}
 	}
 	limits, _, err := Resources(sum, h)

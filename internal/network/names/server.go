@@ -61,9 +61,10 @@ type Server struct {
 
 // door is one listener.
 type door struct {
-	at   netip.Addr
-	s    *dns.Server
-	done chan struct{}
+	at     netip.Addr
+	s      *dns.Server
+	cancel context.CancelFunc // of the questions that came in
+	done   chan struct{}
 }
 
 // domain is the port of DNS.
@@ -172,10 +173,11 @@ func (s *Server) open(network string, gateways []netip.Addr) (err error) {
 
 // start serves a listener until shut.
 func (s *Server) start(network string, at netip.Addr, srv *dns.Server) *door {
-	d := &door{at: at, s: srv, done: make(chan struct{})}
+	ctx, cancel := context.WithCancel(s.ctx)
+	d := &door{at: at, s: srv, cancel: cancel, done: make(chan struct{})}
 	started := make(chan struct{})
 	srv.NotifyStartedFunc = func() { close(started) }
-	srv.Handler = dns.HandlerFunc(func(w dns.ResponseWriter, q *dns.Msg) { s.serve(network, w, q) })
+	srv.Handler = dns.HandlerFunc(func(w dns.ResponseWriter, q *dns.Msg) { s.serve(ctx, network, w, q) })
 	srv.ReadTimeout, srv.WriteTimeout = tryTime, tryTime
 	srv.IdleTimeout = func() time.Duration { return idleTime }
 	go func() {
@@ -191,7 +193,8 @@ func (s *Server) start(network string, at netip.Addr, srv *dns.Server) *door {
 	return d
 }
 
-// shut ends a network's listeners. The caller holds turn.
+// shut ends a network's listeners, with the questions under way: nobody is left who asked
+// them. The caller holds turn.
 func (s *Server) shut(network string) error {
 	s.mu.Lock()
 	doors := s.doors[network]
@@ -201,6 +204,7 @@ func (s *Server) shut(network string) error {
 	defer cancel()
 	var errs []error
 	for _, d := range doors {
+		d.cancel()
 		errs = append(errs, d.s.ShutdownContext(ctx))
 		<-d.done
 	}
@@ -208,8 +212,8 @@ func (s *Server) shut(network string) error {
 }
 
 // serve answers one question.
-func (s *Server) serve(network string, w dns.ResponseWriter, q *dns.Msg) {
-	r := s.reply(network, source(w.RemoteAddr()), q)
+func (s *Server) serve(ctx context.Context, network string, w dns.ResponseWriter, q *dns.Msg) {
+	r := s.reply(ctx, network, source(w.RemoteAddr()), q)
 	if _, udp := w.RemoteAddr().(*net.UDPAddr); udp {
 		r.Truncate(room(q))
 	}
@@ -234,7 +238,7 @@ func source(a net.Addr) netip.Addr {
 	return netip.Addr{}
 }
 
-func (s *Server) reply(network string, from netip.Addr, q *dns.Msg) *dns.Msg {
+func (s *Server) reply(ctx context.Context, network string, from netip.Addr, q *dns.Msg) *dns.Msg {
 	r := new(dns.Msg)
 	if q.Opcode != dns.OpcodeQuery || len(q.Question) != 1 || q.Response {
 		return r.SetRcode(q, dns.RcodeNotImplemented)
@@ -256,11 +260,11 @@ func (s *Server) reply(network string, from netip.Addr, q *dns.Msg) *dns.Msg {
 		}
 		return r
 	}
-	return s.forward(asker, q)
+	return s.forward(ctx, asker, q)
 }
 
 // forward asks others in the pod's name.
-func (s *Server) forward(asker *member, q *dns.Msg) *dns.Msg {
+func (s *Server) forward(ctx context.Context, asker *member, q *dns.Msg) *dns.Msg {
 	if !s.crowd.enter(asker.podID) {
 		return new(dns.Msg).SetRcode(q, dns.RcodeServerFailure)
 	}
@@ -269,7 +273,7 @@ func (s *Server) forward(asker *member, q *dns.Msg) *dns.Msg {
 	if len(servers) == 0 {
 		servers = s.host.now()
 	}
-	r, err := s.out.ask(s.ctx, q, slices.DeleteFunc(slices.Clone(servers), s.mine))
+	r, err := s.out.ask(ctx, q, slices.DeleteFunc(slices.Clone(servers), s.mine))
 	if err != nil {
 		s.c.Log.Debug("names: forward", "pod", asker.podID, "cause", err)
 		return new(dns.Msg).SetRcode(q, dns.RcodeServerFailure)

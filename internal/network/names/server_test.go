@@ -287,6 +287,34 @@ func TestLeave(t *testing.T) {
 	}
 }
 
+// TestLeaveDoesNotWait: a question that no server of the outside answers holds up neither
+// the last member's leaving nor who comes to another network meanwhile.
+func TestLeaveDoesNotWait(t *testing.T) {
+	asked, answer := make(chan struct{}, 9), make(chan struct{})
+	defer close(answer)
+	s, at := open(t, outside(t, []string{"127.0.0.9", "127.0.0.11", "127.0.0.12"}, func(dns.ResponseWriter, *dns.Msg) { asked <- struct{}{}; <-answer }), "nameserver 127.0.0.9\nnameserver 127.0.0.11\nnameserver 127.0.0.12\n")
+	c, err := net.Dial("udp", at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	q, err := new(dns.Msg).SetQuestion("example.org.", dns.TypeA).Pack()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Write(q); err != nil {
+		t.Fatal(err)
+	}
+	<-asked
+	began := time.Now()
+	if err := s.leave(webID, "lan"); err != nil {
+		t.Error(err)
+	}
+	if took := time.Since(began); took > fullTime/2 {
+		t.Errorf("took %v", took)
+	}
+}
+
 // TestTaken: an address that another server has is an error, and nothing is entered.
 func TestTaken(t *testing.T) {
 	s, at := open(t, nil, "")

@@ -63,6 +63,9 @@ func Place(wish Driver, f host.Facts) (Placement, error) {
 	return p, nil
 }
 
+// Scopes reports whether pods that name no parent get scopes.
+func (p Placement) Scopes() bool { return isSlice(p.parent) }
+
 // isSlice reports whether a parent is in systemd's form: a slice's name, or its path as
 // the kubelet gives it.
 func isSlice(parent string) bool { return strings.HasSuffix(parent, ".slice") }

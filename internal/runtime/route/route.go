@@ -107,6 +107,12 @@ func (r *Router) enter(podID string, h Handler) {
 	r.byPod[podID] = h
 }
 
+func (r *Router) leave(podID string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.byPod, podID)
+}
+
 // Admit completes a pod's request for its handler, or refuses it: NotFound when there is
 // no such handler.
 func (r *Router) Admit(p *spec.Pod) error {
@@ -129,7 +135,11 @@ func (r *Router) RunSandbox(ctx context.Context, s pod.Sandbox) (pod.SandboxStat
 		return pod.SandboxState{}, err
 	}
 	r.enter(s.PodID, h)
-	return h.RunSandbox(ctx, s)
+	state, err := h.RunSandbox(ctx, s)
+	if err != nil {
+		r.leave(s.PodID)
+	}
+	return state, err
 }
 
 // PrepareSandbox makes a sandbox ahead where the handler can: else Unsupported.
@@ -161,9 +171,7 @@ func (r *Router) StopSandbox(ctx context.Context, podID string) error {
 	if err := r.of(podID).StopSandbox(ctx, podID); err != nil {
 		return err
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	delete(r.byPod, podID)
+	r.leave(podID)
 	return nil
 }
 

@@ -114,6 +114,24 @@ func TestHandlerThatWentAway(t *testing.T) {
 	}
 }
 
+// broken is a handler that cannot run a sandbox.
+type broken struct{ recorder }
+
+func (b *broken) RunSandbox(context.Context, pod.Sandbox) (pod.SandboxState, error) {
+	return pod.SandboxState{}, fault.New(fault.Internal, "no process")
+}
+
+// TestFailedRun: pods that never ran are not remembered.
+func TestFailedRun(t *testing.T) {
+	r := New(map[string]Handler{Native: &broken{}}, nil)
+	if _, err := r.RunSandbox(t.Context(), pod.Sandbox{PodID: "a"}); err == nil {
+		t.Error("it ran")
+	}
+	if len(r.byPod) != 0 {
+		t.Errorf("remembers %v", r.byPod)
+	}
+}
+
 // TestReplace: pods keep the handler that they have, later ones get the new one.
 func TestReplace(t *testing.T) {
 	old, now := &recorder{}, &recorder{}

@@ -18,8 +18,14 @@ type conn struct {
 
 	mu      sync.Mutex
 	seq     uint32
-	waiting map[uint32]chan wire.Packet
+	waiting map[uint32]waiter
 	err     error // why the connection ended
+}
+
+// waiter takes the answers to one request until it is gone.
+type waiter struct {
+	answers chan wire.Packet
+	gone    chan struct{}
 }
 
 // callTimeout bounds the answer to what a supervisor does at once; starting a
@@ -38,7 +44,7 @@ func dial(podDir string) (*conn, error) {
 	if err != nil {
 		return nil, fault.Wrap(fault.NotFound, "supervisor", err)
 	}
-	return &conn{c: c, waiting: map[uint32]chan wire.Packet{}}, nil
+	return &conn{c: c, waiting: map[uint32]waiter{}}, nil
 }
 
 func (c *conn) close() { _ = c.c.Close() } // its reader sees the end
@@ -59,10 +65,13 @@ func (c *conn) read(event func(wire.Packet)) {
 			continue
 		}
 		c.mu.Lock()
-		ch := c.waiting[p.Seq]
+		w, ok := c.waiting[p.Seq]
 		c.mu.Unlock()
-		if ch != nil {
-			ch <- p
+		if ok {
+			select {
+			case w.answers <- p:
+			case <-w.gone: // a supervisor that has been taken over answers as often as it likes
+			}
 		}
 	}
 }
@@ -71,8 +80,8 @@ func (c *conn) fail(err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.err = err
-	for seq, ch := range c.waiting {
-		close(ch)
+	for seq, w := range c.waiting {
+		close(w.answers)
 		delete(c.waiting, seq)
 	}
 }
@@ -81,7 +90,7 @@ func (c *conn) fail(err error) {
 // connection ends, and a function to stop listening.
 func (c *conn) send(p wire.Packet, files []*os.File) (<-chan wire.Packet, func(), error) {
 	// A listing is received by a loop that keeps up; everything else is one packet.
-	ch := make(chan wire.Packet, 1)
+	w := waiter{make(chan wire.Packet, 1), make(chan struct{})}
 	c.mu.Lock()
 	if c.err != nil {
 		c.mu.Unlock()
@@ -89,9 +98,10 @@ func (c *conn) send(p wire.Packet, files []*os.File) (<-chan wire.Packet, func()
 	}
 	c.seq++
 	p.Seq = c.seq
-	c.waiting[p.Seq] = ch
+	c.waiting[p.Seq] = w
 	c.mu.Unlock()
 	forget := func() {
+		close(w.gone)
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		delete(c.waiting, p.Seq)
@@ -102,7 +112,7 @@ func (c *conn) send(p wire.Packet, files []*os.File) (<-chan wire.Packet, func()
 		forget()
 		return nil, nil, fault.Wrap(fault.Unavailable, "supervisor: send", err)
 	}
-	return ch, forget, nil
+	return w.answers, forget, nil
 }
 
 // call sends a request and waits for its answer.
@@ -149,32 +159,32 @@ func errnoFault(what string, errno uint16) error {
 	}
 }
 
+// maxListed bounds the processes that a supervisor lists.
+const maxListed = 1 << 16
+
 // list asks for all processes.
 func (c *conn) list(ctx context.Context) ([]wire.Packet, error) {
 	ch, forget, err := c.send(wire.Packet{Op: wire.List}, nil)
 	if err != nil {
 		return nil, err
 	}
+	defer forget()
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	var all []wire.Packet
-	for {
+	for len(all) < maxListed {
 		select {
 		case p, ok := <-ch:
 			if !ok {
 				return nil, fault.New(fault.Unavailable, "supervisor: the connection has ended")
 			}
 			if p.Handle == 0 {
-				forget()
 				return all, nil
 			}
 			all = append(all, p)
 		case <-ctx.Done():
-			go func() { // the reader must not block on packets nobody takes
-				for range ch {
-				}
-			}()
 			return nil, fault.Wrap(fault.Unavailable, "supervisor: list", ctx.Err())
 		}
 	}
+	return nil, fault.New(fault.Unavailable, "supervisor: lists too many processes")
 }

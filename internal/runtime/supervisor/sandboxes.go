@@ -12,7 +12,7 @@ import (
 )
 
 // Sandbox is a pod's supervisor as the daemon sees it. Its fields do not change
-// once it is in the map, except conn, processes and ahead.
+// once it is in the map, except processes and ahead, and cgroup, which Take sets.
 type Sandbox struct {
 	podID  string
 	pid    int
