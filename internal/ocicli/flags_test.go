@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"carob/internal/fault"
 )
 
 func TestParse(t *testing.T) {
@@ -94,4 +96,18 @@ func FuzzParseFlags(f *testing.F) {
 			_, _ = parse(strings.Fields(line), c.options, c.most) // must end without a panic
 		}
 	})
+}
+
+// TestLimitsDoNotWrap: a number that its limit cannot hold is refused by the flag's name.
+func TestLimitsDoNotWrap(t *testing.T) {
+	for flag, value := range map[string]string{"blkio-weight": "65546", "cpu-share": "-1", "cpu-period": "-1"} {
+		a := &app{args: arguments{flags: map[string][]string{flag: {value}}}}
+		if _, err := a.limits(); !fault.Is(err, fault.Invalid) || !strings.Contains(err.Error(), "--"+flag) {
+			t.Errorf("--%s %s: %v", flag, value, err)
+		}
+	}
+	a := &app{args: arguments{flags: map[string][]string{"memory-swap": {"-1"}, "blkio-weight": {"1000"}}}}
+	if l, err := a.limits(); err != nil || *l.Memory.Swap != -1 || *l.BlockIO.Weight != 1000 {
+		t.Errorf("%+v, %v", l, err)
+	}
 }

@@ -137,15 +137,19 @@ func (a *app) amount(flag string, to any) error {
 	if err != nil {
 		return fmt.Errorf("--%s: %w", flag, err)
 	}
+	fits := true
 	switch to := to.(type) {
 	case **int64:
 		*to = &n
 	case **uint64:
 		u := uint64(n)
-		*to = &u
+		*to, fits = &u, n >= 0
 	case **uint16:
 		u := uint16(n)
-		*to = &u
+		*to, fits = &u, int64(u) == n
+	}
+	if !fits {
+		return fault.New(fault.Invalid, "--"+flag+": "+text+" is out of range")
 	}
 	return nil
 }

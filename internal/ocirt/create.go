@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -177,7 +178,14 @@ func (n *creation) scope(ctx context.Context, layout *cgroup.Layout, u ocispec.U
 	if layout.Mode() != cgroup.ModeV2 {
 		return nil, fault.New(fault.Unsupported, "--systemd-cgroup: needs the unified hierarchy (cgroup v2)")
 	}
-	var err error
+	// Else systemd would be asked to stop a scope of this name, with all that runs in it.
+	others, err := layout.Open(path.Dir(n.Cgroup))
+	if err == nil {
+		err = vacant(others)
+	}
+	if err != nil && !fault.Is(err, fault.NotFound) {
+		return nil, err
+	}
 	if n.held, err = ns.Hold(); err != nil {
 		return nil, err
 	}
@@ -191,6 +199,15 @@ func (n *creation) scope(ctx context.Context, layout *cgroup.Layout, u ocispec.U
 	return group, cgroup.Take(group, n.held.Pid)
 }
 
+// vacant refuses a cgroup in which somebody is.
+func vacant(group *cgroup.Group) error {
+	pids, err := group.Procs()
+	if err == nil && len(pids) > 0 {
+		err = fault.New(fault.Conflict, "container's cgroup is not empty: "+strconv.Itoa(len(pids))+" process(es) found")
+	}
+	return err
+}
+
 func reuse(layout *cgroup.Layout, path string, limits *specs.LinuxResources) (*cgroup.Group, error) {
 	group, err := layout.Open(path)
 	if err != nil {
@@ -199,12 +216,8 @@ func reuse(layout *cgroup.Layout, path string, limits *specs.LinuxResources) (*c
 	if err := cgroup.Complete(group); err != nil { // it need not be in every hierarchy
 		return nil, err
 	}
-	pids, err := group.Procs()
-	if err != nil {
+	if err := vacant(group); err != nil {
 		return nil, err
-	}
-	if len(pids) > 0 {
-		return nil, fault.New(fault.Conflict, "container's cgroup is not empty: "+strconv.Itoa(len(pids))+" process(es) found")
 	}
 	if frozen, err := group.Frozen(); err == nil && frozen {
 		return nil, fault.New(fault.Conflict, "container's cgroup unexpectedly frozen")

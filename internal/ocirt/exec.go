@@ -180,7 +180,8 @@ func launchExec(c *Container, s *scene, m more, init *os.File) (*child, error) {
 	if m.streams == nil {
 		x.Alone.Own = streamsToGive(m.process, outside(s.spec.Linux.UIDMappings, m.process.User.UID))
 	}
-	x.Alone.Turn, x.Alone.Release = s.passed.add(ready), len(s.passed.files)
+	x.Alone.Turn = s.passed.add(ready)
+	x.Alone.Release = len(s.passed.files)
 	var filters world.Filters
 	profile := s.spec.Linux.Seccomp
 	if x.Seccomp, err = filters.Get(profile); err != nil {

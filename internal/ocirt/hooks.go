@@ -45,10 +45,25 @@ func runHooks(ctx context.Context, kind string, list []specs.Hook, state specs.S
 	for i, h := range list {
 		err := bounded(ctx, h, func(ctx context.Context) error { return run(ctx, h, state) })
 		if err != nil {
-			return fmt.Errorf("error running %s hook #%d: %w", kind, i, err)
+			return hookFailed(kind, i, err)
 		}
 	}
 	return nil
+}
+
+// afterwards runs every hook, in the runtime's namespaces: one that fails is a warning
+// (runtime.md, "Lifecycle").
+func (r *Runtime) afterwards(ctx context.Context, list []specs.Hook, state specs.State) {
+	for i, h := range list {
+		err := bounded(ctx, h, func(ctx context.Context) error { return run(ctx, h, state) })
+		if err != nil && r.Warn != nil {
+			r.Warn(hookFailed("poststop", i, err).Error())
+		}
+	}
+}
+
+func hookFailed(kind string, i int, err error) error {
+	return fmt.Errorf("error running %s hook #%d: %w", kind, i, err)
 }
 
 // bounded gives a hook the time that it may take.
@@ -69,6 +84,19 @@ func bounded(ctx context.Context, h specs.Hook, run func(context.Context) error)
 // maxSaid bounds what is kept of a hook's complaint.
 const maxSaid = 4096
 
+// complaint is the beginning of what is written to it.
+type complaint []byte
+
+// Write takes everything.
+func (c *complaint) Write(p []byte) (int, error) {
+	*c = append(*c, p[:min(len(p), maxSaid-len(*c))]...)
+	return len(p), nil
+}
+
+// grace is how long a hook's complaint is waited for once the hook has ended: what it has
+// left behind may hold the pipe.
+const grace = time.Second
+
 // run runs a hook with the environment that it is given and nothing of the runtime's
 // (CVE-2025-23266 was a hook that trusted a container's).
 func run(ctx context.Context, h specs.Hook, state specs.State) error {
@@ -76,7 +104,7 @@ func run(ctx context.Context, h specs.Hook, state specs.State) error {
 	if err != nil {
 		return err
 	}
-	var said bytes.Buffer
+	var said complaint
 	cmd := exec.CommandContext(ctx, h.Path)
 	cmd.Args, cmd.Env = h.Args, h.Env
 	if len(cmd.Args) == 0 {
@@ -87,9 +115,9 @@ func run(ctx context.Context, h specs.Hook, state specs.State) error {
 	}
 	cmd.Dir = state.Bundle
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(text), &said, &said
-	cmd.WaitDelay = time.Second // a grandchild may hold the pipe
-	if err := cmd.Run(); err != nil {
-		return fmt.Errorf("%w, %s", err, bytes.TrimSpace(said.Bytes()[:min(said.Len(), maxSaid)]))
+	cmd.WaitDelay = grace
+	if err := cmd.Run(); err != nil && !errors.Is(err, exec.ErrWaitDelay) { // which is success
+		return fmt.Errorf("%w, %s", err, bytes.TrimSpace(said))
 	}
 	return nil
 }
@@ -102,7 +130,7 @@ func runHooksInside(ctx context.Context, list hookList, state specs.State, start
 	for i, h := range list.hooks {
 		err := bounded(ctx, h, func(ctx context.Context) error { return runInside(ctx, h, state, start) })
 		if err != nil {
-			return fmt.Errorf("error running %s hook #%d: %w", list.kind, i, err)
+			return hookFailed(list.kind, i, err)
 		}
 	}
 	return nil
@@ -114,14 +142,14 @@ type hookList struct {
 }
 
 func runInside(ctx context.Context, h specs.Hook, state specs.State, start inside) error {
-	text, err := json.Marshal(state)
+	about, err := json.Marshal(state)
 	if err != nil {
 		return err
 	}
 	if len(h.Args) == 0 {
 		h.Args = []string{h.Path}
 	}
-	streams, said, err := pipes(text)
+	streams, said, err := pipes(about)
 	if err != nil {
 		return err
 	}
@@ -133,20 +161,22 @@ func runInside(ctx context.Context, h specs.Hook, state specs.State, start insid
 		said.Close()
 		return fmt.Errorf("exec %s: %w", h.Path, err)
 	}
-	complaint := make(chan []byte, 1)
-	go func() { // ends with the hook, which alone has the pipe's other end
-		b, _ := io.ReadAll(io.LimitReader(said, maxSaid))
-		_, _ = io.Copy(io.Discard, said)
-		complaint <- b
-	}()
 	defer said.Close()
+	var text complaint
+	heard := make(chan struct{})
+	go func() { // ends when said is closed, at the latest
+		defer close(heard)
+		_, _ = io.Copy(&text, said)
+	}()
 	stop := context.AfterFunc(ctx, func() { _ = task.ID{Pid: child.pid}.End() })
 	code, err := task.Wait(child.pid)
 	stop()
-	if err == nil && code != 0 {
-		err = fault.New(fault.Internal, fmt.Sprintf("exit status %d, %s", code, bytes.TrimSpace(<-complaint)))
+	if err != nil || code == 0 {
+		return err
 	}
-	return err
+	_ = said.SetReadDeadline(time.Now().Add(grace)) // pipes have deadlines
+	<-heard
+	return fault.New(fault.Internal, fmt.Sprintf("exit status %d, %s", code, bytes.TrimSpace(text)))
 }
 
 // asRuntime starts a hook with the runtime's rights in the namespaces of a process that
@@ -204,16 +234,16 @@ func pipes(text []byte) (streams []*os.File, said *os.File, err error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	defer give.Close()
-	if _, err := give.Write(text); err != nil { // 64 KiB fit without a reader; a state has 1
-		in.Close()
-		return nil, nil, err
-	}
 	said, out, err := os.Pipe()
 	if err != nil {
 		in.Close()
+		give.Close()
 		return nil, nil, err
 	}
+	go func() { // ends when nobody has the other end any more; a hook need not read
+		_, _ = give.Write(text)
+		give.Close()
+	}()
 	return []*os.File{in, out, out}, said, nil
 }
 

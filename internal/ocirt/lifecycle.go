@@ -202,7 +202,7 @@ func end(init task.ID) error {
 }
 
 // remove takes away the cgroup with all that is left in it, runs the hooks, and forgets
-// the container. What a hook says does not keep the container (config.md, "Poststop").
+// the container.
 func remove(ctx context.Context, c *Container) error {
 	if c.Cgroup != "" {
 		layout, err := c.r.groups()
@@ -213,12 +213,10 @@ func remove(ctx context.Context, c *Container) error {
 			return err
 		}
 	}
-	spec, err := c.Config()
-	var hooks error
-	if err == nil && spec.Hooks != nil {
-		hooks = runHooks(ctx, "poststop", spec.Hooks.Poststop, c.State(specs.StateStopped))
+	if spec, err := c.Config(); err == nil && spec.Hooks != nil {
+		c.r.afterwards(ctx, spec.Hooks.Poststop, c.State(specs.StateStopped))
 	}
-	return errors.Join(hooks, os.RemoveAll(c.dir))
+	return os.RemoveAll(c.dir)
 }
 
 func removeGroup(ctx context.Context, layout *cgroup.Layout, path string) error {

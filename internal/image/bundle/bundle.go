@@ -71,7 +71,12 @@ type contents struct {
 	f       Seekable
 	limits  unpack.Limits
 	members map[string]member
+	named   int   // bytes of the members' names and links
+	read    int64 // bytes of JSON so far: few may be read very often
 }
+
+// maxReads is how much JSON of an archive is read in all, in documents of the largest size.
+const maxReads = 4
 
 type member struct {
 	offset, size int64
@@ -109,6 +114,9 @@ func (a *contents) note(h *tar.Header, end int64) error {
 	if err != nil {
 		return unpack.Invalid("entry %.200q: %w", h.Name, err)
 	}
+	if a.named += len(name) + len(h.Linkname); a.named > unpack.MaxNames {
+		return unpack.Invalid("names of more than %d bytes in all", unpack.MaxNames)
+	}
 	switch h.Typeflag {
 	case tar.TypeReg:
 		// The reader stands where this member's content begins. A sparse member's
@@ -129,7 +137,7 @@ func (a *contents) note(h *tar.Header, end int64) error {
 	return nil
 }
 
-// open returns a member's content; NotFound's cousin here is an invalid archive.
+// member returns a member's content; NotFound's cousin here is an invalid archive.
 func (a *contents) member(unsafeName string) (*io.SectionReader, error) {
 	name := path.Clean(unsafeName)
 	for range unpack.MaxLinks {
@@ -145,8 +153,8 @@ func (a *contents) member(unsafeName string) (*io.SectionReader, error) {
 	return nil, unpack.Invalid("%.200q is a link that leads nowhere", unsafeName)
 }
 
-// read returns a small member whole.
-func (a *contents) read(name string) ([]byte, error) {
+// document returns a small member whole.
+func (a *contents) document(name string) ([]byte, error) {
 	r, err := a.member(name)
 	if err != nil {
 		return nil, err
@@ -154,11 +162,14 @@ func (a *contents) read(name string) ([]byte, error) {
 	if r.Size() > a.limits.JSON {
 		return nil, unpack.Invalid("%.200q: %d bytes of JSON are more than the %d accepted", name, r.Size(), a.limits.JSON)
 	}
+	if a.read += r.Size(); a.read > maxReads*a.limits.JSON {
+		return nil, unpack.Invalid("%.200q: more than %d bytes of JSON in all", name, maxReads*a.limits.JSON)
+	}
 	return io.ReadAll(r)
 }
 
 func (a *contents) readJSON(name string, into any) error {
-	text, err := a.read(name)
+	text, err := a.document(name)
 	if err != nil {
 		return err
 	}

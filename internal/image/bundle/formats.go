@@ -1,6 +1,7 @@
 package bundle
 
 import (
+	"encoding/json"
 	"path"
 	"runtime"
 	"strings"
@@ -44,7 +45,7 @@ func (a *contents) dockerImages() ([]Image, error) {
 func (a *contents) dockerImage(m dockerManifest) (Image, error) {
 	var p Image
 	var err error
-	if p.Config, err = a.read(m.Config); err != nil {
+	if p.Config, err = a.document(m.Config); err != nil {
 		return p, err
 	}
 	// Every tool names the file after its digest, which is the image's ID.
@@ -191,7 +192,7 @@ func (a *contents) blob(d v1.Descriptor) ([]byte, error) {
 	if err := checkDigest(d.Digest); err != nil {
 		return nil, unpack.Invalid("%w", err)
 	}
-	text, err := a.read(blobPath(d.Digest))
+	text, err := a.document(blobPath(d.Digest))
 	if err != nil {
 		return nil, err
 	}
@@ -202,10 +203,14 @@ func (a *contents) blob(d v1.Descriptor) ([]byte, error) {
 }
 
 func (a *contents) blobJSON(d v1.Descriptor, into any) error {
-	if _, err := a.blob(d); err != nil {
+	text, err := a.blob(d)
+	if err != nil {
 		return err
 	}
-	return a.readJSON(blobPath(d.Digest), into)
+	if err := json.Unmarshal(text, into); err != nil {
+		return unpack.Invalid("%s: %w", blobPath(d.Digest), err)
+	}
+	return nil
 }
 
 func blobPath(d digest.Digest) string {

@@ -21,29 +21,32 @@ type scratch = *os.File
 
 // pack writes a layer's tar, packed with gzip, to a file that is gone when it is closed.
 // The same tar gives the same bytes, as long as carob packs it with the same library.
-func (u *upload) pack(ctx context.Context, l image.LayerTar) (f scratch, d v1.Descriptor, err error) {
-	f, err = u.scratch()
+func (u *upload) pack(ctx context.Context, l image.LayerTar) (scratch, v1.Descriptor, error) {
+	f, err := u.scratch()
 	if err != nil {
-		return nil, d, fault.Wrap(fault.Unavailable, "pack", err)
+		return nil, v1.Descriptor{}, fault.Wrap(fault.Unavailable, "pack", err)
 	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, f.Close())
-		}
-	}()
+	d, err := u.packInto(ctx, f, l)
+	if err != nil {
+		return nil, d, errors.Join(err, f.Close())
+	}
+	return f, d, nil
+}
+
+func (u *upload) packInto(ctx context.Context, f scratch, l image.LayerTar) (d v1.Descriptor, err error) {
 	sum := sha256.New()
 	z := gzip.NewWriter(io.MultiWriter(f, sum))
 	if err := l.Write(ctx, &packing{Writer: z, u: u, p: Progress{Layer: short(l.DiffID), Step: call.Packing, Total: l.Size}}); err != nil {
-		return nil, d, err
+		return d, err
 	}
 	if err := z.Close(); err != nil {
-		return nil, d, fault.Wrap(fault.Unavailable, "pack", err)
+		return d, fault.Wrap(fault.Unavailable, "pack", err)
 	}
 	size, err := f.Seek(0, io.SeekCurrent)
 	if err == nil {
 		_, err = f.Seek(0, io.SeekStart)
 	}
-	return f, v1.Descriptor{MediaType: v1.MediaTypeImageLayerGzip, Digest: digest.NewDigest(digest.SHA256, sum), Size: size}, err
+	return v1.Descriptor{MediaType: v1.MediaTypeImageLayerGzip, Digest: digest.NewDigest(digest.SHA256, sum), Size: size}, err
 }
 
 // packing tells how much of the tar has been packed.

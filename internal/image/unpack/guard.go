@@ -29,6 +29,8 @@ const (
 	// maxDepth bounds the components of a path: resolving one costs a system call
 	// per component and entry.
 	maxDepth = 512
+	// MaxNames bounds the bytes of all names and links of one archive that are remembered.
+	MaxNames = 256 << 20
 	// MaxLinks is how many links are followed on one path: the kernel's own limit (path_resolution(7)).
 	MaxLinks = 40
 	// maxOwner is the last real ID: the one after it means "leave as it is" to
@@ -44,6 +46,7 @@ type guard struct {
 	entries int
 	bytes   int64
 	links   map[string]string // the layer's symbolic links: path → text
+	linked  int               // bytes of all that links has been told
 }
 
 func newGuard(l Limits) *guard { return &guard{limits: l, links: map[string]string{}} }
@@ -101,6 +104,9 @@ func (g *guard) note(name string, h *tar.Header) error {
 	delete(g.links, name)
 	switch h.Typeflag {
 	case tar.TypeSymlink:
+		if g.linked += len(name) + len(h.Linkname); g.linked > MaxNames {
+			return Invalid("symbolic links of more than %d bytes in all", MaxNames)
+		}
 		g.links[name] = h.Linkname
 	case tar.TypeLink:
 		target, err := Inside(h.Linkname)
@@ -147,7 +153,7 @@ func (g *guard) firstLink(dir string) (link, rest string, ok bool) {
 	return "", "", false
 }
 
-// inside returns the name relative to the archive's root. An absolute name is what
+// Inside returns the name relative to the archive's root. An absolute name is what
 // some tars write for the same thing; a climbing one never is.
 func Inside(unsafeName string) (string, error) {
 	for part := range strings.SplitSeq(unsafeName, "/") {

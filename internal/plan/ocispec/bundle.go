@@ -152,12 +152,10 @@ func mappings(s *specs.Spec) error {
 	if err := offsets(l.TimeOffsets); err != nil {
 		return err
 	}
-	for _, m := range [][]specs.LinuxIDMapping{l.UIDMappings, l.GIDMappings} {
-		if err := idRanges("linux.uidMappings", m); err != nil {
-			return err
-		}
+	if err := idRanges("linux.uidMappings", l.UIDMappings); err != nil {
+		return err
 	}
-	return nil
+	return idRanges("linux.gidMappings", l.GIDMappings)
 }
 
 func offsets(all map[string]specs.LinuxTimeOffset) error {

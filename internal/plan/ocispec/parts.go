@@ -19,12 +19,17 @@ func process(s *specs.Spec) error {
 	return Process(s.Process)
 }
 
+// unchanged is no id: to setresuid(2) it says that the id stays what it is, which is root's.
+const unchanged uint32 = 1<<32 - 1
+
 // Process checks a process by itself, as exec is given one.
 func Process(p *specs.Process) error {
 	err := first(
 		refusal{len(p.Args) == 0 || p.Args[0] == "", invalid("process.args", "args must not be empty")},
 		refusal{p.Cwd == "", invalid("process.cwd", "Cwd property must not be empty")},
 		refusal{!path.IsAbs(p.Cwd) || hasNUL(p.Cwd), invalid("process.cwd", "Cwd must be an absolute path")},
+		refusal{p.User.UID == unchanged, invalid("process.user.uid", "%d is no id", unchanged)},
+		refusal{p.User.GID == unchanged, invalid("process.user.gid", "%d is no id", unchanged)},
 		refusal{p.User.Umask != nil && *p.User.Umask > 0o777, invalid("process.user.umask", "is above 0777")},
 		refusal{p.OOMScoreAdj != nil && (*p.OOMScoreAdj < -1000 || *p.OOMScoreAdj > 1000), invalid("process.oomScoreAdj", "is not between -1000 and 1000")},
 		refusal{p.SelinuxLabel != "", unsupported("process.selinuxLabel", "selinux label is specified in config, but carob labels nothing")},

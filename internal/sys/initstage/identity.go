@@ -2,6 +2,7 @@ package initstage
 
 import (
 	"encoding/binary"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -34,6 +35,9 @@ func (e *ending) identity(b *spawn.Builder) error {
 	}
 	if p.SelinuxLabel != "" { // it would take labels on mounts and files, too
 		return fault.New(fault.Unsupported, "selinux label "+strconv.Quote(p.SelinuxLabel)+": carob labels nothing")
+	}
+	if none := uint32(math.MaxUint32); p.User.UID == none || p.User.GID == none { // setresuid(2) would leave root's
+		return fault.New(fault.Invalid, "user "+strconv.FormatUint(math.MaxUint32, 10)+": is no id")
 	}
 	b.Step("rlimits")
 	if err := rlimits(b, p.Rlimits); err != nil {

@@ -174,6 +174,7 @@ func TestWhatCannotBeDoneIsNamed(t *testing.T) {
 	tests := map[string]func(*Container){
 		"capability CAP_FLY: unknown": func(c *Container) { c.Spec.Process.Capabilities.Bounding = []string{"CAP_FLY"} },
 		"rlimit RLIMIT_X: unknown":    func(c *Container) { c.Spec.Process.Rlimits[0].Type = "RLIMIT_X" },
+		"user 4294967295: is no id":   func(c *Container) { c.Spec.Process.User.UID = 1<<32 - 1 },
 		"mount /x: file system nfs is not supported": func(c *Container) {
 			c.Spec.Mounts[6] = specs.Mount{Destination: "/x", Type: "nfs"}
 			delete(c.Files.Mounts, 6)

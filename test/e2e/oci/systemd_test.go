@@ -64,6 +64,24 @@ func TestSystemdStop(t *testing.T) {
 	b.eventually("stopped", func() bool { return b.state().Status == specs.StateStopped })
 }
 
+// TestSystemdTaken: a scope in which a container of another root runs is not taken from it.
+func TestSystemdTaken(t *testing.T) {
+	testenv.Require(t, testenv.Systemd, testenv.Cgroup2)
+	one, other := newBox(t), newBox(t)
+	for _, b := range []*box{one, other} {
+		b.global = []string{"--systemd-cgroup"}
+		b.spec.Linux.CgroupsPath = ":oci:" + one.id
+	}
+	one.start()
+	other.write()
+	if out, err := other.try("create", other.id); err == nil || !strings.Contains(out, "not empty") {
+		t.Errorf("%v: %s", err, out)
+	}
+	if s := one.state().Status; s != specs.StateRunning {
+		t.Errorf("the first container is %s", s)
+	}
+}
+
 // TestSystemdRefused: what cannot be is said before anything is made.
 func TestSystemdRefused(t *testing.T) {
 	b := newBox(t)

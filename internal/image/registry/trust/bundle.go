@@ -72,6 +72,9 @@ func (b bundle) open(keys keyring) (all []claim, err error) {
 	if !strings.HasPrefix(st.Kind, statementKind) || st.Predicate != predicate {
 		return nil, fmt.Errorf("what is signed is an attestation (%.100s), not a signature", st.Predicate)
 	}
+	if len(st.Subject) == 0 {
+		return nil, errors.New("what is signed names nothing")
+	}
 	for _, s := range st.Subject {
 		all = append(all, claim{digest: "sha256:" + s.Digest["sha256"], name: s.Name})
 	}

@@ -22,7 +22,7 @@ import (
 // Policy says what is required of an image by its name. The zero value requires nothing.
 type Policy struct {
 	defaults rules
-	scopes   map[string]rules // registry, registry/path or *.domain
+	scopes   map[string]rules // registry, registry/path, that with :tag or @digest, or *.domain
 }
 
 // rules must all be kept. No rule at all means that nothing may be pulled.
@@ -143,11 +143,19 @@ func (r rule) checkSigned() error {
 	return fault.New(fault.Invalid, "signedIdentity: the name is missing")
 }
 
-// For returns what is required of an image: by its repository, else by the longest path
-// above it, its registry, a *.domain above that, or the default.
+// For returns what is required of an image: by its tag or digest, which counts if there are
+// both, else by its repository, the longest path above it, its registry, a *.domain above
+// that, or the default (containers-policy.json(5), "docker:").
 func (p Policy) For(r ref.Ref) Requirement {
 	if p.defaults == nil {
 		return Requirement{}
+	}
+	own := r.Name() + ":" + r.Tag
+	if r.Digest != "" {
+		own = r.Name() + "@" + r.Digest
+	}
+	if rs, ok := p.scopes[own]; ok {
+		return Requirement{rs, r}
 	}
 	for name := r.Name(); ; {
 		if rs, ok := p.scopes[name]; ok {

@@ -3,6 +3,7 @@ package trust
 import (
 	"bytes"
 	"crypto/ed25519"
+	"encoding/json"
 	"strings"
 	"testing"
 
@@ -37,10 +38,12 @@ func FuzzParse(f *testing.F) {
 	f.Fuzz(func(_ *testing.T, text []byte) { _, _ = Parse(bytes.NewReader(text)) })
 }
 
-// What is required goes by the longest name that fits.
+// What is required goes by the image itself, else by the longest name that fits.
 func TestFor(t *testing.T) {
 	p, err := Parse(strings.NewReader(`{"default":[{"type":"reject"}],"transports":{"docker":{
 		"quay.io/team/app":[{"type":"sigstoreSigned","keyData":"eA=="}],
+		"quay.io/team/app:bad":[{"type":"reject"}],
+		"quay.io/team/app@sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855":[{"type":"insecureAcceptAnything"}],
 		"quay.io/team":[{"type":"reject"}],
 		"quay.io":[{"type":"insecureAcceptAnything"}],
 		"*.example.com":[{"type":"insecureAcceptAnything"}],
@@ -49,7 +52,9 @@ func TestFor(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, want := range map[string]string{
-		"quay.io/team/app:1": signed, "quay.io/team/other": rejectAll, "quay.io/x": acceptAnything,
+		"quay.io/team/app:1": signed, "quay.io/team/app:bad": rejectAll,
+		"quay.io/team/app@sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855": acceptAnything,
+		"quay.io/team/other": rejectAll, "quay.io/x": acceptAnything,
 		"a.example.com/x": acceptAnything, "a.b.example.com/x": acceptAnything, "example.com/x": rejectAll,
 		"alpine": acceptAnything, "user/alpine": rejectAll, "localhost:5000/x": rejectAll,
 	} {
@@ -112,6 +117,25 @@ func TestKeys(t *testing.T) {
 	}
 	if _, err := (Signature{Base64: "!"}).claims(nil); err == nil {
 		t.Error("a signature that is no base64 is right")
+	}
+}
+
+// A statement about nothing is no signature of anything, and the refusal says so.
+func TestStatementWithoutSubject(t *testing.T) {
+	public, private, err := ed25519.GenerateKey(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	said := []byte(`{"_type":"https://in-toto.io/Statement/v1","predicateType":"https://sigstore.dev/cosign/sign/v1"}`)
+	text, err := json.Marshal(map[string]any{"dsseEnvelope": map[string]any{
+		"payloadType": statementType, "payload": said,
+		"signatures": []any{map[string]any{"sig": ed25519.Sign(private, preAuth(statementType, said))}},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if all, err := (Signature{Bundle: text}).claims(keyring{public}); err == nil || len(all) > 0 {
+		t.Errorf("it says %v, %v", all, err)
 	}
 }
 
