@@ -81,6 +81,9 @@ func (p *Program) Start(files []int) (Child, syscall.Errno) { return p.start(fil
 // kills it for want of memory, does so to this process; and not for those that Fork, Init
 // or Pause.
 func (p *Program) StartShared(files []int) (Child, syscall.Errno) {
+	if raced {
+		return p.start(files, 0)
+	}
 	p.stack = make([]byte, sharedStack)
 	return p.start(files, unix.CLONE_VM)
 }
