@@ -50,7 +50,7 @@ func TestCRIAbout(t *testing.T) {
 		t.Error(err)
 	}
 	_, err = k.CheckpointPod(k.ctx, &cri.CheckpointPodRequest{})
-	wantCode(t, err, codes.Unimplemented, "checkpoint")
+	wantCode(t, err, codes.NotFound, "no such pod")
 	info, err := os.Stat(filepath.Join(k.dir, "run", "carob.sock"))
 	if err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("socket %v, %v", info, err)
