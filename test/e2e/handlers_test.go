@@ -96,6 +96,10 @@ func checkLimit(h *host, name string, mib int) {
 // TestHandlerRun holds `run` to the same exit codes and streams as under the native handler.
 func TestHandlerRun(t *testing.T) {
 	underEach(t, func(h *host, runtime string) {
+		before, err := os.Stat(os.DevNull)
+		if err != nil {
+			h.Fatal(err)
+		}
 		run := func(args ...string) []string { return append([]string{"run", "--rm", "--runtime", runtime}, args...) }
 		for want, command := range map[int][]string{
 			0: {"true"}, 7: {"sh", "-c", "exit 7"}, 127: {"nosuch"}, 126: {"/etc"},
@@ -107,6 +111,9 @@ func TestHandlerRun(t *testing.T) {
 		}
 		if r := h.run(append(run(image), "sh", "-c", "echo out; echo err >&2")...); r.out != "out\n" || r.err != "err\n" {
 			h.Errorf("streams %+v", r)
+		}
+		if after, err := os.Stat(os.DevNull); err != nil || after.Sys().(*syscall.Stat_t).Uid != before.Sys().(*syscall.Stat_t).Uid {
+			h.Errorf("the host's /dev/null has another owner: %v, %v", after, err)
 		}
 		if r := h.run(append(run("-t", image), "tty")...); !strings.HasPrefix(r.out, "/dev/") {
 			h.Errorf("tty: %+v", r)

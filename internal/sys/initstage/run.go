@@ -232,7 +232,11 @@ func streams(b *spawn.Builder, p *specs.Process, slave int) {
 		}
 		return
 	}
-	null := b.Call(unix.SYS_OPENAT, cwd(), b.Str("/dev/null"), spawn.Imm(unix.O_RDWR|unix.O_CLOEXEC), spawn.Imm(0)).Allow(uintptr(unix.ENOENT)).Result()
+	pipes(b, p, b.Call(unix.SYS_OPENAT, cwd(), b.Str("/dev/null"), spawn.Imm(unix.O_RDWR|unix.O_CLOEXEC), spawn.Imm(0)).Allow(uintptr(unix.ENOENT)).Result())
+}
+
+// pipes puts the passed streams, or null, at 0, 1 and 2.
+func pipes(b *spawn.Builder, p *specs.Process, null spawn.Arg) {
 	for n := range 3 {
 		b.Call(unix.SYS_DUP3, null, spawn.Imm(n), spawn.Imm(0))
 		b.Call(unix.SYS_DUP3, spawn.File(n), spawn.Imm(n), spawn.Imm(0)).Allow(uintptr(unix.EBADF)).SkipOnErr(1)
