@@ -19,7 +19,7 @@ func (b *bench) stopDaemon() error {
 	for _, d := range dirs {
 		exe, _ := os.Readlink(d + "/exe")
 		args, _ := os.ReadFile(d + "/cmdline")
-		if exe != filepath.Join(b.bin, "carobd") || !strings.Contains(string(args), b.dir) {
+		if exe != filepath.Join(b.bin, "carobd") || !strings.Contains(string(args), b.runDir) {
 			continue
 		}
 		pid, err := strconv.Atoi(filepath.Base(d))
