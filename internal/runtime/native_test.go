@@ -315,6 +315,7 @@ func TestSandboxAhead(t *testing.T) {
 		t.Error(err)
 	}
 	left := b.box(status.IDMapping{})
+	left.Namespaces.PID = spec.OfPod // its reaper is a process that somebody would have asked for
 	if made, err = b.n.PrepareSandbox(ctx, left); err != nil {
 		t.Fatal(err)
 	}

@@ -84,7 +84,7 @@ func (n *Pool) Start(ctx context.Context, s pod.Sandbox, w World) (_ *Sandbox, e
 	if err := sb.Setup(ctx, w); err != nil {
 		return nil, fmt.Errorf("sandbox: %w", err)
 	}
-	if s.Namespaces.PID == spec.OfPod {
+	if s.Namespaces.PID == spec.OfPod && !w.Ahead { // a process settles the supervisor: see package wire
 		if err := n.startReaper(ctx, sb); err != nil {
 			return nil, err
 		}
@@ -106,6 +106,9 @@ func (n *Pool) Take(ctx context.Context, s pod.Sandbox, rest *spawn.Builder) (*S
 	}
 	if err == nil {
 		err = sb.Setup(ctx, World{Program: rest})
+	}
+	if err == nil && s.Namespaces.PID == spec.OfPod {
+		err = n.startReaper(ctx, sb)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("sandbox: %w", errors.Join(err, n.StopSandbox(context.WithoutCancel(ctx), s.PodID)))
