@@ -65,7 +65,7 @@ func launchWith(b *spawn.Builder, streams, passed []*os.File, target *os.File) (
 	}
 	c, errno := p.Start(table)
 	if errno != 0 {
-		return nil, fault.Wrap(kindOf(errno), "namespaces: clone", errno)
+		return nil, fault.Wrap(fd.KindOf(errno), "namespaces: clone", errno)
 	}
 	return &child{Child: c, steps: b.Steps(), pid: c.Pid, fork: b.Forks() > 0}, nil
 }
@@ -166,7 +166,7 @@ func stepFault(steps []string, r spawn.Report) error {
 	case e == fd.ELOOP && (strings.HasPrefix(name, "mount /proc") || strings.HasPrefix(name, "mount /sys")):
 		return fault.Wrap(fault.Invalid, name+": must be mounted on ordinary directory", e)
 	}
-	return fault.Wrap(kindOf(e), name, e)
+	return fault.Wrap(fd.KindOf(e), name, e)
 }
 
 // named puts a command's name to the failure of its execve.
@@ -176,16 +176,4 @@ func named(p *specs.Process, err error) error {
 		e.name = p.Args[0]
 	}
 	return err
-}
-
-func kindOf(e fd.Errno) fault.Kind {
-	switch e {
-	case fd.EPERM, fd.EACCES:
-		return fault.Denied
-	case fd.ENOSYS, fd.EOPNOTSUPP:
-		return fault.Unsupported
-	case fd.EINVAL:
-		return fault.Invalid
-	}
-	return fault.Internal
 }

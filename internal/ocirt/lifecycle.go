@@ -112,7 +112,7 @@ func knock(c *Container) error {
 	case failed && int(r.Step) == c.LastStep:
 		return &errCommand{cause: fd.Errno(r.Value), found: true}
 	case failed:
-		return fault.Wrap(kindOf(fd.Errno(r.Value)), "seccomp", fd.Errno(r.Value))
+		return fault.Wrap(fd.KindOf(fd.Errno(r.Value)), "seccomp", fd.Errno(r.Value))
 	}
 	return nil
 }

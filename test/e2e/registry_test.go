@@ -267,13 +267,8 @@ func receive(t *testing.T, c <-chan struct{}) {
 	}
 }
 
-// Credentials that login kept go with later pulls, and no longer after logout; the daemon
-// keeps none.
-func TestLogin(t *testing.T) {
-	h := startOwn(t)
-	s := newServer(t)
-	name := s.host() + "/private/toolbox:1"
-	h.give(name)
+// wantLogin lets nobody in but me, with the password secret.
+func (s *server) wantLogin() {
 	s.intercept(func(w http.ResponseWriter, r *http.Request) bool {
 		if user, password, _ := r.BasicAuth(); user == "me" && password == "secret" {
 			return false
@@ -282,6 +277,16 @@ func TestLogin(t *testing.T) {
 		w.WriteHeader(http.StatusUnauthorized)
 		return true
 	})
+}
+
+// Credentials that login kept go with later pulls, and no longer after logout; the daemon
+// keeps none.
+func TestLogin(t *testing.T) {
+	h := startOwn(t)
+	s := newServer(t)
+	name := s.host() + "/private/toolbox:1"
+	h.give(name)
+	s.wantLogin()
 	h.env = append(h.env, "DOCKER_CONFIG="+filepath.Join(h.dir, "docker"))
 	if r := h.code(1, "pull", name); !strings.Contains(r.err, "carob login "+s.host()) {
 		t.Errorf("pull without credentials: %s", r.err)
@@ -329,14 +334,7 @@ func TestCredentialHelper(t *testing.T) {
 	s := newServer(t)
 	name := s.host() + "/private/toolbox:1"
 	h.give(name)
-	s.intercept(func(w http.ResponseWriter, r *http.Request) bool {
-		if user, password, _ := r.BasicAuth(); user == "me" && password == "secret" {
-			return false
-		}
-		w.Header().Set("WWW-Authenticate", `Basic realm="test"`)
-		w.WriteHeader(http.StatusUnauthorized)
-		return true
-	})
+	s.wantLogin()
 	dir := t.TempDir()
 	file := filepath.Join(dir, "config.json")
 	write := func(path, text string, mode os.FileMode) {

@@ -292,7 +292,7 @@ func stepFault(steps []string, step uint64, errno uint16) error {
 	case name == initstage.StepCwd, strings.HasPrefix(name, "mount ") && e != fd.EPERM:
 		return fault.Wrap(fault.Invalid, name, e)
 	}
-	return fault.Wrap(kindOf(e), name, e)
+	return fault.Wrap(fd.KindOf(e), name, e)
 }
 
 // commandFault tells a command that is not there from one that cannot be executed.
@@ -305,17 +305,5 @@ func commandFault(e fd.Errno) error {
 	case fd.EACCES, fd.EISDIR, fd.EPERM:
 		return fmt.Errorf("%w: permission denied", pod.ErrNotExecutable)
 	}
-	return fault.Wrap(kindOf(e), initstage.StepExec, e)
-}
-
-func kindOf(e fd.Errno) fault.Kind {
-	switch e {
-	case fd.EPERM, fd.EACCES:
-		return fault.Denied
-	case fd.ENOSYS, fd.EOPNOTSUPP:
-		return fault.Unsupported
-	case fd.EINVAL:
-		return fault.Invalid
-	}
-	return fault.Internal
+	return fault.Wrap(fd.KindOf(e), initstage.StepExec, e)
 }

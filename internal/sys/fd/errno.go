@@ -1,6 +1,10 @@
 package fd
 
-import "golang.org/x/sys/unix"
+import (
+	"golang.org/x/sys/unix"
+
+	"carob/internal/fault"
+)
 
 // Errno is a system call's error as it crosses a process boundary.
 type Errno = unix.Errno
@@ -28,3 +32,17 @@ const SIGKILL = int(unix.SIGKILL)
 
 // NoFollow makes an open refuse a symbolic link as last element.
 const NoFollow = unix.O_NOFOLLOW
+
+// KindOf is what the errno of a step on the way to a process means: who may not do it, what
+// the kernel does not have, what was asked wrongly.
+func KindOf(e Errno) fault.Kind {
+	switch e {
+	case EPERM, EACCES:
+		return fault.Denied
+	case ENOSYS, EOPNOTSUPP:
+		return fault.Unsupported
+	case EINVAL:
+		return fault.Invalid
+	}
+	return fault.Internal
+}
