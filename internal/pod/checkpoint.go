@@ -10,6 +10,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"carob/internal/fault"
+	"carob/internal/pod/cell"
 	"carob/internal/status"
 )
 
@@ -38,7 +39,7 @@ func (e Checkpoints) Container(ctx context.Context, ref string, o CheckpointOpti
 	if err != nil {
 		return err
 	}
-	return e.together(ctx, c.pod, c, []*container{c}, func(*container) (CheckpointOptions, error) { return o, nil })
+	return e.together(ctx, c.pod, &c.step, []*container{c}, func(*container) (CheckpointOptions, error) { return o, nil })
 }
 
 // Pod writes running containers of one pod down, which go on: all stand still from before the
@@ -64,8 +65,8 @@ func (e Checkpoints) Pod(ctx context.Context, ref string, containers []string, e
 }
 
 // together freezes all, writes one after another, and lets them go on whatever came of it.
-func (e Checkpoints) together(ctx context.Context, p *pod, about *container, all []*container, each func(*container) (CheckpointOptions, error)) (err error) {
-	ctx, end, err := p.begin(ctx, about)
+func (e Checkpoints) together(ctx context.Context, p *pod, about *cell.Progress, all []*container, each func(*container) (CheckpointOptions, error)) (err error) {
+	ctx, end, err := p.lock.Begin(ctx, about)
 	if err != nil {
 		return err
 	}

@@ -67,7 +67,7 @@ func (e *Engine) CreateContainer(ctx context.Context, podRef string, s spec.Cont
 }
 
 func (e maker) createIn(ctx context.Context, p *pod, s spec.Container) (_ *container, err error) {
-	ctx, end, err := p.begin(ctx, nil)
+	ctx, end, err := p.lock.Begin(ctx, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -316,7 +316,7 @@ func (e *Engine) UpdateContainer(ctx context.Context, ref string, res *specs.Lin
 	if err != nil {
 		return err
 	}
-	ctx, end, err := c.pod.begin(ctx, c)
+	ctx, end, err := c.pod.lock.Begin(ctx, &c.step)
 	if err != nil {
 		return err
 	}

@@ -121,7 +121,7 @@ func (r *containerRecord) exited(x status.Exit, reason string) error {
 // settle does what follows a container's end: the sandbox forgets the process, the
 // container is started again, or removed, and a solo pod rests.
 func (e ender) settle(c *container) {
-	ctx, end, err := c.pod.begin(e.ctx, c)
+	ctx, end, err := c.pod.lock.Begin(e.ctx, &c.step)
 	if err != nil {
 		return // the pod is being stopped, or the engine closed; both see to the rest
 	}
@@ -178,7 +178,7 @@ func (e ender) sandboxDied(p *pod, x status.Exit) {
 }
 
 func (e ender) bury(p *pod, x status.Exit) {
-	end, err := p.seize(e.ctx, nil)
+	end, err := p.lock.Seize(e.ctx, nil)
 	if err != nil {
 		return
 	}

@@ -66,7 +66,7 @@ func (e maker) runPod(ctx context.Context, s spec.Pod) (_ *pod, err error) {
 	var u undo.Stack
 	defer u.OnError(ctx, &err)
 	u.Push("name", func(context.Context) error { e.disown(p); return nil })
-	ctx, end, err := p.begin(ctx, nil)
+	ctx, end, err := p.lock.Begin(ctx, nil)
 	if err != nil {
 		return nil, err
 	}

@@ -149,13 +149,11 @@ func (e recovery) loadExecs(all bool) error {
 
 // recoverPod adopts what runs and removes what is neither whole nor wanted.
 func (e recovery) recoverPod(ctx context.Context, p *pod) error {
-	if err := p.acquire(ctx); err != nil {
+	ctx, end, err := p.lock.Begin(ctx, nil)
+	if err != nil {
 		return err
 	}
-	defer func() {
-		p.step.Done()
-		<-p.op
-	}()
+	defer end()
 	p.step.Set("recover")
 	rec := p.record()
 	var state SandboxState

@@ -27,7 +27,7 @@ func (e remover) removePod(ctx context.Context, p *pod) error {
 	if st := p.view.Load().status.State; st == lifecycle.PodReady {
 		return fmt.Errorf("pod %s: %w; stop it first", p.title(), &lifecycle.TransitionError{Thing: "pod", From: string(st), Event: lifecycle.Remove})
 	}
-	end, err := p.seize(ctx, nil)
+	end, err := p.lock.Seize(ctx, nil)
 	if err != nil {
 		return err
 	}
@@ -99,9 +99,9 @@ func (e *Engine) RemoveContainer(ctx context.Context, ref string, o RemoveOption
 		if err := (ender{e}).stop(ctx, c, &now); err != nil {
 			return err
 		}
-		end, err = c.pod.seize(ctx, c)
+		end, err = c.pod.lock.Seize(ctx, &c.step)
 	} else {
-		ctx, end, err = c.pod.begin(ctx, c)
+		ctx, end, err = c.pod.lock.Begin(ctx, &c.step)
 	}
 	if err != nil {
 		if c.view.Load().gone {

@@ -52,7 +52,7 @@ type pendingRestart struct{ timer *time.Timer }
 // restart is the timer's end. Whoever stopped, removed or started the container in
 // the meantime has taken the timer away.
 func (e ender) restart(c *container, own *pendingRestart) {
-	ctx, end, err := c.pod.begin(e.ctx, c)
+	ctx, end, err := c.pod.lock.Begin(e.ctx, &c.step)
 	if err != nil {
 		return
 	}

@@ -52,7 +52,7 @@ func (e *Engine) StartContainer(ctx context.Context, ref string, io Streams) err
 	if err != nil {
 		return err
 	}
-	op, end, err := c.pod.begin(ctx, c)
+	op, end, err := c.pod.lock.Begin(ctx, &c.step)
 	if err != nil {
 		return err
 	}

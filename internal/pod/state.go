@@ -1,7 +1,6 @@
 package pod
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -17,6 +16,7 @@ import (
 	"carob/internal/plan/check"
 	"carob/internal/plan/ident"
 	"carob/internal/pod/cell"
+	"carob/internal/pod/lock"
 	"carob/internal/spec"
 	"carob/internal/status"
 )
@@ -91,8 +91,8 @@ type pod struct {
 	view cell.Cell[podView]
 	step cell.Progress
 
-	// op is the pod's lock: whoever has put a value in changes the pod.
-	op chan struct{}
+	// lock is held by whoever changes the pod.
+	lock *lock.Lock
 
 	// containers is guarded by Engine.mu.
 	containers map[string]*container
@@ -100,11 +100,6 @@ type pod struct {
 	// mu guards what follows, and the order of records and views. It is a leaf.
 	mu  sync.Mutex
 	rec podRecord
-	// interrupt cancels the operation that holds op; owner is the container it is
-	// about, nil for the pod. stopping counts those who want no operation to begin.
-	interrupt context.CancelCauseFunc
-	owner     *container
-	stopping  int
 	// exits waits for the one goroutine that handles them in order.
 	exits    []ProcessExit
 	draining bool
@@ -148,9 +143,9 @@ type container struct {
 func (e registry) newPod(rec podRecord) *pod {
 	p := &pod{
 		e: e.Engine, id: rec.Status.ID, name: rec.Status.Name, namespace: rec.Status.Namespace, spec: rec.Status.Spec,
-		dir: podDir(e.d.RunDir, rec.Status.ID), op: make(chan struct{}, 1),
-		containers: map[string]*container{}, rec: rec,
+		dir: podDir(e.d.RunDir, rec.Status.ID), containers: map[string]*container{}, rec: rec,
 	}
+	p.lock = lock.New(p.title(), &p.step)
 	p.step.Tell = func(name string) { p.event("step", map[string]string{"step": name}) }
 	p.view.Publish(podView{status: rec.Status})
 	return p
@@ -158,6 +153,7 @@ func (e registry) newPod(rec podRecord) *pod {
 
 func (e registry) newContainer(p *pod, rec containerRecord) *container {
 	c := &container{e: e.Engine, pod: p, id: rec.Status.ID, name: rec.Status.Name, rec: rec}
+	c.step.Of = c.name
 	c.step.Tell = func(name string) { c.event("step", map[string]string{"step": name}) }
 	c.view.Publish(containerView{status: rec.Status})
 	return c

@@ -107,7 +107,7 @@ func (e ender) awaitStart(ctx context.Context, c *container, wait time.Duration)
 	defer cancel()
 	_, err := c.view.Wait(short, func(v *containerView) bool { return !v.starting })
 	if err != nil && ctx.Err() == nil {
-		end, err := c.pod.seize(ctx, c)
+		end, err := c.pod.lock.Seize(ctx, &c.step)
 		if err != nil {
 			return err
 		}
@@ -251,7 +251,7 @@ func (e *Engine) setPaused(ctx context.Context, ref string, paused bool) error {
 	if err != nil {
 		return err
 	}
-	ctx, end, err := c.pod.begin(ctx, c)
+	ctx, end, err := c.pod.lock.Begin(ctx, &c.step)
 	if err != nil {
 		return err
 	}
@@ -309,7 +309,7 @@ func (e *Engine) StopPod(ctx context.Context, ref string, timeout *time.Duration
 }
 
 func (e ender) stopPod(ctx context.Context, p *pod, timeout *time.Duration) error {
-	end, err := p.seize(ctx, nil)
+	end, err := p.lock.Seize(ctx, nil)
 	if err != nil {
 		return err
 	}

@@ -85,7 +85,7 @@ func (e *Engine) RootDir(ctx context.Context, ref string) (*os.File, error) {
 	}
 	// An overlay's upper directory must not be mounted twice at once: the lock keeps a
 	// start away until the mount is there, and the kernel from then on.
-	ctx, end, err := c.pod.begin(ctx, c)
+	ctx, end, err := c.pod.lock.Begin(ctx, &c.step)
 	if err != nil {
 		return nil, err
 	}

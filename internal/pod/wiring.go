@@ -69,7 +69,7 @@ func (e Wiring) rewire(ctx context.Context, ref string, change func(context.Cont
 		}
 		p = c.pod
 	}
-	ctx, end, err := p.begin(ctx, nil)
+	ctx, end, err := p.lock.Begin(ctx, nil)
 	if err != nil {
 		return err
 	}
