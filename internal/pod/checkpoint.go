@@ -75,7 +75,7 @@ func (e Checkpoints) together(ctx context.Context, p *pod, about *cell.Progress,
 		switch st := c.snapshot(); {
 		case !st.Runs() || st.Paused:
 			return c.fault(fault.Conflict, "can only be written down while it runs and is not paused")
-		case slices.ContainsFunc(registry(e).execsOf(c), runs):
+		case e.execs.Runs(c.id):
 			return c.fault(fault.Conflict, "an exec runs in it, which cannot be written down")
 		}
 	}
@@ -136,14 +136,4 @@ func resume(c *container, stopped bool, archive string) error {
 		}
 		return nil
 	})
-}
-
-// runs tells whether an exec has not ended yet.
-func runs(x *exec) bool {
-	select {
-	case <-x.done:
-		return false
-	default:
-		return true
-	}
 }

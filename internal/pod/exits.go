@@ -67,14 +67,13 @@ func (e ender) exited(p *pod, x ProcessExit) {
 		return
 	}
 	e.mu.Lock()
-	c, run := p.containers[x.ProcessID], e.execs[x.ProcessID]
+	c := p.containers[x.ProcessID]
 	e.mu.Unlock()
-	switch {
-	case c != nil:
-		e.containerExited(c, x.Exit)
-	case run != nil:
-		run.ended(x.Exit)
+	if c == nil {
+		e.execs.Ended(x.ProcessID, x.Exit)
+		return
 	}
+	e.containerExited(c, x.Exit)
 }
 
 // containerExited records the end of c's process, once: ends are delivered until
@@ -242,9 +241,7 @@ func (e ender) dropSandbox(ctx context.Context, p *pod) error {
 		return fault.Wrap(fault.KindOf(err), "pod "+p.title()+": sandbox: stop", err)
 	}
 	for _, c := range registry(e).containersOf(p) {
-		for _, x := range registry(e).execsOf(c) { // a sandbox does not tell of what ends with it
-			x.ended(status.Exit{Code: 128 + sigKill, Signal: sigKill, At: time.Now()})
-		}
+		e.execs.EndAll(c.id)
 	}
 	return nil
 }

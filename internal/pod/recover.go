@@ -14,7 +14,9 @@ import (
 	"carob/internal/fault"
 	"carob/internal/lifecycle"
 	"carob/internal/plan/check"
+	"carob/internal/pod/execs"
 	"carob/internal/pod/hostfile"
+	"carob/internal/status"
 	"carob/internal/undo"
 )
 
@@ -119,32 +121,16 @@ func (e recovery) loadContainers() error {
 	})
 }
 
-// loadExecs loads the execs of the containers there are, and removes the records of
-// others when all containers are known.
+// loadExecs loads the execs of the containers there are; all says that none is missing.
 func (e recovery) loadExecs(all bool) error {
-	var litter []string
-	err := e.d.Store.Load(execKind, func(id string, raw []byte) error {
-		var rec execRecord
-		if err := json.Unmarshal(raw, &rec); err != nil {
-			return fmt.Errorf("exec %s: record: %w", id, err)
-		}
+	return e.execs.Load(func(containerID string) (execs.Container, bool) {
 		e.mu.Lock()
 		defer e.mu.Unlock()
-		c := e.containers[rec.ContainerID]
-		if c == nil || rec.ID != id || !check.ID(id) {
-			litter = append(litter, id)
-			return nil
+		if c := e.containers[containerID]; c != nil {
+			return placeOf(c), true
 		}
-		e.execs[id] = newExec(c, id, rec.Deadline)
-		return nil
-	})
-	errs := []error{err}
-	for _, id := range litter {
-		if all {
-			errs = append(errs, e.d.Store.Delete(execKind, id))
-		}
-	}
-	return errors.Join(errs...)
+		return execs.Container{}, false
+	}, all)
 }
 
 // recoverPod adopts what runs and removes what is neither whole nor wanted.
@@ -174,7 +160,11 @@ func (e recovery) recoverPod(ctx context.Context, p *pod) error {
 		byID[s.ID] = s
 	}
 	for _, c := range registry(e).containersOf(p) {
-		e.recoverExecs(c, byID)
+		e.execs.Adopt(c.id, func(id string) (*status.Exit, bool) {
+			x, there := byID[id]
+			delete(byID, id)
+			return x.Exit, there
+		})
 		if err := e.recoverContainer(ctx, c, byID); err != nil {
 			return err
 		}
@@ -194,29 +184,11 @@ func (e recovery) known(p *pod) []KnownProcess {
 	for _, c := range registry(e).containersOf(p) {
 		group := c.record().Status.Cgroup
 		all = append(all, KnownProcess{ID: c.id, Cgroup: group})
-		for _, x := range registry(e).execsOf(c) {
-			all = append(all, KnownProcess{ID: x.id, Cgroup: group, Deadline: !x.due.IsZero()})
+		for _, x := range e.execs.In(c.id) {
+			all = append(all, KnownProcess{ID: x.ID, Cgroup: group, Deadline: !x.Due.IsZero()})
 		}
 	}
 	return all
-}
-
-// recoverExecs goes on with the execs that the sandbox still has, and takes them out
-// of byID. The others never came to run, or have been waited for.
-func (e recovery) recoverExecs(c *container, byID map[string]ProcessState) {
-	for _, x := range registry(e).execsOf(c) {
-		process, there := byID[x.id]
-		delete(byID, x.id)
-		switch {
-		case !there:
-			x.drop()
-		case process.Exit == nil:
-			x.arm()
-		default:
-			x.expired = !x.due.IsZero() && !process.Exit.At.Before(x.due)
-			x.ended(*process.Exit)
-		}
-	}
 }
 
 // recoverContainer holds a container's record against what its sandbox says.

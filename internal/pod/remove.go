@@ -166,10 +166,8 @@ func (e remover) removeAlone(ctx context.Context, c *container) error {
 		}
 	}
 	e.removeLog(c)
-	for _, x := range registry(e).execsOf(c) { // their ends can be asked for until the daemon's own
-		if err := e.d.Store.Delete(execKind, x.id); err != nil {
-			return fmt.Errorf("container %s: exec: record: %w", c.title(), err)
-		}
+	if err := e.execs.Erase(c.id); err != nil {
+		return fmt.Errorf("container %s: %w", c.title(), err)
 	}
 	if err := e.d.Store.Delete(containerKind, c.id); err != nil {
 		return fmt.Errorf("container %s: record: %w", c.title(), err)

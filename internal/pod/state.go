@@ -25,7 +25,6 @@ import (
 const (
 	podKind       = "pod"
 	containerKind = "container"
-	execKind      = "exec"
 )
 
 // podRecord is what is stored of a pod.
