@@ -11,6 +11,7 @@ import (
 
 	"carob/internal/fault"
 	"carob/internal/pod/cell"
+	"carob/internal/pod/record"
 	"carob/internal/status"
 )
 
@@ -129,7 +130,7 @@ func (e Checkpoints) write(ctx context.Context, c *container, o CheckpointOption
 
 // resume notes whether the container stays ended when it ends, and what it goes on from.
 func resume(c *container, stopped bool, archive string) error {
-	return c.change(func(r *containerRecord) error {
+	return c.change(func(r *record.Container) error {
 		r.Stopped = stopped
 		if stopped {
 			r.Resume = archive

@@ -23,6 +23,7 @@ import (
 	"carob/internal/pod/attempt"
 	"carob/internal/pod/name"
 	"carob/internal/pod/plugin"
+	"carob/internal/pod/record"
 	"carob/internal/pod/steps"
 	"carob/internal/spec"
 	"carob/internal/status"
@@ -100,10 +101,10 @@ func (e maker) create(ctx context.Context, p *pod, s spec.Container, u *undo.Sta
 	rec.Image, rec.Status.ImageID = img.Config, img.ID
 	rec.Status.Command = oci.Command(&s, img.Config.Entrypoint, img.Config.Cmd)
 	rec.Creating, rec.Resume = true, s.Checkpoint
-	if err := c.change(func(r *containerRecord) error { *r = rec; return nil }); err != nil {
+	if err := c.change(func(r *record.Container) error { *r = rec; return nil }); err != nil {
 		return nil, err
 	}
-	u.Push("record", func(context.Context) error { return e.d.Store.Delete(containerKind, c.id) })
+	u.Push("record", func(context.Context) error { return e.d.Store.Delete(record.ContainerKind, c.id) })
 	world, err := e.shape(ctx, c, &rec, u)
 	if err != nil {
 		return nil, wrap(err)
@@ -119,10 +120,10 @@ func (e maker) create(ctx context.Context, p *pod, s spec.Container, u *undo.Sta
 		return nil, wrap(err)
 	}
 	rec.Creating = false
-	if err := rec.move(lifecycle.Create); err != nil {
+	if err := rec.Move(lifecycle.Create); err != nil {
 		return nil, err
 	}
-	if err := c.change(func(r *containerRecord) error { *r = rec; return nil }); err != nil {
+	if err := c.change(func(r *record.Container) error { *r = rec; return nil }); err != nil {
 		return nil, err
 	}
 	c.event("create", nil)
@@ -131,7 +132,7 @@ func (e maker) create(ctx context.Context, p *pod, s spec.Container, u *undo.Sta
 
 // shape settles what the container is made from: the request, the devices it names, and
 // what plugins make of both.
-func (e maker) shape(ctx context.Context, c *container, rec *containerRecord, u *undo.Stack) (world *specs.Spec, err error) {
+func (e maker) shape(ctx context.Context, c *container, rec *record.Container, u *undo.Stack) (world *specs.Spec, err error) {
 	if rec.Status.Adjusted, err = e.d.Devices.Inject(&rec.Status.Spec); err != nil {
 		return nil, err
 	}
@@ -153,7 +154,7 @@ func (e maker) shape(ctx context.Context, c *container, rec *containerRecord, u 
 }
 
 // settle makes volumes, resolves devices and plans, from what rec says by now.
-func (e maker) settle(ctx context.Context, c *container, rec *containerRecord, u *undo.Stack) (*specs.Spec, error) {
+func (e maker) settle(ctx context.Context, c *container, rec *record.Container, u *undo.Stack) (*specs.Spec, error) {
 	err := check.Container(rec.Status.Wish())
 	if err == nil {
 		err = e.prepareMounts(ctx, c, rec, u)
@@ -168,7 +169,7 @@ func (e maker) settle(ctx context.Context, c *container, rec *containerRecord, u
 }
 
 type foundation struct {
-	rec    *containerRecord
+	rec    *record.Container
 	limits *specs.LinuxResources
 }
 
@@ -252,7 +253,7 @@ func (e registry) admitContainer(p *pod, s spec.Container) (*container, error) {
 			st.LogPath = filepath.Join(p.logDir(), fmt.Sprintf("%s.%d.log", s.Name, s.Attempt))
 		}
 	}
-	c := e.newContainer(p, containerRecord{Status: st, Namespaces: ns.Modes, Peers: ns.Peers})
+	c := e.newContainer(p, record.Container{Status: st, Namespaces: ns.Modes, Peers: ns.Peers})
 	e.containers[id] = c
 	p.containers[id] = c
 	e.listContainersLocked(p)
@@ -344,7 +345,7 @@ func (e *Engine) UpdateContainer(ctx context.Context, ref string, res *specs.Lin
 			return fmt.Errorf("container %s: %w", c.title(), err)
 		}
 	}
-	err = c.change(func(r *containerRecord) error {
+	err = c.change(func(r *record.Container) error {
 		r.Status.Spec, r.Status.Adjusted = next.Status.Spec, next.Status.Adjusted
 		return nil
 	})
@@ -363,7 +364,7 @@ func (e *Engine) UpdateContainer(ctx context.Context, ref string, res *specs.Lin
 
 // updateGroup checks the limits of rec and puts them on the container's cgroup. The
 // rules for devices stay as they are.
-func (e maker) updateGroup(ctx context.Context, c *container, rec containerRecord) error {
+func (e maker) updateGroup(ctx context.Context, c *container, rec record.Container) error {
 	world, err := starter(e).plan(c, rec)
 	if err != nil {
 		return err

@@ -14,6 +14,7 @@ import (
 	"carob/internal/plan/oci"
 	"carob/internal/pod/execs"
 	"carob/internal/pod/name"
+	"carob/internal/pod/record"
 	"carob/internal/pod/user"
 	"carob/internal/spec"
 	"carob/internal/status"
@@ -83,7 +84,7 @@ func (e *Engine) execProcess(ctx context.Context, c *container, x spec.Exec) (Pr
 	}
 	rec := c.record()
 	id := rec.Identity
-	if x.User != "" && x.User != userOf(rec) {
+	if x.User != "" && x.User != rec.User() {
 		if id, err = e.execIdentity(ctx, rec, x.User); err != nil {
 			return Process{}, err
 		}
@@ -100,7 +101,7 @@ func (e *Engine) execProcess(ctx context.Context, c *container, x spec.Exec) (Pr
 
 // execIdentity resolves another user in the files as the running container has
 // them now.
-func (e *Engine) execIdentity(ctx context.Context, rec containerRecord, asked string) (ident.Identity, error) {
+func (e *Engine) execIdentity(ctx context.Context, rec record.Container, asked string) (ident.Identity, error) {
 	root, err := e.d.Roots.OpenRoot(ctx, rec.Status.Pid)
 	if err != nil {
 		return ident.Identity{}, err

@@ -6,6 +6,7 @@ import (
 
 	"carob/internal/fault"
 	"carob/internal/lifecycle"
+	"carob/internal/pod/record"
 	"carob/internal/status"
 	"carob/internal/undo"
 )
@@ -92,7 +93,7 @@ func (e ender) containerExited(c *container, x status.Exit) {
 		return
 	}
 	next := c.rec
-	err := next.exited(x, x.Reason())
+	err := next.Exit(x, x.Reason())
 	if err == nil {
 		// While the end is not stored, the sandbox keeps it for the next daemon.
 		err = c.putLocked(next)
@@ -108,13 +109,6 @@ func (e ender) containerExited(c *container, x status.Exit) {
 	}
 	c.log("exit", exitAttributes(x, next.Status.Reason))
 	e.spawn(func() { e.settle(c) })
-}
-
-func (r *containerRecord) exited(x status.Exit, reason string) error {
-	s := &r.Status
-	s.Pid, s.Paused = 0, false
-	s.ExitCode, s.OOMKilled, s.Reason, s.FinishedAt = x.Code, x.OOMKilled, reason, x.At
-	return r.move(lifecycle.Exit)
 }
 
 // settle does what follows a container's end: the sandbox forgets the process, the
@@ -158,7 +152,7 @@ func (e ender) rest(ctx context.Context, p *pod) error {
 	if err := e.dropSandbox(ctx, p); err != nil {
 		return err
 	}
-	err := p.note(func(r *podRecord) error { return r.exited() })
+	err := p.note(func(r *record.Pod) error { return r.Exit() })
 	p.event("stop", nil)
 	return err
 }
@@ -191,7 +185,7 @@ func (e ender) bury(p *pod, x status.Exit) {
 	if err := e.dropSandbox(ctx, p); err != nil {
 		e.d.Log.Error("remains of a dead sandbox stay", "pod", p.id, "cause", err)
 	}
-	if err := p.note(func(r *podRecord) error { return r.exited() }); err != nil {
+	if err := p.note(func(r *record.Pod) error { return r.Exit() }); err != nil {
 		e.d.Log.Error("pod ended, its record was not written", "pod", p.id, "cause", err)
 	}
 	p.event("exit", map[string]string{"reason": "Lost"})
@@ -216,18 +210,16 @@ func (e ender) lose(c *container, at time.Time) {
 		return
 	}
 	next := c.rec
-	err := next.exited(x, "Lost")
-	next.Forgotten = true
+	err := next.Lose(x)
 	if err == nil {
-		next.Status.Message = "the sandbox ended, the exit code is not known"
 		err = c.putLocked(next)
-		c.tell("exit", exitAttributes(x, "Lost"), func() { c.publishLocked(next, &x) })
+		c.tell("exit", exitAttributes(x, record.Lost), func() { c.publishLocked(next, &x) })
 	}
 	c.mu.Unlock()
 	if err != nil {
 		e.d.Log.Error("container lost, its record was not written", "container", c.id, "cause", err)
 	}
-	c.log("exit", exitAttributes(x, "Lost"))
+	c.log("exit", exitAttributes(x, record.Lost))
 	e.spawn(func() { e.settle(c) })
 }
 

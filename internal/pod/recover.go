@@ -2,7 +2,6 @@ package pod
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -13,9 +12,9 @@ import (
 
 	"carob/internal/fault"
 	"carob/internal/lifecycle"
-	"carob/internal/plan/check"
 	"carob/internal/pod/execs"
 	"carob/internal/pod/hostfile"
+	"carob/internal/pod/record"
 	"carob/internal/status"
 	"carob/internal/undo"
 )
@@ -80,43 +79,25 @@ func (e recovery) replayEarly() {
 }
 
 func (e recovery) loadPods() error {
-	return e.d.Store.Load(podKind, func(id string, raw []byte) error {
-		var rec podRecord
-		if err := json.Unmarshal(raw, &rec); err != nil {
-			return fmt.Errorf("pod %s: record: %w", id, err)
-		}
-		if rec.Status.ID != id || !check.ID(id) {
-			return fault.New(fault.Invalid, "pod "+id+": record: is another pod's")
-		}
-		rec.Status.Containers = nil
+	return record.LoadPods(e.d.Store, func(rec record.Pod) {
 		p := registry(e).newPod(rec)
 		e.mu.Lock()
-		e.pods[id] = p
-		e.mu.Unlock()
-		return nil
+		defer e.mu.Unlock()
+		e.pods[p.id] = p
 	})
 }
 
 func (e recovery) loadContainers() error {
-	return e.d.Store.Load(containerKind, func(id string, raw []byte) error {
-		var rec containerRecord
-		if err := json.Unmarshal(raw, &rec); err != nil {
-			return fmt.Errorf("container %s: record: %w", id, err)
-		}
-		if rec.Status.ID != id || !check.ID(id) {
-			return fault.New(fault.Invalid, "container "+id+": record: is another container's")
-		}
+	return record.LoadContainers(e.d.Store, func(rec record.Container) error {
 		e.mu.Lock()
+		defer e.mu.Unlock()
 		p := e.pods[rec.Status.PodID]
-		if p != nil {
-			c := registry(e).newContainer(p, rec)
-			e.containers[id], p.containers[id] = c, c
-			registry(e).listContainersLocked(p)
-		}
-		e.mu.Unlock()
 		if p == nil {
-			return fault.New(fault.NotFound, "container "+id+": record: its pod "+rec.Status.PodID+" has none")
+			return fault.New(fault.NotFound, "container "+rec.Status.ID+": record: its pod "+rec.Status.PodID+" has none")
 		}
+		c := registry(e).newContainer(p, rec)
+		e.containers[c.id], p.containers[c.id] = c, c
+		registry(e).listContainersLocked(p)
 		return nil
 	})
 }
@@ -223,10 +204,9 @@ func (e recovery) recoverStart(_ context.Context, c *container, process ProcessS
 		known = false // of the run before
 	}
 	if !known {
-		return c.note(func(r *containerRecord) error {
-			r.Starting, r.Forgotten, r.Stopped = false, true, true
-			r.Status.Reason, r.Status.ExitCode = "StartError", codeCannotStart
-			r.Status.Message = "the daemon ended while it was being started"
+		return c.note(func(r *record.Container) error {
+			r.Stopped = true
+			r.Fail(codeCannotStart, "the daemon ended while it was being started")
 			return nil
 		})
 	}
@@ -265,7 +245,7 @@ func (e recovery) recoverSandbox(ctx context.Context, p *pod, found bool, state 
 		return err
 	}
 	p.event("exit", map[string]string{"reason": "Lost"})
-	return p.note(func(r *podRecord) error { return r.exited() })
+	return p.note(func(r *record.Pod) error { return r.Exit() })
 }
 
 // halfMade reports whether the daemon died while it made the pod.
@@ -278,20 +258,13 @@ func (e recovery) halfMade(p *pod) bool {
 
 // adopted notes a sandbox that goes on.
 func (e recovery) adopted(p *pod, state SandboxState) error {
-	return p.note(func(r *podRecord) error {
+	return p.note(func(r *record.Pod) error {
 		r.Status.Pid, r.Reaper = state.Pid, state.ReaperPid
 		if r.Status.State == lifecycle.PodReady {
 			return nil
 		}
-		if r.Status.State == lifecycle.PodExited { // a solo pod that was being woken: see wake
-			for _, ev := range []lifecycle.Event{lifecycle.Remove, lifecycle.Create} {
-				if err := r.move(ev); err != nil {
-					return err
-				}
-			}
-		}
 		r.Status.Namespaces, _ = e.d.Observer.Namespaces(state.Pid)
-		return r.move(lifecycle.Start)
+		return r.Wake()
 	})
 }
 
@@ -309,8 +282,7 @@ func (e recovery) soloRuns(p *pod) bool {
 
 func (e recovery) soloRestarts(p *pod) bool {
 	for _, c := range registry(e).containersOf(p) {
-		rec := c.record()
-		if restartDue(&rec) {
+		if rec := c.record(); rec.RestartDue() {
 			return p.spec.Solo
 		}
 	}
@@ -324,7 +296,7 @@ func (e recovery) removeRest(ctx context.Context, p *pod) error {
 		if err := ender(e).dropSandbox(ctx, p); err != nil {
 			return err
 		}
-		if err := p.note(func(r *podRecord) error { return r.exited() }); err != nil {
+		if err := p.note(func(r *record.Pod) error { return r.Exit() }); err != nil {
 			return err
 		}
 	}

@@ -9,6 +9,7 @@ import (
 
 	"carob/internal/fault"
 	"carob/internal/lifecycle"
+	"carob/internal/pod/record"
 	"carob/internal/undo"
 )
 
@@ -45,7 +46,7 @@ func (e remover) removePod(ctx context.Context, p *pod) error {
 
 // removeEmpty removes a pod without containers. The caller holds the pod's lock.
 func (e remover) removeEmpty(ctx context.Context, p *pod) error {
-	if err := p.change(func(r *podRecord) error {
+	if err := p.change(func(r *record.Pod) error {
 		r.Removing = true
 		_, err := lifecycle.NextPod(r.Status.State, lifecycle.Remove)
 		return err
@@ -68,7 +69,7 @@ func (e remover) removeEmpty(ctx context.Context, p *pod) error {
 	if err := errors.Join(os.RemoveAll(p.dir), os.RemoveAll(p.logDir())); err != nil {
 		return fmt.Errorf("pod %s: %w", p.title(), err)
 	}
-	if err := e.d.Store.Delete(podKind, p.id); err != nil {
+	if err := e.d.Store.Delete(record.PodKind, p.id); err != nil {
 		return fmt.Errorf("pod %s: record: %w", p.title(), err)
 	}
 	registry(e).dismissPod(p)
@@ -138,7 +139,7 @@ func (e remover) remove(ctx context.Context, c *container) error {
 // last.
 func (e remover) removeAlone(ctx context.Context, c *container) error {
 	c.cancelRestart()
-	err := c.change(func(r *containerRecord) error {
+	err := c.change(func(r *record.Container) error {
 		r.Removing = true
 		_, err := lifecycle.NextContainer(r.Status.State, lifecycle.Remove)
 		return err
@@ -169,7 +170,7 @@ func (e remover) removeAlone(ctx context.Context, c *container) error {
 	if err := e.execs.Erase(c.id); err != nil {
 		return fmt.Errorf("container %s: %w", c.title(), err)
 	}
-	if err := e.d.Store.Delete(containerKind, c.id); err != nil {
+	if err := e.d.Store.Delete(record.ContainerKind, c.id); err != nil {
 		return fmt.Errorf("container %s: record: %w", c.title(), err)
 	}
 	registry(e).dismissContainer(c)

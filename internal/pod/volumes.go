@@ -14,6 +14,7 @@ import (
 	"carob/internal/plan/check"
 	"carob/internal/pod/hostfile"
 	"carob/internal/pod/name"
+	"carob/internal/pod/record"
 	"carob/internal/spec"
 	"carob/internal/undo"
 )
@@ -23,7 +24,7 @@ func (e maker) volumeDir(name string) string { return filepath.Join(e.d.LibDir, 
 // prepareMounts makes the container's volumes and checks that the sources of its
 // binds are there, asking the file system in a goroutine of its own: a stat on a
 // dead network file system must not hold anybody.
-func (e maker) prepareMounts(ctx context.Context, c *container, rec *containerRecord, u *undo.Stack) error {
+func (e maker) prepareMounts(ctx context.Context, c *container, rec *record.Container, u *undo.Stack) error {
 	asked := rec.Status.Wish().Mounts
 	more, err := check.ImageVolumes(rec.Image.Volumes, asked)
 	if err != nil {
@@ -53,7 +54,7 @@ func (e maker) prepareMounts(ctx context.Context, c *container, rec *containerRe
 }
 
 // imageMount keeps an image as long as the container.
-func (e maker) imageMount(ctx context.Context, m spec.Mount, rec *containerRecord, u *undo.Stack) error {
+func (e maker) imageMount(ctx context.Context, m spec.Mount, rec *record.Container, u *undo.Stack) error {
 	img, err := e.d.Images.Resolve(ctx, m.Source)
 	if err != nil {
 		return err
@@ -65,7 +66,7 @@ func (e maker) imageMount(ctx context.Context, m spec.Mount, rec *containerRecor
 
 // volume makes a named volume, which stays until somebody removes it, or an
 // anonymous one, which goes with the container.
-func (e maker) volume(m spec.Mount, rec *containerRecord, u *undo.Stack) error {
+func (e maker) volume(m spec.Mount, rec *record.Container, u *undo.Stack) error {
 	volume := m.Source
 	if volume == "" {
 		volume = name.NewID()
