@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
@@ -21,6 +20,7 @@ import (
 	"carob/internal/plan/namespace"
 	"carob/internal/plan/oci"
 	"carob/internal/pod/attempt"
+	"carob/internal/pod/hostfile"
 	"carob/internal/pod/name"
 	"carob/internal/pod/plugin"
 	"carob/internal/pod/record"
@@ -157,16 +157,18 @@ func (e maker) shape(ctx context.Context, c *container, rec *record.Container, u
 func (e maker) settle(ctx context.Context, c *container, rec *record.Container, u *undo.Stack) (*specs.Spec, error) {
 	err := check.Container(rec.Status.Wish())
 	if err == nil {
-		err = e.prepareMounts(ctx, c, rec, u)
+		err = hostfile.Mounts{Volumes: e.volumes(), Images: e.d.Images, Step: c.step.Set}.Prepare(ctx, rec, u)
 	}
 	if err == nil {
-		rec.Devices, err = e.devices(ctx, c, *rec.Status.Wish())
+		rec.Devices, err = hostfile.Nodes(ctx, e.d.Observer, rec.Status.Wish(), c.pod.view.Load().status.UserMapping)
 	}
 	if err != nil {
 		return nil, err
 	}
 	return starter(e).plan(c, *rec)
 }
+
+func (e *Engine) volumes() string { return filepath.Join(e.d.LibDir, "volumes") }
 
 type foundation struct {
 	rec    *record.Container
@@ -194,33 +196,6 @@ func (e maker) foundation(ctx context.Context, c *container, f foundation, u *un
 		errs[1] = fmt.Errorf("rootfs: %w", errs[1])
 	}
 	return errors.Join(errs...)
-}
-
-// devices resolves the host's device nodes.
-//
-// A privileged container with the host's user namespace gets them all, as Docker
-// has it; in a user namespace of its own a device node gives nothing away.
-func (e maker) devices(ctx context.Context, c *container, s spec.Container) (out []specs.LinuxDevice, err error) {
-	if s.Security.Privileged && c.pod.view.Load().status.UserMapping.Size == 0 {
-		if out, err = e.d.Observer.HostDevices(ctx); err != nil {
-			return nil, fmt.Errorf("devices: %w", err)
-		}
-	}
-	for _, d := range s.Devices {
-		node, err := adjust.Node(d, c.pod.view.Load().status.UserMapping)
-		if d.Node == nil {
-			node, err = e.d.Observer.Device(ctx, d.Source)
-		}
-		if err != nil {
-			return nil, fmt.Errorf("device %.200s: %w", d.Source, err)
-		}
-		node.Path = d.Target
-		if d.Target == "" {
-			node.Path = d.Source
-		}
-		out = append(slices.DeleteFunc(out, func(have specs.LinuxDevice) bool { return have.Path == node.Path }), node)
-	}
-	return out, nil
 }
 
 // admitContainer reserves the container's name and ID in its pod.

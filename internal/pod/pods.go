@@ -15,9 +15,11 @@ import (
 	"carob/internal/lifecycle"
 	"carob/internal/plan/cgroup"
 	"carob/internal/plan/check"
+	"carob/internal/plan/etc"
 	"carob/internal/plan/ident"
 	"carob/internal/plan/namespace"
 	"carob/internal/pod/attempt"
+	"carob/internal/pod/hostfile"
 	"carob/internal/pod/name"
 	"carob/internal/pod/record"
 	"carob/internal/pod/steps"
@@ -330,6 +332,12 @@ func attachmentOf(p *pod, pid int) Attachment {
 		PodID: p.id, Name: p.name, Namespace: p.namespace, Pid: pid, Joins: p.view.Load().status.Spec.Networks, Spec: &p.spec,
 		Connections: p.view.Load().status.Connections,
 	}
+}
+
+// writeFiles writes the pod's files of /etc.
+func (e starter) writeFiles(p *pod, links []status.Connection) error {
+	p.step.Set("files")
+	return hostfile.WriteEtc(p.dir, etc.Request{Hostname: p.hostname(), Net: p.record().Namespaces.Net, Hosts: p.spec.Hosts, DNS: p.spec.DNS, Links: links})
 }
 
 // sandbox says what the handler must know of p. Containers whose namespaces it takes

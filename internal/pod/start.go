@@ -14,6 +14,7 @@ import (
 	"carob/internal/plan/cgroup"
 	"carob/internal/plan/ident"
 	"carob/internal/plan/oci"
+	"carob/internal/pod/hostfile"
 	"carob/internal/pod/name"
 	"carob/internal/pod/record"
 	"carob/internal/pod/steps"
@@ -345,7 +346,7 @@ func (e starter) request(c *container, rec record.Container) oci.Request {
 	return oci.Request{
 		Pod: &c.pod.spec, Container: asked, Image: rec.Image, Facts: e.d.Facts,
 		Namespaces: rec.Namespaces, Identity: rec.Identity, IDs: c.pod.view.Load().status.UserMapping,
-		Hostname: hostname, Files: c.pod.files(*asked), Volumes: rec.Volumes,
+		Hostname: hostname, Files: hostfile.Etc(c.pod.dir, asked.Mounts), Volumes: rec.Volumes,
 		Devices: rec.Devices, Cgroup: rec.Status.Cgroup, Joined: joined,
 	}
 }

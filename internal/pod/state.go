@@ -10,7 +10,6 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"carob/internal/fault"
-	"carob/internal/plan/check"
 	"carob/internal/pod/cell"
 	"carob/internal/pod/lock"
 	"carob/internal/pod/record"
@@ -103,20 +102,6 @@ func (e registry) newContainer(p *pod, rec record.Container) *container {
 }
 
 func podDir(runDir, id string) string { return filepath.Join(runDir, "pods", id) }
-
-func (p *pod) title() string {
-	if p.spec.Solo || p.namespace == check.DefaultNamespace {
-		return p.name
-	}
-	return p.namespace + "/" + p.name
-}
-
-func (c *container) title() string {
-	if c.pod.spec.Solo {
-		return c.name
-	}
-	return c.pod.title() + "/" + c.name
-}
 
 func (p *pod) fault(kind fault.Kind, text string) error {
 	return fault.New(kind, "pod "+p.title()+": "+text)
