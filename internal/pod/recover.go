@@ -322,7 +322,7 @@ func (e recovery) sweep(ctx context.Context) error {
 	return errors.Join(
 		e.d.Network.Keep(ctx, e.attached()),
 		e.d.Images.Sweep(ctx, keep),
-		hostfile.Sweep(e.volumes(), func(dir string) bool { return used[dir] }),
+		hostfile.Sweep(volumesDir(e.Engine), func(dir string) bool { return used[dir] }),
 		hostfile.Sweep(filepath.Join(e.d.LibDir, "logs"), func(dir string) bool { return pods[filepath.Base(dir)] }),
 		preparer(e).sweep(ctx, pods),
 		hostfile.Sweep(filepath.Join(e.d.RunDir, "pods"), func(dir string) bool { return pods[filepath.Base(dir)] }),
