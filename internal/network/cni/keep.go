@@ -52,14 +52,14 @@ func (n *Network) sweep(stale []record) {
 // runtimes that use the same network are as valid as ours.
 func (n *Network) collect() {
 	for _, list := range n.conf.current().lists {
-		if err := n.collectOne(list); err != nil && n.ctx.Err() == nil {
+		if err := collectOne(n, list); err != nil && n.ctx.Err() == nil {
 			n.c.Log.Warn("CNI: GC", "network", list.Name, "cause", err)
 		}
 	}
 }
 
 // collectOne is GC of one network. Pods wait for one at a time at most.
-func (n *Network) collectOne(list *libcni.NetworkConfigList) error {
+func collectOne(n *Network, list *libcni.NetworkConfigList) error {
 	n.gate.Lock()
 	defer n.gate.Unlock()
 	args := &libcni.GCArgs{ValidAttachments: append(n.ledger.members(list.Name), elsewhere(libcni.CacheDir, list.Name)...)}
