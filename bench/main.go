@@ -20,19 +20,22 @@ import (
 	"regexp"
 	"text/tabwriter"
 	"time"
+
+	"carob/internal/sys/session"
 )
 
 func main() {
 	rounds := flag.Int("n", 30, "rounds per scenario")
 	peers := flag.Bool("install-peers", false, "apt-get install runc, crun and podman first")
 	bin := flag.String("bin", "bin", "directory of carob's binaries")
+	kubelets := flag.Bool("cri", false, "call carob, containerd and CRI-O as a kubelet would, those that are in PATH, and measure nothing else")
 	only := flag.String("run", "", "measure only what matches this regular expression, and not the memory")
 	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	ctx, stop := signal.NotifyContext(context.Background(), session.Quit()...)
 	defer stop()
 	match, err := regexp.Compile(*only)
 	if err == nil {
-		err = run(ctx, options{rounds: *rounds, bin: *bin, install: *peers, only: match})
+		err = run(ctx, options{rounds: *rounds, bin: *bin, install: *peers, cri: *kubelets, only: match})
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
@@ -44,6 +47,7 @@ type options struct {
 	rounds  int
 	bin     string
 	install bool
+	cri     bool
 	only    *regexp.Regexp
 }
 
@@ -60,12 +64,21 @@ func run(ctx context.Context, o options) error {
 	if err != nil {
 		return err
 	}
+	defer b.remove()
+	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "what\twho\tmin ms\tmedian ms\tmax ms\tratio\tbudget ms")
+	if o.cri {
+		return errors.Join(b.asKubelet(ctx, w, o), w.Flush())
+	}
+	return b.commands(ctx, w, o)
+}
+
+// commands measures the daemon's work over its socket, and whole processes.
+func (b *bench) commands(ctx context.Context, w *tabwriter.Writer, o options) error {
 	defer b.close()
 	if err := b.prepare(ctx); err != nil {
 		return err
 	}
-	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "what\twho\tmin ms\tmedian ms\tmax ms\tratio\tbudget ms")
 	e, err := b.engine()
 	if err != nil {
 		return err
@@ -110,6 +123,8 @@ func installPeers(ctx context.Context) error {
 // daemon's runtime state is on a tmpfs, as it is below /run of most machines.
 type bench struct {
 	dir, runDir, bin string
+	// parent is the cgroup of all pods that a kubelet asks for.
+	parent string
 
 	env []string
 	// runtimes and podman are the peers that work here.
@@ -163,13 +178,17 @@ func quiet(c *exec.Cmd) error {
 	return nil
 }
 
-// close removes containers, the daemon and the directory.
+// close removes containers and the daemon.
 func (b *bench) close() {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	if err := b.stop(ctx); err != nil {
 		fmt.Fprintln(os.Stderr, "bench: clean up:", err)
 	}
+}
+
+// remove removes the directories.
+func (b *bench) remove() {
 	if err := errors.Join(os.RemoveAll(b.dir), os.RemoveAll(b.runDir)); err != nil {
 		fmt.Fprintln(os.Stderr, "bench: clean up:", err)
 	}
