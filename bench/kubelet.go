@@ -49,7 +49,7 @@ func (k *kubelet) meet(ctx context.Context, name *string) error {
 	if err != nil {
 		return err
 	}
-	*name += " " + v.GetRuntimeVersion()
+	*name = fmt.Sprintf("%s (%s)", *name, v.GetRuntimeVersion())
 	found, err := k.images.ImageStatus(ctx, &cri.ImageStatusRequest{Image: &cri.ImageSpec{Image: image}})
 	if err != nil {
 		return err

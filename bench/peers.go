@@ -21,21 +21,21 @@ type peer struct {
 // A recipe says how a runtime is started: config is written to a file of the runtime's
 // name, start is the shell's command, and load brings the images into the running daemon.
 type recipe struct {
-	// name is what others call it, daemon its process.
-	name, daemon  string
-	config, start string
-	load          func(ctx context.Context) error
+	// name is what others call it, key its files, daemon its process.
+	name, key, daemon string
+	config, start     string
+	load              func(ctx context.Context) error
 }
 
 // socket is where a runtime serves the CRI.
-func (b *bench) socket(daemon string) string { return filepath.Join(b.dir, daemon+".sock") }
+func (b *bench) socket(key string) string { return filepath.Join(b.dir, key+".sock") }
 
 // startPeer starts a runtime in a node of its own, and has a pod live there.
 func (b *bench) startPeer(ctx context.Context, r recipe) (p *peer, err error) {
-	if err := os.WriteFile(filepath.Join(b.dir, r.daemon+".toml"), []byte(r.config), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(b.dir, r.key+".toml"), []byte(r.config), 0o600); err != nil {
 		return nil, err
 	}
-	n, err := b.startNode(ctx, r.start, b.socket(r.daemon))
+	n, err := b.startNode(ctx, r.start, b.socket(r.key))
 	if err != nil {
 		return nil, err
 	}
@@ -49,7 +49,7 @@ func (b *bench) startPeer(ctx context.Context, r recipe) (p *peer, err error) {
 			return nil, err
 		}
 	}
-	k := newKubelet(n.conn, filepath.Join(b.dir, "kubelet-"+r.daemon), filepath.Join(b.parent, r.daemon))
+	k := newKubelet(n.conn, filepath.Join(b.dir, "kubelet-"+r.key), filepath.Join(b.parent, r.key))
 	if err := k.meet(ctx, &r.name); err != nil {
 		return nil, err
 	}
@@ -61,14 +61,18 @@ func (b *bench) startPeer(ctx context.Context, r recipe) (p *peer, err error) {
 	return &peer{recipe: r, node: n, kubelet: k}, nil
 }
 
-// carobRecipe is carob with its built-in network, and nothing configured.
+// carobRecipe is carob with its built-in network.
 func (b *bench) carobRecipe() recipe {
-	return recipe{name: "carob", daemon: "carobd", start: fmt.Sprintf("exec %q serve --cri-socket %q", filepath.Join(b.bin, "carob"), b.socket("carobd"))}
+	return recipe{name: "carob", key: "carob", daemon: "carobd", start: b.serve("carob", "--network builtin")}
 }
 
-// peerRecipes are the other runtimes found in PATH, each in the ways that are tried.
+func (b *bench) serve(key, flags string) string {
+	return fmt.Sprintf("exec %q serve --cri-socket %q %s", filepath.Join(b.bin, "carob"), b.socket(key), flags)
+}
+
+// peerRecipes are the other runtimes found in PATH, each in the ways that are tried, and
+// before them carob with the network that they have.
 func (b *bench) peerRecipes() ([][]recipe, error) {
-	var all [][]recipe
 	if !has("containerd") && !has("crio") {
 		return nil, nil
 	}
@@ -76,6 +80,9 @@ func (b *bench) peerRecipes() ([][]recipe, error) {
 	if err != nil {
 		return nil, err
 	}
+	directories := fmt.Sprintf("CAROB_RUN=/run/carob CAROB_ROOT=%q; export CAROB_RUN CAROB_ROOT; ", filepath.Join(b.dir, "lib-cni"))
+	flags := fmt.Sprintf("--network cni --cni-conf-dir %q --cni-bin-dir %q", filepath.Join(b.dir, "cni"), plugins)
+	all := [][]recipe{{{name: "carob, CNI plugins", key: "carob-cni", daemon: "carobd", start: directories + b.serve("carob-cni", flags)}}}
 	if has("containerd") {
 		all = append(all, []recipe{b.containerd(plugins)})
 	}
@@ -124,7 +131,7 @@ runtime_type = "io.containerd.runc.v2"
 		}
 		return nil
 	}
-	return recipe{name: "containerd", daemon: "containerd", config: config, start: "exec containerd --config containerd.toml", load: load}
+	return recipe{name: "containerd", key: "containerd", daemon: "containerd", config: config, start: "exec containerd --config containerd.toml", load: load}
 }
 
 // crio has its images brought into its storage before it starts: it has no call for it.
@@ -133,6 +140,9 @@ func (b *bench) crio(plugins, ociRuntime string) recipe {
 	var start strings.Builder
 	for _, name := range []string{image, pauseImage} {
 		fmt.Fprintf(&start, "skopeo --insecure-policy copy docker-archive:%s.tar 'containers-storage:[overlay@%s+/run/containers/storage]%s:latest' && ", filepath.Base(name), storage, name)
+	}
+	if ociRuntime == "crun" { // it refuses a hierarchy of version 2 beside those of version 1
+		start.WriteString("{ umount -q /sys/fs/cgroup/unified || true; } && ")
 	}
 	start.WriteString("exec crio --config crio.toml --config-dir ''")
 	config := fmt.Sprintf(`[crio]
@@ -154,5 +164,5 @@ signature_policy = %q
 network_dir = %q
 plugin_dirs = [%q]
 `, storage, b.socket("crio"), ociRuntime, ociRuntime, pauseImage, filepath.Join(b.dir, "policy.json"), filepath.Join(b.dir, "cni"), plugins)
-	return recipe{name: "CRI-O, " + ociRuntime, daemon: "crio", config: config, start: start.String()}
+	return recipe{name: "CRI-O, " + ociRuntime, key: "crio", daemon: "crio", config: config, start: start.String()}
 }
