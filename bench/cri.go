@@ -132,37 +132,62 @@ func comparePods(ctx context.Context, w io.Writer, o options, all []*peer) error
 	return nil
 }
 
-// comparePSS prints what pods of one container cost in memory, beside the containers.
+// comparePSS prints what pods cost in memory beside their containers: 30 pods of one
+// container, which then get a second one each.
 func comparePSS(ctx context.Context, w io.Writer, all []*peer) error {
 	const n = 30
-	var first float64
-	for i, p := range all {
-		before, _, err := p.memory(p.daemon)
-		if err != nil {
-			return err
+	var first [3]float64
+	for _, p := range all {
+		pods, ones, err := p.crowd(ctx, n, nil)
+		var twos memory
+		if err == nil {
+			_, twos, err = p.crowd(ctx, n, pods)
 		}
-		pods := make([]*kubePod, n)
-		for j := range pods {
-			if pods[j], err = p.runOne(ctx); err != nil {
-				return fmt.Errorf("%s: %w", p.name, err)
-			}
-		}
-		own, perPod, err := p.memory(p.daemon)
-		if err != nil {
-			return err
-		}
-		if i == 0 {
-			first = perPod
-		}
-		fmt.Fprintf(w, "PSS of what runs for %d pods, kB\t%s\t\t%.0f\t\t%.1f×\t\n", n, p.name, perPod, perPod/first)
-		fmt.Fprintf(w, "PSS of the daemon before and with them, kB\t%s\t%.0f\t\t%.0f\t\t\n", p.name, before, own)
 		for _, one := range pods {
-			if err := one.end(ctx); err != nil {
-				return fmt.Errorf("%s: %w", p.name, err)
-			}
+			err = errors.Join(err, one.end(ctx))
+		}
+		if err != nil {
+			return fmt.Errorf("%s: %w", p.name, err)
+		}
+		kB := [3]float64{ones.pods, twos.pods, twos.daemon}
+		if p == all[0] {
+			first = kB
+		}
+		for i, what := range []string{"processes of %d pods of one", "processes of %d pods of two", "the daemon of %d pods of two"} {
+			fmt.Fprintf(w, "PSS of "+what+", kB\t%s\t\t%.0f\t\t%.1f×\t\n", n, p.name, kB[i], kB[i]/first[i])
 		}
 	}
 	return nil
+}
+
+// crowd adds a container to each of the pods, or makes n pods of one, and reads the memory.
+func (p *peer) crowd(ctx context.Context, n int, pods []*kubePod) ([]*kubePod, memory, error) {
+	second := len(pods) > 0
+	for i := range n {
+		if !second {
+			one, err := p.newPod(cri.NamespaceMode_POD)
+			if err == nil {
+				err = one.run(ctx)
+			}
+			if err != nil {
+				return pods, memory{}, err
+			}
+			pods = append(pods, one)
+		}
+		order := 0
+		if second {
+			order = 1
+		}
+		id, err := pods[i].create(ctx, order)
+		if err == nil {
+			err = pods[i].start(ctx, id)
+		}
+		if err != nil {
+			return pods, memory{}, err
+		}
+	}
+	used, err := p.memory(p.daemon)
+	return pods, used, err
 }
 
 // archives writes the images for the peers: carob's toolbox, and one of a pause program,

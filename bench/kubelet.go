@@ -122,22 +122,6 @@ func (k *kubelet) liveAfterAnother(ctx context.Context, net cri.NamespaceMode) (
 	return took, other.end(ctx)
 }
 
-// runOne makes a pod of one container that stays.
-func (k *kubelet) runOne(ctx context.Context) (*kubePod, error) {
-	p, err := k.newPod(cri.NamespaceMode_POD)
-	if err != nil {
-		return nil, err
-	}
-	if err := p.run(ctx); err != nil {
-		return nil, err
-	}
-	id, err := p.create(ctx, 0)
-	if err != nil {
-		return nil, err
-	}
-	return p, p.start(ctx, id)
-}
-
 // kubePod is one that a kubelet has decided on: its directories and its cgroup are there.
 type kubePod struct {
 	k      *kubelet

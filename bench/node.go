@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -85,45 +86,47 @@ func (n *node) said() string {
 	return string(text[max(0, len(text)-2000):])
 }
 
-// memory sums the proportional set sizes of the node's processes in kB: those of its
-// daemon, and those of what it runs per pod. Containers' own processes, which are
-// the image's, do not count.
-func (n *node) memory(daemon string) (own, perPod float64, err error) {
-	parents := map[int]int{}
-	dirs, err := filepath.Glob("/proc/[0-9]*")
-	if err != nil {
-		return 0, 0, err
-	}
-	for _, d := range dirs {
-		pid, _ := strconv.Atoi(filepath.Base(d))
-		stat, err := os.ReadFile(d + "/stat")
-		if err != nil {
-			continue // it has ended
-		}
-		_, rest, _ := strings.Cut(string(stat), ") ")
-		if f := strings.Fields(rest); len(f) > 1 {
-			parents[pid], _ = strconv.Atoi(f[1])
-		}
-	}
-	for pid := range parents {
-		at := pid
-		for at > 1 && at != n.cmd.Process.Pid {
-			at = parents[at]
-		}
-		if at <= 1 {
-			continue
-		}
-		dir := "/proc/" + strconv.Itoa(pid)
+// memory is proportional set sizes in kB: of a runtime's daemon, and of what it runs per pod.
+type memory struct{ daemon, pods float64 }
+
+// memory reads what the node's processes use. Containers' own processes, which are the
+// image's, do not count.
+func (n *node) memory(daemon string) (used memory, err error) {
+	all, err := n.processes()
+	for _, dir := range all {
 		name, _ := os.ReadFile(dir + "/comm")
 		switch strings.TrimSpace(string(name)) {
 		case daemon:
-			own += pss(dir)
+			used.daemon += pss(dir)
 		case "sleep", "sh", "cat", "unshare":
 		default:
-			perPod += pss(dir)
+			used.pods += pss(dir)
 		}
 	}
-	return own, perPod, nil
+	return used, err
+}
+
+// processes lists the node's, by their directories in /proc.
+func (n *node) processes() ([]string, error) {
+	dirs, err := filepath.Glob("/proc/[0-9]*")
+	if err != nil {
+		return nil, err
+	}
+	parents := map[string]string{}
+	for _, d := range dirs {
+		stat, _ := os.ReadFile(d + "/stat") // nothing when it has ended
+		_, rest, _ := strings.Cut(string(stat), ") ")
+		if f := strings.Fields(rest); len(f) > 1 {
+			parents[d] = "/proc/" + f[1]
+		}
+	}
+	top := "/proc/" + strconv.Itoa(n.cmd.Process.Pid)
+	return slices.DeleteFunc(dirs, func(d string) bool {
+		for d != top && parents[d] != "" {
+			d = parents[d]
+		}
+		return d != top
+	}), nil
 }
 
 // hierarchies lists the directories where cgroups are made: one for each of version 1, or

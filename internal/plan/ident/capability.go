@@ -129,8 +129,12 @@ func All() []string {
 
 // Number returns a capability's number in the kernel by its full name.
 func Number(name string) (int, bool) {
+	short, ok := strings.CutPrefix(name, "CAP_")
+	if !ok || strings.ToUpper(short) != short {
+		return 0, false
+	}
 	for _, c := range capability.ListKnown() {
-		if full(c.String()) == name {
+		if strings.EqualFold(c.String(), short) { // no string is made: a start asks a hundred times
 			return int(c), true
 		}
 	}
@@ -141,7 +145,6 @@ func full(name string) string { return "CAP_" + strings.ToUpper(name) }
 
 // names brings capability names into one form and splits ALL off.
 func names(what string, in []string) (out []string, all bool, err error) {
-	known := All()
 	for _, n := range in {
 		up := strings.ToUpper(n)
 		if up == "ALL" || up == "CAP_ALL" {
@@ -149,7 +152,7 @@ func names(what string, in []string) (out []string, all bool, err error) {
 			continue
 		}
 		up = "CAP_" + strings.TrimPrefix(up, "CAP_")
-		if !slices.Contains(known, up) {
+		if _, known := Number(up); !known {
 			return nil, false, fault.New(fault.Invalid, fmt.Sprintf("%s: %.80q is no capability", what, n))
 		}
 		out = append(out, up)
