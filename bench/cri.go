@@ -65,7 +65,7 @@ func (b *bench) asKubelet(ctx context.Context, w io.Writer, o options) (err erro
 		return err
 	}
 	all = append(all, carob)
-	peers, err := b.peerRecipes()
+	peers, err := b.peerRecipes(o.against)
 	if err == nil {
 		err = b.archives(ctx)
 	}

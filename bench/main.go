@@ -29,13 +29,14 @@ func main() {
 	peers := flag.Bool("install-peers", false, "apt-get install runc, crun and podman first")
 	bin := flag.String("bin", "bin", "directory of carob's binaries")
 	kubelets := flag.Bool("cri", false, "call carob, containerd and CRI-O as a kubelet would, those that are in PATH, and measure nothing else")
+	against := flag.String("against", "", "with -cri: directory of another build's binaries, to compare with instead of the peers")
 	only := flag.String("run", "", "measure only what matches this regular expression, and not the memory")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), session.Quit()...)
 	defer stop()
 	match, err := regexp.Compile(*only)
 	if err == nil {
-		err = run(ctx, options{rounds: *rounds, bin: *bin, install: *peers, cri: *kubelets, only: match})
+		err = run(ctx, options{rounds: *rounds, bin: *bin, install: *peers, cri: *kubelets, against: *against, only: match})
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
@@ -48,6 +49,7 @@ type options struct {
 	bin     string
 	install bool
 	cri     bool
+	against string
 	only    *regexp.Regexp
 }
 

@@ -63,16 +63,26 @@ func (b *bench) startPeer(ctx context.Context, r recipe) (p *peer, err error) {
 
 // carobRecipe is carob with its built-in network.
 func (b *bench) carobRecipe() recipe {
-	return recipe{name: "carob", key: "carob", daemon: "carobd", start: b.serve("carob", "--network builtin")}
+	return recipe{name: "carob", key: "carob", daemon: "carobd", start: b.serve(b.bin, "carob", "--network builtin")}
 }
 
-func (b *bench) serve(key, flags string) string {
-	return fmt.Sprintf("exec %q serve --cri-socket %q %s", filepath.Join(b.bin, "carob"), b.socket(key), flags)
+// otherRecipe is another build of carob, or carob with other flags, in directories of its own.
+func (b *bench) otherRecipe(name, key, bin, flags string) recipe {
+	directories := fmt.Sprintf("CAROB_RUN=/run/carob CAROB_ROOT=%q; export CAROB_RUN CAROB_ROOT; ", filepath.Join(b.dir, "lib-"+key))
+	return recipe{name: name, key: key, daemon: "carobd", start: directories + b.serve(bin, key, flags)}
+}
+
+func (b *bench) serve(bin, key, flags string) string {
+	return fmt.Sprintf("exec %q serve --cri-socket %q %s", filepath.Join(bin, "carob"), b.socket(key), flags)
 }
 
 // peerRecipes are the other runtimes found in PATH, each in the ways that are tried, and
-// before them carob with the network that they have.
-func (b *bench) peerRecipes() ([][]recipe, error) {
+// before them carob with the network that they have; or another build of carob alone.
+func (b *bench) peerRecipes(against string) ([][]recipe, error) {
+	if against != "" {
+		bin, err := filepath.Abs(against)
+		return [][]recipe{{b.otherRecipe("carob, other build", "carob-other", bin, "--network builtin")}}, err
+	}
 	if !has("containerd") && !has("crio") {
 		return nil, nil
 	}
@@ -80,9 +90,8 @@ func (b *bench) peerRecipes() ([][]recipe, error) {
 	if err != nil {
 		return nil, err
 	}
-	directories := fmt.Sprintf("CAROB_RUN=/run/carob CAROB_ROOT=%q; export CAROB_RUN CAROB_ROOT; ", filepath.Join(b.dir, "lib-cni"))
 	flags := fmt.Sprintf("--network cni --cni-conf-dir %q --cni-bin-dir %q", filepath.Join(b.dir, "cni"), plugins)
-	all := [][]recipe{{{name: "carob, CNI plugins", key: "carob-cni", daemon: "carobd", start: directories + b.serve("carob-cni", flags)}}}
+	all := [][]recipe{{b.otherRecipe("carob, CNI plugins", "carob-cni", b.bin, flags)}}
 	if has("containerd") {
 		all = append(all, []recipe{b.containerd(plugins)})
 	}
