@@ -129,22 +129,24 @@ func All() []string {
 
 // Number returns a capability's number in the kernel by its full name.
 func Number(name string) (int, bool) {
-	short, ok := strings.CutPrefix(name, "CAP_")
-	if !ok || strings.ToUpper(short) != short {
-		return 0, false
-	}
 	for _, c := range capability.ListKnown() {
-		if strings.EqualFold(c.String(), short) { // no string is made: a start asks a hundred times
+		if bare, ok := strings.CutPrefix(name, prefix); ok && strings.EqualFold(bare, c.String()) {
 			return int(c), true
 		}
 	}
 	return 0, false
 }
 
-func full(name string) string { return "CAP_" + strings.ToUpper(name) }
+const prefix = "CAP_"
+
+func full(name string) string { return prefix + strings.ToUpper(name) }
 
 // names brings capability names into one form and splits ALL off.
 func names(what string, in []string) (out []string, all bool, err error) {
+	if len(in) == 0 {
+		return nil, false, nil
+	}
+	known := All()
 	for _, n := range in {
 		up := strings.ToUpper(n)
 		if up == "ALL" || up == "CAP_ALL" {
@@ -152,7 +154,7 @@ func names(what string, in []string) (out []string, all bool, err error) {
 			continue
 		}
 		up = "CAP_" + strings.TrimPrefix(up, "CAP_")
-		if _, known := Number(up); !known {
+		if !slices.Contains(known, up) {
 			return nil, false, fault.New(fault.Invalid, fmt.Sprintf("%s: %.80q is no capability", what, n))
 		}
 		out = append(out, up)
