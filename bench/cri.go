@@ -35,7 +35,7 @@ func rows(who []subject) []row {
 	add(cri.NamespaceMode_POD, stepSandbox, "RunPodSandbox, pod network", 5)
 	add(cri.NamespaceMode_POD, stepCreate, "CreateContainer", 0)
 	add(cri.NamespaceMode_POD, stepStart, "StartContainer", 0)
-	add(cri.NamespaceMode_POD, stepExec, "ExecSync true", 1.5)
+	add(cri.NamespaceMode_POD, stepExec, "ExecSync true", 2)
 	add(cri.NamespaceMode_POD, stepOne, "pod of one ready, pod network", 0)
 	add(cri.NamespaceMode_POD, stepTwo, "pod of two ready, pod network", 10)
 	add(cri.NamespaceMode_POD, stepEnd, "stop and remove it, pod network", 10)
@@ -46,11 +46,17 @@ func rows(who []subject) []row {
 	return all
 }
 
-// asKubelet compares runtimes as a kubelet uses them: carob, and what is found in PATH of
+// A contest compares runtimes as a kubelet uses them: carob, and what is found in PATH of
 // containerd (with ctr and runc) and CRI-O (with skopeo, conmon, pinns and crun or runc).
-func (b *bench) asKubelet(ctx context.Context, w io.Writer, o options) (err error) {
-	b.parent = "/" + filepath.Base(b.dir)
-	if err := makeParent(b.parent); err != nil {
+type contest struct {
+	*bench
+	// parent is the cgroup of all pods.
+	parent string
+}
+
+// hold runs the contest and ends all that took part.
+func (c *contest) hold(ctx context.Context, w io.Writer, o options) (err error) {
+	if err := makeParent(c.parent); err != nil {
 		return err
 	}
 	var all []*peer
@@ -58,22 +64,22 @@ func (b *bench) asKubelet(ctx context.Context, w io.Writer, o options) (err erro
 		for _, p := range all {
 			err = errors.Join(err, p.close())
 		}
-		err = errors.Join(err, removeGroups(b.parent))
+		err = errors.Join(err, removeGroups(c.parent))
 	}()
-	carob, err := b.startPeer(ctx, b.carobRecipe())
+	carob, err := c.startPeer(ctx, c.carobRecipe())
 	if err != nil {
 		return err
 	}
 	all = append(all, carob)
-	peers, err := b.peerRecipes(o.against)
+	peers, err := c.peerRecipes(o.against)
 	if err == nil {
-		err = b.archives(ctx)
+		err = c.archives(ctx)
 	}
 	if err != nil {
 		return err
 	}
 	for _, ways := range peers {
-		p, err := b.firstThatWorks(ctx, ways)
+		p, err := c.firstThatWorks(ctx, ways)
 		if err != nil {
 			fmt.Fprintf(os.Stderr, "bench: left out: %v\n", err)
 			continue
@@ -86,42 +92,39 @@ func (b *bench) asKubelet(ctx context.Context, w io.Writer, o options) (err erro
 	return comparePSS(ctx, w, all)
 }
 
-func (b *bench) firstThatWorks(ctx context.Context, ways []recipe) (*peer, error) {
+func (c *contest) firstThatWorks(ctx context.Context, ways []recipe) (*peer, error) {
 	var errs []error
 	for _, r := range ways {
-		p, err := b.startPeer(ctx, r)
+		p, err := c.startPeer(ctx, r)
 		if err == nil {
 			return p, nil
 		}
-		errs = append(errs, fmt.Errorf("%s: %w", r.name, err))
+		errs = append(errs, fmt.Errorf("%s: %w", r.key, err))
 	}
 	return nil, errors.Join(errs...)
 }
 
+// runner is one who makes pods.
+type runner struct {
+	subject
+	live func(context.Context, cri.NamespaceMode) (laps, error)
+}
+
 // comparePods has all runtimes make pods in turns.
 func comparePods(ctx context.Context, w io.Writer, o options, all []*peer) error {
-	const apart = 100 * time.Millisecond // as in engine.scenarios
-	lives := []func(context.Context, cri.NamespaceMode) (laps, error){all[0].live, all[0].liveAfterAnother}
-	who := []subject{{name: all[0].name}, {name: all[0].name + ", right after another pod"}}
+	carob := all[0]
+	runners := []runner{{subject{name: carob.name}, carob.live}, {subject{name: carob.name + ", right after another pod"}, carob.liveAfterAnother}}
 	for _, p := range all[1:] {
-		lives, who = append(lives, p.live), append(who, subject{name: p.name})
+		runners = append(runners, runner{subject{name: p.name}, p.live})
+	}
+	who := make([]subject, 0, len(runners))
+	for _, r := range runners {
+		who = append(who, r.subject)
 	}
 	for _, net := range networks {
-		var took [steps][][]time.Duration
-		for s := range took {
-			took[s] = make([][]time.Duration, len(who))
-		}
-		for range o.rounds {
-			for i, live := range lives {
-				time.Sleep(apart)
-				l, err := live(ctx, net)
-				if err != nil {
-					return fmt.Errorf("%s: %w", who[i].name, err)
-				}
-				for s, d := range l {
-					took[s][i] = append(took[s][i], d)
-				}
-			}
+		took, err := takeTurns(ctx, runners, net, o.rounds)
+		if err != nil {
+			return err
 		}
 		for _, r := range rows(who) {
 			if r.net == net && o.only.MatchString(r.name) {
@@ -130,6 +133,26 @@ func comparePods(ctx context.Context, w io.Writer, o options, all []*peer) error
 		}
 	}
 	return nil
+}
+
+// takeTurns returns the times by step and runner.
+func takeTurns(ctx context.Context, runners []runner, net cri.NamespaceMode, rounds int) (took [steps][][]time.Duration, err error) {
+	const apart = 100 * time.Millisecond // as in engine.scenarios
+	for s := range took {
+		took[s] = make([][]time.Duration, len(runners))
+	}
+	for round := range rounds * len(runners) {
+		i := round % len(runners)
+		time.Sleep(apart)
+		l, err := runners[i].live(ctx, net)
+		if err != nil {
+			return took, fmt.Errorf("%s: %w", runners[i].name, err)
+		}
+		for s, d := range l {
+			took[s][i] = append(took[s][i], d)
+		}
+	}
+	return took, nil
 }
 
 // comparePSS prints what pods cost in memory beside their containers: 30 pods of one
@@ -160,11 +183,13 @@ func comparePSS(ctx context.Context, w io.Writer, all []*peer) error {
 	return nil
 }
 
-// crowd adds a container to each of the pods, or makes n pods of one, and reads the memory.
+// crowd makes n pods of one container, or adds a container to each of those there are,
+// and reads the memory.
 func (p *peer) crowd(ctx context.Context, n int, pods []*kubePod) ([]*kubePod, memory, error) {
-	second := len(pods) > 0
-	for i := range n {
-		if !second {
+	order := 1
+	if len(pods) == 0 {
+		order = 0
+		for range n {
 			one, err := p.newPod(cri.NamespaceMode_POD)
 			if err == nil {
 				err = one.run(ctx)
@@ -174,13 +199,11 @@ func (p *peer) crowd(ctx context.Context, n int, pods []*kubePod) ([]*kubePod, m
 			}
 			pods = append(pods, one)
 		}
-		order := 0
-		if second {
-			order = 1
-		}
-		id, err := pods[i].create(ctx, order)
+	}
+	for _, one := range pods {
+		id, err := one.create(ctx, order)
 		if err == nil {
-			err = pods[i].start(ctx, id)
+			err = one.start(ctx, id)
 		}
 		if err != nil {
 			return pods, memory{}, err
@@ -192,21 +215,21 @@ func (p *peer) crowd(ctx context.Context, n int, pods []*kubePod) ([]*kubePod, m
 
 // archives writes the images for the peers: carob's toolbox, and one of a pause program,
 // which carob has no use for.
-func (b *bench) archives(ctx context.Context) error {
+func (c *contest) archives(ctx context.Context) error {
 	program, err := pause()
 	if err != nil {
 		return err
 	}
-	root := filepath.Join(b.dir, "pause")
+	root := filepath.Join(c.dir, "pause")
 	if err := errors.Join(os.MkdirAll(root, 0o755), os.WriteFile(filepath.Join(root, "pause"), program, 0o755)); err != nil {
 		return err
 	}
 	policy := []byte(`{"default": [{"type": "insecureAcceptAnything"}]}`)
 	return errors.Join(
-		b.carob(ctx, "import", "--change", `ENTRYPOINT ["/pause"]`, root, pauseImage),
-		b.carob(ctx, "save", "--output", "toolbox.tar", image),
-		b.carob(ctx, "save", "--output", "pause.tar", pauseImage),
-		os.WriteFile(filepath.Join(b.dir, "policy.json"), policy, 0o600),
+		c.carob(ctx, "import", "--change", `ENTRYPOINT ["/pause"]`, root, pauseImage),
+		c.carob(ctx, "save", "--output", "toolbox.tar", image),
+		c.carob(ctx, "save", "--output", "pause.tar", pauseImage),
+		os.WriteFile(filepath.Join(c.dir, "policy.json"), policy, 0o600),
 	)
 }
 

@@ -42,23 +42,22 @@ func newKubelet(conn *grpc.ClientConn, dir, parent string) *kubelet {
 	return &kubelet{RuntimeServiceClient: cri.NewRuntimeServiceClient(conn), images: cri.NewImageServiceClient(conn), dir: dir, parent: parent}
 }
 
-// meet waits for the runtime to be ready, finds the image that it was given, and adds the
-// runtime's version to its name.
-func (k *kubelet) meet(ctx context.Context, name *string) error {
+// meet waits for the runtime to be ready, finds the image that it was given, and returns
+// the runtime's version.
+func (k *kubelet) meet(ctx context.Context) (version string, err error) {
 	v, err := k.Version(ctx, &cri.VersionRequest{}, grpc.WaitForReady(true))
 	if err != nil {
-		return err
+		return "", err
 	}
-	*name = fmt.Sprintf("%s (%s)", *name, v.GetRuntimeVersion())
 	found, err := k.images.ImageStatus(ctx, &cri.ImageStatusRequest{Image: &cri.ImageSpec{Image: image}})
 	if err != nil {
-		return err
+		return "", err
 	}
 	if found.GetImage() == nil {
-		return fmt.Errorf("image %s is not there", image)
+		return "", fmt.Errorf("image %s is not there", image)
 	}
 	k.image = found.GetImage().GetId()
-	return nil
+	return v.GetRuntimeVersion(), nil
 }
 
 // live takes a pod of two containers through its life.

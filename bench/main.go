@@ -1,7 +1,8 @@
 // Command bench measures the daemon's work over its socket, and whole processes:
 // what a person waits for between the command and its end. It compares carob with
 // the peers that are installed, in turns, so that whatever else the machine does
-// falls on all of them alike, and prints the ratio of each pair.
+// falls on all of them alike, and prints the ratio of each pair. With -cri it compares
+// carob with containerd and CRI-O, as a kubelet calls them, each in a machine of its own.
 //
 // It needs root and the binaries in bin/, works in a temporary directory with a
 // daemon of its own, and takes away what it made.
@@ -70,7 +71,8 @@ func run(ctx context.Context, o options) error {
 	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "what\twho\tmin ms\tmedian ms\tmax ms\tratio\tbudget ms")
 	if o.cri {
-		return errors.Join(b.asKubelet(ctx, w, o), w.Flush())
+		c := &contest{b, "/" + filepath.Base(b.dir)}
+		return errors.Join(c.hold(ctx, w, o), w.Flush())
 	}
 	return b.commands(ctx, w, o)
 }
@@ -125,8 +127,6 @@ func installPeers(ctx context.Context) error {
 // daemon's runtime state is on a tmpfs, as it is below /run of most machines.
 type bench struct {
 	dir, runDir, bin string
-	// parent is the cgroup of all pods that a kubelet asks for.
-	parent string
 
 	env []string
 	// runtimes and podman are the peers that work here.

@@ -40,9 +40,9 @@ wait $daemon`
 
 // startNode runs a shell command, which becomes the daemon, in a new node, and waits until
 // somebody serves the socket. The node's output goes to a file beside the socket.
-func (b *bench) startNode(ctx context.Context, command, socket string) (*node, error) {
+func (c *contest) startNode(ctx context.Context, command, socket string) (*node, error) {
 	n := &node{log: socket + ".log"}
-	n.cmd = b.command(context.WithoutCancel(ctx), "unshare", "--net", "--mount", "--pid", "--fork", "--mount-proc", "sh", "-c", world, command)
+	n.cmd = c.command(context.WithoutCancel(ctx), "unshare", "--net", "--mount", "--pid", "--fork", "--mount-proc", "sh", "-c", world, command)
 	log, err := os.Create(n.log)
 	if err != nil {
 		return nil, err
