@@ -215,7 +215,7 @@ func (t *Table) Wait(ctx context.Context, id string) (status.Exit, error) {
 	case <-t.d.Context.Done():
 		return status.Exit{}, context.Cause(t.d.Context)
 	}
-	r.leave()
+	r.forget(0, r.leave) // its end does not wait for what is left of it
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.expired {
