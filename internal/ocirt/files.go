@@ -416,6 +416,12 @@ func (s *scene) enter() error {
 	if err != nil {
 		return err
 	}
+	s.enterBy(entry)
+	return nil
+}
+
+// enterBy takes over the files of a way into a cgroup.
+func (s *scene) enterBy(entry cgroup.Entry) {
 	for _, f := range entry.Files {
 		s.files.Cgroups = append(s.files.Cgroups, s.passed.add(f))
 	}
@@ -425,7 +431,6 @@ func (s *scene) enter() error {
 	if scant(s.spec) {
 		s.files.Group = -1
 	}
-	return nil
 }
 
 // scant tells whether the memory limit is so low that what builds the world, some 300 KB,
