@@ -54,7 +54,7 @@ func (s *scene) close() {
 }
 
 func noFiles() initstage.Files {
-	return initstage.Files{Rootfs: -1, Dev: -1, Pts: -1, Slave: -1, Shm: -1, Group: -1, Mounts: map[int]int{}}
+	return initstage.Files{Rootfs: -1, Dev: -1, Pts: -1, Slave: -1, Shm: -1, Group: -1, Mounts: map[int]int{}, Inner: map[int]initstage.Inner{}}
 }
 
 // prepare opens and makes everything.
@@ -270,56 +270,6 @@ func (s *scene) outsideDevices() *specs.Spec {
 // list all the same).
 func ownDevices(all []specs.LinuxDevice) []specs.LinuxDevice {
 	return slices.DeleteFunc(slices.Clone(all), func(d specs.LinuxDevice) bool { return d.Path == "/dev/ptmx" })
-}
-
-func (s *scene) bind(i int, o mountopt.Options) error {
-	m := &s.spec.Mounts[i]
-	if !filepath.IsAbs(m.Source) {
-		m.Source = filepath.Join(s.bundle, m.Source)
-	}
-	source, err := fd.OpenPath(m.Source)
-	if err != nil {
-		return err
-	}
-	defer source.Close()
-	info, err := source.Stat()
-	if err != nil {
-		return err
-	}
-	mapping, err := s.mapping(*m, o)
-	if err != nil {
-		return err
-	}
-	if mapping.Users != nil {
-		defer mapping.Users.Close()
-	}
-	f, err := world.Bind(source, *m, mapping)
-	if err != nil {
-		return err
-	}
-	m.Type = "bind"
-	if !info.IsDir() {
-		m.Type = initstage.BindFile
-	}
-	s.files.Mounts[i] = s.passed.add(f)
-	return nil
-}
-
-// mapping makes a user namespace with the mapping that a bind mount asks for: its own,
-// or the container's.
-func (s *scene) mapping(m specs.Mount, o mountopt.Options) (world.Mapping, error) {
-	users, groups := m.UIDMappings, m.GIDMappings
-	if len(users) == 0 {
-		if o.IDMap == mountopt.Unmapped {
-			return world.Mapping{}, nil
-		}
-		users, groups = s.spec.Linux.UIDMappings, s.spec.Linux.GIDMappings
-	}
-	if len(users) == 0 {
-		return world.Mapping{}, fault.New(fault.Invalid, "idmap: neither the mount nor the container has mappings")
-	}
-	f, err := ns.NewUserOf(func(pid int) error { return task.Map(pid, ranges(users), ranges(groups)) })
-	return world.Mapping{Users: f, Tree: o.IDMap == mountopt.MappedTree}, err
 }
 
 func ranges(mappings []specs.LinuxIDMapping) (out []task.Range) {

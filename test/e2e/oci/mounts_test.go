@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -92,6 +93,45 @@ func TestMounts(t *testing.T) {
 			}})
 		}, `cat /m/f; ` + find, `^low\n.* - overlay`},
 	})
+}
+
+// TestInnerMounts: a bind mount's source may be what an earlier one has brought into the
+// root, as with runc and crun; links of the image's do not lead out of the root.
+func TestInnerMounts(t *testing.T) {
+	inner := func(b *box, to, from string, options ...string) {
+		add(b, specs.Mount{Destination: to, Type: "bind", Source: b.rootfs(from), Options: options})
+	}
+	b := newBox(t)
+	dir := source(b)
+	b.must(os.Symlink("/etc", filepath.Join(dir, "link")))
+	b.must(os.WriteFile(b.rootfs("etc/name"), []byte("the image's\n"), 0o644))
+	b.must(os.Chown(filepath.Join(dir, "file"), 5, 6))
+	add(b, specs.Mount{Destination: "/t", Type: "tmpfs"},
+		specs.Mount{Destination: "/t/m", Type: "bind", Source: dir, Options: []string{"rbind"}},
+		specs.Mount{Destination: b.rootfs("hosts/path"), Type: "bind", Source: dir, Options: []string{"bind"}})
+	inner(b, "/one", "t/m", "bind", "ro", "nosuid")
+	inner(b, "/all", "t", "rbind", "rprivate")
+	inner(b, "/file", "t/m/file", "bind")
+	inner(b, "/linked", "t/m/link", "bind")
+	maps := []specs.LinuxIDMapping{{HostID: 100, Size: 1000}}
+	add(b, specs.Mount{Destination: "/mapped", Type: "bind", Source: b.rootfs("t/m"), Options: []string{"bind"}, UIDMappings: maps, GIDMappings: maps})
+	got := b.run(`cat /one/file /all/m/file /file /linked/name /hosts/path/file; ls /one/below; stat -c %u /mapped/file
+grep -c " /all/m/below " /proc/self/mountinfo; grep " /one " /proc/self/mountinfo; touch /one/x 2>/dev/null || echo read-only`)
+	if !regexp.MustCompile(`^content\ncontent\ncontent\nthe image's\ncontent\n105\n1\n.* /one ro,nosuid.*\nread-only$`).MatchString(got) {
+		t.Errorf("inside: %s", got)
+	}
+	b = newBox(t)
+	userns(b)
+	add(b, specs.Mount{Destination: "/m", Type: "bind", Source: source(b), Options: []string{"rbind"}})
+	inner(b, "/n", "m", "rbind")
+	if got := b.run(`cat /n/file; grep -c " /n/below " /proc/self/mountinfo`); got != "content\n1" {
+		t.Errorf("in a user namespace: %s", got)
+	}
+	inner(b, "/gone", "m/nosuch", "bind")
+	b.write()
+	if out, err := b.try("run", b.id); err == nil || !strings.Contains(out, "mount /gone") {
+		t.Errorf("a source that is not there: %v: %s", err, out)
+	}
 }
 
 // TestIDMappedMounts: owners are seen through the mapping of the mount, or of the
