@@ -25,7 +25,7 @@ func (s *scene) bind(i int, o mountopt.Options) error {
 	if err != nil {
 		return err
 	}
-	if at, ok := s.inner(i, o); ok {
+	if at, ok := inner(s, i, o); ok {
 		in := initstage.Inner{Source: at}
 		if mapping.Users != nil {
 			in.Users = int(mapping.Users.Fd())
@@ -62,7 +62,7 @@ func (s *scene) bind(i int, o mountopt.Options) error {
 // the root, and where it is in there. Mounts are made in order, and runc and crun look
 // sources up by the host's paths when everything before is there. Here the path is
 // looked up in the container's root: no link of an image's leads out of it.
-func (s *scene) inner(i int, o mountopt.Options) (at string, ok bool) {
+func inner(s *scene, i int, o mountopt.Options) (at string, ok bool) {
 	at, ok = within(s.rootPath(), s.spec.Mounts[i].Source)
 	if !ok {
 		return "", false

@@ -102,7 +102,7 @@ func (n *creation) read() (text []byte, err error) {
 	}
 	defer f.Close()
 	var kept bytes.Buffer
-	n.spec, err = ocispec.Parse(io.TeeReader(f, &kept))
+	n.spec, err = n.r.parse(io.TeeReader(f, &kept))
 	if err != nil {
 		return nil, fmt.Errorf("config.json: %w", err)
 	}

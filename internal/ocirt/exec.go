@@ -10,6 +10,7 @@ import (
 
 	"carob/internal/fault"
 	"carob/internal/plan/ocispec"
+	"carob/internal/sys/cgroup"
 	"carob/internal/sys/fd"
 	"carob/internal/sys/initstage"
 	"carob/internal/sys/mount"
@@ -106,7 +107,7 @@ func joinGroup(c *Container, s *scene, o ExecOptions) error {
 		return err
 	}
 	if len(o.Groups) == 0 {
-		if s.group, err = layout.Home(c.Cgroup, c.Init.Pid); err != nil {
+		if s.group, err = cgroup.Home(layout, c.Cgroup, c.Init.Pid); err != nil {
 			return err
 		}
 		return s.enter()
@@ -114,7 +115,7 @@ func joinGroup(c *Container, s *scene, o ExecOptions) error {
 	if s.group, err = c.group(); err != nil {
 		return err
 	}
-	entry, err := s.group.EntryBelow(o.Groups)
+	entry, err := cgroup.EntryBelow(s.group, o.Groups)
 	if err != nil {
 		return err
 	}

@@ -35,13 +35,13 @@ func (e Entry) Close() {
 }
 
 // Entry opens the way into the group.
-func (g *Group) Entry() (Entry, error) { return g.entry(g.dir) }
+func (g *Group) Entry() (Entry, error) { return entry(g, g.dir) }
 
 // EntryBelow is Entry into groups below this one, which exist: per v1 controller, by the
 // name that /proc/PID/cgroup has for it, or "" for every tree. What is not named is entered
 // at this group itself. A controller that the host has no v1 hierarchy of, and a path that leads
 // out of the group, are fault.Invalid.
-func (g *Group) EntryBelow(subs map[string]string) (Entry, error) {
+func EntryBelow(g *Group, subs map[string]string) (Entry, error) {
 	below := make([]string, len(g.l.trees))
 	for controller, sub := range subs {
 		if slices.Contains(strings.Split(sub, "/"), "..") {
@@ -61,7 +61,7 @@ func (g *Group) EntryBelow(subs map[string]string) (Entry, error) {
 			return Entry{}, fault.New(fault.Invalid, fmt.Sprintf("unknown controller %.40q", controller))
 		}
 	}
-	return g.entry(func(i int) string { return path.Join(g.dir(i), below[i]) })
+	return entry(g, func(i int) string { return path.Join(g.dir(i), below[i]) })
 }
 
 // has tells whether a hierarchy is the v1 one of a controller by its v1 name.
@@ -76,7 +76,7 @@ func (t hierarchy) has(controller string) bool {
 }
 
 // entry opens the way into the group's directories.
-func (g *Group) entry(dir func(tree int) string) (e Entry, err error) {
+func entry(g *Group, dir func(tree int) string) (e Entry, err error) {
 	defer func() {
 		if err != nil {
 			e.Close()
@@ -108,7 +108,7 @@ func (g *Group) entry(dir func(tree int) string) (e Entry, err error) {
 // Home is where one more process of a container goes: the group at rel, or on cgroup v2,
 // where a container that may write its groups can have made that one a parent, in which
 // no process can be, or have left it, the group that its first process is in.
-func (l *Layout) Home(rel string, first int) (*Group, error) {
+func Home(l *Layout, rel string, first int) (*Group, error) {
 	g, err := l.Open(rel)
 	if l.mode != ModeV2 || err != nil && !fault.Is(err, fault.NotFound) {
 		return g, err
