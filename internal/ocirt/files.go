@@ -94,6 +94,10 @@ func (s *scene) joins() error {
 		if err != nil {
 			return err
 		}
+		if n.Type == specs.MountNamespace && isOwn(f) {
+			f.Close()
+			return fault.New(fault.Invalid, "linux.namespaces: "+n.Path+": is the mount namespace of the host, whose root would be the container's from then on")
+		}
 		if n.Type == specs.UserNamespace {
 			if err := s.mappings(f); err != nil {
 				f.Close()
@@ -103,6 +107,20 @@ func (s *scene) joins() error {
 		s.files.Joins = append(s.files.Joins, initstage.Join{File: s.passed.add(f), Type: initstage.NamespaceFlag(string(n.Type))})
 	}
 	return nil
+}
+
+// isOwn tells whether a mount namespace is this process's, or that of the first process.
+func isOwn(namespace *os.File) bool {
+	of, err := namespace.Stat()
+	if err != nil {
+		return true
+	}
+	for _, name := range []string{"/proc/self/ns/mnt", "/proc/1/ns/mnt"} {
+		if own, err := os.Stat(name); err == nil && os.SameFile(of, own) {
+			return true
+		}
+	}
+	return false
 }
 
 // mappings learns those of a user namespace that is joined: what is made for the container

@@ -67,7 +67,10 @@ type standalone struct{ Container }
 
 func (c standalone) program() (*spawn.Builder, error) {
 	b, a, p := &spawn.Builder{}, c.Alone, c.Spec.Process
-	fresh := c.fresh() | unix.CLONE_NEWNS
+	fresh := c.fresh()
+	if !slices.ContainsFunc(c.Files.Joins, func(j Join) bool { return j.Type == unix.CLONE_NEWNS }) {
+		fresh |= unix.CLONE_NEWNS
+	}
 	a.begin(b, p, fresh&unix.CLONE_NEWUSER == 0)
 	kernelFiles := procfs(b, p)
 	c.leave(b, fresh)

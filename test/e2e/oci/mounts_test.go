@@ -3,8 +3,10 @@ package oci
 import (
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -219,5 +221,59 @@ func TestJoinedUserNamespace(t *testing.T) {
 	first.must(err)
 	if !strings.Contains(got, "100000") || !strings.HasSuffix(got, "\n0\n0\n"+ns) {
 		t.Errorf("got %q, want %s", got, ns)
+	}
+}
+
+// TestJoinedMountNamespace: what a mount namespace that is joined has for its root becomes
+// the container's, and the host's mounts stay what they are.
+func TestJoinedMountNamespace(t *testing.T) {
+	b := newBox(t)
+	if _, err := exec.LookPath("unshare"); err != nil {
+		t.Skip("no unshare")
+	}
+	mounts := func(pid string) string {
+		text, err := os.ReadFile("/proc/" + pid + "/mountinfo")
+		b.must(err)
+		return string(text)
+	}
+	ready, write, err := os.Pipe()
+	b.must(err)
+	defer ready.Close()
+	keeper := exec.Command("unshare", "--mount", "sh", "-c", "echo; exec sleep 1000")
+	keeper.Stdout = write
+	b.must(keeper.Start())
+	write.Close()
+	b.Cleanup(func() {
+		_ = keeper.Process.Kill()
+		_ = keeper.Wait()
+	})
+	_, err = ready.Read(make([]byte, 1))
+	b.must(err)
+	join := func(pid string) string {
+		at := "/proc/" + pid + "/ns/mnt"
+		for i, n := range b.spec.Linux.Namespaces {
+			if n.Type == specs.MountNamespace {
+				b.spec.Linux.Namespaces[i].Path = at
+			}
+		}
+		return at
+	}
+	name, err := os.Readlink(join(strconv.Itoa(keeper.Process.Pid)))
+	b.must(err)
+	b.start()
+	if got := b.exec(`readlink /proc/self/ns/mnt; ls /`); got != name+"\nbin\ndev\netc\nproc\nsys\ntmp" {
+		t.Errorf("inside %s: %s", name, got)
+	}
+	if got := mounts(strconv.Itoa(b.state().Pid)); strings.Contains(got, " /run") || strings.Contains(got, " /sys/fs/cgroup/unified") {
+		t.Errorf("the host's mounts are still there: %s", got)
+	}
+	b.call("delete", "--force", b.id)
+	if after := mounts("self"); strings.Contains(after, b.dir) || !strings.Contains(after, " / / ") {
+		t.Errorf("the host's mounts are %s", after)
+	}
+	join("self")
+	b.write()
+	if out, err := b.try("run", b.id); err == nil || !strings.Contains(out, "linux.namespaces") {
+		t.Errorf("the host's own: %v: %s", err, out)
 	}
 }
