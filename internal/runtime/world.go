@@ -13,6 +13,7 @@ import (
 	"carob/internal/plan/oci"
 	"carob/internal/pod"
 	"carob/internal/runtime/supervisor"
+	"carob/internal/sys/cgroup"
 	"carob/internal/sys/fd"
 	"carob/internal/sys/initstage"
 	"carob/internal/sys/mount"
@@ -263,6 +264,9 @@ func create(source, kind string) error {
 // inside, in which everything that is started can be found again.
 func (w *world) cgroup(container bool) error {
 	g, err := w.n.layout.Open(w.p.Cgroup)
+	if !container && w.p.Deadline.IsZero() { // a container of systemd's has made its group a parent
+		g, err = cgroup.Home(w.n.layout, w.p.Cgroup, w.p.TargetPid)
+	}
 	if err != nil {
 		return err
 	}
