@@ -153,6 +153,9 @@ func rootless(word string) (bool, error) {
 	case "", "auto":
 		return os.Geteuid() != 0 || ns.InUser(), nil
 	case inUsers:
+		if !ns.InUser() {
+			return false, fault.New(fault.Invalid, "--rootless "+inUsers+": is carob-oci's own word")
+		}
 		return true, nil
 	}
 	yes, err := strconv.ParseBool(word)

@@ -29,6 +29,8 @@ func (r Rooted) Program() *spawn.Builder {
 		r.Alone.wait(b, StepMapping, spawn.Imm(0))
 	}
 	becomeRoot(b)
+	// Who waits for it and is killed takes it along; a change of users would forget that.
+	b.Call(unix.SYS_PRCTL, spawn.Imm(unix.PR_SET_PDEATHSIG), spawn.Imm(unix.SIGKILL), spawn.Imm(0), spawn.Imm(0), spawn.Imm(0))
 	b.Step(StepExec)
 	b.Call(unix.SYS_RT_SIGPROCMASK, spawn.Imm(unix.SIG_SETMASK), b.Bytes(make([]byte, 8)), spawn.Imm(0), spawn.Imm(8))
 	b.Call(unix.SYS_EXECVE, b.Str("/proc/self/exe"), b.Strings(r.Args), b.Strings(r.Env))
