@@ -1,6 +1,7 @@
 package ocirt
 
 import (
+	"fmt"
 	"path/filepath"
 	"strings"
 
@@ -10,6 +11,7 @@ import (
 	"carob/internal/plan/mountopt"
 	"carob/internal/sys/fd"
 	"carob/internal/sys/initstage"
+	"carob/internal/sys/mount"
 	"carob/internal/sys/ns"
 	"carob/internal/sys/task"
 	"carob/internal/world"
@@ -26,12 +28,10 @@ func (s *scene) bind(i int, o mountopt.Options) error {
 		return err
 	}
 	if at, ok := inner(s, i, o); ok {
-		in := initstage.Inner{Source: at}
 		if mapping.Users != nil {
-			in.Users = int(mapping.Users.Fd())
-			s.passed.add(mapping.Users)
+			s.inner[initstage.MappingStep(m.Destination)] = mapping
 		}
-		m.Type, s.files.Inner[i] = "bind", in
+		m.Type, s.files.Inner[i] = "bind", initstage.Inner{Source: at, Mapped: mapping.Users != nil}
 		return nil
 	}
 	if mapping.Users != nil {
@@ -75,6 +75,24 @@ func inner(s *scene, i int, o mountopt.Options) (at string, ok bool) {
 		}
 	}
 	return "", false
+}
+
+// mapInner gives a mount that the child has made its mapping.
+func mapInner(mapping world.Mapping, pid int, number uint64) error {
+	pidfd, err := openProcess(pid)
+	if err != nil {
+		return err
+	}
+	defer pidfd.Close()
+	f, err := task.Take(pidfd, int(number))
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if err := mount.SetAttributes(f, mount.Attributes{Users: mapping.Users, Recursive: mapping.Tree}); err != nil {
+		return fmt.Errorf("id mapping of a mount: %w", err)
+	}
+	return nil
 }
 
 // within tells whether a path is dir or below, by its words, and returns it as seen from there.

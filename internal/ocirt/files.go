@@ -43,13 +43,13 @@ type scene struct {
 
 	passed fileList
 	files  initstage.Files
-	users  *os.File // a namespace with the container's mapping, for mounts
+	inner  map[string]world.Mapping // what mounts that the child makes are to be given, by the step
 }
 
 func (s *scene) close() {
 	s.passed.close()
-	if s.users != nil {
-		s.users.Close()
+	for _, m := range s.inner {
+		m.Users.Close()
 	}
 }
 
@@ -59,7 +59,7 @@ func noFiles() initstage.Files {
 
 // prepare opens and makes everything.
 func (s *scene) prepare() error {
-	s.files = noFiles()
+	s.files, s.inner = noFiles(), map[string]world.Mapping{}
 	if err := s.joins(); err != nil {
 		return err
 	}

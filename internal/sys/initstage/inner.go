@@ -15,10 +15,14 @@ import (
 type Inner struct {
 	// Source is a path in the container's root.
 	Source string
-	// Users is the number of a descriptor, passed as well, of the user namespace that the
-	// mount takes its mapping from; 0 is none.
-	Users int
+	// Mapped says that the mount takes on a user namespace's mapping. Who made the child gives
+	// it that, in the step that MappingStep names: root of a user namespace could not. The
+	// number is the mount's descriptor.
+	Mapped bool
 }
+
+// MappingStep names the step in which the mount at a destination gets its mapping.
+func MappingStep(destination string) string { return "mount " + destination + ": id mapping" }
 
 // inner makes an Inner mount. Whether it is a file or a directory turns out here.
 func (c Container) inner(b *spawn.Builder, m specs.Mount, in Inner) {
@@ -35,12 +39,8 @@ func (c Container) inner(b *spawn.Builder, m specs.Mount, in Inner) {
 	}
 	mnt := b.Call(unix.SYS_OPEN_TREE, source, b.Str(""), spawn.Imm(flags|tree)).Result()
 	change(b, mnt, o, tree)
-	if in.Users > 0 {
-		attr := mountAttr{set: unix.MOUNT_ATTR_IDMAP, users: in.Users}
-		if o.IDMap != mountopt.MappedTree {
-			tree = 0
-		}
-		attr.apply(b, mnt, tree)
+	if in.Mapped {
+		c.Alone.wait(b, MappingStep(m.Destination), mnt)
 	}
 	place(b, mnt, m.Destination)
 	b.Close(mnt)
@@ -67,7 +67,6 @@ func change(b *spawn.Builder, at spawn.Arg, o mountopt.Options, tree int) {
 type mountAttr struct {
 	set, clear  mountopt.Attr
 	propagation string
-	users       int
 }
 
 // apply is mount_setattr(2), if there is anything to set.
@@ -82,7 +81,6 @@ func (a mountAttr) apply(b *spawn.Builder, at spawn.Arg, flags int) {
 	putU64(attr, uint64(a.set))
 	putU64(attr[8:], uint64(a.clear))
 	putU64(attr[16:], propagation(a.propagation))
-	putU64(attr[24:], uint64(a.users))
 	b.Call(unix.SYS_MOUNT_SETATTR, at, b.Str(""), spawn.Imm(unix.AT_EMPTY_PATH|flags), b.Bytes(attr), spawn.Imm(len(attr)))
 }
 

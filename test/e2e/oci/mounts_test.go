@@ -126,7 +126,9 @@ grep -c " /all/m/below " /proc/self/mountinfo; grep " /one " /proc/self/mountinf
 	userns(b)
 	add(b, specs.Mount{Destination: "/m", Type: "bind", Source: source(b), Options: []string{"rbind"}})
 	inner(b, "/n", "m", "rbind")
-	if got := b.run(`cat /n/file; grep -c " /n/below " /proc/self/mountinfo`); got != "content\n1" {
+	b.must(os.Chown(filepath.Join(b.dir, "source/file"), 5, 6))
+	inner(b, "/mapped", "m", "rbind", "idmap")
+	if got := b.run(`cat /n/file; stat -c %u /n/file /mapped/file; grep -c " /n/below " /proc/self/mountinfo`); got != "content\n65534\n5\n1" {
 		t.Errorf("in a user namespace: %s", got)
 	}
 	inner(b, "/gone", "m/nosuch", "bind")
