@@ -24,7 +24,11 @@ func rooted(a *app, c command, args []string) (int, error) {
 	argv := slices.Concat([]string{os.Args[0]}, a.before, []string{"--rootless", inUsers, c.name}, args)
 	pid, err := startRooted(a, c, argv)
 	if err != nil {
-		return 0, fmt.Errorf("without root: %w", err)
+		err = fmt.Errorf("without root: %w", err)
+		if c.name == "exec" {
+			err = &exitError{failedExec, err}
+		}
+		return 0, err
 	}
 	return a.follow(pid, nil)
 }

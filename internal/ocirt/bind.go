@@ -29,7 +29,7 @@ func (s *scene) bind(i int, o mountopt.Options) error {
 	}
 	if at, ok := inner(s, i, o); ok {
 		if mapping.Users != nil {
-			s.inner[initstage.MappingStep(m.Destination)] = mapping
+			s.inner[initstage.MappingStep(*m)] = mapping
 		}
 		m.Type, s.files.Inner[i] = "bind", initstage.Inner{Source: at, Mapped: mapping.Users != nil}
 		return nil

@@ -21,8 +21,8 @@ type Inner struct {
 	Mapped bool
 }
 
-// MappingStep names the step in which the mount at a destination gets its mapping.
-func MappingStep(destination string) string { return "mount " + destination + ": id mapping" }
+// MappingStep names the step in which a mount gets its mapping.
+func MappingStep(m specs.Mount) string { return "mount " + m.Destination + ": id mapping of " + m.Source }
 
 // inner makes an Inner mount. Whether it is a file or a directory turns out here.
 func (c Container) inner(b *spawn.Builder, m specs.Mount, in Inner) {
@@ -40,7 +40,7 @@ func (c Container) inner(b *spawn.Builder, m specs.Mount, in Inner) {
 	mnt := b.Call(unix.SYS_OPEN_TREE, source, b.Str(""), spawn.Imm(flags|tree)).Result()
 	change(b, mnt, o, tree)
 	if in.Mapped {
-		c.Alone.wait(b, MappingStep(m.Destination), mnt)
+		c.Alone.wait(b, MappingStep(m), mnt)
 	}
 	place(b, mnt, m.Destination)
 	b.Close(mnt)
