@@ -22,7 +22,9 @@ type Inner struct {
 }
 
 // MappingStep names the step in which a mount gets its mapping.
-func MappingStep(m specs.Mount) string { return "mount " + m.Destination + ": id mapping of " + m.Source }
+func MappingStep(m specs.Mount) string {
+	return "mount " + m.Destination + ": id mapping of " + m.Source
+}
 
 // inner makes an Inner mount. Whether it is a file or a directory turns out here.
 func (c Container) inner(b *spawn.Builder, m specs.Mount, in Inner) {
