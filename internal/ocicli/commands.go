@@ -25,7 +25,7 @@ func commands() []command {
 			name: "create", usage: "ID", help: "create a container, whose process waits for start",
 			options: createOptions(), least: 1, most: 1, starts: true, run: create,
 		},
-		{name: "start", usage: "ID", help: "let a created container's process run", least: 1, most: 1, run: start},
+		{name: "start", usage: "ID", help: "let a created container's process run", least: 1, most: 1, starts: true, run: start},
 		{name: "state", usage: "ID", help: "print a container's state as JSON", least: 1, most: 1, run: state},
 		{
 			name: "kill", usage: "ID [SIGNAL]", help: "send a signal, TERM if none is named", least: 1, most: 2, run: kill,
