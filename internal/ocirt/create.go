@@ -47,7 +47,6 @@ type CreateOptions struct {
 type creation struct {
 	*Container
 	o     CreateOptions
-	spec  *specs.Spec
 	undo  undo.Stack
 	start *os.File // both FIFOs
 	said  *os.File

@@ -43,7 +43,7 @@ func (c *Container) Start(ctx context.Context) error {
 
 // begin is start of a created container. A hook that fails is the end of it.
 func (c *Container) begin(ctx context.Context) error {
-	spec, err := c.Config()
+	spec, err := c.settled()
 	if err != nil {
 		return err
 	}
@@ -213,7 +213,7 @@ func remove(ctx context.Context, c *Container) error {
 			return err
 		}
 	}
-	if spec, err := c.Config(); err == nil && spec.Hooks != nil {
+	if spec, err := c.settled(); err == nil && spec.Hooks != nil {
 		c.r.afterwards(ctx, spec.Hooks.Poststop, c.State(specs.StateStopped))
 	}
 	return os.RemoveAll(c.dir)

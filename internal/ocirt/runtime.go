@@ -68,6 +68,8 @@ type Container struct {
 	Record
 	r   *Runtime
 	dir string
+	// spec is the configuration as create has completed it, nil in a later process.
+	spec *specs.Spec
 }
 
 const (
@@ -177,6 +179,14 @@ func (c *Container) Config() (*specs.Spec, error) {
 	}
 	defer f.Close()
 	return ocispec.Parse(f)
+}
+
+// settled is the configuration as far as it matters when the container has been created.
+func (c *Container) settled() (*specs.Spec, error) {
+	if c.spec != nil {
+		return c.spec, nil
+	}
+	return c.Config()
 }
 
 // State is the specification's state of the container, in the given status.
