@@ -106,6 +106,7 @@ func run(ctx context.Context, a *app) (code int, err error) {
 	if !detach && o.ConsoleSocket == "" {
 		o.Console = &console
 	}
+	o.Here = true
 	c, err := a.runtime.Create(ctx, o)
 	if err != nil {
 		return 0, err
@@ -141,7 +142,7 @@ func describe(c *ocirt.Container) (listed, error) {
 		return listed{}, err
 	}
 	s := c.State(status)
-	return listed{s.Version, s.ID, s.Pid, string(status), s.Bundle, c.Rootfs, c.Created, s.Annotations, ""}, nil
+	return listed{s.Version, s.ID, s.Pid, string(status), s.Bundle, c.Rootfs, time.Unix(0, c.Created).UTC(), s.Annotations, ""}, nil
 }
 
 func state(_ context.Context, a *app) (int, error) {

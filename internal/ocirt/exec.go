@@ -167,7 +167,7 @@ type more struct {
 
 // launchExec starts the exec's program.
 func launchExec(c *Container, s *scene, m more, init *os.File) (*child, error) {
-	ready, turn, err := os.Pipe()
+	ready, turn, err := task.Pipe()
 	if err != nil {
 		return nil, err
 	}

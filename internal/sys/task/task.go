@@ -174,6 +174,15 @@ func FIFO(name string) (*os.File, error) {
 	return openFIFO(name, unix.O_RDWR)
 }
 
+// Pipe makes a pipe whose ends block, as a process that is not Go's wants them.
+func Pipe() (read, write *os.File, err error) {
+	var p [2]int
+	if err := unix.Pipe2(p[:], unix.O_CLOEXEC); err != nil {
+		return nil, nil, failed("pipe", err)
+	}
+	return os.NewFile(uintptr(p[0]), "pipe"), os.NewFile(uintptr(p[1]), "pipe"), nil
+}
+
 // Knock writes a byte to a FIFO that somebody waits at. NotFound when nobody does.
 func Knock(name string) error {
 	f, err := openFIFO(name, unix.O_WRONLY|unix.O_NONBLOCK)
