@@ -120,7 +120,7 @@ func run(ctx context.Context, a *app) (code int, err error) {
 	if err := c.Start(ctx); err != nil || detach {
 		return 0, err
 	}
-	return a.follow(c.Init.Pid, console)
+	return a.follow(c.Init, console)
 }
 
 // listed is a container as list and state print it.

@@ -11,7 +11,6 @@ import (
 	"path"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"time"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -225,7 +224,8 @@ func (n *creation) begin(ctx context.Context, group *cgroup.Group) (pid int, err
 	if err := n.terminal(&s); err != nil {
 		return 0, err
 	}
-	c := initstage.Container{Spec: n.spec, Files: s.files, CreateCwd: true, LastCap: lastCap(), Alone: n.alone(&s)}
+	_, last := task.Bounding()
+	c := initstage.Container{Spec: n.spec, Files: s.files, CreateCwd: true, LastCap: last, Alone: n.alone(&s)}
 	ready, turn, err := task.Pipe()
 	if err != nil {
 		return 0, err
@@ -324,7 +324,8 @@ func (n *creation) mapUsers(pid int) error {
 
 // finish writes down what there is now.
 func (n *creation) finish(pid int) (err error) {
-	if n.Init, err = task.Find(pid); err != nil || !n.Init.Lives() {
+	var lives bool
+	if n.Init, lives, err = task.Find(pid); err != nil || !lives {
 		return errors.Join(err, errStillborn)
 	}
 	n.Version, n.Created = specs.Version, time.Now().UnixNano()
@@ -376,15 +377,4 @@ func streamsToGive(p *specs.Process, user uint32) (which []int) {
 		}
 	}
 	return which
-}
-
-// lastCap reads the number of the kernel's last capability.
-func lastCap() int {
-	text, err := os.ReadFile("/proc/sys/kernel/cap_last_cap")
-	if err == nil {
-		if n, err := strconv.Atoi(strings.TrimSpace(string(text))); err == nil {
-			return n
-		}
-	}
-	return 40 // CAP_CHECKPOINT_RESTORE, the last one of Linux 5.9 to 6.18
 }

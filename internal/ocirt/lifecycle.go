@@ -191,8 +191,15 @@ func remove(ctx context.Context, c *Container) error {
 	return os.RemoveAll(c.dir)
 }
 
+// removeGroup removes a cgroup, with all who are left in it. Of a container with a pid
+// namespace of its own nobody is.
 func removeGroup(ctx context.Context, layout *cgroup.Layout, path string) error {
-	ctx, cancel := context.WithTimeout(ctx, endTime*time.Millisecond)
+	once, cancel := context.WithCancel(ctx)
+	cancel()
+	if err := layout.Remove(once, path); !fault.Is(err, fault.Conflict) {
+		return err
+	}
+	ctx, cancel = context.WithTimeout(ctx, endTime*time.Millisecond)
 	defer cancel()
 	g, err := layout.Open(path)
 	if err == nil {

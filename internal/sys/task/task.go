@@ -25,16 +25,17 @@ type ID struct {
 	Started uint64 `json:"started"`
 }
 
-// Find returns the identity of the process that has this number now. NotFound if none has.
-func Find(pid int) (ID, error) {
-	_, started, err := stat(pid)
-	return ID{pid, started}, err
+// Find returns the identity of the process that has this number now, and whether it runs; a
+// zombie does not. NotFound if none has the number.
+func Find(pid int) (id ID, lives bool, err error) {
+	state, started, err := stat(pid)
+	return ID{pid, started}, err == nil && state != 'Z' && state != 'X', err
 }
 
-// Lives tells whether the process still runs; a zombie does not.
+// Lives tells whether the process still runs.
 func (t ID) Lives() bool {
-	state, started, err := stat(t.Pid)
-	return err == nil && started == t.Started && state != 'Z' && state != 'X'
+	now, lives, _ := Find(t.Pid)
+	return lives && now == t
 }
 
 func stat(pid int) (state byte, started uint64, err error) {
@@ -230,6 +231,20 @@ func CloseInherited(n int) error {
 		}
 	}
 	return nil
+}
+
+// Bounding returns the capabilities that this process can give away, and the number of
+// the kernel's last one.
+func Bounding() (set uint64, last int) {
+	for n := range 64 {
+		held, err := unix.PrctlRetInt(unix.PR_CAPBSET_READ, uintptr(n), 0, 0, 0)
+		if err != nil { // EINVAL: there is no such capability
+			break
+		}
+		set |= uint64(held) << n
+		last = n
+	}
+	return set, last
 }
 
 // HostNull tells whether a descriptor is a null device, whose owner is nobody's to change.
