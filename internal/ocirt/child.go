@@ -43,14 +43,9 @@ func launch(b *spawn.Builder, passed []*os.File, target, turn *os.File) (*child,
 
 // launchWith is launch with other streams.
 func launchWith(b *spawn.Builder, streams, passed []*os.File, target *os.File) (*child, error) {
-	image, err := fd.Memory(b)
+	p, err := b.Program()
 	if err != nil {
 		return nil, err
-	}
-	defer image.Close()
-	p, errno := spawn.Load(int(image.Fd()))
-	if errno != 0 {
-		return nil, errno
 	}
 	defer p.Close()
 	table := []int{0, 1, 2, -1}

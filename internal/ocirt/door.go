@@ -67,7 +67,9 @@ func knock(c *Container) error {
 	here := d.knock != nil
 	var err error
 	if here {
-		_, err = d.knock.Write([]byte{0})
+		if _, err = d.knock.Write([]byte{0}); errors.Is(err, fd.EPIPE) {
+			err = errStillborn
+		}
 	} else if d.hear, err = task.Listen(c.file(reportFile)); err == nil {
 		err = task.Knock(c.file(startFile))
 	}

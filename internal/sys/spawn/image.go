@@ -58,15 +58,31 @@ func (b *Builder) Image() ([]byte, error) {
 	return append(img, b.data...), nil
 }
 
-// Program is an image mapped into memory, private to this process, ready to run
-// once. Close unmaps it.
+// Program is an image in memory, private to this process, ready to run once. Close gives
+// the memory back.
 type Program struct {
 	mem   []byte
+	own   bool // mem is Go's and not mapped
 	calls []call
 	head  *header
 	regs  [maxRegs + 1]uintptr
 	pidfd int32
 	stack []byte // of a child that shares memory
+}
+
+// Program links the program for this process, where it need not travel as a file. A child
+// that was started has its own copy, or, if it shares memory, keeps the Program alive
+// by its maker's doing.
+func (b *Builder) Program() (*Program, error) {
+	image, err := b.Image()
+	if err != nil {
+		return nil, err
+	}
+	p := &Program{mem: image, own: true, head: (*header)(unsafe.Pointer(&image[0]))}
+	if !p.link() {
+		return nil, fault.New(fault.Invalid, "program: has no calls")
+	}
+	return p, nil
 }
 
 // Load maps the program that the file holds and checks that nothing in it points
@@ -102,7 +118,11 @@ func (p *Program) Load(fd int) syscall.Errno {
 }
 
 // Close unmaps the program. A child that was started keeps its own copy.
-func (p *Program) Close() { _ = syscall.Munmap(p.mem) }
+func (p *Program) Close() {
+	if !p.own {
+		_ = syscall.Munmap(p.mem)
+	}
+}
 
 // Files is how many entries of the file table the program uses.
 func (p *Program) Files() int { return int(p.head.files) }
