@@ -58,11 +58,10 @@ func (b *Builder) Image() ([]byte, error) {
 	return append(img, b.data...), nil
 }
 
-// Program is an image in memory, private to this process, ready to run once. Close gives
-// the memory back.
+// Program is an image mapped into memory, private to this process, ready to run
+// once. Close unmaps it.
 type Program struct {
 	mem   []byte
-	own   bool // mem is Go's and not mapped
 	calls []call
 	head  *header
 	regs  [maxRegs + 1]uintptr
@@ -70,17 +69,20 @@ type Program struct {
 	stack []byte // of a child that shares memory
 }
 
-// Program links the program for this process, where it need not travel as a file. A child
-// that was started has its own copy, or, if it shares memory, keeps the Program alive
-// by its maker's doing.
+// Program maps the program for this process, where it need not travel as a file.
 func (b *Builder) Program() (*Program, error) {
 	image, err := b.Image()
 	if err != nil {
 		return nil, err
 	}
-	p := &Program{mem: image, own: true, head: (*header)(unsafe.Pointer(&image[0]))}
-	if !p.link() {
-		return nil, fault.New(fault.Invalid, "program: has no calls")
+	mem, err := syscall.Mmap(-1, 0, len(image), syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_PRIVATE|syscall.MAP_ANONYMOUS)
+	if err != nil {
+		return nil, err
+	}
+	copy(mem, image)
+	p := new(Program)
+	if e := p.begin(mem); e != 0 {
+		return nil, e
 	}
 	return p, nil
 }
@@ -109,6 +111,11 @@ func (p *Program) Load(fd int) syscall.Errno {
 	if err != nil {
 		return errno(err)
 	}
+	return p.begin(mem)
+}
+
+// begin takes mapped memory over.
+func (p *Program) begin(mem []byte) syscall.Errno {
 	*p = Program{mem: mem, head: (*header)(unsafe.Pointer(&mem[0]))}
 	if !p.link() {
 		p.Close()
@@ -118,11 +125,7 @@ func (p *Program) Load(fd int) syscall.Errno {
 }
 
 // Close unmaps the program. A child that was started keeps its own copy.
-func (p *Program) Close() {
-	if !p.own {
-		_ = syscall.Munmap(p.mem)
-	}
-}
+func (p *Program) Close() { _ = syscall.Munmap(p.mem) }
 
 // Files is how many entries of the file table the program uses.
 func (p *Program) Files() int { return int(p.head.files) }
