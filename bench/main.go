@@ -63,7 +63,7 @@ func run(ctx context.Context, o options) error {
 			return err
 		}
 	}
-	if elsewhere, err := withoutUnified(ctx); elsewhere {
+	if elsewhere, err := withoutUnified(ctx, o); elsewhere {
 		return err
 	}
 	b, err := newBench(ctx, o.bin)

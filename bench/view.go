@@ -11,9 +11,9 @@ const unified = "/sys/fs/cgroup/unified"
 
 // withoutUnified runs this program again where no unified hierarchy is in sight, if there is
 // one that crun would refuse to run beside. Nobody here uses it, so that all are measured
-// alike. It reports whether that was to be done.
-func withoutUnified(ctx context.Context) (bool, error) {
-	if _, err := os.Stat(unified + "/cgroup.procs"); err != nil || !has("crun") {
+// alike; a contest of CRI runtimes sees to its own hierarchies. It reports whether that was to be done.
+func withoutUnified(ctx context.Context, o options) (bool, error) {
+	if _, err := os.Stat(unified + "/cgroup.procs"); err != nil || o.cri || !has("crun") {
 		return false, nil
 	}
 	self, err := os.Executable()

@@ -49,7 +49,7 @@ func launchWith(b *spawn.Builder, streams, passed []*os.File, target *os.File) (
 	if errno != 0 {
 		return nil, errno
 	}
-	p, err := b.Program()
+	p, err := spawn.Link(b)
 	if err != nil {
 		return nil, err
 	}

@@ -12,7 +12,7 @@ func NoX32() bool {
 	const x32 = 0x40000000 // __X32_SYSCALL_BIT, asm/unistd.h
 	b := &spawn.Builder{}
 	b.Call(unix.SYS_GETPID | x32)
-	p, err := b.Program()
+	p, err := spawn.Link(b)
 	if err != nil {
 		return false
 	}

@@ -217,7 +217,7 @@ func (c child) close() {
 
 // start starts a program, with this process's memory if it may be shared.
 func start(b *spawn.Builder, files []int, share bool) (child, error) {
-	p, err := b.Program()
+	p, err := spawn.Link(b)
 	if err != nil {
 		return child{}, err
 	}

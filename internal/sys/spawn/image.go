@@ -69,8 +69,8 @@ type Program struct {
 	stack []byte // of a child that shares memory
 }
 
-// Program maps the program for this process, where it need not travel as a file.
-func (b *Builder) Program() (*Program, error) {
+// Link maps a program for this process, where it need not travel as a file.
+func Link(b *Builder) (*Program, error) {
 	image, err := b.Image()
 	if err != nil {
 		return nil, err
