@@ -69,6 +69,7 @@ func (b *bench) tryRuntime(ctx context.Context, program string) {
 	r := filepath.Base(program)
 	s := subject{name: r + " run", once: b.program(program, "run", "--bundle", filepath.Join(b.dir, r), "carob-bench-"+r)}
 	if err := s.once(ctx); err != nil {
+		_ = removeGroups("/carob-bench-" + r) // crun makes one before it refuses
 		fmt.Fprintf(os.Stderr, "bench: %s is left out: %v\n", r, err)
 		return
 	}
