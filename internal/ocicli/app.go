@@ -39,6 +39,7 @@ type app struct {
 	Streams
 	version string
 	before  []string // the arguments in front of the command
+	protect func() error
 	global  arguments
 	args    arguments
 	runtime *ocirt.Runtime
@@ -80,9 +81,10 @@ func (e *exitError) Error() string { return e.err.Error() }
 func (e *exitError) Unwrap() error { return e.err }
 
 // Run reads a command line, without the program's name, carries it out, and returns the
-// exit status.
-func Run(version string, args []string, s Streams) int {
-	a := &app{Streams: s, version: version}
+// exit status. protect is called before anything is started that could reach this
+// program's file.
+func Run(version string, args []string, s Streams, protect func() error) int {
+	a := &app{Streams: s, version: version, protect: protect}
 	code, err := a.run(args)
 	if err == nil {
 		return code
@@ -183,7 +185,7 @@ func (a *app) command(c command, args []string) (int, error) {
 		return rooted(a, c, args)
 	}
 	if c.starts {
-		if err := task.Protect(); err != nil {
+		if err := a.protect(); err != nil {
 			return 0, err
 		}
 	}

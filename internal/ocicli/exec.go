@@ -80,7 +80,11 @@ func (a *app) execute(ctx context.Context) (int, error) {
 	if err != nil || detach {
 		return 0, err
 	}
-	return a.follow(pid, console)
+	id, _, err := task.Find(pid)
+	if err != nil {
+		return 0, err
+	}
+	return a.follow(id, console)
 }
 
 // groups reads --cgroup: one PATH for all hierarchies, or CONTROLLER,…:PATH for one each.
@@ -187,11 +191,12 @@ func (a *app) user(p *specs.Process) error {
 }
 
 // follow waits for a child, passes on signals and, if it has a terminal, everything
-// between that and this program's. It returns the child's status.
-func (a Streams) follow(pid int, console *os.File) (int, error) {
+// between that and this program's. It returns the child's status. Signals that come later
+// are lost: what is left to do should be done, and 0.2 ms to have each of them back are as
+// much as that takes.
+func (a Streams) follow(id task.ID, console *os.File) (int, error) {
 	signals := make(chan os.Signal, 64)
 	signal.Notify(signals, append(session.Forwarded(), session.Resize())...)
-	defer signal.Stop(signals)
 	done := func() {}
 	if console != nil {
 		defer console.Close()
@@ -199,10 +204,6 @@ func (a Streams) follow(pid int, console *os.File) (int, error) {
 		if done, err = a.connect(console); err != nil {
 			return 0, err
 		}
-	}
-	id, err := task.Find(pid)
-	if err != nil {
-		return 0, err
 	}
 	ended := make(chan struct{})
 	go func() { // ends with the child
@@ -219,7 +220,7 @@ func (a Streams) follow(pid int, console *os.File) (int, error) {
 			}
 		}
 	}()
-	code, err := task.Wait(pid)
+	code, err := task.Wait(id.Pid)
 	close(ended)
 	done()
 	return code, err

@@ -8,6 +8,7 @@ import (
 
 	"carob/internal/fault"
 	"carob/internal/ocirt"
+	"carob/internal/sys/task"
 )
 
 // inUsers is the word of --rootless by which this program tells itself that it has been
@@ -30,7 +31,11 @@ func rooted(a *app, c command, args []string) (int, error) {
 		}
 		return 0, err
 	}
-	return a.follow(pid, nil)
+	id, _, err := task.Find(pid)
+	if err != nil {
+		return 0, err
+	}
+	return a.follow(id, nil)
 }
 
 func startRooted(a *app, c command, argv []string) (int, error) {

@@ -172,14 +172,15 @@ type more struct {
 
 // launchExec starts the exec's program.
 func launchExec(c *Container, s *scene, m more, init *os.File) (*child, error) {
-	ready, turn, err := os.Pipe()
+	ready, turn, err := task.Pipe()
 	if err != nil {
 		return nil, err
 	}
 	defer turn.Close()
+	_, last := task.Bounding()
 	x := initstage.Exec{
 		Process: m.process, File: m.file, Namespaces: joined(c.Init.Pid), Cgroups: s.files.Cgroups, Group: s.files.Group, Slave: s.files.Slave,
-		LastCap: lastCap(), Linux: s.spec.Linux,
+		LastCap: last, Linux: s.spec.Linux,
 		Alone: &initstage.Alone{Start: -1, Report: -1, Preserve: m.preserve, Streams: m.streams != nil, Rootless: c.r.Rootless},
 	}
 	if m.streams == nil {

@@ -5,7 +5,6 @@
 package ocispec
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"path"
@@ -30,10 +29,7 @@ func Read(r io.Reader, v any) error {
 	if len(text) > Limit {
 		return fault.New(fault.Invalid, fmt.Sprintf("is larger than %d MiB", Limit>>20))
 	}
-	if err := json.Unmarshal(text, v); err != nil {
-		return fault.Wrap(fault.Invalid, "", err)
-	}
-	return nil
+	return decode(text, v)
 }
 
 // Parse reads a config.json and checks it. Fields that a caller may count on are there

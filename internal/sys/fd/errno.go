@@ -25,6 +25,7 @@ const (
 	ESRCH      = unix.ESRCH
 	ECHILD     = unix.ECHILD
 	ELOOP      = unix.ELOOP
+	EPIPE      = unix.EPIPE
 )
 
 // SIGKILL is its number, the same on every architecture.
