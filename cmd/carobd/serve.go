@@ -68,7 +68,7 @@ const gcPercent = 200
 func serve(ctx context.Context, conf *configuration) (err error) {
 	session.Umask(0o022)
 	c, log := conf.now, conf.log
-	door, err := launch.Open(c.run, c.socket, launch.Activation{PID: os.Getenv("LISTEN_PID"), FDs: os.Getenv("LISTEN_FDS")})
+	door, err := launch.Open(launch.Dirs{Run: c.run, Root: c.root}, c.socket, launch.Activation{PID: os.Getenv("LISTEN_PID"), FDs: os.Getenv("LISTEN_FDS")})
 	if err != nil {
 		return err
 	}
@@ -221,9 +221,6 @@ func hierarchies() (*cgroup.Layout, error) {
 // openImages opens the image store and makes the toolbox image, without which carob
 // still works.
 func openImages(ctx context.Context, c settings, log *slog.Logger) (*image.Store, error) {
-	if err := os.MkdirAll(c.root, 0o711); err != nil {
-		return nil, err
-	}
 	images, err := image.Open(filepath.Join(c.root, "images"))
 	if err != nil {
 		return nil, err
