@@ -19,6 +19,7 @@ import (
 	"carob/internal/checkpoint"
 	"carob/internal/cri"
 	"carob/internal/cri/checkpoints"
+	"carob/internal/fault"
 	"carob/internal/groups"
 	"carob/internal/host"
 	"carob/internal/image"
@@ -31,6 +32,7 @@ import (
 	"carob/internal/sys/cgroup"
 	"carob/internal/sys/netns"
 	"carob/internal/sys/session"
+	"carob/internal/sys/task"
 	"carob/internal/telemetry"
 )
 
@@ -44,6 +46,9 @@ configuration file again, as carob config reload does.`,
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			now, err := c.complete()
+			if err == nil {
+				err = able(os.Geteuid(), task.Files)
+			}
 			if err != nil {
 				return err
 			}
@@ -57,6 +62,21 @@ configuration file again, as carob config reload does.`,
 	}
 	c.bind(cmd)
 	return cmd
+}
+
+// leastFiles is the least limit of open files: a supervisor is started with files at numbers
+// from 1000 on (package ns), and holds some for each container.
+const leastFiles = 1024
+
+// able says what would only show when the first container is started.
+func able(euid int, files func() (soft, hard uint64)) error {
+	if euid != 0 {
+		return fault.New(fault.Denied, "daemon: only root can run it")
+	}
+	if _, hard := files(); hard < leastFiles {
+		return fault.New(fault.Denied, fmt.Sprintf("daemon: the limit of open files is %d, it needs %d (ulimit -n, LimitNOFILE=)", hard, leastFiles))
+	}
+	return nil
 }
 
 // gcPercent lets the daemon, which has 2 MB in use with few pods, allocate 8 MB more

@@ -34,6 +34,9 @@ import (
 // SocketName is the socket's name in the run directory.
 const SocketName = "api.sock"
 
+// maxSocket is how long the path of a unix socket may be: unix(7), without the zero byte.
+const maxSocket = 107
+
 // ready is what a daemon writes to its --ready-fd once it answers.
 const ready = "ready\n"
 
@@ -55,7 +58,13 @@ type Starter struct {
 // Dial connects to the daemon, starting it when nobody listens. Of many that find
 // none at once, one starts it and the others wait for that.
 func (s Starter) Dial(ctx context.Context) (*api.Client, error) {
+	if len(s.Socket) > maxSocket {
+		return nil, fault.New(fault.Invalid, fmt.Sprintf("socket %s: a path of %d bytes, %d is the most; set CAROB_RUN or CAROB_SOCKET to a shorter one", s.Socket, len(s.Socket), maxSocket))
+	}
 	c, err := api.Dial(s.Socket)
+	if errors.Is(err, fs.ErrPermission) {
+		return nil, fault.Wrap(fault.Denied, "daemon: only root may use it", err)
+	}
 	if err == nil || !fd.NobodyListens(err) {
 		return c, err
 	}
@@ -141,7 +150,7 @@ func lastLine(path string, from int64) string {
 	}
 	lines := bytes.Split(bytes.TrimSpace(b), []byte("\n"))
 	if last := lines[len(lines)-1]; len(last) > 0 {
-		return string(last)
+		return strings.TrimPrefix(string(last), "carob: ")
 	}
 	return "it said nothing; see " + path
 }
