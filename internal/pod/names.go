@@ -75,14 +75,16 @@ func (e registry) findContainerLocked(ref string) (*container, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, cs := range [][]name.Candidate{solo, named} {
+	for _, cs := range [][]name.Candidate{solo, named, begin} {
 		if len(cs) > 0 {
 			id, err := name.Only("container", ref, cs)
 			return e.containers[id], err
 		}
 	}
-	id, err := name.Only("container", ref, begin)
-	return e.containers[id], err
+	if p, err := e.findPodLocked(ref); err == nil { // kubectl's habit: it is told the containers
+		return e.inPodLocked(p, "", ref)
+	}
+	return nil, name.NotFound("container", ref)
 }
 
 // matchesLocked returns the solo containers with this name, those whose ID begins
@@ -116,16 +118,11 @@ func (e registry) onePerPodLocked(ref string, byPod map[*pod][]name.Candidate) (
 }
 
 func (e registry) inPodLocked(p *pod, named, ref string) (*container, error) {
-	var cs []name.Candidate
+	var all []name.Candidate
 	for _, c := range p.containers {
-		if c.name == named {
-			cs = append(cs, c.candidate())
-		}
+		all = append(all, c.candidate())
 	}
-	if len(cs) == 0 {
-		return nil, name.NotFound("container", ref)
-	}
-	id, err := name.Pick("container", ref, cs)
+	id, err := name.Within(ref, named, all)
 	return e.containers[id], err
 }
 

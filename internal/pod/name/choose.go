@@ -2,6 +2,7 @@ package name
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"carob/internal/fault"
@@ -17,6 +18,9 @@ type Candidate struct {
 	Live      bool
 	Rank      int64
 }
+
+// most is how many names an error lists.
+const most = 5
 
 // Pick chooses among things that carry the name that was asked for; there is one at
 // least. Several live ones are Invalid. what names the kind of thing.
@@ -42,6 +46,34 @@ func Pick(what, ref string, cs []Candidate) (id string, err error) {
 	return best.ID, nil
 }
 
+// Within picks among the containers of the pod that ref names, those called want. Without
+// one it says which there are; an empty want is a reference to the pod itself.
+func Within(ref, want string, containers []Candidate) (id string, err error) {
+	var called []Candidate
+	var titles []string
+	for _, c := range containers {
+		titles = append(titles, c.Title)
+		if c.Title[strings.LastIndexByte(c.Title, '/')+1:] == want {
+			called = append(called, c)
+		}
+	}
+	slices.Sort(titles)
+	titles = slices.Compact(titles)
+	if len(titles) > most {
+		titles = append(titles[:most], fmt.Sprintf("%d more", len(titles)-most))
+	}
+	there := strings.Join(titles, ", ")
+	switch {
+	case len(called) > 0:
+		return Pick("container", ref, called)
+	case there == "":
+		return "", NotFound("container", ref)
+	case want == "":
+		return "", fault.New(fault.NotFound, "container "+ref+": is a pod; its containers are "+there)
+	}
+	return "", fault.New(fault.NotFound, "container "+ref+": no such container; the pod's are "+there)
+}
+
 // Only returns the one candidate there is: NotFound without one, Invalid with several.
 func Only(what, ref string, cs []Candidate) (id string, err error) {
 	switch len(cs) {
@@ -59,7 +91,6 @@ func NotFound(what, ref string) error {
 }
 
 func ambiguous(what, ref string, cs []Candidate) error {
-	const most = 5
 	var names []string
 	for i, c := range cs {
 		if i == most {
