@@ -142,6 +142,8 @@ func (w *world) named(err error) error {
 		return fmt.Errorf("exec %q: %w", p.Args[0], err)
 	case strings.HasPrefix(err.Error(), initstage.StepCwd+":"):
 		return fmt.Errorf("%q: %w", p.Cwd, err)
+	case w.p.IDs.Size > 0 && strings.HasPrefix(err.Error(), initstage.StepUser+":") && errors.Is(err, fd.EINVAL):
+		return fault.New(fault.Invalid, fmt.Sprintf("user %d:%d: the pod's user namespace has the IDs 0 to %d only; choose others, or the host's user namespace", p.User.UID, p.User.GID, w.p.IDs.Size-1))
 	}
 	return err
 }

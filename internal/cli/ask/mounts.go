@@ -86,11 +86,19 @@ func volume(w string, h Host) (m spec.Mount, err error) {
 		return m, nil
 	}
 	for _, o := range strings.Split(parts[2], ",") {
+		if (o == "z" || o == "Z") && !selinux(h) {
+			continue // there is nothing to relabel
+		}
 		if wrong := volumeOption(&m, o); wrong != "" {
 			return m, bad("volume", w, wrong)
 		}
 	}
 	return m, nil
+}
+
+func selinux(h Host) bool {
+	_, err := h.ReadFile("/sys/fs/selinux/enforce")
+	return err == nil
 }
 
 // volumeOption takes one option; it returns what is wrong with it.

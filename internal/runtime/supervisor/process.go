@@ -311,6 +311,8 @@ func stepFault(steps []string, step uint64, errno uint16) error {
 	switch {
 	case name == initstage.StepExec:
 		return commandFault(e)
+	case strings.HasPrefix(name, "mount ") && (e == fd.EINVAL || e == fd.ENOTDIR):
+		return fault.Wrap(fault.Invalid, name+": is one a directory and the other none?", e)
 	case name == initstage.StepCwd, strings.HasPrefix(name, "mount ") && e != fd.EPERM:
 		return fault.Wrap(fault.Invalid, name, e)
 	}
