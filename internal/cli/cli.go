@@ -223,6 +223,7 @@ needed and not running; containers go on when it stops.`,
 			root.AddCommand(c)
 		}
 	}
+	shape(root, a.Stdout)
 	return root
 }
 
