@@ -80,14 +80,23 @@ func (s *views) events(ctx context.Context, p EventsParams, t turnOf[status.Even
 				return None{}, err
 			}
 		case <-end:
-			for range len(ch) { // what has happened is in it already
-				if err := t.Emit(<-ch); err != nil {
-					return None{}, err
-				}
-			}
-			return None{}, nil
+			return None{}, emitKnown(ch, t)
 		}
 	}
+}
+
+// emitKnown emits what a subscription has by now.
+func emitKnown(ch <-chan status.Event, t turnOf[status.Event]) error {
+	for range len(ch) {
+		ev, ok := <-ch
+		if !ok {
+			return nil
+		}
+		if err := t.Emit(ev); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (s *views) logs(ctx context.Context, p LogsParams, t turnOf[None]) (None, error) {

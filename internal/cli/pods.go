@@ -28,7 +28,7 @@ func podCommands(a *app) []*cobra.Command {
 }
 
 // documents reads the manifests of -f, each a file or, for "-", standard input, as one.
-func (a *app) documents(names []string) ([]byte, error) {
+func documents(a *app, names []string) ([]byte, error) {
 	var all []byte
 	for _, name := range names {
 		b, err := a.document(name)
@@ -99,7 +99,7 @@ func applyCommand(a *app) *cobra.Command {
 				return a.usage(cmd, errors.New("name a manifest with -f"))
 			}
 			var err error
-			if p.Document, err = a.documents(files); err != nil {
+			if p.Document, err = documents(a, files); err != nil {
 				return err
 			}
 			if err := pullFor(cmd.Context(), a, p.Document); err != nil {
@@ -144,7 +144,7 @@ func deleteCommand(a *app) *cobra.Command {
 				return a.usage(cmd, errors.New("name a manifest with -f, or pods"))
 			}
 			var err error
-			if p.Document, err = a.documents(files); err != nil {
+			if p.Document, err = documents(a, files); err != nil {
 				return err
 			}
 			list, err := do(cmd.Context(), a, api.Delete, api.Exchange[api.DeleteParams, api.Progress]{Params: p, OnEvent: a.progress(verbose)})
