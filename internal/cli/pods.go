@@ -116,7 +116,7 @@ func applyCommand(a *app) *cobra.Command {
 			return nil
 		},
 	}
-	c.Flags().StringArrayVarP(&files, "filename", "f", nil, "manifest `FILE`, or - for standard input; repeatable")
+	c.Flags().VarP((*ask.List)(&files), "filename", "f", "manifest `FILE`, or - for standard input; repeatable")
 	c.Flags().StringVarP(&output, "output", "o", "", "output `FORMAT`: json or yaml")
 	c.Flags().BoolVarP(&verbose, "verbose", "v", false, "show each step")
 	c.Flags().BoolVar(&p.Replace, "replace", false, "delete and make anew a pod whose manifest has changed")
@@ -160,7 +160,7 @@ func deleteCommand(a *app) *cobra.Command {
 			return errors.Join(errs...)
 		},
 	}
-	c.Flags().StringArrayVarP(&files, "filename", "f", nil, "manifest `FILE`, or - for standard input; repeatable")
+	c.Flags().VarP((*ask.List)(&files), "filename", "f", "manifest `FILE`, or - for standard input; repeatable")
 	c.Flags().BoolVarP(&verbose, "verbose", "v", false, "show each step")
 	bindSeconds(c, &grace)
 	return c
@@ -192,7 +192,7 @@ func podsCommand(a *app, name string) *cobra.Command {
 	}
 	s.bind(c, "print IDs only")
 	c.Flags().BoolVarP(&all, "all", "a", false, "also the pods around single containers")
-	c.Flags().StringArrayVarP(&labels, "selector", "l", nil, "label `KEY=VALUE`")
+	c.Flags().VarP((*ask.List)(&labels), "selector", "l", "label `KEY=VALUE`")
 	return c
 }
 
