@@ -76,3 +76,18 @@ func TestPodByName(t *testing.T) {
 	r := h.feed(strings.Repeat("#", 5<<20), "apply", "-f", "-")
 	oneLine(t, r, "larger than 2097152 bytes")
 }
+
+// TestCgroupsAreReadOnly: a container writes nothing where its limits are, on no layout.
+func TestCgroupsAreReadOnly(t *testing.T) {
+	h := start(t)
+	for _, userns := range []string{"private", "host"} {
+		out := h.ok("run", "--rm", "--userns", userns, image, "sh", "-c",
+			"for d in /sys/fs/cgroup /sys/fs/cgroup/*/; do mkdir $d/x 2>/dev/null && echo made $d/x; touch $d/y 2>/dev/null && echo made $d/y; done; true")
+		if out != "" {
+			t.Errorf("userns %s: %s", userns, out)
+		}
+	}
+	if r := h.run("run", "--rm", "--privileged", image, "sh", "-c", "touch /sys/fs/cgroup/cgroup.procs"); r.code != 0 {
+		t.Errorf("privileged: %+v", r)
+	}
+}
