@@ -25,6 +25,11 @@ const most = 5
 // Pick chooses among things that carry the name that was asked for; there is one at
 // least. Several live ones are Invalid. what names the kind of thing.
 func Pick(what, ref string, cs []Candidate) (id string, err error) {
+	c, err := pick(what, ref, cs)
+	return c.ID, err
+}
+
+func pick(what, ref string, cs []Candidate) (Candidate, error) {
 	var live []Candidate
 	for _, c := range cs {
 		if c.Live {
@@ -33,9 +38,9 @@ func Pick(what, ref string, cs []Candidate) (id string, err error) {
 	}
 	switch {
 	case len(live) > 1:
-		return "", ambiguous(what, ref, live)
+		return Candidate{}, ambiguous(what, ref, live)
 	case len(live) == 1:
-		return live[0].ID, nil
+		return live[0], nil
 	}
 	best := cs[0]
 	for _, c := range cs[1:] {
@@ -43,35 +48,7 @@ func Pick(what, ref string, cs []Candidate) (id string, err error) {
 			best = c
 		}
 	}
-	return best.ID, nil
-}
-
-// Within picks among the containers of the pod that ref names, those called want. Without
-// one it says which there are; an empty want is a reference to the pod itself.
-func Within(ref, want string, containers []Candidate) (id string, err error) {
-	var called []Candidate
-	var titles []string
-	for _, c := range containers {
-		titles = append(titles, c.Title)
-		if c.Title[strings.LastIndexByte(c.Title, '/')+1:] == want {
-			called = append(called, c)
-		}
-	}
-	slices.Sort(titles)
-	titles = slices.Compact(titles)
-	if len(titles) > most {
-		titles = append(titles[:most], fmt.Sprintf("%d more", len(titles)-most))
-	}
-	there := strings.Join(titles, ", ")
-	switch {
-	case len(called) > 0:
-		return Pick("container", ref, called)
-	case there == "":
-		return "", NotFound("container", ref)
-	case want == "":
-		return "", fault.New(fault.NotFound, "container "+ref+": is a pod; its containers are "+there)
-	}
-	return "", fault.New(fault.NotFound, "container "+ref+": no such container; the pod's are "+there)
+	return best, nil
 }
 
 // Only returns the one candidate there is: NotFound without one, Invalid with several.
@@ -88,6 +65,19 @@ func Only(what, ref string, cs []Candidate) (id string, err error) {
 // NotFound says that ref means nothing.
 func NotFound(what, ref string) error {
 	return fault.New(fault.NotFound, what+" "+ref+": no such "+what)
+}
+
+// notAmong is NotFound for whoever knows the pod: it is told the containers, by title.
+func notAmong(ref, but string, titles []string) error {
+	if len(titles) == 0 {
+		return NotFound("container", ref)
+	}
+	slices.Sort(titles)
+	titles = slices.Compact(titles) // attempts
+	if len(titles) > most {
+		titles = append(titles[:most], fmt.Sprintf("%d more", len(titles)-most))
+	}
+	return fault.New(fault.NotFound, "container "+ref+": "+but+" "+strings.Join(titles, ", "))
 }
 
 func ambiguous(what, ref string, cs []Candidate) error {
