@@ -171,7 +171,7 @@ func (h *Handler) RunSandbox(ctx context.Context, s pod.Sandbox) (st pod.Sandbox
 		err = errors.Join(os.MkdirAll(filepath.Join(dir, "state"), 0o700), os.Mkdir(shm, 0o700))
 	}
 	if err != nil {
-		return st, fmt.Errorf("sandbox: %w", err)
+		return st, err
 	}
 	own := func(m spec.Mode) bool { return m == spec.Own || m == spec.None }
 	w := initstage.HostSandbox{Loopback: own(s.Namespaces.Net), Sysctls: s.Sysctls, Shm: shm, ShmSize: s.ShmSize}
@@ -189,7 +189,7 @@ func (h *Handler) RunSandbox(ctx context.Context, s pod.Sandbox) (st pod.Sandbox
 	}
 	var files []*os.File
 	if f, err := foreignShm(s); err != nil {
-		return st, fmt.Errorf("sandbox: /dev/shm: %w", err)
+		return st, fmt.Errorf("/dev/shm: %w", err)
 	} else if f != nil {
 		defer f.Close()
 		files, w.ShmSize = []*os.File{f}, 0
@@ -197,7 +197,7 @@ func (h *Handler) RunSandbox(ctx context.Context, s pod.Sandbox) (st pod.Sandbox
 	started := s
 	release, err := ownUsers(&started, &w, dir)
 	if err != nil {
-		return st, fmt.Errorf("sandbox: %w", err)
+		return st, err
 	}
 	defer release()
 	sb, err := h.Pool.Start(ctx, started, supervisor.World{Program: w.Program(), Files: files})
