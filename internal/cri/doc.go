@@ -87,6 +87,7 @@ type Puller func(ctx context.Context, ref string, auth *cri.AuthConfig) (image.I
 type Groups interface {
 	UpdateGroupWithin(ctx context.Context, path string, limits *specs.LinuxResources) error
 	GroupStats(ctx context.Context, path string) (status.Stats, error)
+	GroupExtremes(ctx context.Context, path string) (status.Extremes, error)
 	GroupCensus(ctx context.Context, path string) (status.Census, error)
 }
 

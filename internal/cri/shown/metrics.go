@@ -9,17 +9,34 @@ import (
 	"carob/internal/status"
 )
 
+// GroupUse is what a group uses.
+type GroupUse struct {
+	Stats    status.Stats
+	Extremes status.Extremes
+	Census   status.Census
+	// Since is when its first process was started.
+	Since time.Time
+	// Device is the file system that is written to.
+	Device string
+}
+
 // ContainerUse is what a container's metrics are made from.
 type ContainerUse struct {
-	Pod       status.Pod
+	GroupUse
 	Container status.Container
-	Stats     status.Stats
-	Census    status.Census
-	// Written and Files are the bytes and inodes of what the container wrote; Device is
-	// the file system they are on, with its size and inodes.
-	Written, Files           uint64
-	Device                   string
+	// Written is in bytes; Uncounted says that nobody knows.
+	Written   uint64
+	Uncounted bool
+	// Of Device, in bytes and inodes.
 	Size, Inodes, FreeInodes uint64
+}
+
+// PodUse is what a pod's metrics are made from.
+type PodUse struct {
+	GroupUse
+	Pod        status.Pod
+	Links      []Link
+	Containers []*ContainerUse
 }
 
 // sample is one value of a family, with the values of the family's own labels.
@@ -57,28 +74,42 @@ func baseLabels() []string { return []string{"container", "id", "image", "name",
 
 // MetricDescriptors describes every family.
 func MetricDescriptors() []*cri.MetricDescriptor {
+	return slices.Concat(described(groupFamilies()), described(containerFamilies()), described(linkFamilies()))
+}
+
+func described[T any](families []family[T]) []*cri.MetricDescriptor {
 	var out []*cri.MetricDescriptor
-	for _, f := range containerFamilies() {
-		out = append(out, &cri.MetricDescriptor{Name: f.name, Help: f.help, LabelKeys: slices.Concat(baseLabels(), f.labels)})
-	}
-	for _, f := range linkFamilies() {
+	for _, f := range families {
 		out = append(out, &cri.MetricDescriptor{Name: f.name, Help: f.help, LabelKeys: slices.Concat(baseLabels(), f.labels)})
 	}
 	return out
 }
 
-// ContainerFigures are the values of a container that runs.
-func ContainerFigures(u ContainerUse) []Figure {
-	return figures(containerFamilies(), u, []string{u.Container.Name, u.Container.Cgroup, u.Container.Image, u.Container.ID, u.Pod.Namespace, u.Pod.Name})
+// Figures are the values of a pod, and of its containers that run.
+func (u *PodUse) Figures() []Figure {
+	out := u.own()
+	for _, c := range u.Containers {
+		out = append(out, u.of(c)...)
+	}
+	return out
 }
 
-// LinkFigures are the values of a pod's network.
-func LinkFigures(p status.Pod, links []Link) []Figure {
+// own are the pod's as a whole: cAdvisor's of a pod's group, with neither container nor
+// image, by which who adds up containers leaves them out; and those of its network.
+func (u *PodUse) own() []Figure {
 	var out []Figure
-	for _, l := range links {
-		out = append(out, figures(linkFamilies(), l, []string{"", p.Cgroup, "", p.ID, p.Namespace, p.Name})...)
+	if u.Pod.Cgroup != "" {
+		out = figures(groupFamilies(), u.GroupUse, []string{"", u.Pod.Cgroup, "", "", u.Pod.Namespace, u.Pod.Name})
+	}
+	for _, l := range u.Links {
+		out = append(out, figures(linkFamilies(), l, []string{"", u.Pod.Cgroup, "", u.Pod.ID, u.Pod.Namespace, u.Pod.Name})...)
 	}
 	return out
+}
+
+func (u *PodUse) of(c *ContainerUse) []Figure {
+	base := []string{c.Container.Name, c.Container.Cgroup, c.Container.Image, c.Container.ID, u.Pod.Namespace, u.Pod.Name}
+	return append(figures(groupFamilies(), c.GroupUse, base), figures(containerFamilies(), *c, base)...)
 }
 
 func figures[T any](families []family[T], of T, base []string) []Figure {
@@ -91,11 +122,11 @@ func figures[T any](families []family[T], of T, base []string) []Figure {
 	return out
 }
 
-// SandboxMetrics are the values of a pod: its network's, and its containers'.
-func SandboxMetrics(p status.Pod, links []Link, containers []ContainerUse) *cri.PodSandboxMetrics {
-	out := &cri.PodSandboxMetrics{PodSandboxId: p.ID, Metrics: inWhole(LinkFigures(p, links), time.Now())}
-	for _, u := range containers {
-		out.ContainerMetrics = append(out.ContainerMetrics, &cri.ContainerMetrics{ContainerId: u.Container.ID, Metrics: inWhole(ContainerFigures(u), u.Stats.At)})
+// SandboxMetrics are the values of a pod, and of its containers.
+func SandboxMetrics(u *PodUse) *cri.PodSandboxMetrics {
+	out := &cri.PodSandboxMetrics{PodSandboxId: u.Pod.ID, Metrics: inWhole(u.own(), u.Stats.At)}
+	for _, c := range u.Containers {
+		out.ContainerMetrics = append(out.ContainerMetrics, &cri.ContainerMetrics{ContainerId: c.Container.ID, Metrics: inWhole(u.of(c), c.Stats.At)})
 	}
 	return out
 }
@@ -118,13 +149,15 @@ func plain[T any, N uint64 | float64](name, help string, kind kind, of func(T) N
 	return family[T]{name: name, help: help, kind: kind, of: func(t T) []sample { return []sample{{value: float64(of(t))}} }}
 }
 
-// onDevice is a family about the file system that a container writes to.
-func onDevice(name, help string, kind kind, of func(ContainerUse) uint64) family[ContainerUse] {
-	return family[ContainerUse]{
+// onDevice is a family about the file system that is written to.
+func onDevice[T interface{ device() string }](name, help string, kind kind, of func(T) uint64) family[T] {
+	return family[T]{
 		name: name, help: help, kind: kind, labels: []string{"device"},
-		of: func(u ContainerUse) []sample { return []sample{{[]string{u.Device}, float64(of(u))}} },
+		of: func(u T) []sample { return []sample{{[]string{u.device()}, float64(of(u))}} },
 	}
 }
+
+func (u GroupUse) device() string { return u.Device }
 
 // onLink is a family about a network interface.
 func onLink(name, help string, of func(Link) uint64) family[Link] {
