@@ -16,11 +16,14 @@ import (
 )
 
 // metrics are the numbers that the kubelet's cAdvisor would have, for Prometheus.
-type metrics struct{ n *stats }
+type metrics struct {
+	n        *stats
+	families shown.Families
+}
 
 // ListMetricDescriptors names all metrics with their labels.
 func (m *metrics) ListMetricDescriptors(context.Context, *cri.ListMetricDescriptorsRequest) (*cri.ListMetricDescriptorsResponse, error) {
-	return &cri.ListMetricDescriptorsResponse{Descriptors: shown.MetricDescriptors()}, nil
+	return &cri.ListMetricDescriptorsResponse{Descriptors: m.families.Descriptors()}, nil
 }
 
 // ListPodSandboxMetrics are the metrics of all ready pods.
@@ -44,7 +47,7 @@ func (m *metrics) list(ctx context.Context) ([]*cri.PodSandboxMetrics, error) {
 	all, err := m.take(ctx, m.n.sandboxes(selection{}))
 	out := make([]*cri.PodSandboxMetrics, 0, len(all))
 	for _, u := range all {
-		out = append(out, shown.SandboxMetrics(u))
+		out = append(out, m.families.SandboxMetrics(u))
 	}
 	return out, err
 }
@@ -115,12 +118,12 @@ func (m *metrics) container(ctx context.Context, c status.Container, space disk.
 // Figures returns a reader of the values that ListPodSandboxMetrics has, in fractions where
 // there are any, and of everybody's pods.
 func Figures(s Services) func(context.Context) ([]shown.Figure, error) {
-	m := &metrics{newStats(s)}
+	m := &metrics{newStats(s), shown.NewFamilies()}
 	return func(ctx context.Context) ([]shown.Figure, error) {
 		all, err := m.take(ctx, s.Engine.Pods(pod.Filter{}))
 		var out []shown.Figure
 		for _, u := range all {
-			out = append(out, u.Figures()...)
+			out = append(out, m.families.Figures(u)...)
 		}
 		return out, err
 	}

@@ -11,6 +11,7 @@ import (
 
 	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
 
+	"carob/internal/cri/shown"
 	"carob/internal/fault"
 	"carob/internal/pod"
 	"carob/internal/spec"
@@ -98,7 +99,7 @@ func TestOneUnreadable(t *testing.T) {
 		if err != nil {
 			t.Error(err)
 		}
-		m, err := (&metrics{r.stats}).ListPodSandboxMetrics(t.Context(), &cri.ListPodSandboxMetricsRequest{})
+		m, err := (&metrics{r.stats, shown.NewFamilies()}).ListPodSandboxMetrics(t.Context(), &cri.ListPodSandboxMetricsRequest{})
 		if err != nil {
 			t.Error(err)
 		}

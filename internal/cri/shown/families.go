@@ -25,7 +25,7 @@ func cpuFamilies() []family[GroupUse] {
 	type u = GroupUse
 	return []family[GroupUse]{
 		{name: "container_cpu_usage_seconds_total", help: "CPU time used", kind: counter, labels: []string{"cpu"},
-			of: func(c u) []sample { return []sample{{[]string{"total"}, seconds(c.Stats.CPUTotal)}} }},
+			of: func(c u, tell func(float64, ...string)) { tell(seconds(c.Stats.CPUTotal), "total") }},
 		plain("container_cpu_user_seconds_total", "CPU time used in user mode", counter, func(c u) float64 { return seconds(c.Stats.Details.CPUUser) }),
 		plain("container_cpu_system_seconds_total", "CPU time used in the kernel", counter, func(c u) float64 { return seconds(c.Stats.Details.CPUSystem) }),
 		plain("container_cpu_cfs_periods_total", "Periods of the CPU limit that have passed", counter, func(c u) uint64 { return c.Stats.Details.CPUPeriods }),
@@ -47,11 +47,9 @@ func memoryFamilies() []family[GroupUse] {
 		plain("container_memory_swap", "Swap used", gauge, func(c u) uint64 { return c.Stats.SwapUsage }),
 		plain("container_memory_failcnt", "How often the memory limit was met", counter, func(c u) uint64 { return c.Extremes.Failures }),
 		{name: "container_memory_failures_total", help: "Page faults", kind: counter, labels: []string{"failure_type", "scope"},
-			of: func(c u) []sample {
-				return []sample{
-					{[]string{"pgfault", "hierarchy"}, float64(c.Stats.Details.PageFaults)},
-					{[]string{"pgmajfault", "hierarchy"}, float64(c.Stats.Details.MajorFaults)},
-				}
+			of: func(c u, tell func(float64, ...string)) {
+				tell(float64(c.Stats.Details.PageFaults), "pgfault", "hierarchy")
+				tell(float64(c.Stats.Details.MajorFaults), "pgmajfault", "hierarchy")
 			}},
 		plain("container_oom_events_total", "Processes killed for want of memory", counter, func(c u) uint64 { return c.Stats.OOMKills }),
 	}
@@ -66,10 +64,9 @@ func deviceFamilies() []family[GroupUse] {
 		onDevice("container_fs_writes_total", "Writes to block devices", counter, func(c u) uint64 { return c.Stats.Details.IOWrites }),
 		{name: "container_blkio_device_usage_total", help: "Bytes moved from and to block devices", kind: counter,
 			labels: []string{"device", "major", "minor", "operation"},
-			of: func(c u) []sample {
-				return []sample{
-					{[]string{"", "", "", "Read"}, float64(c.Stats.IORead)}, {[]string{"", "", "", "Write"}, float64(c.Stats.IOWrite)},
-				}
+			of: func(c u, tell func(float64, ...string)) {
+				tell(float64(c.Stats.IORead), "", "", "", "Read")
+				tell(float64(c.Stats.IOWrite), "", "", "", "Write")
 			}},
 	}
 }
@@ -80,11 +77,10 @@ func writtenFamilies() []family[ContainerUse] {
 	type u = ContainerUse
 	usage := onDevice("container_fs_usage_bytes", "Bytes that the container has written", gauge, func(c u) uint64 { return c.Written })
 	of := usage.of
-	usage.of = func(c u) []sample {
-		if c.Uncounted {
-			return nil
+	usage.of = func(c u, tell func(float64, ...string)) {
+		if !c.Uncounted {
+			of(c, tell)
 		}
-		return of(c)
 	}
 	return []family[ContainerUse]{
 		usage,
@@ -157,12 +153,10 @@ func pressureFamilies() []family[GroupUse] {
 func pressureFamily(what, how, who string, of func(GroupUse) *status.Pressure) family[GroupUse] {
 	return family[GroupUse]{
 		name: "container_pressure_" + what + "_" + how + "_seconds_total", help: "Time that " + who + " waited for " + what, kind: counter,
-		of: func(c GroupUse) []sample {
-			p := of(c)
-			if p == nil {
-				return nil
+		of: func(c GroupUse, tell func(float64, ...string)) {
+			if p := of(c); p != nil {
+				tell(float64(p.Total) / 1_000_000)
 			}
-			return []sample{{value: float64(p.Total) / 1_000_000}}
 		},
 	}
 }

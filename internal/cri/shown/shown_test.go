@@ -135,7 +135,7 @@ func FuzzParseLinks(f *testing.F) {
 // TestMetrics: names are unique, and every value has the labels of its description.
 func TestMetrics(t *testing.T) {
 	labels := map[string]int{}
-	for _, d := range MetricDescriptors() {
+	for _, d := range NewFamilies().Descriptors() {
 		if labels[d.GetName()] != 0 || d.GetHelp() == "" {
 			t.Errorf("%s: described twice, or without a text", d.GetName())
 		}
@@ -143,7 +143,7 @@ func TestMetrics(t *testing.T) {
 	}
 	stall := &status.Stall{Some: status.Pressure{Total: 3_000_000}}
 	g := GroupUse{Stats: status.Stats{CPUTotal: 2_500_000_000, Details: status.Details{CPUStall: stall, MemoryStall: stall, IOStall: stall}}}
-	p := SandboxMetrics(&PodUse{GroupUse: g, Links: []Link{{Name: "eth0"}}, Containers: []*ContainerUse{{GroupUse: g}}})
+	p := NewFamilies().SandboxMetrics(&PodUse{GroupUse: g, Links: []Link{{Name: "eth0"}}, Containers: []*ContainerUse{{GroupUse: g}}})
 	seen := map[string]uint64{}
 	for _, m := range slices.Concat(p.GetMetrics(), p.GetContainerMetrics()[0].GetMetrics()) {
 		if len(m.GetLabelValues()) != labels[m.GetName()] {
@@ -169,7 +169,7 @@ func TestPodMetrics(t *testing.T) {
 		Links: []Link{{Name: "eth0"}}, Containers: []*ContainerUse{{Container: status.Container{ID: "c", Name: "app"}, Uncounted: true}},
 	}
 	labels := map[string][]string{}
-	for _, f := range u.own() {
+	for _, f := range NewFamilies().pod(u) {
 		labels[f.Name] = f.Values
 	}
 	for name, want := range map[string][]string{
@@ -183,7 +183,7 @@ func TestPodMetrics(t *testing.T) {
 			t.Errorf("%s: %q, want %q", name, labels[name], want)
 		}
 	}
-	for _, f := range u.of(u.Containers[0]) {
+	for _, f := range NewFamilies().of(u, u.Containers[0]) {
 		if f.Name == "container_fs_usage_bytes" {
 			t.Errorf("nobody counted, and it is %v", f.Value)
 		}
