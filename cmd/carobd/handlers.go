@@ -53,8 +53,12 @@ func openHandlers(s settings, layout *cgroup.Layout, users *roots.Users) (*handl
 	if err != nil {
 		return nil, err
 	}
+	resuming := &checkpoint.Handler{Native: native, Layout: layout, RunDir: s.run, Scratch: filepath.Join(s.root, "restore")}
+	if err := resuming.Sweep(); err != nil {
+		return nil, err
+	}
 	h := &handlers{
-		native: native, resuming: &checkpoint.Handler{Native: native, Layout: layout, RunDir: s.run, Scratch: filepath.Join(s.root, "restore")},
+		native: native, resuming: resuming,
 		router: route.New(nil, native),
 		base:   foreign.Config{Pool: native.Pool, Layout: layout, Pause: path, RunDir: s.run, SearchPath: os.Getenv("PATH")},
 	}

@@ -24,6 +24,10 @@ type Handler struct {
 	RunDir, Scratch string
 }
 
+// Sweep removes what an earlier daemon did not live to remove: in there are memories of
+// containers. Nothing works in Scratch yet.
+func (h *Handler) Sweep() error { return os.RemoveAll(h.Scratch) }
+
 const (
 	// netKey is the key of the pod's network namespace: runc's, too.
 	netKey = "extRootNetNS"

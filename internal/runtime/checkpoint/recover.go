@@ -1,0 +1,72 @@
+package checkpoint
+
+import (
+	"context"
+	"fmt"
+
+	"carob/internal/pod"
+	"carob/internal/runtime/supervisor"
+	"carob/internal/status"
+	"carob/internal/sys/fd"
+)
+
+// AdoptSandbox takes over a sandbox of an earlier daemon, and gives up what that did not
+// live to restore: nobody has judged it. Its CRIU waits for a word that nobody can say
+// (criu.Options.Held), or what it has made is the supervisor's without a name.
+func (h *Handler) AdoptSandbox(ctx context.Context, s pod.Sandbox) (st pod.SandboxState, err error) {
+	sb, all, err := h.Reconnect(ctx, s)
+	if err != nil {
+		return st, err
+	}
+	st = sb.State()
+	for _, k := range all {
+		if !k.Helped && !k.Made {
+			st.Processes = append(st.Processes, k.ProcessState)
+			continue
+		}
+		if err := h.giveUp(ctx, sb, s, k.ID); err != nil {
+			return st, fmt.Errorf("restore of %s: %w", k.ID, err)
+		}
+	}
+	return st, nil
+}
+
+// giveUp ends what a helper is, or has made, and lets the supervisor forget it. First what is
+// in the group, all at once: who is traced goes on when its tracer dies.
+func (h *Handler) giveUp(ctx context.Context, sb *supervisor.Sandbox, s pod.Sandbox, id string) error {
+	for _, k := range s.Known {
+		if k.ID != id {
+			continue
+		}
+		group, err := h.Layout.Open(k.Cgroup)
+		if err != nil {
+			return err
+		}
+		if err := group.Kill(ctx, fd.SIGKILL); err != nil {
+			return err
+		}
+	}
+	ended := make(chan struct{}, 1)
+	sb.Watch(id, func(status.Exit) { ended <- struct{}{} })
+	_ = h.Signal(ctx, s.PodID, id, fd.SIGKILL) // it is dead, and has made nothing from now on
+	all, err := sb.Processes(ctx)              // who had ended before tells it no more
+	if err != nil {
+		return err
+	}
+	for _, k := range all {
+		if k.ID != id || k.Exit != nil {
+			continue
+		}
+		if k.Made {
+			if err := sb.End(ctx, id, killed); err != nil {
+				return err
+			}
+		}
+		select {
+		case <-ended:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+	return h.Forget(ctx, s.PodID, id)
+}
