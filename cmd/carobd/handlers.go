@@ -29,6 +29,7 @@ type handlers struct {
 	resuming *checkpoint.Handler
 	router   *route.Router // what the engine asks
 	base     foreign.Config
+	sweep    func() error // what restores have left: after recovery
 
 	mu     sync.Mutex // guards what follows
 	others map[string]*foreign.Handler
@@ -54,11 +55,12 @@ func openHandlers(s settings, layout *cgroup.Layout, users *roots.Users) (*handl
 		return nil, err
 	}
 	resuming := &checkpoint.Handler{Native: native, Layout: layout, RunDir: s.run, Scratch: filepath.Join(s.root, "restore")}
-	if err := resuming.Sweep(); err != nil {
+	sweep, err := resuming.Litter()
+	if err != nil {
 		return nil, err
 	}
 	h := &handlers{
-		native: native, resuming: resuming,
+		native: native, resuming: resuming, sweep: sweep,
 		router: route.New(nil, native),
 		base:   foreign.Config{Pool: native.Pool, Layout: layout, Pause: path, RunDir: s.run, SearchPath: os.Getenv("PATH")},
 	}

@@ -110,3 +110,28 @@ func TestCrashWhileRestoring(t *testing.T) {
 		})
 	}
 }
+
+// TestCrashWhileCheckpointing: a container that stood still to be written down when the
+// daemon was killed goes on under the next one.
+func TestCrashWhileCheckpointing(t *testing.T) {
+	h := startOwn(t)
+	testenv.Require(t, testenv.CRIU)
+	h.ok("run", "-d", "--name", "wanderer", "--userns", "host", image, "sh", "-c", counting)
+	for name, is := range map[string]func() bool{
+		"it stands still":   func() bool { return len(h.scratch("dump-*")) > 0 },
+		"criu has begun":    func() bool { return len(h.scratch("dump-*", "checkpoint", "dump.log")) > 0 },
+		"criu writes pages": func() bool { return len(h.scratch("dump-*", "checkpoint", "pages-1.img")) > 0 },
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := &host{T: t, machine: h.machine}
+			h.eventually("it counts", func() bool { return h.count("wanderer") > 2 })
+			h.killIn(moment{name, is}, "checkpoint", "--leave-running", "--export", filepath.Join(h.dir, "x.tar"), "wanderer")
+			var n int
+			h.eventually("it can be looked at", func() bool { n = h.count("wanderer"); return n > 0 })
+			h.eventually("it counts on", func() bool { return h.count("wanderer") > n+2 })
+			if left := h.scratch("*"); len(left) > 0 {
+				t.Errorf("left on disk: %v", left)
+			}
+		})
+	}
+}
