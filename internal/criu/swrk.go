@@ -175,6 +175,9 @@ func (a *action) start(s Swrk, conn *net.UnixConn, files []*os.File) (ended func
 // errSilent: criu has ended, and has not said why.
 var errSilent = fault.New(fault.Internal, "it has ended without an answer")
 
+// silent tells whether an error of the socket is criu's end.
+func silent(err error) bool { return errors.Is(err, io.EOF) || errors.Is(err, fd.ECONNRESET) }
+
 // maxPacket is what criu itself takes at most.
 const maxPacket = 64 << 10
 
@@ -189,7 +192,7 @@ func (a *action) talk(conn *net.UnixConn, q *rpc.CriuReq) (*rpc.CriuResp, error)
 			return nil, err
 		}
 		n, files, err := fd.ReceivePacket(conn, buf, 1)
-		if errors.Is(err, io.EOF) || errors.Is(err, fd.ECONNRESET) {
+		if silent(err) {
 			return nil, errSilent
 		}
 		if err != nil {

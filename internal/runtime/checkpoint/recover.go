@@ -9,7 +9,6 @@ import (
 	"carob/internal/fault"
 	"carob/internal/pod"
 	"carob/internal/runtime/supervisor"
-	"carob/internal/status"
 	"carob/internal/sys/fd"
 )
 
@@ -61,11 +60,8 @@ func (h *Handler) goOn(ctx context.Context, s pod.Sandbox, p supervisor.Known) e
 // giveUp ends what a helper is, or has made, and lets the supervisor forget it. First what is
 // in the group, all at once: who is traced goes on when its tracer dies.
 func (h *Handler) giveUp(ctx context.Context, sb *supervisor.Sandbox, s pod.Sandbox, id string) error {
-	for _, k := range s.Known {
-		if k.ID != id {
-			continue
-		}
-		group, err := h.Layout.Open(k.Cgroup)
+	if i := slices.IndexFunc(s.Known, func(k pod.KnownProcess) bool { return k.ID == id }); i >= 0 {
+		group, err := h.Layout.Open(s.Known[i].Cgroup)
 		if err != nil {
 			return err
 		}
@@ -73,27 +69,8 @@ func (h *Handler) giveUp(ctx context.Context, sb *supervisor.Sandbox, s pod.Sand
 			return err
 		}
 	}
-	ended := make(chan struct{}, 1)
-	sb.Watch(id, func(status.Exit) { ended <- struct{}{} })
-	_ = h.Signal(ctx, s.PodID, id, fd.SIGKILL) // it is dead, and has made nothing from now on
-	all, err := sb.Processes(ctx)              // who had ended before tells it no more
-	if err != nil {
+	if err := sb.Abandon(ctx, id, killed); err != nil {
 		return err
-	}
-	for _, k := range all {
-		if k.ID != id || k.Exit != nil {
-			continue
-		}
-		if k.Made {
-			if err := sb.End(ctx, id, killed); err != nil {
-				return err
-			}
-		}
-		select {
-		case <-ended:
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		}
 	}
 	return h.Forget(ctx, s.PodID, id)
 }
