@@ -44,8 +44,9 @@ type Config struct {
 	// Pool has the supervisors.
 	Pool   *supervisor.Pool
 	Layout *cgroup.Layout
-	// Pause is a program that sleeps, for gVisor's sandboxes: carob-pod.
-	Pause string
+	// Pause is a program that sleeps, for gVisor's sandboxes: carob-pod. Init is the first
+	// process of containers that ask for one: carob-init.
+	Pause, Init string
 	// RunDir is /run/carob: bind mounts from below it are carob's own files.
 	RunDir string
 	// SearchPath is the PATH that the runtime runs with.

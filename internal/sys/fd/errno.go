@@ -26,6 +26,7 @@ const (
 	ECHILD     = unix.ECHILD
 	ECONNRESET = unix.ECONNRESET
 	ELOOP      = unix.ELOOP
+	EPIPE      = unix.EPIPE
 )
 
 // SIGKILL is its number, the same on every architecture.
