@@ -163,7 +163,7 @@ type house struct {
 // kubelet's, until ctx ends or one of them cannot go on.
 func attend(ctx context.Context, c settings, door *launch.Door, h house) (err error) {
 	engine, log := h.engine, h.log
-	if err := engine.Recover(ctx); err != nil {
+	if err := errors.Join(engine.Recover(ctx), h.handlers.sweep()); err != nil {
 		log.Error("recover", "error", err)
 	}
 	if err := h.plugins.serve(engine); err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -121,6 +122,34 @@ func (s *Sandbox) Adopt(ctx context.Context, processID string, c Child) error {
 // End records the end of a process that a helper has made and that is nobody's child.
 func (s *Sandbox) End(ctx context.Context, processID string, waitStatus uint32) error {
 	return s.conn.do(ctx, "end", wire.Packet{Op: wire.End, Handle: handle(processID), A: uint64(waitStatus)})
+}
+
+// Abandon kills a helper, and records the end of what one has made and nobody has named. It
+// returns when that has ended.
+func (s *Sandbox) Abandon(ctx context.Context, processID string, waitStatus uint32) error {
+	ended := make(chan struct{}, 1)
+	s.Watch(processID, func(status.Exit) { ended <- struct{}{} })
+	// It has made nothing from now on; or it has ended already, which the list tells.
+	_ = s.conn.do(ctx, "signal", wire.Packet{Op: wire.Signal, Handle: handle(processID), A: uint64(fd.SIGKILL)})
+	all, err := s.Processes(ctx)
+	if err != nil {
+		return err
+	}
+	i := slices.IndexFunc(all, func(k Known) bool { return k.ID == processID && k.Exit == nil })
+	if i < 0 {
+		return nil
+	}
+	if all[i].Made {
+		if err := s.End(ctx, processID, waitStatus); err != nil {
+			return err
+		}
+	}
+	select {
+	case <-ended:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
 }
 
 // Watch lets ended take the end of a process, in the engine's place.

@@ -437,7 +437,7 @@ func (n *Pool) Reconnect(ctx context.Context, s pod.Sandbox) (*Sandbox, []Known,
 type Known struct {
 	pod.ProcessState
 	// Made says that a helper has made it and nobody has said who it is; Helped, that
-	// the helper is still at work.
+	// the helper is still at work, or has ended without having made anything.
 	Made, Helped bool
 }
 

@@ -24,6 +24,7 @@ const (
 	EOPNOTSUPP = unix.EOPNOTSUPP
 	ESRCH      = unix.ESRCH
 	ECHILD     = unix.ECHILD
+	ECONNRESET = unix.ECONNRESET
 	ELOOP      = unix.ELOOP
 	EPIPE      = unix.EPIPE
 )
