@@ -112,7 +112,7 @@ func (r *Run) bindSecurity(fs *pflag.FlagSet) {
 	fs.StringArrayVar(&r.capAdd, "cap-add", nil, "add a capability, or ALL")
 	fs.StringArrayVar(&r.capDrop, "cap-drop", nil, "drop a capability, or ALL")
 	fs.StringArrayVar(&r.security, "security-opt", nil,
-		"no-new-privileges, seccomp=`FILE`|unconfined, apparmor=PROFILE, label=…, systempaths=unconfined")
+		"no-new-privileges, seccomp=`FILE`|unconfined, apparmor=PROFILE|default|unconfined, label=…, systempaths=unconfined")
 	fs.BoolVar(&r.privileged, "privileged", false, "all capabilities and devices; the host's user namespace unless --userns says otherwise")
 	fs.BoolVar(&r.readOnly, "read-only", false, "make the root file system read-only")
 	fs.StringArrayVar(&r.devices, "device", nil, "give a device `/dev/NAME[:/dev/NAME][:rwm]`, or a CDI device vendor.com/class=name")
