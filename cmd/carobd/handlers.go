@@ -44,6 +44,10 @@ func openHandlers(s settings, layout *cgroup.Layout, users *roots.Users) (*handl
 	if err != nil {
 		return nil, err
 	}
+	init, err := launch.Beside("carob-init")
+	if err != nil {
+		return nil, err
+	}
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, err
@@ -56,7 +60,7 @@ func openHandlers(s settings, layout *cgroup.Layout, users *roots.Users) (*handl
 	h := &handlers{
 		native: native, resuming: &checkpoint.Handler{Native: native, Layout: layout, RunDir: s.run, Scratch: filepath.Join(s.root, "restore")},
 		router: route.New(nil, native),
-		base:   foreign.Config{Pool: native.Pool, Layout: layout, Pause: path, RunDir: s.run, SearchPath: os.Getenv("PATH")},
+		base:   foreign.Config{Pool: native.Pool, Layout: layout, Pause: path, Init: init, RunDir: s.run, SearchPath: os.Getenv("PATH")},
 	}
 	h.use(s.handlers)
 	return h, nil

@@ -192,13 +192,14 @@ func list(_ context.Context, a *app) (int, error) {
 		return 0, err
 	}
 	all := []listed{}
-	root, err := user.LookupId("0")
+	id := strconv.Itoa(os.Geteuid())
+	owner, err := user.LookupId(id)
 	if err != nil {
-		root = &user.User{Username: "0"}
+		owner = &user.User{Username: id}
 	}
 	for _, c := range containers {
 		if l, err := describe(c); err == nil { // else it has just been deleted
-			l.Owner = root.Username
+			l.Owner = owner.Username
 			all = append(all, l)
 		}
 	}

@@ -39,7 +39,7 @@ func execOptions() []option {
 		{"no-new-privs", "", isBool, "set no_new_privs"},
 		{"ignore-paused", "", isBool, "also in a paused container"},
 		{"preserve-fds", "", isText, "how many descriptors from 3 on are passed on"},
-		{"cgroup", "", isText, "cgroup below the container's"},
+		{"cgroup", "", isList, "[CONTROLLER,…:]PATH, a cgroup below the container's"},
 	}
 }
 
@@ -61,7 +61,9 @@ func (a *app) execute(ctx context.Context) (int, error) {
 	}
 	o := ocirt.ExecOptions{
 		PidFile: a.args.text("pid-file"), ConsoleSocket: a.args.text("console-socket"), PidfdSocket: a.args.text("pidfd-socket"), Paused: a.args.has("ignore-paused"),
-		Group: strings.TrimPrefix(a.args.text("cgroup"), "/"),
+	}
+	if o.Groups, err = groups(a.args.list("cgroup")); err != nil {
+		return 0, err
 	}
 	if o.Process, err = a.process(c); err != nil {
 		return 0, err
@@ -79,6 +81,30 @@ func (a *app) execute(ctx context.Context) (int, error) {
 		return 0, err
 	}
 	return a.follow(pid, console)
+}
+
+// groups reads --cgroup: one PATH for all hierarchies, or CONTROLLER,…:PATH for one each.
+func groups(args []string) (map[string]string, error) {
+	out := map[string]string{}
+	for _, arg := range args {
+		list, at, ok := strings.Cut(arg, ":")
+		if !ok {
+			list, at = "", arg
+		}
+		for controller := range strings.SplitSeq(list, ",") {
+			_, again := out[controller]
+			switch {
+			case ok && controller == "":
+				return nil, fault.New(fault.Invalid, fmt.Sprintf("invalid --cgroup argument: %.80q (empty <controller> prefix)", arg))
+			case !ok && len(args) > 1:
+				return nil, fault.New(fault.Invalid, fmt.Sprintf("invalid --cgroup argument: %.80q (missing <controller>: prefix)", arg))
+			case again:
+				return nil, fault.New(fault.Invalid, fmt.Sprintf("invalid --cgroup argument(s): controller %.40q specified multiple times", controller))
+			}
+			out[controller] = at
+		}
+	}
+	return out, nil
 }
 
 // process makes the process from a file, or from the container's with what the flags say.

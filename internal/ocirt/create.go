@@ -102,7 +102,7 @@ func (n *creation) read() (text []byte, err error) {
 	}
 	defer f.Close()
 	var kept bytes.Buffer
-	n.spec, err = ocispec.Parse(io.TeeReader(f, &kept))
+	n.spec, err = n.r.parse(io.TeeReader(f, &kept))
 	if err != nil {
 		return nil, fmt.Errorf("config.json: %w", err)
 	}
@@ -263,7 +263,7 @@ func (n *creation) begin(ctx context.Context, group *cgroup.Group) (pid int, err
 		return 0, err
 	}
 	ready.Close() // closed twice, which is harmless: a child that has died must not be written to
-	if err := child.converse(n.answers(ctx)); err != nil {
+	if err := child.converse(n.answers(ctx, &s)); err != nil {
 		return 0, named(n.spec.Process, err)
 	}
 	n.LastStep = len(program.Steps()) - 1
@@ -303,14 +303,18 @@ func (n *creation) alone(s *scene) *initstage.Alone {
 }
 
 // answers are what create does while the child waits.
-func (n *creation) answers(ctx context.Context) answers {
-	return answers{
+func (n *creation) answers(ctx context.Context, s *scene) answers {
+	all := answers{
 		initstage.StepMapping: func(pid int, _ uint64) error { return n.mapUsers(pid) },
 		initstage.StepHooks:   func(pid int, _ uint64) error { return n.beforePivot(ctx, pid) },
 		initstage.StepListener: func(pid int, number uint64) error {
 			return sendListener(n.spec.Linux.Seccomp, processState(n.State(specs.StateCreating), pid), int(number))
 		},
 	}
+	for step, mapping := range s.inner {
+		all[step] = func(pid int, number uint64) error { return mapInner(mapping, pid, number) }
+	}
+	return all
 }
 
 // processState is what whoever gets a process's listener is told.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -30,6 +31,9 @@ type Runtime struct {
 	// Rootless says that this process has no rights on the host outside of its user
 	// namespace: what takes them is done another way, or left out where runc does so.
 	Rootless bool
+	// InUsers says that this process is in the user namespace that the configuration asks
+	// for, as Rooted has put it there.
+	InUsers bool
 	// Warn is told what the specification wants to be a warning and no error; nil is nobody.
 	Warn func(string)
 
@@ -176,7 +180,15 @@ func (c *Container) Config() (*specs.Spec, error) {
 		return nil, err
 	}
 	defer f.Close()
-	return ocispec.Parse(f)
+	return c.r.parse(f)
+}
+
+func (r *Runtime) parse(text io.Reader) (*specs.Spec, error) {
+	s, err := ocispec.Parse(text)
+	if err == nil && r.InUsers {
+		ocispec.InUsers(s)
+	}
+	return s, err
 }
 
 // State is the specification's state of the container, in the given status.

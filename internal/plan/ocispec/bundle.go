@@ -127,8 +127,8 @@ func namespaces(s *specs.Spec) error {
 			return invalid(field, "a second %s namespace", n.Type)
 		case n.Path != "" && (!path.IsAbs(n.Path) || hasNUL(n.Path)):
 			return invalid(field, "path %.80q is not absolute", n.Path)
-		case n.Type == "mount" && n.Path != "":
-			return unsupported(field, "a mount namespace is always made anew: joining one by path is not supported")
+		case n.Type == "mount" && n.Path != "" && New(s, "user"):
+			return unsupported(field, "root of a new user namespace can mount nothing in a mount namespace that is there already")
 		}
 		seen[n.Type] = true
 	}

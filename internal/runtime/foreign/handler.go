@@ -44,8 +44,9 @@ type Config struct {
 	// Pool has the supervisors.
 	Pool   *supervisor.Pool
 	Layout *cgroup.Layout
-	// Pause is a program that sleeps, for gVisor's sandboxes: carob-pod.
-	Pause string
+	// Pause is a program that sleeps, for gVisor's sandboxes: carob-pod. Init is the first
+	// process of containers that ask for one: carob-init.
+	Pause, Init string
 	// RunDir is /run/carob: bind mounts from below it are carob's own files.
 	RunDir string
 	// SearchPath is the PATH that the runtime runs with.
@@ -134,7 +135,14 @@ func (h *Handler) Admit(p *spec.Pod) error {
 	if err != nil {
 		return err
 	}
-	return f.Admit(p)
+	if err := f.Admit(p); err != nil {
+		return err
+	}
+	if p.Namespaces.User == spec.Own && hidden(h.RunDir) {
+		return fault.New(fault.Unsupported, "user namespace: handler "+h.Name+": such a pod has another "+view+" than the host, and the run directory "+
+			h.RunDir+" is below it; serve with another one, or take the host's user namespace")
+	}
+	return nil
 }
 
 func (h *Handler) find(podID string) (*box, error) {
