@@ -27,8 +27,10 @@ import (
 	"carob/internal/kube"
 	plan "carob/internal/plan/cgroup"
 	"carob/internal/plan/ident"
+	"carob/internal/plan/oci"
 	"carob/internal/pod"
 	"carob/internal/roots"
+	"carob/internal/sys/apparmor"
 	"carob/internal/sys/cgroup"
 	"carob/internal/sys/netns"
 	"carob/internal/sys/session"
@@ -98,7 +100,7 @@ func serve(ctx context.Context, conf *configuration) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, watch.Close()) }()
-	facts, cgroups, err := machine(c)
+	facts, cgroups, err := machine(c, log)
 	if err != nil {
 		return err
 	}
@@ -220,11 +222,19 @@ func (c settings) client(ctx context.Context, images *image.Store, received func
 	})
 }
 
-// machine reads the facts of this one and decides who makes its cgroups.
-func machine(c settings) (facts host.Facts, cgroups plan.Placement, err error) {
-	if facts, err = host.Read(); err == nil {
-		cgroups, err = plan.Place(plan.Driver(c.cgroupDriver), facts)
+// machine reads the facts of this one, decides who makes its cgroups, and loads the
+// AppArmor profile of containers that ask for none.
+func machine(c settings, log *slog.Logger) (facts host.Facts, cgroups plan.Placement, err error) {
+	if facts, err = host.Read(); err != nil {
+		return facts, cgroups, err
 	}
+	if facts.AppArmor {
+		err := apparmor.LoadDefault(oci.AppArmorProfile)
+		if facts.DefaultProfile = err == nil; err != nil {
+			log.Warn("no default AppArmor profile", "error", err)
+		}
+	}
+	cgroups, err = plan.Place(plan.Driver(c.cgroupDriver), facts)
 	return facts, cgroups, err
 }
 

@@ -30,6 +30,7 @@ type Facts struct {
 
 	SeccompActions []string // empty: no seccomp filters
 	AppArmor       bool     // enabled
+	DefaultProfile bool     // AppArmor's for containers that ask for none is loaded; whoever loads it says so
 	SELinux        bool     // enabled
 	Filesystems    []string // known to the kernel now; modules may add to it
 

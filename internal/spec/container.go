@@ -103,8 +103,9 @@ type Security struct {
 	// Seccomp is "" or "default" for the default profile, "unconfined", or a profile
 	// in JSON, as OCI or Docker write it.
 	Seccomp string `json:"seccomp,omitempty"`
-	// AppArmor is a profile name; SELinux is "user:role:type:level". A host without
-	// that module refuses them.
+	// AppArmor is a profile's name, "unconfined", "default" for carob's own profile, or ""
+	// for that profile where it is loaded and the container is not privileged.
+	// SELinux is "user:role:type:level". A host without that module refuses them.
 	AppArmor string `json:"appArmor,omitempty"`
 	SELinux  string `json:"seLinux,omitempty"`
 	// Unmasked leaves /proc and /sys as the kernel shows them (Docker's

@@ -92,6 +92,68 @@ func TestAppArmor(t *testing.T) {
 	}
 }
 
+// TestAppArmorDefault: a container that asks for no profile has carob's, which holds also
+// where capabilities would not, and one that is privileged has none.
+func TestAppArmorDefault(t *testing.T) {
+	testenv.Require(t, testenv.AppArmor)
+	h := start(t)
+	const own = "carob-default (enforce)"
+	for _, x := range []struct {
+		name, want string
+		args       []string
+	}{
+		{"plain", own, nil},
+		{"by name", own, []string{"--security-opt", "apparmor=default"}},
+		{"privileged", "unconfined", []string{"--privileged", "--userns", "host"}},
+	} {
+		t.Run(x.name, func(t *testing.T) {
+			h := &host{T: t, machine: h.machine}
+			c := h.container("c", x.args...)
+			if got := h.confined(h.pid(c)); got != x.want {
+				t.Errorf("the container's process is in %q, want %q", got, x.want)
+			}
+			if r := h.run("exec", c, "cat", "/proc/self/attr/current"); strings.TrimSpace(r.out) != x.want {
+				t.Errorf("an exec is in %q, want %q; %s", r.out, x.want, r.err)
+			}
+		})
+	}
+	// A mount that neither capabilities nor the filter refuse: the profile alone is left.
+	able := []string{"run", "--rm", "--userns", "host", "--cap-add", "SYS_ADMIN", "--security-opt", "seccomp=unconfined"}
+	try := []string{image, "mount", "-t", "tmpfs", "none", "/tmp"}
+	if r := h.run(append(able, try...)...); r.code == 0 {
+		t.Errorf("a mount with CAP_SYS_ADMIN: exit %d, want the profile to refuse it; %s", r.code, r.err)
+	}
+	if r := h.run(append(append(able, "--security-opt", "apparmor=unconfined"), try...)...); r.code != 0 {
+		t.Errorf("the same without a profile: exit %d, %s", r.code, r.err)
+	}
+}
+
+// TestCRIAppArmorDefault: what a kubelet's pod has that says nothing, RuntimeDefault or
+// Unconfined, or is privileged.
+func TestCRIAppArmorDefault(t *testing.T) {
+	testenv.Require(t, testenv.AppArmor)
+	k := start(t).kubelet()
+	const own = "carob-default (enforce)"
+	as := func(p cri.SecurityProfile_ProfileType) func(*cri.ContainerConfig) {
+		return func(c *cri.ContainerConfig) {
+			c.Linux.SecurityContext.Apparmor = &cri.SecurityProfile{ProfileType: p}
+		}
+	}
+	for _, x := range []struct {
+		name, want string
+		change     func(*cri.ContainerConfig)
+	}{
+		{"nothing said", own, nil},
+		{"RuntimeDefault", own, as(cri.SecurityProfile_RuntimeDefault)},
+		{"Unconfined", "unconfined", as(cri.SecurityProfile_Unconfined)},
+	} {
+		_, id := k.running(func(p *cri.PodSandboxConfig) { p.Metadata.Name = strings.ToLower(strings.ReplaceAll(x.name, " ", "-")) }, x.change)
+		if got := k.confined(k.processOf(id)); got != x.want {
+			t.Errorf("%s: the container is in %q, want %q", x.name, got, x.want)
+		}
+	}
+}
+
 // TestCRIAppArmor: a profile holds, and one that is not loaded is refused at creation, as
 // the kubelet's users are used to.
 func TestCRIAppArmor(t *testing.T) {

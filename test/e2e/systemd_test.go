@@ -156,3 +156,58 @@ func TestSocketActivation(t *testing.T) {
 		t.Errorf("systemd's daemon is %s, the one before it was %s", got, first)
 	}
 }
+
+// install gives systemd one of the example units, for this machine's daemon, under a name
+// of the test's own, which it returns.
+func (h *host) install(example string) string {
+	h.Helper()
+	text, err := os.ReadFile(filepath.Join("..", "..", "examples", "systemd", example))
+	if err != nil {
+		h.Fatal(err)
+	}
+	prefix := filepath.Base(h.dir) + "-"
+	own := strings.NewReplacer("carob.service", prefix+"carob.service", "/usr/local/bin/carob", filepath.Join(h.dir, "bin", "carob"),
+		"[Service]\n", "[Service]\nEnvironment=CAROB_RUN="+filepath.Join(h.dir, "run")+" CAROB_ROOT="+filepath.Join(h.dir, "lib")+"\n").Replace(string(text))
+	path := filepath.Join("/run/systemd/system", prefix+example)
+	if err := os.WriteFile(path, []byte(own), 0o644); err != nil {
+		h.Fatal(err)
+	}
+	h.Cleanup(func() { // each fails when it has nothing to do
+		_ = exec.Command("systemctl", "stop", prefix+example).Run()
+		_ = exec.Command("systemctl", "reset-failed", prefix+example).Run()
+		_ = os.Remove(path)
+		_ = exec.Command("systemctl", "daemon-reload").Run()
+	})
+	h.systemctl("daemon-reload")
+	return prefix + example
+}
+
+// TestUnits: the daemon answers when its unit is up, containers go on while it is started
+// again, and end, with their pods, with the unit for the end of the machine.
+func TestUnits(t *testing.T) {
+	testenv.Require(t, testenv.Systemd)
+	h := startOwn(t)
+	daemon, pods := h.install("carob.service"), h.install("carob-pods.service")
+	h.systemctl("start", daemon, pods)
+	if h.daemon() == 0 {
+		t.Fatal("the unit is up, and nobody answers")
+	}
+	pid := h.pid(h.container("c"))
+	h.ok("run", "-d", "--name", "deaf", image, "sh", "-c", "trap '' TERM; while true; do sleep 1000; done")
+	h.systemctl("reload", daemon)
+	before := h.daemon()
+	h.systemctl("restart", daemon)
+	if after := h.daemon(); after == 0 || after == before {
+		t.Errorf("the daemon was %d and is %d", before, after)
+	}
+	if err := syscall.Kill(pid, 0); err != nil {
+		t.Errorf("the container went with the daemon: %v", err)
+	}
+	h.systemctl("stop", pods)
+	if left := h.supervisors(); len(left) > 0 {
+		t.Errorf("supervisors %v are left for systemd to wait for", left)
+	}
+	if failed := h.systemctl("list-units", "--failed", "--plain", "--no-legend", pods); failed != "" {
+		t.Error(failed)
+	}
+}

@@ -25,6 +25,8 @@ import (
 	"strings"
 	"time"
 
+	systemd "github.com/coreos/go-systemd/v22/daemon"
+
 	"carob/internal/api"
 	"carob/internal/fault"
 	"carob/internal/sys/fd"
@@ -273,18 +275,19 @@ func Listen(socket string) (net.Listener, error) {
 	return l, nil
 }
 
-// Ready tells whoever started the daemon that it answers; number is --ready-fd, 0
-// when nobody waits.
+// Ready tells whoever started the daemon that it answers: at number, which is --ready-fd,
+// 0 when nobody waits there, and systemd, where the unit is of Type=notify.
 func Ready(number int) error {
+	_, err := systemd.SdNotify(true, systemd.SdNotifyReady) // true: what the daemon starts has nothing to say to systemd
 	if number == 0 {
-		return nil
+		return err
 	}
 	f := os.NewFile(uintptr(number), "ready")
 	if f == nil {
-		return fault.New(fault.Invalid, "--ready-fd: not a descriptor")
+		return errors.Join(err, fault.New(fault.Invalid, "--ready-fd: not a descriptor"))
 	}
-	_, err := io.WriteString(f, ready)
-	return errors.Join(err, f.Close())
+	_, werr := io.WriteString(f, ready)
+	return errors.Join(err, werr, f.Close())
 }
 
 // Release stops listening, if Close has not, which removes the socket unless it is

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -235,5 +236,29 @@ func TestDeadDaemonsRootDirectory(t *testing.T) {
 	}
 	if err := <-opened; err != nil {
 		t.Error(err)
+	}
+}
+
+// TestReadyTellsSystemd: a unit of Type=notify is up when the daemon answers, and what
+// the daemon starts afterwards cannot speak for it.
+func TestReadyTellsSystemd(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "notify")
+	manager, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer manager.Close()
+	t.Setenv("NOTIFY_SOCKET", path)
+	if err := Ready(0); err != nil {
+		t.Fatal(err)
+	}
+	_ = manager.SetReadDeadline(time.Now().Add(time.Second)) // it is there already, or never
+	said := make([]byte, 64)
+	n, err := manager.Read(said)
+	if err != nil || string(said[:n]) != "READY=1" {
+		t.Errorf("systemd hears %q, %v", said[:n], err)
+	}
+	if s, there := os.LookupEnv("NOTIFY_SOCKET"); there {
+		t.Errorf("NOTIFY_SOCKET=%s is passed on", s)
 	}
 }

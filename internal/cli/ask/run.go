@@ -112,7 +112,7 @@ func (r *Run) bindSecurity(fs *pflag.FlagSet) {
 	fs.Var((*List)(&r.capAdd), "cap-add", "add a `CAPABILITY`, or ALL")
 	fs.Var((*List)(&r.capDrop), "cap-drop", "drop a `CAPABILITY`, or ALL")
 	fs.Var((*List)(&r.security), "security-opt",
-		"`OPTION`: no-new-privileges, seccomp=FILE|unconfined, apparmor=PROFILE, label=…, systempaths=unconfined")
+		"`OPTION`: no-new-privileges, seccomp=FILE|unconfined, apparmor=PROFILE|default|unconfined, label=…, systempaths=unconfined")
 	fs.BoolVar(&r.privileged, "privileged", false, "all capabilities and devices; the host's user namespace unless --userns says otherwise")
 	fs.BoolVar(&r.readOnly, "read-only", false, "make the root file system read-only")
 	fs.Var((*List)(&r.devices), "device", "give a `DEVICE` /dev/NAME[:/dev/NAME][:rwm], or a CDI device vendor.com/class=name")

@@ -55,7 +55,6 @@ func id(field string, n int64) (string, error) {
 // seccomp is the filter: none unless it is asked for, and none for the privileged,
 // whatever they ask for.
 func seccomp(s *cri.LinuxContainerSecurityContext, h Host) (string, error) {
-	const unconfined = "unconfined"
 	if s.GetPrivileged() {
 		return unconfined, nil
 	}
@@ -76,8 +75,8 @@ func seccomp(s *cri.LinuxContainerSecurityContext, h Host) (string, error) {
 	return "", invalid("security_context.seccomp", "profile type %d is unknown", p.GetProfileType())
 }
 
-// appArmor is the profile of the container. RuntimeDefault has none of its own: carob
-// loads no profile into the kernel.
+// appArmor is the profile of the container. Without a word it is the runtime's default
+// where there is one (kubernetes#51746); a privileged container has none.
 func appArmor(s *cri.LinuxContainerSecurityContext, h Host) (string, error) {
 	p := s.GetApparmor()
 	if p == nil {
@@ -85,8 +84,16 @@ func appArmor(s *cri.LinuxContainerSecurityContext, h Host) (string, error) {
 		p = oldProfile(s.GetApparmorProfile())
 	}
 	switch {
-	case p == nil || s.GetPrivileged() || p.GetProfileType() != cri.SecurityProfile_Localhost:
+	case s.GetPrivileged():
+		return unconfined, nil
+	case p == nil:
 		return "", nil
+	case p.GetProfileType() == cri.SecurityProfile_Unconfined:
+		return unconfined, nil
+	case p.GetProfileType() == cri.SecurityProfile_RuntimeDefault:
+		return "default", nil
+	case p.GetProfileType() != cri.SecurityProfile_Localhost:
+		return "", invalid("security_context.apparmor", "profile type %d is unknown", p.GetProfileType())
 	case p.GetLocalhostRef() == "":
 		return "", invalid("security_context.apparmor", "a localhost profile without a name")
 	}
@@ -97,7 +104,10 @@ func appArmor(s *cri.LinuxContainerSecurityContext, h Host) (string, error) {
 	return name, nil
 }
 
-const localhost = "localhost/"
+const (
+	localhost  = "localhost/"
+	unconfined = "unconfined" // a profile's name for none, in package spec's words
+)
 
 // oldProfile reads the deprecated words for a profile: "", runtime/default,
 // docker/default, unconfined, localhost/NAME.

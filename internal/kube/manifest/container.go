@@ -153,8 +153,10 @@ func words[T ~string](in []T) []string {
 
 func appArmor(p *corev1.AppArmorProfile) string {
 	switch {
-	case p == nil || p.Type == corev1.AppArmorProfileTypeRuntimeDefault:
+	case p == nil:
 		return ""
+	case p.Type == corev1.AppArmorProfileTypeRuntimeDefault:
+		return "default"
 	case p.Type == corev1.AppArmorProfileTypeUnconfined:
 		return "unconfined"
 	}

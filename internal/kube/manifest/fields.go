@@ -161,7 +161,8 @@ var table = map[string]map[string]rule{
 		"fsGroupChangePolicy":      ignored("emptyDir volumes are new"),
 		"sysctls":                  also("those of the pod's own namespaces"),
 		"seccompProfile":           also("unset is RuntimeDefault, safer than Kubernetes' Unconfined"),
-		"appArmorProfile":          also(""), "seLinuxOptions": also(""),
+		"appArmorProfile":          also("unset is RuntimeDefault where the host runs AppArmor, as in Kubernetes"),
+		"seLinuxOptions":           also(""),
 	},
 	"SecurityContext": {
 		"runAsUser": also(""), "runAsGroup": also(""), "runAsNonRoot": also(""),

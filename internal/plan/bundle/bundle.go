@@ -48,6 +48,7 @@ func Config(r Request) (*specs.Spec, error) {
 		return nil, err
 	}
 	out := *r.Spec
+	out.Process = r.Features.Process(r.Spec.Process)
 	out.Version = Version
 	out.Root = &specs.Root{Path: r.Rootfs, Readonly: r.Spec.Root != nil && r.Spec.Root.Readonly}
 	out.Annotations = r.Annotations

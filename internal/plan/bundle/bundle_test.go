@@ -117,6 +117,22 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
+// TestDefaultProfile: a runtime without AppArmor is not asked for carob's default profile,
+// which nobody has asked for by name, and the plan keeps it.
+func TestDefaultProfile(t *testing.T) {
+	for _, x := range []struct {
+		features Features
+		want     string
+	}{{Features{}, oci.AppArmorProfile}, {Features{Sentry: true}, ""}, {Features{NoAppArmor: true}, ""}} {
+		s := planned()
+		s.Process.ApparmorProfile = oci.AppArmorProfile
+		config, err := Config(Request{Spec: s, Features: x.features})
+		if err != nil || config.Process.ApparmorProfile != x.want || s.Process.ApparmorProfile != oci.AppArmorProfile {
+			t.Errorf("%+v: %+v, %v, want %q", x.features, config, err, x.want)
+		}
+	}
+}
+
 func TestAdmit(t *testing.T) {
 	gvisor, runc := Features{Sentry: true}, Features{}
 	for name, test := range map[string]struct {

@@ -8,6 +8,7 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go/features"
 
 	"carob/internal/fault"
+	"carob/internal/plan/oci"
 	"carob/internal/spec"
 )
 
@@ -49,10 +50,24 @@ func (f *Features) Read(document []byte) error {
 	return nil
 }
 
+// Process returns the process as the runtime is to start it: the default AppArmor profile
+// is the runtime's own, which is none where it uses none.
+func (f Features) Process(p *specs.Process) *specs.Process {
+	if p.ApparmorProfile != oci.AppArmorProfile || !f.unconfined() {
+		return p
+	}
+	out := *p
+	out.ApparmorProfile = ""
+	return &out
+}
+
+// unconfined reports whether the runtime uses no AppArmor profiles.
+func (f Features) unconfined() bool { return f.Sentry || f.NoAppArmor }
+
 // refuse names what the runtime would not honour.
 func (f Features) refuse(s *specs.Spec) error {
 	switch {
-	case s.Process.ApparmorProfile != "" && (f.Sentry || f.NoAppArmor):
+	case s.Process.ApparmorProfile != "" && s.Process.ApparmorProfile != oci.AppArmorProfile && f.unconfined():
 		return unsupported("AppArmor profile", f.Runtime+" does not confine by it")
 	case s.Process.SelinuxLabel != "" && (f.Sentry || f.NoSELinux):
 		return unsupported("SELinux label", f.Runtime+" does not set it")

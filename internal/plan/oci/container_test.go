@@ -60,6 +60,8 @@ func TestRefusals(t *testing.T) {
 			r.Container.Rlimits = []specs.POSIXRlimit{{Type: "RLIMIT_CORE"}, {Type: "RLIMIT_CORE"}}
 		}, fault.Invalid, "asked for twice"},
 		{"oom score", func(r *Request) { r.Container.OOMScoreAdj = ptr(1001) }, fault.Invalid, "1001 is not from -1000 to 1000"},
+		{"default apparmor", func(r *Request) { r.Container.Security.AppArmor = "default" }, fault.Unsupported, "AppArmor"},
+		{"default apparmor not loaded", func(r *Request) { r.Facts.AppArmor = true; r.Container.Security.AppArmor = "default" }, fault.Unsupported, "apparmor_parser"},
 		{"apparmor", func(r *Request) { r.Container.Security.AppArmor = "x" }, fault.Unsupported, "AppArmor"},
 		{"selinux", func(r *Request) { r.Container.Security.SELinux = "a:b:c:d" }, fault.Unsupported, "SELinux"},
 		{"seccomp word", func(r *Request) { r.Container.Security.Seccomp = "strict" }, fault.Invalid, `seccomp "strict"`},
@@ -319,6 +321,32 @@ func TestOpenFiles(t *testing.T) {
 		}
 		if d := cmp.Diff(tt.want, s.Process.Rlimits); d != "" {
 			t.Errorf("%s: %s", tt.name, d)
+		}
+	}
+}
+
+// TestAppArmorProfile: who asks for nothing is confined where that is possible, and who
+// asks to be or not to be gets that.
+func TestAppArmorProfile(t *testing.T) {
+	for _, x := range []struct {
+		asked              string
+		privileged, loaded bool
+		want               string
+	}{
+		{"", false, true, "carob-default"},
+		{"", false, false, ""},
+		{"", true, true, ""},
+		{"default", false, true, "carob-default"},
+		{"default", true, true, "carob-default"},
+		{"unconfined", false, true, ""},
+		{"web", false, true, "web"},
+		{"web", true, false, "web"},
+	} {
+		r := plain()
+		r.Facts.AppArmor, r.Facts.DefaultProfile = true, x.loaded
+		r.Container.Security = spec.Security{AppArmor: x.asked, Privileged: x.privileged}
+		if got, err := newPlanner(&r).appArmor(); err != nil || got != x.want {
+			t.Errorf("%q, privileged %t, loaded %t: %q, %v, want %q", x.asked, x.privileged, x.loaded, got, err, x.want)
 		}
 	}
 }

@@ -244,21 +244,34 @@ func (p *planner) oomScoreAdj() (*int, error) {
 	return &n, nil
 }
 
+// AppArmorProfile is the AppArmor profile of containers that ask for none.
+const AppArmorProfile = "carob-default"
+
+// appArmor is the process's profile. Nothing asked is the default profile where it is
+// loaded, as Docker and the kubelet's users know it; asked for by name, it must be.
+func (p *planner) appArmor() (string, error) {
+	s, facts := p.c.Security, p.r.Facts
+	switch {
+	case s.AppArmor == "unconfined", s.AppArmor == "" && (s.Privileged || !facts.DefaultProfile):
+		return "", nil
+	case s.AppArmor == "":
+		return AppArmorProfile, nil
+	case !facts.AppArmor:
+		return "", fault.New(fault.Unsupported, "apparmor profile \""+clip(s.AppArmor)+"\": this host does not run AppArmor")
+	case s.AppArmor == "default" && !facts.DefaultProfile:
+		return "", fault.New(fault.Unsupported, "apparmor profile default: the daemon could not load it (is apparmor_parser installed?)")
+	case s.AppArmor == "default":
+		return AppArmorProfile, nil
+	}
+	return s.AppArmor, noNUL("apparmor profile", []string{s.AppArmor})
+}
+
 // labels refuses a label of a security module that the host does not run: the
 // process would be less confined than it was asked to be.
-func (p *planner) labels(out *specs.Process) error {
+func (p *planner) labels(out *specs.Process) (err error) {
 	s := p.c.Security
-	if s.AppArmor != "" && s.AppArmor != "unconfined" {
-		if err := noNUL("apparmor profile", []string{s.AppArmor}); err != nil {
-			return err
-		}
-		if !p.r.Facts.AppArmor {
-			return fault.New(fault.Unsupported, "apparmor profile \""+clip(s.AppArmor)+"\": this host does not run AppArmor")
-		}
-		out.ApparmorProfile = s.AppArmor
-	}
-	if s.SELinux == "" {
-		return nil
+	if out.ApparmorProfile, err = p.appArmor(); err != nil || s.SELinux == "" {
+		return err
 	}
 	if !p.r.Facts.SELinux {
 		return fault.New(fault.Unsupported, "selinux label \""+clip(s.SELinux)+"\": this host does not run SELinux")

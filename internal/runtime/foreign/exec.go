@@ -26,7 +26,7 @@ func (h *Handler) Exec(ctx context.Context, p pod.Process) (pid int, err error) 
 	}
 	dir, x := b.bundle(p.Target), short(p.ID)
 	file := func(suffix string) string { return filepath.Join(dir, x+suffix) }
-	if err := writeJSON(file(".json"), p.Spec.Process); err != nil {
+	if err := writeJSON(file(".json"), f.Process(p.Spec.Process)); err != nil {
 		return 0, err
 	}
 	defer os.Remove(file(".json"))

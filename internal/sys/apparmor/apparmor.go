@@ -1,5 +1,6 @@
-// Package apparmor tells which AppArmor profiles the kernel has. It loads none: that is
-// the administrator's, or an operator's.
+// Package apparmor tells which AppArmor profiles the kernel has, and loads the one that
+// containers have which ask for none: Docker's, by a name of carob's own. Others are the
+// administrator's, or an operator's.
 package apparmor
 
 import (
@@ -9,6 +10,8 @@ import (
 	"io/fs"
 	"os"
 	"strings"
+
+	moby "github.com/moby/profiles/apparmor"
 
 	"carob/internal/fault"
 )
@@ -36,6 +39,16 @@ func Check(profile string) error {
 		err = fault.New(fault.Conflict, "is not loaded (aa-status lists those that are)")
 	}
 	return err
+}
+
+// LoadDefault has the kernel know the default profile by this name, until the machine
+// starts again. It runs apparmor_parser, which Debian's and Ubuntu's package apparmor has, and
+// needs securityfs.
+func LoadDefault(name string) error {
+	if loaded, err := moby.IsLoaded(name); loaded || err != nil {
+		return err
+	}
+	return moby.InstallDefault(name)
 }
 
 // find looks for a profile among the kernel's lines, "NAME (MODE)". A name may have

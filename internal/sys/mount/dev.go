@@ -1,6 +1,8 @@
 package mount
 
 import (
+	"errors"
+	"math"
 	"os"
 	"slices"
 	"strconv"
@@ -124,8 +126,19 @@ func mknod(dir int, d Device) error {
 // Pts makes a container's own devpts. owner is the host's id of its root; terminals
 // belong to its group 5 as everywhere.
 func Pts(owner int) (*os.File, error) {
+	group := uint32(owner) + 5
+	pts, err := newPts(strconv.FormatUint(uint64(group), 10))
+	if group > math.MaxInt32 && errors.Is(err, unix.EINVAL) {
+		// Seen with Linux 6.12: it reads the number as an int, into which it wraps what
+		// it has read as 64 bits. A kubelet gives its pods any of the 2^32 ids.
+		pts, err = newPts("0x" + strconv.FormatUint(uint64(int32(group)), 16))
+	}
+	return pts, err
+}
+
+func newPts(group string) (*os.File, error) {
 	return New("devpts", NoSuid|NoExec, Option{Key: "newinstance"}, Option{Key: "ptmxmode", Value: "0666"},
-		Option{Key: "mode", Value: "0620"}, Option{Key: "gid", Value: strconv.Itoa(owner + 5)})
+		Option{Key: "mode", Value: "0620"}, Option{Key: "gid", Value: group})
 }
 
 // Terminal is a pseudo terminal of a container's devpts.

@@ -2,6 +2,7 @@ package mount
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -224,6 +225,43 @@ func TestTerminal(t *testing.T) {
 	n, err := term.Master.Read(buf)
 	if err != nil || string(buf[:n]) != "hi\r\n" {
 		t.Errorf("read %q, %v", buf[:n], err)
+	}
+}
+
+// TestTerminalsOfHighIDs: a kubelet gives pods user namespaces anywhere in 32 bits, and
+// terminals belong to group 5 there.
+func TestTerminalsOfHighIDs(t *testing.T) {
+	testenv.Require(t, testenv.Root)
+	for _, root := range []int{0, 1 << 30, 1<<31 - 5, 4050845696, 1<<32 - 65536} {
+		pts, err := Pts(root)
+		if err != nil {
+			t.Errorf("root %d: %v", root, err)
+			continue
+		}
+		defer pts.Close()
+		term, err := OpenTerminal(pts, root)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer term.Close()
+		var st unix.Stat_t
+		if err := unix.Stat(path(pts, "0"), &st); err != nil || int(st.Gid) != root+5 || int(st.Uid) != root {
+			t.Errorf("root %d: the terminal is %d:%d's, %v", root, st.Uid, st.Gid, err)
+		}
+	}
+}
+
+// TestKernelsWithoutFileLayers: what kernels answer that take no layer as a file.
+func TestKernelsWithoutFileLayers(t *testing.T) {
+	for errno, want := range map[unix.Errno]bool{
+		unix.EINVAL: true, // before 6.5, which do not know the option
+		unix.EBADF:  true, // until 6.12, which take a path: seen with 6.12
+		unix.ENOENT: false,
+	} {
+		err := fmt.Errorf("root: %w", wrap("fsconfig lowerdir+", "overlay", errno))
+		if got := noFileLayers(err); got != want {
+			t.Errorf("%v: %t", errno, got)
+		}
 	}
 }
 

@@ -134,9 +134,12 @@ func mapLayer(layer, users *os.File) error {
 		" cannot be id-mapped on this kernel (use --userns host)", err)
 }
 
+// noFileLayers reports whether the kernel takes no layers as files. Before Linux 6.5 it does
+// not know the option (EINVAL); until 6.12 it knows it, as a path, and takes no file that
+// was opened with O_PATH for any option (EBADF).
 func noFileLayers(err error) bool {
 	e, ok := unwrap(err)
-	return ok && e.Call == "fsconfig lowerdir+" && (e.Errno == unix.EINVAL || e.Errno == unix.EOPNOTSUPP)
+	return ok && e.Call == "fsconfig lowerdir+" && (e.Errno == unix.EINVAL || e.Errno == unix.EOPNOTSUPP || e.Errno == unix.EBADF)
 }
 
 func unwrap(err error) (*Error, bool) {
