@@ -119,9 +119,10 @@ VMARGS=$(quoted "${VMARGS:-}")
 VMCMD=$(quoted "${VMCMD:-}")
 limit=$((minutes * 60)) # seconds
 ENV
-mke2fs -q -t ext4 -F -m 0 -O '^has_journal,^metadata_csum' -E root_owner=0:0 -d "$tree" "$work/tree.img" 1G
-rm -rf "$tree"
+truncate -s 1G "$work/tree.img"
 truncate -s 64M "$work/result.img"
+mke2fs -q -t ext4 -F -m 0 -O '^has_journal,^metadata_csum' -E root_owner=0:0 -d "$tree" "$work/tree.img"
+rm -rf "$tree"
 
 if [ -n "$making" ]; then
 	wait $making || fail "no root image"

@@ -68,4 +68,5 @@ UNIT
 mkdir -p systemd/system/multi-user.target.wants
 ln -s ../carob-test.service systemd/system/multi-user.target.wants/
 cd "$dir"
-mke2fs -q -t ext4 -F -m 0 -O '^metadata_csum' -E lazy_itable_init=1,lazy_journal_init=1,root_owner=0:0 -d "$tree" root.img 4G
+truncate -s 4G root.img
+mke2fs -q -t ext4 -F -m 0 -O '^metadata_csum' -E lazy_itable_init=1,lazy_journal_init=1,root_owner=0:0 -d "$tree" root.img
