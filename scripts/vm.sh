@@ -9,7 +9,7 @@
 #   VMRUN='TestOOM' scripts/vm.sh                the tests that match
 #   VMARGS='-test.count=9' scripts/vm.sh         more arguments for the test binaries
 #   VMCMD='systemd-cgls' scripts/vm.sh           a command instead, in the source tree
-#   VMTIME=90 scripts/vm.sh                      minutes until the machine is ended, 40 without
+#   VMTIME=90 scripts/vm.sh                      minutes until the machine is ended, 60 without
 #
 # CAROB_VM (default ~/.cache/carob-vm) keeps the machine's root image, made from
 # scripts/vm/recipe.sh and again when that changes. The last run's complete output is in
@@ -22,7 +22,7 @@ CAROB_VM=${CAROB_VM:-${XDG_CACHE_HOME:-$HOME/.cache}/carob-vm}
 needy=$(grep -rl 'testenv\.Require' --include='*_test.go' internal test | xargs -n1 dirname | sort -u)
 [ -z "${VMSELECT:-}" ] || VMPKG=$(grep -v '^#' "scripts/vm/$VMSELECT")
 VMPKG=${VMPKG:-$needy demo}
-minutes=${VMTIME:-40}
+minutes=${VMTIME:-60}
 
 fail() { echo "vm: $*" >&2; exit 2; }
 [ "$(id -u)" = 0 ] || fail "making and booting a machine needs root"
