@@ -50,7 +50,7 @@ func (e *engine) scenarios() []scenario {
 			once:  func(ctx context.Context) error { return e.sandbox(ctx, "two", host) },
 			after: gone,
 		})),
-		one("create and start", 2.5, subject{
+		one("create and start", 4, subject{
 			before: e.once(func(ctx context.Context) error { return e.sandbox(ctx, enginePod, spec.Namespaces{}) }),
 			once:   func(ctx context.Context) error { return e.start(ctx, enginePod, "c") },
 			after: func(ctx context.Context) error {
@@ -60,7 +60,7 @@ func (e *engine) scenarios() []scenario {
 		}),
 		rested(one("pod of two, ready", 10, subject{once: ready, after: gone})),
 		one("teardown of that pod", 10, subject{before: ready, once: gone}),
-		one("exec true", 1.5, subject{once: func(ctx context.Context) error {
+		one("exec true", 2, subject{once: func(ctx context.Context) error {
 			_, err := api.Call(ctx, e.c, api.Exec, api.ExecParams{Ref: "target", Exec: spec.Exec{Command: []string{"true"}}})
 			return err
 		}}),

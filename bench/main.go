@@ -1,7 +1,8 @@
 // Command bench measures the daemon's work over its socket, and whole processes:
 // what a person waits for between the command and its end. It compares carob with
 // the peers that are installed, in turns, so that whatever else the machine does
-// falls on all of them alike, and prints the ratio of each pair.
+// falls on all of them alike, and prints the ratio of each pair. With -cri it compares
+// carob with containerd and CRI-O, as a kubelet calls them, each in a machine of its own.
 //
 // It needs root and the binaries in bin/, works in a temporary directory with a
 // daemon of its own, and takes away what it made.
@@ -20,19 +21,23 @@ import (
 	"regexp"
 	"text/tabwriter"
 	"time"
+
+	"carob/internal/sys/session"
 )
 
 func main() {
 	rounds := flag.Int("n", 30, "rounds per scenario")
 	peers := flag.Bool("install-peers", false, "apt-get install runc, crun and podman first")
 	bin := flag.String("bin", "bin", "directory of carob's binaries")
+	kubelets := flag.Bool("cri", false, "call carob, containerd and CRI-O as a kubelet would, those that are in PATH, and measure nothing else")
+	against := flag.String("against", "", "with -cri: directory of another build's binaries, to compare with instead of the peers")
 	only := flag.String("run", "", "measure only what matches this regular expression, and not the memory")
 	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	ctx, stop := signal.NotifyContext(context.Background(), session.Quit()...)
 	defer stop()
 	match, err := regexp.Compile(*only)
 	if err == nil {
-		err = run(ctx, options{rounds: *rounds, bin: *bin, install: *peers, only: match})
+		err = run(ctx, options{rounds: *rounds, bin: *bin, install: *peers, cri: *kubelets, against: *against, only: match})
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
@@ -44,6 +49,8 @@ type options struct {
 	rounds  int
 	bin     string
 	install bool
+	cri     bool
+	against string
 	only    *regexp.Regexp
 }
 
@@ -60,12 +67,22 @@ func run(ctx context.Context, o options) error {
 	if err != nil {
 		return err
 	}
+	defer b.remove()
+	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "what\twho\tmin ms\tmedian ms\tmax ms\tratio\tbudget ms")
+	if o.cri {
+		c := &contest{b, "/" + filepath.Base(b.dir)}
+		return errors.Join(c.hold(ctx, w, o), w.Flush())
+	}
+	return b.commands(ctx, w, o)
+}
+
+// commands measures the daemon's work over its socket, and whole processes.
+func (b *bench) commands(ctx context.Context, w *tabwriter.Writer, o options) error {
 	defer b.close()
 	if err := b.prepare(ctx); err != nil {
 		return err
 	}
-	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "what\twho\tmin ms\tmedian ms\tmax ms\tratio\tbudget ms")
 	e, err := b.engine()
 	if err != nil {
 		return err
@@ -163,13 +180,17 @@ func quiet(c *exec.Cmd) error {
 	return nil
 }
 
-// close removes containers, the daemon and the directory.
+// close removes containers and the daemon.
 func (b *bench) close() {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	if err := b.stop(ctx); err != nil {
 		fmt.Fprintln(os.Stderr, "bench: clean up:", err)
 	}
+}
+
+// remove removes the directories.
+func (b *bench) remove() {
 	if err := errors.Join(os.RemoveAll(b.dir), os.RemoveAll(b.runDir)); err != nil {
 		fmt.Fprintln(os.Stderr, "bench: clean up:", err)
 	}

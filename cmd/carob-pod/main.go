@@ -26,6 +26,7 @@ func main() {
 	// SIGPIPE is this thread's.
 	runtime.LockOSThread()
 	loop.Shrug()
+	loop.Prompt()
 	if loop.Harden() != 0 || loop.CloseFrom(base+1) != 0 || loop.Shield(base) != 0 {
 		loop.Exit(1)
 	}

@@ -1,6 +1,10 @@
 // Command carob is the command line. `carob serve` becomes the daemon, carobd, a
 // binary of its own: what only the daemon links (gRPC, protobuf, Kubernetes' types)
-// costs each start of a program 1.5 ms of initialisation. See docs/adr/0014.
+// costs each start of a program 1.5 ms of initialisation. See docs/adr/0014. Nor does it look for the CPU limit of its own
+// cgroup, which takes Go longer than the limit would matter.
+//
+//go:debug containermaxprocs=0
+//go:debug updatemaxprocs=0
 package main
 
 import (

@@ -72,7 +72,7 @@ func psCommand(a *app) *cobra.Command {
 	}
 	s.bind(c, "print IDs only")
 	c.Flags().BoolVarP(&all, "all", "a", false, "also those that do not run")
-	c.Flags().StringArrayVarP(&filters, "filter", "f", nil, "`KEY=VALUE`: id, name, label, status, pod, ancestor, exited")
+	c.Flags().VarP((*ask.List)(&filters), "filter", "f", "`KEY=VALUE`: id, name, label, status, pod, ancestor, exited")
 	c.Flags().IntVarP(&last, "last", "n", 0, "the last `N` that were created")
 	return c
 }

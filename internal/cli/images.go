@@ -110,7 +110,7 @@ func importCommand(a *app) *cobra.Command {
 			return nil
 		},
 	}
-	c.Flags().StringArrayVarP(&changes, "change", "c", nil, "`INSTRUCTION` for the image: "+ask.Instructions)
+	c.Flags().VarP((*ask.List)(&changes), "change", "c", "`INSTRUCTION` for the image: "+ask.Instructions)
 	return c
 }
 

@@ -169,7 +169,7 @@ func podsCommand(a *app, name string) *cobra.Command {
 	}
 	s.bind(c, "print IDs only")
 	c.Flags().BoolVarP(&all, "all", "a", false, "also the pods around single containers")
-	c.Flags().StringArrayVarP(&labels, "selector", "l", nil, "label `KEY=VALUE`")
+	c.Flags().VarP((*ask.List)(&labels), "selector", "l", "label `KEY=VALUE`")
 	return c
 }
 

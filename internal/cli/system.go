@@ -113,7 +113,7 @@ func eventsCommand(a *app) *cobra.Command {
 	}
 	c.Flags().StringVar(&since, "since", "", "begin at `TIME` (10m, 2026-01-02T15:04:05Z, seconds since 1970)")
 	c.Flags().StringVar(&until, "until", "", "end at `TIME`")
-	c.Flags().StringArrayVarP(&filters, "filter", "f", nil, "`KEY=VALUE`: type, action, pod, container")
+	c.Flags().VarP((*ask.List)(&filters), "filter", "f", "`KEY=VALUE`: type, action, pod, container")
 	c.Flags().StringVarP(&output, "output", "o", "", "output `FORMAT`: table or json, one document per line")
 	c.Flags().StringVar(&format, "format", "", "Go `TEMPLATE` for each event, or json")
 	return c

@@ -66,7 +66,7 @@ type Store interface {
 
 // gather is how long pods that have gone are gathered before their connections are
 // forgotten.
-const gather = 200 * time.Millisecond
+const gather = time.Second
 
 // The kinds of records.
 const (

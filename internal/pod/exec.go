@@ -303,7 +303,7 @@ func (e *Engine) WaitExec(ctx context.Context, execID string) (status.Exit, erro
 	case <-e.ctx.Done():
 		return status.Exit{}, errClosed
 	}
-	x.leave()
+	x.forget(0, x.leave) // its end does not wait for what is left of it
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if x.expired {

@@ -108,7 +108,7 @@ func (v *Supervisor) launch(p *process, prog *spawn.Program, l launch) loop.Errn
 	}
 	var child spawn.Child
 	if e == 0 {
-		child, e = prog.Start(l.table)
+		child, e = v.nest.Start(prog, l.table)
 	}
 	for _, fd := range l.table[:spawn.FileTarget] {
 		if fd >= 0 {

@@ -17,6 +17,7 @@ type Supervisor struct {
 	inbox  loop.Inbox
 	table  fileTable
 	prog   spawn.Program
+	nest   spawn.Nest
 }
 
 // New makes a supervisor that serves the listening socket, which it takes over.
@@ -31,6 +32,9 @@ func New(listen int) (*Supervisor, loop.Errno) {
 	v := &Supervisor{}
 	loop.SmallPages(v)
 	v.poll, v.slots, v.buf.mem, v.clients.w = poll, make([]watch, 64), loop.Map(chunk), &v.watches
+	if v.nest, e = spawn.NewNest(); e != 0 { // from here on: what is mapped above is not the children's
+		return nil, e
+	}
 	v.conn = conn{watches: &v.watches, listen: listen, fd: -1}
 	if v.buf.mem == nil {
 		return nil, loop.ENOMEM

@@ -17,6 +17,7 @@ import (
 	"slices"
 	"strings"
 
+	"carob/internal/toolbox/early"
 	"carob/internal/toolbox/files"
 	"carob/internal/toolbox/shell"
 	"carob/internal/toolbox/text"
@@ -66,11 +67,21 @@ func Main(args []string, asked chan os.Signal) int {
 		fmt.Fprint(c.Out, t.Help())
 		return 0
 	}
-	if name != "sh" && name != "httpd" {
-		tool.DieWhenAsked(asked)
-	}
+	heed(name, asked)
 	code, err := t.Run(c)
 	return t.Finish(c, code, err)
+}
+
+// heed sees to it that signals end a tool, or are brought to one that looks after them.
+func heed(name string, asked chan os.Signal) {
+	switch looks := name == "sh" || name == "httpd"; {
+	case looks && !early.First():
+		early.Catch(asked)
+	case !looks && early.First():
+		tool.DieWhenAsked(asked)
+	case !looks:
+		tool.ByDefault(early.Enders())
+	}
 }
 
 // choose takes the tool's name from the program's, or when that is no tool, from

@@ -142,13 +142,13 @@ func (p *Pod) Bind(fs *pflag.FlagSet) {
 	fs.StringVar(&r.hostname, "hostname", "", "host name in the pod")
 	fs.StringVar(&r.shm, "shm-size", "", "size of /dev/shm in `BYTES`; 64m when not given")
 	fs.StringVar(&p.handler, "runtime", "", "`NAME` of the handler that runs the pod: native, or an OCI runtime that carob info lists")
-	fs.StringArrayVarP(&r.labels, "label", "l", nil, "label `KEY=VALUE`")
-	fs.StringArrayVar(&r.annotations, "annotation", nil, "annotation `KEY=VALUE`")
-	fs.StringArrayVar(&r.sysctls, "sysctl", nil, "kernel parameter `NAME=VALUE` of the pod's namespaces")
-	fs.StringArrayVar(&r.addHosts, "add-host", nil, "line of /etc/hosts `NAME:IP`")
-	fs.StringArrayVar(&r.dns, "dns", nil, "name server")
-	fs.StringArrayVar(&r.dnsSearches, "dns-search", nil, "DNS search domain")
-	fs.StringArrayVar(&r.dnsOptions, "dns-option", nil, "resolver option")
+	fs.VarP((*List)(&r.labels), "label", "l", "label `KEY=VALUE`")
+	fs.Var((*List)(&r.annotations), "annotation", "annotation `KEY=VALUE`")
+	fs.Var((*List)(&r.sysctls), "sysctl", "kernel parameter `NAME=VALUE` of the pod's namespaces")
+	fs.Var((*List)(&r.addHosts), "add-host", "line of /etc/hosts `NAME:IP`")
+	fs.Var((*List)(&r.dns), "dns", "name server")
+	fs.Var((*List)(&r.dnsSearches), "dns-search", "DNS search domain")
+	fs.Var((*List)(&r.dnsOptions), "dns-option", "resolver option")
 }
 
 // Translate turns the flags, and a name as only word, into a request.

@@ -48,11 +48,11 @@ func (l *Limits) Bind(fs *pflag.FlagSet) {
 func (l *Limits) BindMore(fs *pflag.FlagSet) {
 	fs.Int64Var(&l.memorySwappiness, "memory-swappiness", -1, "swappiness, 0 to 100 (cgroup v1)")
 	fs.BoolVar(&l.oomKillDisable, "oom-kill-disable", false, "do not kill when out of memory (cgroup v1)")
-	fs.StringArrayVar(&l.blkioWeightDevice, "blkio-weight-device", nil, "block I/O weight of one device `DEVICE:WEIGHT`")
-	fs.StringArrayVar(&l.readBps, "device-read-bps", nil, "limit reading from a device `DEVICE:BYTES` per second")
-	fs.StringArrayVar(&l.writeBps, "device-write-bps", nil, "limit writing to a device `DEVICE:BYTES` per second")
-	fs.StringArrayVar(&l.readIOPS, "device-read-iops", nil, "limit reads of a device `DEVICE:COUNT` per second")
-	fs.StringArrayVar(&l.writeIOPS, "device-write-iops", nil, "limit writes of a device `DEVICE:COUNT` per second")
+	fs.Var((*List)(&l.blkioWeightDevice), "blkio-weight-device", "block I/O weight of one device `DEVICE:WEIGHT`")
+	fs.Var((*List)(&l.readBps), "device-read-bps", "limit reading from a device `DEVICE:BYTES` per second")
+	fs.Var((*List)(&l.writeBps), "device-write-bps", "limit writing to a device `DEVICE:BYTES` per second")
+	fs.Var((*List)(&l.readIOPS), "device-read-iops", "limit reads of a device `DEVICE:COUNT` per second")
+	fs.Var((*List)(&l.writeIOPS), "device-write-iops", "limit writes of a device `DEVICE:COUNT` per second")
 }
 
 // Resources translates the flags; nil when none was given.

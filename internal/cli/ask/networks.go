@@ -22,16 +22,16 @@ type networks struct {
 
 func (n *networks) bind(fs *pflag.FlagSet) {
 	n.fs = fs
-	fs.StringArrayVar(&n.names, "network", nil, "`NAME` of a network, or private, host, none, container:NAME; several names join several networks")
-	fs.StringArrayVar(&n.names, "net", nil, "")
-	fs.StringArrayVar(&n.ips, "ip", nil, "`ADDRESS` in the network, IPv4 or IPv6")
-	fs.StringArrayVar(&n.ips, "ip6", nil, "")
+	fs.Var((*List)(&n.names), "network", "`NAME` of a network, or private, host, none, container:NAME; several names join several networks")
+	fs.Var((*List)(&n.names), "net", "")
+	fs.Var((*List)(&n.ips), "ip", "`ADDRESS` in the network, IPv4 or IPv6")
+	fs.Var((*List)(&n.ips), "ip6", "")
 	for _, flag := range []string{"net", "ip6"} {
 		_ = fs.MarkHidden(flag) // it was registered above
 	}
 	fs.StringVar(&n.mac, "mac-address", "", "hardware `ADDRESS` in the network")
-	fs.StringArrayVar(&n.aliases, "network-alias", nil, "further name in the network")
-	fs.StringArrayVarP(&n.publish, "publish", "p", nil, "lead a port of the host here: `[[HOSTIP:][HOSTPORT]:]PORT[/PROTOCOL]`")
+	fs.Var((*List)(&n.aliases), "network-alias", "further name in the network")
+	fs.VarP((*List)(&n.publish), "publish", "p", "lead a port of the host here: `[[HOSTIP:][HOSTPORT]:]PORT[/PROTOCOL]`")
 	fs.BoolVarP(&n.publishAll, "publish-all", "P", false, "lead free ports of the host to all that the image exposes")
 }
 

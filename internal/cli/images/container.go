@@ -48,7 +48,7 @@ volumes and other mounts. The image runs by default what the container was made 
 		},
 	}
 	f := c.Flags()
-	f.StringArrayVarP(&changes, "change", "c", nil, "`INSTRUCTION` for the image: "+ask.Instructions)
+	f.VarP((*ask.List)(&changes), "change", "c", "`INSTRUCTION` for the image: "+ask.Instructions)
 	f.StringVarP(&p.Comment, "message", "m", "", "`TEXT` for the image's history")
 	f.StringVarP(&p.Author, "author", "a", "", "`NAME` of the author")
 	f.BoolVarP(&p.Pause, "pause", "p", true, "pause the container's processes meanwhile; --pause=false does not")

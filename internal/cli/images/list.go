@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"carob/internal/api"
+	"carob/internal/cli/ask"
 	"carob/internal/cli/show"
 )
 
@@ -47,7 +48,7 @@ func ListCommand(e Env, name string) *cobra.Command {
 	f.BoolVar(&noTrunc, "no-trunc", false, "do not shorten IDs")
 	f.BoolVar(&digests, "digests", false, "show what registries call them")
 	f.BoolVarP(&all, "all", "a", false, "list all images; there are none that are not listed anyway")
-	f.StringArrayVarP(&filters, "filter", "f", nil, "`KEY=VALUE`: dangling, label, reference, before, since, until")
+	f.VarP((*ask.List)(&filters), "filter", "f", "`KEY=VALUE`: dangling, label, reference, before, since, until")
 	_ = c.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(show.Formats(), cobra.ShellCompDirectiveNoFileComp)) // it was made above
 	return c
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"carob/internal/api"
+	"carob/internal/cli/ask"
 	"carob/internal/fault"
 )
 
@@ -45,7 +46,7 @@ container is made of, running or not, and pinned ones stay.`,
 	f := c.Flags()
 	f.BoolVarP(&p.All, "all", "a", false, "remove images with names too")
 	f.BoolVarP(&force, "force", "f", false, "do not ask")
-	f.StringArrayVar(&filters, "filter", nil, "`KEY=VALUE`: until (made before), label, label!")
+	f.Var((*ask.List)(&filters), "filter", "`KEY=VALUE`: until (made before), label, label!")
 	return c
 }
 

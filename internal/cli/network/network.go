@@ -101,8 +101,8 @@ func networkCreateCommand(e Env) *cobra.Command {
 			return err
 		},
 	}
-	c.Flags().StringArrayVar(&w.Subnets, "subnet", nil, "`CIDR` of its addresses, one per family; chosen from the daemon's pools when not given")
-	c.Flags().StringArrayVarP(&labels, "label", "l", nil, "label `KEY=VALUE`")
+	c.Flags().Var((*ask.List)(&w.Subnets), "subnet", "`CIDR` of its addresses, one per family; chosen from the daemon's pools when not given")
+	c.Flags().VarP((*ask.List)(&labels), "label", "l", "label `KEY=VALUE`")
 	return c
 }
 
@@ -182,8 +182,8 @@ func connectCommand(e Env) *cobra.Command {
 		},
 		ValidArgsFunction: e.names,
 	}
-	c.Flags().StringArrayVar(&j.IPs, "ip", nil, "`ADDRESS` in the network, IPv4 or IPv6")
-	c.Flags().StringArrayVar(&j.Aliases, "alias", nil, "further name in the network")
+	c.Flags().Var((*ask.List)(&j.IPs), "ip", "`ADDRESS` in the network, IPv4 or IPv6")
+	c.Flags().Var((*ask.List)(&j.Aliases), "alias", "further name in the network")
 	c.Flags().StringVar(&j.MAC, "mac-address", "", "hardware `ADDRESS` in the network")
 	return c
 }

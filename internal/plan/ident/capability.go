@@ -130,17 +130,22 @@ func All() []string {
 // Number returns a capability's number in the kernel by its full name.
 func Number(name string) (int, bool) {
 	for _, c := range capability.ListKnown() {
-		if full(c.String()) == name {
+		if bare, ok := strings.CutPrefix(name, prefix); ok && strings.EqualFold(bare, c.String()) {
 			return int(c), true
 		}
 	}
 	return 0, false
 }
 
-func full(name string) string { return "CAP_" + strings.ToUpper(name) }
+const prefix = "CAP_"
+
+func full(name string) string { return prefix + strings.ToUpper(name) }
 
 // names brings capability names into one form and splits ALL off.
 func names(what string, in []string) (out []string, all bool, err error) {
+	if len(in) == 0 {
+		return nil, false, nil
+	}
 	known := All()
 	for _, n := range in {
 		up := strings.ToUpper(n)

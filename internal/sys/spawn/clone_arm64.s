@@ -1,7 +1,7 @@
 #include "textflag.h"
 
-// func cloneShared(args *cloneArgs, size uintptr, p *Program, report uintptr) (pid, errno uintptr)
-TEXT ·cloneShared(SB), NOSPLIT, $0-48
+// func cloneOnto(args *cloneArgs, size uintptr, p *Program, report uintptr) (pid, errno uintptr)
+TEXT ·cloneOnto(SB), NOSPLIT, $0-48
 	MOVD args+0(FP), R0
 	MOVD size+8(FP), R1
 	MOVD p+16(FP), R19

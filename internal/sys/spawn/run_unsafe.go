@@ -72,7 +72,7 @@ type cloneArgs struct {
 // FileStdin and FirstFile; missing entries are -1). The child's signals are all
 // blocked and their handlers the default ones; everything else it inherits. The
 // descriptors in files stay the caller's.
-func (p *Program) Start(files []int) (Child, syscall.Errno) { return p.start(files, 0) }
+func (p *Program) Start(files []int) (Child, syscall.Errno) { return p.start(files, &cloneArgs{}) }
 
 // StartShared is Start with a child that shares this process's memory until execve, on a
 // stack of its own: what is cloned is not what this process has grown to, nor is its
@@ -82,16 +82,20 @@ func (p *Program) Start(files []int) (Child, syscall.Errno) { return p.start(fil
 // or Pause.
 func (p *Program) StartShared(files []int) (Child, syscall.Errno) {
 	if raced {
-		return p.start(files, 0)
+		return p.Start(files)
 	}
 	p.stack = make([]byte, sharedStack)
-	return p.start(files, unix.CLONE_VM)
+	return p.start(files, &cloneArgs{
+		flags: unix.CLONE_VM,
+		stack: uint64(uintptr(unsafe.Pointer(unsafe.SliceData(p.stack)))), stackSize: sharedStack,
+	})
 }
 
 // sharedStack is twice what nosplit functions, with what is below them, may use.
 const sharedStack = 2048
 
-func (p *Program) start(files []int, flags uint64) (Child, syscall.Errno) {
+// start fills in what all children have of args.
+func (p *Program) start(files []int, args *cloneArgs) (Child, syscall.Errno) {
 	p.fillFiles(files)
 	if p.head.group > uint64(len(files)) {
 		return Child{}, syscall.EBADF
@@ -101,13 +105,9 @@ func (p *Program) start(files []int, flags uint64) (Child, syscall.Errno) {
 		return Child{}, errno(err)
 	}
 	p.pidfd = -1
-	args := &cloneArgs{
-		flags:      flags | p.head.flags | unix.CLONE_PIDFD | unix.CLONE_CLEAR_SIGHAND,
-		pidfd:      uint64(uintptr(unsafe.Pointer(&p.pidfd))), // p is on the heap and stays where it is
-		exitSignal: uint64(syscall.SIGCHLD),
-		stack:      uint64(uintptr(unsafe.Pointer(unsafe.SliceData(p.stack)))),
-		stackSize:  uint64(len(p.stack)),
-	}
+	args.flags |= p.head.flags | unix.CLONE_PIDFD | unix.CLONE_CLEAR_SIGHAND
+	args.pidfd = uint64(uintptr(unsafe.Pointer(&p.pidfd))) // p is not on a stack and stays where it is
+	args.exitSignal = uint64(syscall.SIGCHLD)
 	if g := p.head.group; g > 0 {
 		args.flags, args.cgroup = args.flags|unix.CLONE_INTO_CGROUP, uint64(files[g-1])
 	}
@@ -169,9 +169,9 @@ func runtimeAfterFork()
 //go:nosplit
 func fork(args *cloneArgs, p *Program, report uintptr) (pid uintptr, err syscall.Errno) {
 	runtimeBeforeFork()
-	if args.flags&unix.CLONE_VM != 0 {
+	if args.stack != 0 {
 		var e uintptr
-		pid, e = cloneShared(args, unsafe.Sizeof(*args), p, report)
+		pid, e = cloneOnto(args, unsafe.Sizeof(*args), p, report)
 		err = syscall.Errno(e)
 	} else {
 		pid, _, err = syscall.RawSyscall6(unix.SYS_CLONE3, uintptr(unsafe.Pointer(args)), unsafe.Sizeof(*args), 0, 0, 0, 0)
@@ -183,10 +183,10 @@ func fork(args *cloneArgs, p *Program, report uintptr) (pid uintptr, err syscall
 	return pid, err
 }
 
-// cloneShared clones a child on the stack in args, which calls runChild.
+// cloneOnto clones a child onto the stack in args, which calls runChild.
 //
 //go:noescape
-func cloneShared(args *cloneArgs, size uintptr, p *Program, report uintptr) (pid, errno uintptr)
+func cloneOnto(args *cloneArgs, size uintptr, p *Program, report uintptr) (pid, errno uintptr)
 
 // runChild is the child.
 //

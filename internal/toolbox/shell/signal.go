@@ -161,7 +161,8 @@ func (s *signals) enter() (leave func(bySignal bool)) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		s.foreground--
-		came := !s.interrupted.IsZero() && (bySignal || time.Since(s.interrupted) < atOnce)
+		// That of a command may be known before the shell's own has been brought.
+		came := bySignal || !s.interrupted.IsZero() && time.Since(s.interrupted) < atOnce
 		if s.interactive && came && s.cancel != nil {
 			s.cancel(errInterrupted)
 		}

@@ -2,6 +2,7 @@ package tool
 
 import (
 	"os"
+	"os/signal"
 	"strconv"
 	"strings"
 	"syscall"
@@ -32,6 +33,16 @@ func byDefault(s syscall.Signal) {
 		_ [4]uintptr
 	}
 	_, _, _ = unix.RawSyscall6(unix.SYS_RT_SIGACTION, uintptr(s), uintptr(unsafe.Pointer(&action)), 0, 8, 0, 0)
+}
+
+// ByDefault lets the kernel act on those signals that this process was not started to
+// ignore. Nothing of os/signal may be used for them afterwards.
+func ByDefault(signals []syscall.Signal) {
+	for _, s := range signals {
+		if !signal.Ignored(s) {
+			byDefault(s)
+		}
+	}
 }
 
 // DieWhenAsked ends this process when a signal comes; it lasts as long as the process.

@@ -1,0 +1,5 @@
+//go:build cgo
+
+package spawn
+
+const withC = true
