@@ -164,7 +164,9 @@ tar -C "$out" -xf "$work/result.img" 2>/dev/null || true # nothing is a tar of n
 rc=$(cat "$out/rc")
 if [ "$rc" != 0 ] && [ -z "${VMCMD:-}" ]; then
 	for log in "$out"/*.log; do
-		[ "$(cat "${log%.log}.rc")" = 0 ] || awk -f scripts/vm/failed.awk "$log"
+		[ "$(cat "${log%.log}.rc")" != 0 ] || continue
+		echo "vm: failed in $(basename "$log" .log):"
+		awk -f scripts/vm/failed.awk "$log"
 	done
 	echo "vm: complete output in $out"
 fi
