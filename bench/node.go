@@ -22,6 +22,7 @@ import (
 type node struct {
 	cmd  *exec.Cmd
 	life io.Closer // closing it ends the node
+	gone chan struct{}
 	conn *grpc.ClientConn
 	log  string
 }
@@ -41,7 +42,7 @@ wait $daemon`
 // startNode runs a shell command, which becomes the daemon, in a new node, and waits until
 // somebody serves the socket. The node's output goes to a file beside the socket.
 func (c *contest) startNode(ctx context.Context, command, socket string) (*node, error) {
-	n := &node{log: socket + ".log"}
+	n := &node{log: socket + ".log", gone: make(chan struct{})}
 	n.cmd = c.command(context.WithoutCancel(ctx), "unshare", "--net", "--mount", "--pid", "--fork", "--mount-proc", "sh", "-c", world, command)
 	log, err := os.Create(n.log)
 	if err != nil {
@@ -55,18 +56,35 @@ func (c *contest) startNode(ctx context.Context, command, socket string) (*node,
 	if err := n.cmd.Start(); err != nil {
 		return nil, err
 	}
-	for end := time.Now().Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) {
-		if _, err = os.Stat(socket); err == nil || time.Now().After(end) {
-			break
-		}
-	}
-	if err == nil {
+	go func() {
+		defer close(n.gone)
+		_ = n.cmd.Wait() // its shell has waited for a daemon that was killed
+	}()
+	if err = n.await(socket); err == nil {
 		n.conn, err = grpc.NewClient("unix://"+socket, grpc.WithTransportCredentials(insecure.NewCredentials()))
 	}
 	if err != nil {
-		return nil, errors.Join(err, n.close())
+		return nil, errors.Join(err, fmt.Errorf("its log ends: %s", n.said()), n.close())
 	}
 	return n, nil
+}
+
+// await waits for the daemon's socket.
+func (n *node) await(socket string) error {
+	look, late := time.NewTicker(20*time.Millisecond), time.After(30*time.Second)
+	defer look.Stop()
+	for {
+		if _, err := os.Stat(socket); err == nil {
+			return nil
+		}
+		select {
+		case <-look.C:
+		case <-n.gone:
+			return errors.New("it has ended")
+		case <-late:
+			return errors.New("it does not serve " + socket)
+		}
+	}
 }
 
 // close ends the node: unshare ends when all of its processes have.
@@ -76,7 +94,7 @@ func (n *node) close() error {
 		err = n.conn.Close()
 	}
 	_ = n.life.Close()
-	_ = n.cmd.Wait() // its shell has waited for a daemon that was killed
+	<-n.gone
 	return err
 }
 

@@ -62,16 +62,18 @@ func connect(path string) (*net.UnixConn, error) {
 }
 
 // conn returns a connection for a call: not one that its daemon has closed meanwhile.
-func (c *Client) conn() (*net.UnixConn, error) {
-	conn := c.swap(nil)
+// used says that it has waited for this call.
+func (c *Client) conn() (conn *net.UnixConn, used bool, err error) {
+	conn = c.swap(nil)
 	if conn != nil && !fd.IsQuiet(conn) {
 		_ = conn.Close()
 		conn = nil
 	}
 	if conn != nil {
-		return conn, nil
+		return conn, true, nil
 	}
-	return connect(c.path)
+	conn, err = connect(c.path)
+	return conn, false, err
 }
 
 // leave keeps a connection for the next call.
@@ -98,12 +100,32 @@ func Call[P, E, R any](ctx context.Context, c *Client, m Method[P, E, R], p P) (
 	return Do(ctx, c, m, Exchange[P, E]{Params: p})
 }
 
-// Do calls a method with files or events: see Call.
-func Do[P, E, R any](ctx context.Context, c *Client, m Method[P, E, R], x Exchange[P, E]) (result R, err error) {
-	conn, err := c.conn()
+// Do calls a method with files or events: see Call. A connection may have waited for so long
+// that the daemon closes it in the very moment of the call, which it has not read then: that is
+// sent again.
+func Do[P, E, R any](ctx context.Context, c *Client, m Method[P, E, R], x Exchange[P, E]) (R, error) {
+	conn, used, err := c.conn()
 	if err != nil {
-		return result, err
+		var none R
+		return none, err
 	}
+	result, err := do(ctx, c, conn, asking[P, E, R]{m, x})
+	if used && errors.Is(err, ErrLost) && fd.IsUnread(err) {
+		if fresh, e := connect(c.path); e == nil {
+			return do(ctx, c, fresh, asking[P, E, R]{m, x})
+		}
+	}
+	return result, err
+}
+
+type asking[P, E, R any] struct {
+	m Method[P, E, R]
+	x Exchange[P, E]
+}
+
+// do is one call over a connection, which it closes or leaves to the next.
+func do[P, E, R any](ctx context.Context, c *Client, conn *net.UnixConn, what asking[P, E, R]) (result R, err error) {
+	m, x := what.m, what.x
 	stop := context.AfterFunc(ctx, func() { _ = conn.Close() }) // the error that matters is ctx's
 	answered := false
 	defer func() {

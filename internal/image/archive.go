@@ -39,7 +39,7 @@ func (tx *transaction) load(ctx context.Context, r io.Reader) ([]Image, error) {
 		return nil, err
 	}
 	defer f.Close()
-	wanted, err := bundle.Images(f, tx.store.limits)
+	wanted, err := bundle.Images(ctx, f, tx.store.limits)
 	if err != nil {
 		return nil, err
 	}

@@ -221,3 +221,29 @@ func BenchmarkRecord(b *testing.B) {
 		}
 	}
 }
+
+// TestManifestBeforeItsIndex: a daemon that is killed between putting the manifest of a new
+// pull in place and the index leaves one of the same image, which is as good.
+func TestManifestBeforeItsIndex(t *testing.T) {
+	s := openStore(t)
+	if err := pulled(t, s, makeTar(t, file("f", "x"))); err != nil {
+		t.Fatal(err)
+	}
+	img, err := s.Resolve(t.Context(), "registry.example/pulled:1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	next := fmt.Sprintf(`{"schemaVersion":2,"config":{"digest":%q}}`, img.ID)
+	for text, want := range map[string]bool{"a manifest": true, next: true, strings.Replace(next, "sha256:", "sha256:0", 1): false, "a manifesT": false} {
+		if err := os.WriteFile(s.root.manifest(img.ID), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		c, manifest, err := NewIntake(s).Content(t.Context(), img.ID)
+		if (err == nil) != want || err == nil && string(manifest) != text {
+			t.Errorf("%s: %q, %v", text, manifest, err)
+		}
+		if err == nil {
+			_ = c.Close()
+		}
+	}
+}

@@ -322,7 +322,7 @@ func FuzzArchive(f *testing.F) {
 	l := unpack.DefaultLimits()
 	l.Entries, l.JSON, l.Images, l.Layers = 100, 1<<16, 10, 10
 	f.Fuzz(func(t *testing.T, content []byte) {
-		_, err := bundle.Images(bytes.NewReader(content), l)
+		_, err := bundle.Images(t.Context(), bytes.NewReader(content), l)
 		if err != nil && strings.Contains(fmt.Sprint(err), "\n") {
 			t.Errorf("error %q has several lines", err)
 		}

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 
 	"carob/internal/fault"
 	"carob/internal/ref"
@@ -22,10 +23,15 @@ type HostMount struct{ ImageID, Path string }
 // set-user-ID programs. The mount table is the only record: a mount's source is its
 // image's directory below mounts/. So mounts outlive the daemon, are gone after a
 // reboot, and may be taken off by umount(8) as well. It may be used concurrently.
-type HostMounts struct{ store *Store }
+type HostMounts struct {
+	store *Store
+	// turn lets one mount be made at a time: two of one image would both find it mounted
+	// nowhere, and the first to end would let go of the image under the other.
+	turn sync.Mutex
+}
 
-// NewHostMounts returns the mounts of a store's images.
-func NewHostMounts(s *Store) *HostMounts { return &HostMounts{s} }
+// NewHostMounts returns the mounts of a store's images. There is one value for a store.
+func NewHostMounts(s *Store) *HostMounts { return &HostMounts{store: s} }
 
 // tenantHost stands for a mount that is being made: no container's ID has a slash.
 const tenantHost = "host/"
@@ -46,6 +52,8 @@ func (m *HostMounts) Mount(ctx context.Context, name, dir string) (HostMount, er
 }
 
 func (m *HostMounts) mount(img Image, dir string) (at HostMount, err error) {
+	m.turn.Lock()
+	defer m.turn.Unlock()
 	s := m.store
 	if len(img.Layers) == 0 {
 		return at, fault.New(fault.Invalid, "it has no layers")

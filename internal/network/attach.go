@@ -96,15 +96,20 @@ func (b book) join(netns *os.File, l *lease, from int) error {
 		if i < from {
 			continue
 		}
-		err := plug(netns, l.pair(i, mtu), k.madeMTU)
-		if err == nil && l.Limits != (bandwidth.Limits{}) {
-			err = link.Limit(k.Host, k.Shaper, l.Limits.Ingress, l.Limits.Egress)
-		}
-		if err != nil {
+		if err := b.joinOne(netns, l, i, mtu); err != nil {
 			return fmt.Errorf("network %s: %w", k.Network, err)
 		}
 	}
 	return nil
+}
+
+func (b book) joinOne(netns *os.File, l *lease, n, mtu int) error {
+	k := l.Links[n]
+	err := plug(netns, l.pair(n, mtu), k.madeMTU)
+	if err == nil && l.Limits != (bandwidth.Limits{}) {
+		err = link.Limit(k.Host, k.Shaper, l.Limits.Ingress, l.Limits.Egress)
+	}
+	return err
 }
 
 // plug makes a pair, or completes the one that was prepared; not one that the uplink has
@@ -168,9 +173,8 @@ func (b book) leave(rest, left *lease, links bool) error {
 	for _, k := range left.Links {
 		errs = append(errs, link.Unroute(k.Host, k.Addresses))
 		if links {
-			errs = append(errs, link.Delete(k.Host))
-		}
-		if k.Shaper != "" {
+			errs = append(errs, link.Delete(k.names()...))
+		} else if k.Shaper != "" {
 			errs = append(errs, link.Delete(k.Shaper))
 		}
 	}
@@ -217,6 +221,23 @@ func (b book) cleanLocked() {
 		b.cleanLocked()
 		b.restLocked()
 	})
+}
+
+// settle waits until nothing is being cleaned.
+func (b book) settle() {
+	for {
+		b.mu.Lock()
+		done := b.cleaned
+		b.mu.Unlock()
+		if done == nil {
+			return
+		}
+		select {
+		case b.hurry <- struct{}{}:
+		default:
+		}
+		<-done
+	}
 }
 
 // clean is one pass.
@@ -313,20 +334,16 @@ func (b book) restLocked() {
 	})
 }
 
-// Keep releases what belongs to pods that did not outlive the daemon; see pod.Network.
+// Keep releases what belongs to pods that did not outlive the daemon, and restores what
+// belongs to the others; see pod.Network.
 func (b *Builtin) Keep(_ context.Context, live []pod.Attachment) error {
 	b.turn.Lock()
 	defer b.turn.Unlock()
+	book{b}.settle()
 	alive := map[string]bool{}
 	for _, a := range live {
 		alive[a.PodID] = true
-		b.mu.Lock()
-		known := b.leases[a.PodID] != nil
-		b.mu.Unlock()
-		if known {
-			continue
-		}
-		if err := (book{b}).rebuild(a); err != nil {
+		if err := (heir{b}).regain(a); err != nil {
 			b.c.Log.Error("network: a connected pod without a lease", "pod", a.PodID, "cause", err)
 		}
 	}
@@ -341,10 +358,15 @@ func (b *Builtin) Keep(_ context.Context, live []pod.Attachment) error {
 	book{b}.cleanLocked()
 	some := len(b.leases) > 0
 	b.mu.Unlock()
-	var errs []error
-	errs = append(errs, ground{b}.sweepLinks())
+	there, err := ground{b}.sweepLinks()
+	errs := []error{err}
 	if !some {
 		return errors.Join(append(errs, ground{b}.restoreTurn())...)
+	}
+	for _, a := range live {
+		if err := (heir{b}).restore(a, there); err != nil {
+			b.c.Log.Error("network: a pod that goes on is not connected as it was", "pod", a.PodID, "cause", err)
+		}
 	}
 	if err := (ground{b}).openTable(); err != nil {
 		return errors.Join(append(errs, err)...)

@@ -59,31 +59,6 @@ func (b book) grant(a pod.Attachment, joins []spec.Join) (l *lease, from int, er
 	return l, from, nil
 }
 
-// rebuild makes the lease of a pod that goes on and whose record is lost, from what the
-// engine knows of its connections and where the host's routes lead.
-func (b book) rebuild(a pod.Attachment) error {
-	l := &lease{ID: b.names.link(), PodID: a.PodID, Pod: a.Name}
-	for i, c := range a.Connections {
-		k := leasedLink{Network: c.Network, Interface: c.Interface, MAC: c.MAC, Aliases: c.Aliases}
-		k.Addresses, k.Gateways = parsed(c.IPs), parsed(c.Gateways)
-		if len(k.Addresses) == 0 || len(k.Gateways) != len(k.Addresses) {
-			return fault.New(fault.Invalid, "network "+c.Network+": its addresses are not known")
-		}
-		var err error
-		if k.Host, err = link.Towards(k.Addresses[0]); err != nil {
-			return fmt.Errorf("network %s: %w", c.Network, err)
-		}
-		if i == 0 {
-			l.Ports = c.Ports
-		}
-		l.Links = append(l.Links, k)
-	}
-	b.mu.Lock()
-	b.reclaim(l)
-	b.mu.Unlock()
-	return b.c.Leases.Put(leaseKind, l.ID, l)
-}
-
 func parsed(texts []string) (ips []netip.Addr) {
 	for _, s := range texts {
 		if ip, err := netip.ParseAddr(s); err == nil {

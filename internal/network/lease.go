@@ -59,6 +59,14 @@ func (l *lease) elements() (e nft.Elements) {
 	return e
 }
 
+// names are those of the links on the host.
+func (k leasedLink) names() []string {
+	if k.Shaper == "" {
+		return []string{k.Host}
+	}
+	return []string{k.Host, k.Shaper}
+}
+
 func (k leasedLink) sources() (out []nft.Source) {
 	for _, ip := range k.Addresses {
 		out = append(out, nft.Source{Link: k.Host, Address: ip})

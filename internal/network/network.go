@@ -121,6 +121,8 @@ type (
 	ground struct{ *Builtin }
 	// book is who has what: leases, from their grant to their end.
 	book struct{ *Builtin }
+	// heir gives pods that outlive a daemon what they had.
+	heir struct{ *Builtin }
 )
 
 // Open reads the records of earlier daemons: networks first, then leases in them. What
@@ -235,11 +237,11 @@ func (b ground) watch(t *nft.Table) {
 	}
 }
 
-// sweepLinks removes pairs that no lease names.
-func (b ground) sweepLinks() error {
+// sweepLinks removes pairs that no lease names, and returns the names of the others.
+func (b ground) sweepLinks() (rest []string, err error) {
 	there, err := link.Names(b.names.prefix)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	named := map[string]bool{}
 	b.mu.Lock()
@@ -251,11 +253,13 @@ func (b ground) sweepLinks() error {
 	b.mu.Unlock()
 	var litter []string
 	for _, name := range there {
-		if !named[name] {
+		if named[name] {
+			rest = append(rest, name)
+		} else {
 			litter = append(litter, name)
 		}
 	}
-	return link.Delete(litter...)
+	return rest, link.Delete(litter...)
 }
 
 // subnetsOf are the pools' next free subnets.

@@ -10,6 +10,8 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"carob/internal/fault"
+	"carob/internal/pod/cell"
+	"carob/internal/pod/record"
 	"carob/internal/status"
 )
 
@@ -38,7 +40,7 @@ func (e Checkpoints) Container(ctx context.Context, ref string, o CheckpointOpti
 	if err != nil {
 		return err
 	}
-	return e.together(ctx, c.pod, c, []*container{c}, func(*container) (CheckpointOptions, error) { return o, nil })
+	return e.together(ctx, c.pod, &c.step, []*container{c}, func(*container) (CheckpointOptions, error) { return o, nil })
 }
 
 // Pod writes running containers of one pod down, which go on: all stand still from before the
@@ -64,8 +66,8 @@ func (e Checkpoints) Pod(ctx context.Context, ref string, containers []string, e
 }
 
 // together freezes all, writes one after another, and lets them go on whatever came of it.
-func (e Checkpoints) together(ctx context.Context, p *pod, about *container, all []*container, each func(*container) (CheckpointOptions, error)) (err error) {
-	ctx, end, err := p.begin(ctx, about)
+func (e Checkpoints) together(ctx context.Context, p *pod, about *cell.Progress, all []*container, each func(*container) (CheckpointOptions, error)) (err error) {
+	ctx, end, err := p.lock.Begin(ctx, about)
 	if err != nil {
 		return err
 	}
@@ -74,7 +76,7 @@ func (e Checkpoints) together(ctx context.Context, p *pod, about *container, all
 		switch st := c.snapshot(); {
 		case !st.Runs() || st.Paused:
 			return c.fault(fault.Conflict, "can only be written down while it runs and is not paused")
-		case slices.ContainsFunc(registry(e).execsOf(c), runs):
+		case e.execs.Runs(c.id):
 			return c.fault(fault.Conflict, "an exec runs in it, which cannot be written down")
 		}
 	}
@@ -128,21 +130,11 @@ func (e Checkpoints) write(ctx context.Context, c *container, o CheckpointOption
 
 // resume notes whether the container stays ended when it ends, and what it goes on from.
 func resume(c *container, stopped bool, archive string) error {
-	return c.change(func(r *containerRecord) error {
+	return c.change(func(r *record.Container) error {
 		r.Stopped = stopped
 		if stopped {
 			r.Resume = archive
 		}
 		return nil
 	})
-}
-
-// runs tells whether an exec has not ended yet.
-func runs(x *exec) bool {
-	select {
-	case <-x.done:
-		return false
-	default:
-		return true
-	}
 }

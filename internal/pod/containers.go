@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
@@ -21,8 +20,10 @@ import (
 	"carob/internal/plan/namespace"
 	"carob/internal/plan/oci"
 	"carob/internal/pod/attempt"
+	"carob/internal/pod/hostfile"
 	"carob/internal/pod/name"
 	"carob/internal/pod/plugin"
+	"carob/internal/pod/record"
 	"carob/internal/pod/steps"
 	"carob/internal/spec"
 	"carob/internal/status"
@@ -67,7 +68,7 @@ func (e *Engine) CreateContainer(ctx context.Context, podRef string, s spec.Cont
 }
 
 func (e maker) createIn(ctx context.Context, p *pod, s spec.Container) (_ *container, err error) {
-	ctx, end, err := p.begin(ctx, nil)
+	ctx, end, err := p.lock.Begin(ctx, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -100,10 +101,10 @@ func (e maker) create(ctx context.Context, p *pod, s spec.Container, u *undo.Sta
 	rec.Image, rec.Status.ImageID = img.Config, img.ID
 	rec.Status.Command = oci.Command(&s, img.Config.Entrypoint, img.Config.Cmd)
 	rec.Creating, rec.Resume = true, s.Checkpoint
-	if err := c.change(func(r *containerRecord) error { *r = rec; return nil }); err != nil {
+	if err := c.change(func(r *record.Container) error { *r = rec; return nil }); err != nil {
 		return nil, err
 	}
-	u.Push("record", func(context.Context) error { return e.d.Store.Delete(containerKind, c.id) })
+	u.Push("record", func(context.Context) error { return e.d.Store.Delete(record.ContainerKind, c.id) })
 	world, err := e.shape(ctx, c, &rec, u)
 	if err != nil {
 		return nil, wrap(err)
@@ -119,10 +120,10 @@ func (e maker) create(ctx context.Context, p *pod, s spec.Container, u *undo.Sta
 		return nil, wrap(err)
 	}
 	rec.Creating = false
-	if err := rec.move(lifecycle.Create); err != nil {
+	if err := rec.Move(lifecycle.Create); err != nil {
 		return nil, err
 	}
-	if err := c.change(func(r *containerRecord) error { *r = rec; return nil }); err != nil {
+	if err := c.change(func(r *record.Container) error { *r = rec; return nil }); err != nil {
 		return nil, err
 	}
 	c.event("create", nil)
@@ -131,7 +132,7 @@ func (e maker) create(ctx context.Context, p *pod, s spec.Container, u *undo.Sta
 
 // shape settles what the container is made from: the request, the devices it names, and
 // what plugins make of both.
-func (e maker) shape(ctx context.Context, c *container, rec *containerRecord, u *undo.Stack) (world *specs.Spec, err error) {
+func (e maker) shape(ctx context.Context, c *container, rec *record.Container, u *undo.Stack) (world *specs.Spec, err error) {
 	if rec.Status.Adjusted, err = e.d.Devices.Inject(&rec.Status.Spec); err != nil {
 		return nil, err
 	}
@@ -153,13 +154,13 @@ func (e maker) shape(ctx context.Context, c *container, rec *containerRecord, u 
 }
 
 // settle makes volumes, resolves devices and plans, from what rec says by now.
-func (e maker) settle(ctx context.Context, c *container, rec *containerRecord, u *undo.Stack) (*specs.Spec, error) {
+func (e maker) settle(ctx context.Context, c *container, rec *record.Container, u *undo.Stack) (*specs.Spec, error) {
 	err := check.Container(rec.Status.Wish())
 	if err == nil {
-		err = e.prepareMounts(ctx, c, rec, u)
+		err = hostfile.Mounts{Volumes: volumesDir(e.Engine), Images: e.d.Images, Step: c.step.Set}.Prepare(ctx, rec, u)
 	}
 	if err == nil {
-		rec.Devices, err = e.devices(ctx, c, *rec.Status.Wish())
+		rec.Devices, err = hostfile.Nodes(ctx, e.d.Observer, rec.Status.Wish(), c.pod.view.Load().status.UserMapping)
 	}
 	if err != nil {
 		return nil, err
@@ -167,8 +168,10 @@ func (e maker) settle(ctx context.Context, c *container, rec *containerRecord, u
 	return starter(e).plan(c, *rec)
 }
 
+func volumesDir(e *Engine) string { return filepath.Join(e.d.LibDir, "volumes") }
+
 type foundation struct {
-	rec    *containerRecord
+	rec    *record.Container
 	limits *specs.LinuxResources
 }
 
@@ -193,33 +196,6 @@ func (e maker) foundation(ctx context.Context, c *container, f foundation, u *un
 		errs[1] = fmt.Errorf("rootfs: %w", errs[1])
 	}
 	return errors.Join(errs...)
-}
-
-// devices resolves the host's device nodes.
-//
-// A privileged container with the host's user namespace gets them all, as Docker
-// has it; in a user namespace of its own a device node gives nothing away.
-func (e maker) devices(ctx context.Context, c *container, s spec.Container) (out []specs.LinuxDevice, err error) {
-	if s.Security.Privileged && c.pod.view.Load().status.UserMapping.Size == 0 {
-		if out, err = e.d.Observer.HostDevices(ctx); err != nil {
-			return nil, fmt.Errorf("devices: %w", err)
-		}
-	}
-	for _, d := range s.Devices {
-		node, err := adjust.Node(d, c.pod.view.Load().status.UserMapping)
-		if d.Node == nil {
-			node, err = e.d.Observer.Device(ctx, d.Source)
-		}
-		if err != nil {
-			return nil, fmt.Errorf("device %.200s: %w", d.Source, err)
-		}
-		node.Path = d.Target
-		if d.Target == "" {
-			node.Path = d.Source
-		}
-		out = append(slices.DeleteFunc(out, func(have specs.LinuxDevice) bool { return have.Path == node.Path }), node)
-	}
-	return out, nil
 }
 
 // admitContainer reserves the container's name and ID in its pod.
@@ -252,7 +228,7 @@ func (e registry) admitContainer(p *pod, s spec.Container) (*container, error) {
 			st.LogPath = filepath.Join(p.logDir(), fmt.Sprintf("%s.%d.log", s.Name, s.Attempt))
 		}
 	}
-	c := e.newContainer(p, containerRecord{Status: st, Namespaces: ns.Modes, Peers: ns.Peers})
+	c := e.newContainer(p, record.Container{Status: st, Namespaces: ns.Modes, Peers: ns.Peers})
 	e.containers[id] = c
 	p.containers[id] = c
 	e.listContainersLocked(p)
@@ -316,7 +292,7 @@ func (e *Engine) UpdateContainer(ctx context.Context, ref string, res *specs.Lin
 	if err != nil {
 		return err
 	}
-	ctx, end, err := c.pod.begin(ctx, c)
+	ctx, end, err := c.pod.lock.Begin(ctx, &c.step)
 	if err != nil {
 		return err
 	}
@@ -344,7 +320,7 @@ func (e *Engine) UpdateContainer(ctx context.Context, ref string, res *specs.Lin
 			return fmt.Errorf("container %s: %w", c.title(), err)
 		}
 	}
-	err = c.change(func(r *containerRecord) error {
+	err = c.change(func(r *record.Container) error {
 		r.Status.Spec, r.Status.Adjusted = next.Status.Spec, next.Status.Adjusted
 		return nil
 	})
@@ -363,7 +339,7 @@ func (e *Engine) UpdateContainer(ctx context.Context, ref string, res *specs.Lin
 
 // updateGroup checks the limits of rec and puts them on the container's cgroup. The
 // rules for devices stay as they are.
-func (e maker) updateGroup(ctx context.Context, c *container, rec containerRecord) error {
+func (e maker) updateGroup(ctx context.Context, c *container, rec record.Container) error {
 	world, err := starter(e).plan(c, rec)
 	if err != nil {
 		return err

@@ -12,8 +12,8 @@
 // held for map access only, never across an interface call. Readers (List, Status,
 // Inspect, Wait, Events) take immutable snapshots and no pod lock: a pod stuck in
 // a system call delays nobody but itself. Stop and kill of a container take no pod
-// lock either. Order: pod.op, then Engine.mu, then the leaves pod.mu, container.mu,
-// exec.mu and the event hub's; a record is written under its leaf, so that records,
+// lock either. Order: pod.lock, then Engine.mu, then the leaves pod.mu, container.mu,
+// those of package execs and the event hub's; a record is written under its leaf, so that records,
 // snapshots and events of one thing come in one order.
 //
 // A solo pod, the one around a single container, has a sandbox only while its

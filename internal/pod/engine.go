@@ -14,6 +14,7 @@ import (
 	"carob/internal/plan/ident"
 	"carob/internal/plan/oci"
 	"carob/internal/pod/attempt"
+	"carob/internal/pod/execs"
 	"carob/internal/pod/feed"
 	"carob/internal/pod/plugin"
 	"carob/internal/pod/shelf"
@@ -64,6 +65,7 @@ type Engine struct {
 	plans *oci.Builder
 
 	leavers leavers
+	execs   *execs.Table
 	// attempts are the creates under way.
 	attempts *attempt.Group
 
@@ -78,7 +80,6 @@ type Engine struct {
 	closed     bool
 	pods       map[string]*pod
 	containers map[string]*container
-	execs      map[string]*exec
 	ahead      shelf.Shelf[shape, Sandbox]
 	// early holds exits that arrived before Recover knew whose they are.
 	early     []ProcessExit
@@ -93,8 +94,8 @@ func New(d Deps) *Engine {
 		d: d, ctx: ctx, cancel: cancel, events: feed.New(), plans: oci.New(), attempts: attempt.New(ctx),
 		pods:       map[string]*pod{},
 		containers: map[string]*container{},
-		execs:      map[string]*exec{},
 	}
+	e.execs = execs.New(execs.Deps{Processes: d.Processes, Store: d.Store, Log: d.Log, Context: ctx, After: e.after})
 	e.spawn(e.receiveExits)
 	return e
 }
@@ -108,15 +109,13 @@ func (e *Engine) Close() error {
 		return nil
 	}
 	e.closed = true
-	cs, xs := slices.Collect(maps.Values(e.containers)), slices.Collect(maps.Values(e.execs))
+	cs := slices.Collect(maps.Values(e.containers))
 	e.mu.Unlock()
 	e.cancel(errClosed)
 	for _, c := range cs {
 		c.cancelRestart()
 	}
-	for _, x := range xs {
-		x.stopTimers()
-	}
+	e.execs.Close()
 	e.attempts.Close(errClosed)
 	e.work.Wait()
 	preparer{e}.forsakeAll()

@@ -6,6 +6,7 @@ import (
 
 	"carob/internal/fault"
 	"carob/internal/lifecycle"
+	"carob/internal/pod/record"
 	"carob/internal/status"
 	"carob/internal/undo"
 )
@@ -67,14 +68,13 @@ func (e ender) exited(p *pod, x ProcessExit) {
 		return
 	}
 	e.mu.Lock()
-	c, run := p.containers[x.ProcessID], e.execs[x.ProcessID]
+	c := p.containers[x.ProcessID]
 	e.mu.Unlock()
-	switch {
-	case c != nil:
-		e.containerExited(c, x.Exit)
-	case run != nil:
-		run.ended(x.Exit)
+	if c == nil {
+		e.execs.Ended(x.ProcessID, x.Exit)
+		return
 	}
+	e.containerExited(c, x.Exit)
 }
 
 // containerExited records the end of c's process, once: ends are delivered until
@@ -93,7 +93,7 @@ func (e ender) containerExited(c *container, x status.Exit) {
 		return
 	}
 	next := c.rec
-	err := next.exited(x, x.Reason())
+	err := next.Exit(x, x.Reason())
 	if err == nil {
 		// While the end is not stored, the sandbox keeps it for the next daemon.
 		err = c.putLocked(next)
@@ -111,17 +111,10 @@ func (e ender) containerExited(c *container, x status.Exit) {
 	e.spawn(func() { e.settle(c) })
 }
 
-func (r *containerRecord) exited(x status.Exit, reason string) error {
-	s := &r.Status
-	s.Pid, s.Paused = 0, false
-	s.ExitCode, s.OOMKilled, s.Reason, s.FinishedAt = x.Code, x.OOMKilled, reason, x.At
-	return r.move(lifecycle.Exit)
-}
-
 // settle does what follows a container's end: the sandbox forgets the process, the
 // container is started again, or removed, and a solo pod rests.
 func (e ender) settle(c *container) {
-	ctx, end, err := c.pod.begin(e.ctx, c)
+	ctx, end, err := c.pod.lock.Begin(e.ctx, &c.step)
 	if err != nil {
 		return // the pod is being stopped, or the engine closed; both see to the rest
 	}
@@ -159,7 +152,7 @@ func (e ender) rest(ctx context.Context, p *pod) error {
 	if err := e.dropSandbox(ctx, p); err != nil {
 		return err
 	}
-	err := p.note(func(r *podRecord) error { return r.exited() })
+	err := p.note(func(r *record.Pod) error { return r.Exit() })
 	p.event("stop", nil)
 	return err
 }
@@ -178,7 +171,7 @@ func (e ender) sandboxDied(p *pod, x status.Exit) {
 }
 
 func (e ender) bury(p *pod, x status.Exit) {
-	end, err := p.seize(e.ctx, nil)
+	end, err := p.lock.Seize(e.ctx, nil)
 	if err != nil {
 		return
 	}
@@ -192,7 +185,7 @@ func (e ender) bury(p *pod, x status.Exit) {
 	if err := e.dropSandbox(ctx, p); err != nil {
 		e.d.Log.Error("remains of a dead sandbox stay", "pod", p.id, "cause", err)
 	}
-	if err := p.note(func(r *podRecord) error { return r.exited() }); err != nil {
+	if err := p.note(func(r *record.Pod) error { return r.Exit() }); err != nil {
 		e.d.Log.Error("pod ended, its record was not written", "pod", p.id, "cause", err)
 	}
 	p.event("exit", map[string]string{"reason": "Lost"})
@@ -217,18 +210,16 @@ func (e ender) lose(c *container, at time.Time) {
 		return
 	}
 	next := c.rec
-	err := next.exited(x, "Lost")
-	next.Forgotten = true
+	err := next.Lose(x)
 	if err == nil {
-		next.Status.Message = "the sandbox ended, the exit code is not known"
 		err = c.putLocked(next)
-		c.tell("exit", exitAttributes(x, "Lost"), func() { c.publishLocked(next, &x) })
+		c.tell("exit", exitAttributes(x, record.Lost), func() { c.publishLocked(next, &x) })
 	}
 	c.mu.Unlock()
 	if err != nil {
 		e.d.Log.Error("container lost, its record was not written", "container", c.id, "cause", err)
 	}
-	c.log("exit", exitAttributes(x, "Lost"))
+	c.log("exit", exitAttributes(x, record.Lost))
 	e.spawn(func() { e.settle(c) })
 }
 
@@ -242,9 +233,7 @@ func (e ender) dropSandbox(ctx context.Context, p *pod) error {
 		return fault.Wrap(fault.KindOf(err), "pod "+p.title()+": sandbox: stop", err)
 	}
 	for _, c := range registry(e).containersOf(p) {
-		for _, x := range registry(e).execsOf(c) { // a sandbox does not tell of what ends with it
-			x.ended(status.Exit{Code: 128 + sigKill, Signal: sigKill, At: time.Now()})
-		}
+		e.execs.EndAll(c.id)
 	}
 	return nil
 }

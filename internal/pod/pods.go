@@ -15,10 +15,13 @@ import (
 	"carob/internal/lifecycle"
 	"carob/internal/plan/cgroup"
 	"carob/internal/plan/check"
+	"carob/internal/plan/etc"
 	"carob/internal/plan/ident"
 	"carob/internal/plan/namespace"
 	"carob/internal/pod/attempt"
+	"carob/internal/pod/hostfile"
 	"carob/internal/pod/name"
+	"carob/internal/pod/record"
 	"carob/internal/pod/steps"
 	"carob/internal/spec"
 	"carob/internal/status"
@@ -66,7 +69,7 @@ func (e maker) runPod(ctx context.Context, s spec.Pod) (_ *pod, err error) {
 	var u undo.Stack
 	defer u.OnError(ctx, &err)
 	u.Push("name", func(context.Context) error { e.disown(p); return nil })
-	ctx, end, err := p.begin(ctx, nil)
+	ctx, end, err := p.lock.Begin(ctx, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -153,9 +156,9 @@ func (e registry) registerPodLocked(s spec.Pod) (*pod, error) {
 		ID: id, Name: s.Name, Namespace: s.Namespace, State: lifecycle.PodAbsent, CreatedAt: time.Now(),
 		UserMapping: c.IDs, Spec: s,
 	}
-	rec := podRecord{Status: st, Namespaces: c.Modes, Peers: c.Peers, Ahead: made}
+	rec := record.Pod{Status: st, Namespaces: c.Modes, Peers: c.Peers, Ahead: made}
 	if rec.Status.Cgroup, err = e.d.Cgroups.Pod(&s, id); err == nil {
-		err = rec.move(lifecycle.Create)
+		err = rec.Move(lifecycle.Create)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("pod %s: %w", s.Name, err)
@@ -210,10 +213,10 @@ func (e registry) dismissPod(p *pod) {
 // lock.
 func (e maker) layPod(ctx context.Context, p *pod, u *undo.Stack) error {
 	p.step.Set("record")
-	if err := p.change(func(*podRecord) error { return nil }); err != nil {
+	if err := p.change(func(*record.Pod) error { return nil }); err != nil {
 		return err
 	}
-	u.Push("record", func(context.Context) error { return e.d.Store.Delete(podKind, p.id) })
+	u.Push("record", func(context.Context) error { return e.d.Store.Delete(record.PodKind, p.id) })
 	u.Push("directory", func(context.Context) error { return os.RemoveAll(p.dir) })
 	if err := os.MkdirAll(p.dir, 0o700); err != nil {
 		return fmt.Errorf("pod %s: directory: %w", p.title(), err)
@@ -240,20 +243,18 @@ func (e maker) makeGroup(ctx context.Context, p *pod, u *undo.Stack) error {
 // wake brings the sandbox up: namespaces, network, the files of /etc. The caller
 // holds the pod's lock, pushes nothing before, and unwinds b on an error.
 //
-// A solo pod is woken by every start of its container and rests when that has
-// ended. For the state table a woken pod that had exited is removed and created
-// anew, under the same ID: an exited sandbox is never ready again.
+// A solo pod is woken by every start of its container and rests when that has ended.
 func (e starter) wake(ctx context.Context, p *pod, b *undo.Stack) error {
 	box, err := e.sandbox(p)
 	if err != nil {
 		return fmt.Errorf("pod %s: %w", p.title(), err)
 	}
 	since := time.Now()
-	if err := p.change(func(r *podRecord) error { r.Since, r.Ahead = since, false; return nil }); err != nil {
+	if err := p.change(func(r *record.Pod) error { r.Since, r.Ahead = since, false; return nil }); err != nil {
 		return err
 	}
 	b.Push("record", func(context.Context) error {
-		return p.note(func(r *podRecord) error { r.Since = time.Time{}; return nil })
+		return p.note(func(r *record.Pod) error { r.Since = time.Time{}; return nil })
 	})
 	b.Push("network", func(ctx context.Context) error { return e.d.Network.Detach(ctx, p.id, "") }) // what was made ahead, too
 	p.step.Set("sandbox: run")
@@ -274,23 +275,16 @@ func (e starter) wake(ctx context.Context, p *pod, b *undo.Stack) error {
 	}
 	// What the kernel shows is told where it can be learned; a pod is not refused for it.
 	ns, _ := e.d.Observer.Namespaces(state.Pid)
-	err = p.change(func(r *podRecord) error {
-		if r.Status.State == lifecycle.PodExited {
-			for _, ev := range []lifecycle.Event{lifecycle.Remove, lifecycle.Create} {
-				if err := r.move(ev); err != nil {
-					return err
-				}
-			}
-		}
+	err = p.change(func(r *record.Pod) error {
 		r.Status.Pid, r.Status.Namespaces = state.Pid, ns
 		r.Status.Connect(links)
 		r.Reaper = state.ReaperPid
-		return r.move(lifecycle.Start)
+		return r.Wake()
 	})
 	if err != nil {
 		return err
 	}
-	b.Push("state", func(context.Context) error { return p.note(func(r *podRecord) error { return r.exited() }) })
+	b.Push("state", func(context.Context) error { return p.note(func(r *record.Pod) error { return r.Exit() }) })
 	p.event("start", nil)
 	return nil
 }
@@ -309,14 +303,6 @@ func (e starter) askPlugins(ctx context.Context, p *pod, pid int, links []status
 	}
 	b.Push("plugins", func(context.Context) error { e.d.Plugins.Forget(p.id, ""); return nil })
 	return nil
-}
-
-// exited is the record of a pod whose sandbox is gone.
-func (r *podRecord) exited() error {
-	r.Status.Pid, r.Status.Namespaces = 0, nil
-	r.Status.Connect(nil)
-	r.Since, r.Reaper = time.Time{}, 0
-	return r.move(lifecycle.Exit)
 }
 
 // connect attaches the network where the pod has one of its own; a pod in another
@@ -348,6 +334,12 @@ func attachmentOf(p *pod, pid int) Attachment {
 	}
 }
 
+// writeFiles writes the pod's files of /etc.
+func (e starter) writeFiles(p *pod, links []status.Connection) error {
+	p.step.Set("files")
+	return hostfile.WriteEtc(p.dir, etc.Request{Hostname: p.hostname(), Net: p.record().Namespaces.Net, Hosts: p.spec.Hosts, DNS: p.spec.DNS, Links: links})
+}
+
 // sandbox says what the handler must know of p. Containers whose namespaces it takes
 // must run now.
 func (e starter) sandbox(p *pod) (Sandbox, error) {
@@ -362,7 +354,7 @@ func (e starter) sandbox(p *pod) (Sandbox, error) {
 	return box, nil
 }
 
-func (e starter) box(p *pod, rec podRecord) Sandbox {
+func (e starter) box(p *pod, rec record.Pod) Sandbox {
 	return Sandbox{
 		PodID: p.id, Hostname: p.hostname(), Namespaces: rec.Namespaces, IDs: rec.Status.UserMapping,
 		Sysctls: p.spec.Sysctls, ShmSize: cmp.Or(p.spec.ShmSize, defaultShm), Dir: p.dir,

@@ -2,7 +2,6 @@ package pod
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -13,8 +12,10 @@ import (
 
 	"carob/internal/fault"
 	"carob/internal/lifecycle"
-	"carob/internal/plan/check"
+	"carob/internal/pod/execs"
 	"carob/internal/pod/hostfile"
+	"carob/internal/pod/record"
+	"carob/internal/status"
 	"carob/internal/undo"
 )
 
@@ -78,84 +79,48 @@ func (e recovery) replayEarly() {
 }
 
 func (e recovery) loadPods() error {
-	return e.d.Store.Load(podKind, func(id string, raw []byte) error {
-		var rec podRecord
-		if err := json.Unmarshal(raw, &rec); err != nil {
-			return fmt.Errorf("pod %s: record: %w", id, err)
-		}
-		if rec.Status.ID != id || !check.ID(id) {
-			return fault.New(fault.Invalid, "pod "+id+": record: is another pod's")
-		}
-		rec.Status.Containers = nil
+	return record.LoadPods(e.d.Store, func(rec record.Pod) {
 		p := registry(e).newPod(rec)
 		e.mu.Lock()
-		e.pods[id] = p
-		e.mu.Unlock()
-		return nil
+		defer e.mu.Unlock()
+		e.pods[p.id] = p
 	})
 }
 
 func (e recovery) loadContainers() error {
-	return e.d.Store.Load(containerKind, func(id string, raw []byte) error {
-		var rec containerRecord
-		if err := json.Unmarshal(raw, &rec); err != nil {
-			return fmt.Errorf("container %s: record: %w", id, err)
-		}
-		if rec.Status.ID != id || !check.ID(id) {
-			return fault.New(fault.Invalid, "container "+id+": record: is another container's")
-		}
+	return record.LoadContainers(e.d.Store, func(rec record.Container) error {
 		e.mu.Lock()
+		defer e.mu.Unlock()
 		p := e.pods[rec.Status.PodID]
-		if p != nil {
-			c := registry(e).newContainer(p, rec)
-			e.containers[id], p.containers[id] = c, c
-			registry(e).listContainersLocked(p)
-		}
-		e.mu.Unlock()
 		if p == nil {
-			return fault.New(fault.NotFound, "container "+id+": record: its pod "+rec.Status.PodID+" has none")
+			return fault.New(fault.NotFound, "container "+rec.Status.ID+": record: its pod "+rec.Status.PodID+" has none")
 		}
+		c := registry(e).newContainer(p, rec)
+		e.containers[c.id], p.containers[c.id] = c, c
+		registry(e).listContainersLocked(p)
 		return nil
 	})
 }
 
-// loadExecs loads the execs of the containers there are, and removes the records of
-// others when all containers are known.
+// loadExecs loads the execs of the containers there are; all says that none is missing.
 func (e recovery) loadExecs(all bool) error {
-	var litter []string
-	err := e.d.Store.Load(execKind, func(id string, raw []byte) error {
-		var rec execRecord
-		if err := json.Unmarshal(raw, &rec); err != nil {
-			return fmt.Errorf("exec %s: record: %w", id, err)
-		}
+	return e.execs.Load(func(containerID string) (execs.Container, bool) {
 		e.mu.Lock()
 		defer e.mu.Unlock()
-		c := e.containers[rec.ContainerID]
-		if c == nil || rec.ID != id || !check.ID(id) {
-			litter = append(litter, id)
-			return nil
+		if c := e.containers[containerID]; c != nil {
+			return placeOf(c), true
 		}
-		e.execs[id] = newExec(c, id, rec.Deadline)
-		return nil
-	})
-	errs := []error{err}
-	for _, id := range litter {
-		if all {
-			errs = append(errs, e.d.Store.Delete(execKind, id))
-		}
-	}
-	return errors.Join(errs...)
+		return execs.Container{}, false
+	}, all)
 }
 
 // recoverPod adopts what runs and removes what is neither whole nor wanted.
 func (e recovery) recoverPod(ctx context.Context, p *pod) error {
-	if err := p.acquire(ctx); err != nil {
+	ctx, end, err := p.lock.Begin(ctx, nil)
+	if err != nil {
 		return err
 	}
-	defer func() {
-		p.step.Done()
-		<-p.op
-	}()
+	defer end()
 	p.step.Set("recover")
 	rec := p.record()
 	var state SandboxState
@@ -176,7 +141,11 @@ func (e recovery) recoverPod(ctx context.Context, p *pod) error {
 		byID[s.ID] = s
 	}
 	for _, c := range registry(e).containersOf(p) {
-		e.recoverExecs(c, byID)
+		e.execs.Adopt(c.id, func(id string) (*status.Exit, bool) {
+			x, there := byID[id]
+			delete(byID, id)
+			return x.Exit, there
+		})
 		if err := e.recoverContainer(ctx, c, byID); err != nil {
 			return err
 		}
@@ -196,29 +165,11 @@ func (e recovery) known(p *pod) []KnownProcess {
 	for _, c := range registry(e).containersOf(p) {
 		group := c.record().Status.Cgroup
 		all = append(all, KnownProcess{ID: c.id, Cgroup: group})
-		for _, x := range registry(e).execsOf(c) {
-			all = append(all, KnownProcess{ID: x.id, Cgroup: group, Deadline: !x.due.IsZero()})
+		for _, x := range e.execs.In(c.id) {
+			all = append(all, KnownProcess{ID: x.ID, Cgroup: group, Deadline: !x.Due.IsZero()})
 		}
 	}
 	return all
-}
-
-// recoverExecs goes on with the execs that the sandbox still has, and takes them out
-// of byID. The others never came to run, or have been waited for.
-func (e recovery) recoverExecs(c *container, byID map[string]ProcessState) {
-	for _, x := range registry(e).execsOf(c) {
-		process, there := byID[x.id]
-		delete(byID, x.id)
-		switch {
-		case !there:
-			x.drop()
-		case process.Exit == nil:
-			x.arm()
-		default:
-			x.expired = !x.due.IsZero() && !process.Exit.At.Before(x.due)
-			x.ended(*process.Exit)
-		}
-	}
 }
 
 // recoverContainer holds a container's record against what its sandbox says.
@@ -253,10 +204,9 @@ func (e recovery) recoverStart(_ context.Context, c *container, process ProcessS
 		known = false // of the run before
 	}
 	if !known {
-		return c.note(func(r *containerRecord) error {
-			r.Starting, r.Forgotten, r.Stopped = false, true, true
-			r.Status.Reason, r.Status.ExitCode = "StartError", codeCannotStart
-			r.Status.Message = "the daemon ended while it was being started"
+		return c.note(func(r *record.Container) error {
+			r.Stopped = true
+			r.Fail(codeCannotStart, "the daemon ended while it was being started")
 			return nil
 		})
 	}
@@ -295,7 +245,7 @@ func (e recovery) recoverSandbox(ctx context.Context, p *pod, found bool, state 
 		return err
 	}
 	p.event("exit", map[string]string{"reason": "Lost"})
-	return p.note(func(r *podRecord) error { return r.exited() })
+	return p.note(func(r *record.Pod) error { return r.Exit() })
 }
 
 // halfMade reports whether the daemon died while it made the pod.
@@ -308,20 +258,13 @@ func (e recovery) halfMade(p *pod) bool {
 
 // adopted notes a sandbox that goes on.
 func (e recovery) adopted(p *pod, state SandboxState) error {
-	return p.note(func(r *podRecord) error {
+	return p.note(func(r *record.Pod) error {
 		r.Status.Pid, r.Reaper = state.Pid, state.ReaperPid
 		if r.Status.State == lifecycle.PodReady {
 			return nil
 		}
-		if r.Status.State == lifecycle.PodExited { // a solo pod that was being woken: see wake
-			for _, ev := range []lifecycle.Event{lifecycle.Remove, lifecycle.Create} {
-				if err := r.move(ev); err != nil {
-					return err
-				}
-			}
-		}
 		r.Status.Namespaces, _ = e.d.Observer.Namespaces(state.Pid)
-		return r.move(lifecycle.Start)
+		return r.Wake()
 	})
 }
 
@@ -339,8 +282,7 @@ func (e recovery) soloRuns(p *pod) bool {
 
 func (e recovery) soloRestarts(p *pod) bool {
 	for _, c := range registry(e).containersOf(p) {
-		rec := c.record()
-		if restartDue(&rec) {
+		if rec := c.record(); rec.RestartDue() {
 			return p.spec.Solo
 		}
 	}
@@ -354,7 +296,7 @@ func (e recovery) removeRest(ctx context.Context, p *pod) error {
 		if err := ender(e).dropSandbox(ctx, p); err != nil {
 			return err
 		}
-		if err := p.note(func(r *podRecord) error { return r.exited() }); err != nil {
+		if err := p.note(func(r *record.Pod) error { return r.Exit() }); err != nil {
 			return err
 		}
 	}
@@ -380,7 +322,7 @@ func (e recovery) sweep(ctx context.Context) error {
 	return errors.Join(
 		e.d.Network.Keep(ctx, e.attached()),
 		e.d.Images.Sweep(ctx, keep),
-		hostfile.Sweep(filepath.Join(e.d.LibDir, "volumes"), func(dir string) bool { return used[dir] }),
+		hostfile.Sweep(volumesDir(e.Engine), func(dir string) bool { return used[dir] }),
 		hostfile.Sweep(filepath.Join(e.d.LibDir, "logs"), func(dir string) bool { return pods[filepath.Base(dir)] }),
 		preparer(e).sweep(ctx, pods),
 		hostfile.Sweep(filepath.Join(e.d.RunDir, "pods"), func(dir string) bool { return pods[filepath.Base(dir)] }),

@@ -9,6 +9,7 @@ import (
 
 	"carob/internal/fault"
 	"carob/internal/lifecycle"
+	"carob/internal/pod/record"
 	"carob/internal/undo"
 )
 
@@ -27,7 +28,7 @@ func (e remover) removePod(ctx context.Context, p *pod) error {
 	if st := p.view.Load().status.State; st == lifecycle.PodReady {
 		return fmt.Errorf("pod %s: %w; stop it first", p.title(), &lifecycle.TransitionError{Thing: "pod", From: string(st), Event: lifecycle.Remove})
 	}
-	end, err := p.seize(ctx, nil)
+	end, err := p.lock.Seize(ctx, nil)
 	if err != nil {
 		return err
 	}
@@ -45,7 +46,7 @@ func (e remover) removePod(ctx context.Context, p *pod) error {
 
 // removeEmpty removes a pod without containers. The caller holds the pod's lock.
 func (e remover) removeEmpty(ctx context.Context, p *pod) error {
-	if err := p.change(func(r *podRecord) error {
+	if err := p.change(func(r *record.Pod) error {
 		r.Removing = true
 		_, err := lifecycle.NextPod(r.Status.State, lifecycle.Remove)
 		return err
@@ -68,7 +69,7 @@ func (e remover) removeEmpty(ctx context.Context, p *pod) error {
 	if err := errors.Join(os.RemoveAll(p.dir), os.RemoveAll(p.logDir())); err != nil {
 		return fmt.Errorf("pod %s: %w", p.title(), err)
 	}
-	if err := e.d.Store.Delete(podKind, p.id); err != nil {
+	if err := e.d.Store.Delete(record.PodKind, p.id); err != nil {
 		return fmt.Errorf("pod %s: record: %w", p.title(), err)
 	}
 	registry(e).dismissPod(p)
@@ -99,9 +100,9 @@ func (e *Engine) RemoveContainer(ctx context.Context, ref string, o RemoveOption
 		if err := (ender{e}).stop(ctx, c, &now); err != nil {
 			return err
 		}
-		end, err = c.pod.seize(ctx, c)
+		end, err = c.pod.lock.Seize(ctx, &c.step)
 	} else {
-		ctx, end, err = c.pod.begin(ctx, c)
+		ctx, end, err = c.pod.lock.Begin(ctx, &c.step)
 	}
 	if err != nil {
 		if c.view.Load().gone {
@@ -138,7 +139,7 @@ func (e remover) remove(ctx context.Context, c *container) error {
 // last.
 func (e remover) removeAlone(ctx context.Context, c *container) error {
 	c.cancelRestart()
-	err := c.change(func(r *containerRecord) error {
+	err := c.change(func(r *record.Container) error {
 		r.Removing = true
 		_, err := lifecycle.NextContainer(r.Status.State, lifecycle.Remove)
 		return err
@@ -166,12 +167,10 @@ func (e remover) removeAlone(ctx context.Context, c *container) error {
 		}
 	}
 	e.removeLog(c)
-	for _, x := range registry(e).execsOf(c) { // their ends can be asked for until the daemon's own
-		if err := e.d.Store.Delete(execKind, x.id); err != nil {
-			return fmt.Errorf("container %s: exec: record: %w", c.title(), err)
-		}
+	if err := e.execs.Erase(c.id); err != nil {
+		return fmt.Errorf("container %s: %w", c.title(), err)
 	}
-	if err := e.d.Store.Delete(containerKind, c.id); err != nil {
+	if err := e.d.Store.Delete(record.ContainerKind, c.id); err != nil {
 		return fmt.Errorf("container %s: record: %w", c.title(), err)
 	}
 	registry(e).dismissContainer(c)

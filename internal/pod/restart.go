@@ -4,25 +4,7 @@ import (
 	"time"
 
 	"carob/internal/lifecycle"
-	"carob/internal/spec"
 )
-
-// restartDue decides whether an exited container is started again. Stopped ones are
-// not: always and unless-stopped differ in Docker only after a restart of its
-// daemon, which for carob is no event in a container's life.
-func restartDue(rec *containerRecord) bool {
-	if rec.Stopped || rec.Removing || rec.Status.State != lifecycle.ContainerExited {
-		return false
-	}
-	r := rec.Status.Spec.Restart
-	switch r.Policy {
-	case spec.RestartAlways, spec.RestartUnlessStopped:
-		return true
-	case spec.RestartOnFailure:
-		return rec.Status.ExitCode != 0 && (r.MaxRetries == 0 || rec.Status.RestartCount < r.MaxRetries)
-	}
-	return false
-}
 
 // scheduleRestart sets the timer of c's restart if one is due. A pod that is not
 // solo restarts nothing once its sandbox is gone.
@@ -32,7 +14,7 @@ func (e ender) scheduleRestart(c *container) bool {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !restartDue(&c.rec) {
+	if !c.rec.RestartDue() {
 		return false
 	}
 	s := &c.rec.Status
@@ -52,12 +34,12 @@ type pendingRestart struct{ timer *time.Timer }
 // restart is the timer's end. Whoever stopped, removed or started the container in
 // the meantime has taken the timer away.
 func (e ender) restart(c *container, own *pendingRestart) {
-	ctx, end, err := c.pod.begin(e.ctx, c)
+	ctx, end, err := c.pod.lock.Begin(e.ctx, &c.step)
 	if err != nil {
 		return
 	}
 	c.mu.Lock()
-	due := c.pending == own && restartDue(&c.rec)
+	due := c.pending == own && c.rec.RestartDue()
 	if due {
 		c.pending = nil
 	}

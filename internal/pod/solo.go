@@ -59,7 +59,7 @@ func (e maker) createSolo(ctx context.Context, s spec.Pod, c spec.Container) (_ 
 	var u undo.Stack
 	defer u.OnError(ctx, &err)
 	u.Push("name", func(context.Context) error { e.disown(p); return nil })
-	ctx, end, err := p.begin(ctx, nil)
+	ctx, end, err := p.lock.Begin(ctx, nil)
 	if err != nil {
 		return nil, err
 	}

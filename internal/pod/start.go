@@ -14,7 +14,9 @@ import (
 	"carob/internal/plan/cgroup"
 	"carob/internal/plan/ident"
 	"carob/internal/plan/oci"
+	"carob/internal/pod/hostfile"
 	"carob/internal/pod/name"
+	"carob/internal/pod/record"
 	"carob/internal/pod/steps"
 	"carob/internal/pod/user"
 	"carob/internal/spec"
@@ -52,7 +54,7 @@ func (e *Engine) StartContainer(ctx context.Context, ref string, io Streams) err
 	if err != nil {
 		return err
 	}
-	op, end, err := c.pod.begin(ctx, c)
+	op, end, err := c.pod.lock.Begin(ctx, &c.step)
 	if err != nil {
 		return err
 	}
@@ -83,14 +85,8 @@ func (e starter) start(ctx context.Context, c *container, o startOptions) error 
 		return err
 	}
 	ended := c.record().Status.FinishedAt
-	err := c.change(func(r *containerRecord) error {
-		r.Starting, r.Forgotten, r.Since = true, false, time.Now()
-		r.Stopped = o.fresh // until it runs: a failed start by hand is not repeated
-		if o.fresh {
-			r.Status.RestartCount = 0
-		} else {
-			r.Status.RestartCount++
-		}
+	err := c.change(func(r *record.Container) error {
+		r.Ask(o.fresh, time.Now())
 		return nil
 	})
 	if err != nil {
@@ -137,12 +133,7 @@ func (c *container) started(pid int) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	next := c.rec
-	next.Starting, next.Stopped, next.Resume = false, false, ""
-	s := &next.Status
-	s.Pid, s.Paused = pid, false
-	s.StartedAt, s.FinishedAt = next.Since, time.Time{} // its end may have come before now
-	s.ExitCode, s.Reason, s.Message, s.OOMKilled = 0, "", "", false
-	if err := next.move(lifecycle.Start); err != nil {
+	if err := next.Start(pid); err != nil {
 		return err
 	}
 	if err := c.putLocked(next); err != nil {
@@ -197,7 +188,7 @@ func (e starter) launch(ctx context.Context, c *container, io Streams, u *undo.S
 type launching struct {
 	starter
 	c       *container
-	rec     containerRecord
+	rec     record.Container
 	streams Streams
 
 	root     *os.File
@@ -221,7 +212,7 @@ func (l *launching) mount(ctx context.Context) (err error) {
 		return err
 	}
 	s := l.rec.Status.Wish()
-	l.identity, err = user.Lookup(l.d.Roots, l.root, ident.Wish{User: userOf(l.rec), Groups: s.Groups, Policy: s.GroupsPolicy})
+	l.identity, err = user.Lookup(l.d.Roots, l.root, ident.Wish{User: l.rec.User(), Groups: s.Groups, Policy: s.GroupsPolicy})
 	return err
 }
 
@@ -305,10 +296,9 @@ func (e starter) startFailed(ctx context.Context, c *container, err error, ended
 	c.mu.Lock()
 	c.parked, c.world = nil, nil
 	c.mu.Unlock()
-	note := c.note(func(r *containerRecord) error {
-		r.Starting, r.Forgotten = false, true
-		s := &r.Status
-		s.ExitCode, s.Reason, s.Message, s.FinishedAt = code, "StartError", err.Error(), ended
+	note := c.note(func(r *record.Container) error {
+		r.Fail(code, err.Error())
+		r.Status.FinishedAt = ended
 		return nil
 	})
 	if note != nil {
@@ -342,15 +332,8 @@ func (e starter) forget(ctx context.Context, c *container) error {
 	return nil
 }
 
-func userOf(rec containerRecord) string {
-	if u := rec.Status.Spec.User; u != "" {
-		return u
-	}
-	return rec.Image.User
-}
-
 // request is what the container's OCI specification is planned from.
-func (e starter) request(c *container, rec containerRecord) oci.Request {
+func (e starter) request(c *container, rec record.Container) oci.Request {
 	joined := make(map[string]bool, len(rec.Peers))
 	for kind := range rec.Peers {
 		joined[kind] = true
@@ -363,14 +346,14 @@ func (e starter) request(c *container, rec containerRecord) oci.Request {
 	return oci.Request{
 		Pod: &c.pod.spec, Container: asked, Image: rec.Image, Facts: e.d.Facts,
 		Namespaces: rec.Namespaces, Identity: rec.Identity, IDs: c.pod.view.Load().status.UserMapping,
-		Hostname: hostname, Files: c.pod.files(*asked), Volumes: rec.Volumes,
+		Hostname: hostname, Files: hostfile.Etc(c.pod.dir, asked.Mounts), Volumes: rec.Volumes,
 		Devices: rec.Devices, Cgroup: rec.Status.Cgroup, Joined: joined,
 	}
 }
 
 // plan is the container's OCI specification before its user is known: what a create
 // checks, and where the limits of its cgroup come from.
-func (e starter) plan(c *container, rec containerRecord) (*specs.Spec, error) {
+func (e starter) plan(c *container, rec record.Container) (*specs.Spec, error) {
 	asked := *rec.Status.Wish()
 	asked.Security.NonRoot = false // decided at the start, on the resolved uid
 	rec.Status.Adjusted = &asked
@@ -379,7 +362,7 @@ func (e starter) plan(c *container, rec containerRecord) (*specs.Spec, error) {
 
 // joins returns kind → pid of the namespaces that are neither fresh nor the
 // sandbox's: other containers', or the host's, which this process lives in.
-func (e starter) joins(p *pod, rec containerRecord) (map[string]int, error) {
+func (e starter) joins(p *pod, rec record.Container) (map[string]int, error) {
 	join, err := e.pidsOf(rec.Peers)
 	if err != nil {
 		return nil, err

@@ -1,79 +1,21 @@
 package pod
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"path/filepath"
 	"sync"
 	"time"
 
-	v1 "github.com/opencontainers/image-spec/specs-go/v1"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"carob/internal/fault"
-	"carob/internal/image"
-	"carob/internal/lifecycle"
-	"carob/internal/plan/check"
-	"carob/internal/plan/ident"
 	"carob/internal/pod/cell"
+	"carob/internal/pod/lock"
+	"carob/internal/pod/record"
 	"carob/internal/spec"
 	"carob/internal/status"
 )
-
-// The kinds of records in the Store.
-const (
-	podKind       = "pod"
-	containerKind = "container"
-	execKind      = "exec"
-)
-
-// podRecord is what is stored of a pod.
-type podRecord struct {
-	Status status.Pod `json:"status"`
-	// Namespaces are the effective modes; Peers are the containers, by ID, that
-	// kinds are taken from.
-	Namespaces spec.Namespaces   `json:"namespaces"`
-	Peers      map[string]string `json:"peers,omitempty"`
-	// Since is when the present sandbox was asked for, zero while there is none. It
-	// is written before the sandbox is made.
-	Since time.Time `json:"since,omitzero"`
-	// Ahead says that its sandbox has been made ahead and has not been asked for since.
-	Ahead bool `json:"ahead,omitempty"`
-	// Reaper is PID 1 of the pid namespace that the pod's containers share, 0 without.
-	Reaper int `json:"reaper,omitempty"`
-	// Removing is written before a removal begins; Recover completes it.
-	Removing bool `json:"removing,omitempty"`
-}
-
-// containerRecord is what is stored of a container.
-type containerRecord struct {
-	Status     status.Container  `json:"status"`
-	Image      v1.ImageConfig    `json:"image"`
-	Rootfs     image.Rootfs      `json:"rootfs"`
-	Namespaces spec.Namespaces   `json:"namespaces"`
-	Peers      map[string]string `json:"peers,omitempty"`
-	// Volumes is mount target → directory; Anonymous are the directories among them
-	// that go with the container.
-	Volumes   map[string]string `json:"volumes,omitempty"`
-	Anonymous []string          `json:"anonymous,omitempty"`
-	Identity  ident.Identity    `json:"identity,omitzero"`
-	// Devices are the host's nodes with the paths they get.
-	Devices []specs.LinuxDevice `json:"devices,omitempty"`
-	// Resume is the checkpoint archive that the next start goes on from, "" for none.
-	Resume string `json:"resume,omitempty"`
-	// Creating is written first and cleared when the container is complete;
-	// Starting is set while a start is under way; Removing as for a pod.
-	Creating bool `json:"creating,omitempty"`
-	Starting bool `json:"starting,omitempty"`
-	Removing bool `json:"removing,omitempty"`
-	// Stopped says that somebody asked for the end: no restart.
-	Stopped bool `json:"stopped,omitempty"`
-	// Forgotten says that the sandbox has no record of the ended process any more.
-	Forgotten bool `json:"forgotten,omitempty"`
-	// Since is when the present or last process was asked for.
-	Since time.Time `json:"since,omitzero"`
-}
 
 type podView struct {
 	status status.Pod
@@ -91,20 +33,15 @@ type pod struct {
 	view cell.Cell[podView]
 	step cell.Progress
 
-	// op is the pod's lock: whoever has put a value in changes the pod.
-	op chan struct{}
+	// lock is held by whoever changes the pod.
+	lock *lock.Lock
 
 	// containers is guarded by Engine.mu.
 	containers map[string]*container
 
 	// mu guards what follows, and the order of records and views. It is a leaf.
 	mu  sync.Mutex
-	rec podRecord
-	// interrupt cancels the operation that holds op; owner is the container it is
-	// about, nil for the pod. stopping counts those who want no operation to begin.
-	interrupt context.CancelCauseFunc
-	owner     *container
-	stopping  int
+	rec record.Pod
 	// exits waits for the one goroutine that handles them in order.
 	exits    []ProcessExit
 	draining bool
@@ -132,7 +69,7 @@ type container struct {
 
 	// mu guards what follows, and the order of records and views. It is a leaf.
 	mu  sync.Mutex
-	rec containerRecord
+	rec record.Container
 	// unsaved says that an end is not yet in the stored record.
 	unsaved bool
 	// parked is an end that came while Start had not yet returned.
@@ -145,39 +82,26 @@ type container struct {
 	backoff time.Duration
 }
 
-func (e registry) newPod(rec podRecord) *pod {
+func (e registry) newPod(rec record.Pod) *pod {
 	p := &pod{
 		e: e.Engine, id: rec.Status.ID, name: rec.Status.Name, namespace: rec.Status.Namespace, spec: rec.Status.Spec,
-		dir: podDir(e.d.RunDir, rec.Status.ID), op: make(chan struct{}, 1),
-		containers: map[string]*container{}, rec: rec,
+		dir: podDir(e.d.RunDir, rec.Status.ID), containers: map[string]*container{}, rec: rec,
 	}
+	p.lock = lock.New(p.title(), &p.step)
 	p.step.Tell = func(name string) { p.event("step", map[string]string{"step": name}) }
 	p.view.Publish(podView{status: rec.Status})
 	return p
 }
 
-func (e registry) newContainer(p *pod, rec containerRecord) *container {
+func (e registry) newContainer(p *pod, rec record.Container) *container {
 	c := &container{e: e.Engine, pod: p, id: rec.Status.ID, name: rec.Status.Name, rec: rec}
+	c.step.Of = c.name
 	c.step.Tell = func(name string) { c.event("step", map[string]string{"step": name}) }
 	c.view.Publish(containerView{status: rec.Status})
 	return c
 }
 
 func podDir(runDir, id string) string { return filepath.Join(runDir, "pods", id) }
-
-func (p *pod) title() string {
-	if p.spec.Solo || p.namespace == check.DefaultNamespace {
-		return p.name
-	}
-	return p.namespace + "/" + p.name
-}
-
-func (c *container) title() string {
-	if c.pod.spec.Solo {
-		return c.name
-	}
-	return c.pod.title() + "/" + c.name
-}
 
 func (p *pod) fault(kind fault.Kind, text string) error {
 	return fault.New(kind, "pod "+p.title()+": "+text)
@@ -201,13 +125,13 @@ func (c *container) snapshot() status.Container {
 	return st
 }
 
-func (p *pod) record() podRecord {
+func (p *pod) record() record.Pod {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.rec
 }
 
-func (c *container) record() containerRecord {
+func (c *container) record() record.Container {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.rec
@@ -218,14 +142,14 @@ var errUnchanged = errors.New("nothing to change")
 
 // change edits a copy of the record, stores it and publishes it. An error of edit
 // or of the store leaves everything as it was.
-func (p *pod) change(edit func(*podRecord) error) error {
+func (p *pod) change(edit func(*record.Pod) error) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	next := p.rec
 	if err := edit(&next); err != nil {
 		return err
 	}
-	if err := p.e.d.Store.Put(podKind, p.id, next); err != nil {
+	if err := p.e.d.Store.Put(record.PodKind, p.id, next); err != nil {
 		return fmt.Errorf("pod %s: record: %w", p.title(), err)
 	}
 	p.publishLocked(next)
@@ -234,14 +158,14 @@ func (p *pod) change(edit func(*podRecord) error) error {
 
 // note is change for what has already happened: the new state is published even
 // when it could not be stored, and that error is returned.
-func (p *pod) note(edit func(*podRecord) error) error {
+func (p *pod) note(edit func(*record.Pod) error) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	next := p.rec
 	if err := edit(&next); err != nil {
 		return err
 	}
-	err := p.e.d.Store.Put(podKind, p.id, next)
+	err := p.e.d.Store.Put(record.PodKind, p.id, next)
 	p.publishLocked(next)
 	if err != nil {
 		return fmt.Errorf("pod %s: record: %w", p.title(), err)
@@ -249,7 +173,7 @@ func (p *pod) note(edit func(*podRecord) error) error {
 	return nil
 }
 
-func (p *pod) publishLocked(next podRecord) {
+func (p *pod) publishLocked(next record.Pod) {
 	p.rec = next
 	v := *p.view.Load()
 	v.status = next.Status
@@ -258,7 +182,7 @@ func (p *pod) publishLocked(next podRecord) {
 
 // change edits a copy of the record, stores it and publishes it. An error of edit
 // or of the store leaves everything as it was.
-func (c *container) change(edit func(*containerRecord) error) error {
+func (c *container) change(edit func(*record.Container) error) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	next := c.rec
@@ -273,7 +197,7 @@ func (c *container) change(edit func(*containerRecord) error) error {
 }
 
 // note is change for what has already happened: see pod.note.
-func (c *container) note(edit func(*containerRecord) error) error {
+func (c *container) note(edit func(*record.Container) error) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	next := c.rec
@@ -285,15 +209,15 @@ func (c *container) note(edit func(*containerRecord) error) error {
 	return err
 }
 
-func (c *container) putLocked(next containerRecord) error {
-	if err := c.e.d.Store.Put(containerKind, c.id, next); err != nil {
+func (c *container) putLocked(next record.Container) error {
+	if err := c.e.d.Store.Put(record.ContainerKind, c.id, next); err != nil {
 		return fmt.Errorf("container %s: record: %w", c.title(), err)
 	}
 	return nil
 }
 
 // publishLocked shows a record to readers; ended is given when a process has.
-func (c *container) publishLocked(next containerRecord, ended *status.Exit) {
+func (c *container) publishLocked(next record.Container, ended *status.Exit) {
 	c.rec = next
 	v := *c.view.Load()
 	v.status = next.Status
@@ -315,22 +239,4 @@ func (c *container) save() error {
 	err := c.putLocked(c.rec)
 	c.unsaved = err != nil
 	return err
-}
-
-func (r *podRecord) move(ev lifecycle.Event) error {
-	next, err := lifecycle.NextPod(r.Status.State, ev)
-	if err != nil {
-		return fmt.Errorf("pod %s: %w", r.Status.Name, err)
-	}
-	r.Status.State = next
-	return nil
-}
-
-func (r *containerRecord) move(ev lifecycle.Event) error {
-	next, err := lifecycle.NextContainer(r.Status.State, ev)
-	if err != nil {
-		return fmt.Errorf("container %s: %w", r.Status.Name, err)
-	}
-	r.Status.State = next
-	return nil
 }

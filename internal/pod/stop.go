@@ -1,7 +1,6 @@
 package pod
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,13 +9,12 @@ import (
 	"carob/internal/fault"
 	"carob/internal/lifecycle"
 	"carob/internal/plan/check"
-	"carob/internal/plan/oci"
+	"carob/internal/pod/record"
 	"carob/internal/pod/steps"
 )
 
 const (
 	sigKill = 9
-	sigTerm = 15
 	// defaultGrace is Docker's and Kubernetes' time between SIGTERM and SIGKILL.
 	defaultGrace = 10 * time.Second
 	// killPatience is how long a killed process may take to be gone: what is longer is
@@ -87,7 +85,7 @@ func (e ender) stop(ctx context.Context, c *container, timeout *time.Duration) e
 // not by the next daemon.
 func (c *container) want(stopped bool) error {
 	c.cancelRestart()
-	err := c.change(func(r *containerRecord) error {
+	err := c.change(func(r *record.Container) error {
 		if r.Stopped == stopped || r.Status.State == lifecycle.ContainerCreated {
 			return errUnchanged
 		}
@@ -107,7 +105,7 @@ func (e ender) awaitStart(ctx context.Context, c *container, wait time.Duration)
 	defer cancel()
 	_, err := c.view.Wait(short, func(v *containerView) bool { return !v.starting })
 	if err != nil && ctx.Err() == nil {
-		end, err := c.pod.seize(ctx, c)
+		end, err := c.pod.lock.Seize(ctx, &c.step)
 		if err != nil {
 			return err
 		}
@@ -124,7 +122,7 @@ func (e ender) awaitStart(ctx context.Context, c *container, wait time.Duration)
 // no handler for is lost (pid_namespaces(7)), also when the handler comes a moment
 // later, as it does in a program that has just been started. So a signal that cannot
 // have arrived is sent again once it can; never twice to a process that had it.
-func (e ender) askToEnd(ctx context.Context, c *container, rec containerRecord, wait time.Duration) (ended bool, err error) {
+func (e ender) askToEnd(ctx context.Context, c *container, rec record.Container, wait time.Duration) (ended bool, err error) {
 	if rec.Status.Paused {
 		if err := e.thaw(ctx, c); err != nil {
 			return false, err
@@ -147,8 +145,8 @@ func (e ender) askToEnd(ctx context.Context, c *container, rec containerRecord, 
 }
 
 // tell sends the stop signal if it will be heard, or if it is the first.
-func (e ender) tell(ctx context.Context, c *container, rec containerRecord, first bool) (heard bool, err error) {
-	sig := rec.endSignal()
+func (e ender) tell(ctx context.Context, c *container, rec record.Container, first bool) (heard bool, err error) {
+	sig := rec.EndSignal()
 	heard, err = e.d.Observer.Handles(rec.Status.Pid, sig)
 	if err == nil && (heard || first) {
 		err = e.d.Processes.Signal(ctx, c.pod.id, c.id, sig)
@@ -157,15 +155,6 @@ func (e ender) tell(ctx context.Context, c *container, rec containerRecord, firs
 		return true, nil
 	}
 	return heard, err
-}
-
-// endSignal is the signal that asks the container to end.
-func (r containerRecord) endSignal() int {
-	sig, err := oci.StopSignal(cmp.Or(r.Status.Spec.StopSignal, r.Image.StopSignal))
-	if err != nil { // the image's word, which nobody checked
-		return sigTerm
-	}
-	return sig
 }
 
 func (c *container) awaitEnd(ctx context.Context, wait time.Duration) (ended bool, err error) {
@@ -221,7 +210,7 @@ func (e *Engine) KillContainer(ctx context.Context, ref string, signal int) erro
 	if st := c.view.Load().status.State; st != lifecycle.ContainerRunning {
 		return c.fault(fault.Conflict, fmt.Sprintf("cannot kill while %s", st))
 	}
-	if signal == sigKill || signal == rec.endSignal() {
+	if signal == sigKill || signal == rec.EndSignal() {
 		if err := c.want(true); err != nil {
 			return err
 		}
@@ -251,7 +240,7 @@ func (e *Engine) setPaused(ctx context.Context, ref string, paused bool) error {
 	if err != nil {
 		return err
 	}
-	ctx, end, err := c.pod.begin(ctx, c)
+	ctx, end, err := c.pod.lock.Begin(ctx, &c.step)
 	if err != nil {
 		return err
 	}
@@ -290,7 +279,7 @@ func (e ender) thaw(ctx context.Context, c *container) error {
 }
 
 func (c *container) markPaused(paused bool) error {
-	return c.change(func(r *containerRecord) error {
+	return c.change(func(r *record.Container) error {
 		r.Status.Paused = paused && r.Status.State == lifecycle.ContainerRunning
 		return nil
 	})
@@ -309,7 +298,7 @@ func (e *Engine) StopPod(ctx context.Context, ref string, timeout *time.Duration
 }
 
 func (e ender) stopPod(ctx context.Context, p *pod, timeout *time.Duration) error {
-	end, err := p.seize(ctx, nil)
+	end, err := p.lock.Seize(ctx, nil)
 	if err != nil {
 		return err
 	}
@@ -339,7 +328,7 @@ func (e ender) stopPod(ctx context.Context, p *pod, timeout *time.Duration) erro
 	if p.view.Load().status.State == lifecycle.PodReady {
 		return e.rest(ctx, p)
 	}
-	err = p.note(func(r *podRecord) error { return r.exited() })
+	err = p.note(func(r *record.Pod) error { return r.Exit() })
 	p.event("stop", nil)
 	return err
 }

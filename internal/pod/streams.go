@@ -37,9 +37,9 @@ func (e *Engine) Attach(ctx context.Context, ref string, io Streams) error {
 
 // Resize sets the size of the terminal of a container or exec, which ref names.
 func (e *Engine) Resize(ctx context.Context, ref string, rows, cols uint16) error {
-	if x := e.findExec(ref); x != nil {
-		if err := e.d.Processes.Resize(ctx, x.c.pod.id, x.id, rows, cols); err != nil {
-			return fmt.Errorf("container %s: exec: resize: %w", x.c.title(), err)
+	if x, ok := e.execs.Find(ref); ok {
+		if err := e.d.Processes.Resize(ctx, x.PodID, x.ID, rows, cols); err != nil {
+			return fmt.Errorf("container %s: exec: resize: %w", x.Title, err)
 		}
 		return nil
 	}
@@ -85,7 +85,7 @@ func (e *Engine) RootDir(ctx context.Context, ref string) (*os.File, error) {
 	}
 	// An overlay's upper directory must not be mounted twice at once: the lock keeps a
 	// start away until the mount is there, and the kernel from then on.
-	ctx, end, err := c.pod.begin(ctx, c)
+	ctx, end, err := c.pod.lock.Begin(ctx, &c.step)
 	if err != nil {
 		return nil, err
 	}

@@ -7,6 +7,7 @@ import (
 
 	"carob/internal/fault"
 	"carob/internal/lifecycle"
+	"carob/internal/pod/record"
 	"carob/internal/spec"
 	"carob/internal/status"
 )
@@ -69,7 +70,7 @@ func (e Wiring) rewire(ctx context.Context, ref string, change func(context.Cont
 		}
 		p = c.pod
 	}
-	ctx, end, err := p.begin(ctx, nil)
+	ctx, end, err := p.lock.Begin(ctx, nil)
 	if err != nil {
 		return err
 	}
@@ -82,7 +83,7 @@ func (e Wiring) rewire(ctx context.Context, ref string, change func(context.Cont
 	if err := change(ctx, p, &rec.Status); err != nil {
 		return fault.Wrap(fault.KindOf(err), "pod "+p.title(), err)
 	}
-	err = p.note(func(r *podRecord) error {
+	err = p.note(func(r *record.Pod) error {
 		r.Status.Spec.Networks = rec.Status.Spec.Networks
 		r.Status.Connect(rec.Status.Connections)
 		return nil

@@ -35,6 +35,10 @@ const (
 	roomVariable  = "CAROB_TOOLBOX_ROOM" // roomFirst or roomChild
 	imageVariable = "CAROB_TOOLBOX_IMAGE"
 
+	// quickEnd: with the race detector, a process that has more than one goroutine sleeps for
+	// a second when it ends. There are hundreds of rooms.
+	quickEnd = "GORACE=atexit_sleep_ms=0"
+
 	roomFirst = "first" // the tool is process 1
 	roomChild = "child" // it is not: its signals' default actions work
 )
@@ -120,7 +124,7 @@ func enter(how string) (int, error) {
 	if err := furnish(os.Getenv(imageVariable)); err != nil {
 		return 99, err
 	}
-	env := slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "CAROB_TOOLBOX_") })
+	env := slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "CAROB_TOOLBOX_") || v == quickEnd })
 	args := os.Args[1:]
 	if how == roomFirst {
 		return 99, syscall.Exec("/bin/"+args[0], args, env)
@@ -224,7 +228,7 @@ func inRoom(t testing.TB, how, name string, args ...string) *exec.Cmd {
 	ctx, cancel := context.WithTimeout(context.Background(), testenv.Patience(30*time.Second)) // outlives the test, for its clean-up
 	t.Cleanup(cancel)
 	cmd := exec.CommandContext(ctx, self, append([]string{name}, args...)...)
-	cmd.Env = []string{"PATH=/bin", "HOME=/root", roomVariable + "=" + how, imageVariable + "=" + os.Getenv(imageVariable)}
+	cmd.Env = []string{"PATH=/bin", "HOME=/root", roomVariable + "=" + how, imageVariable + "=" + os.Getenv(imageVariable), quickEnd}
 	cmd.Dir = t.TempDir()
 	cmd.SysProcAttr = &syscall.SysProcAttr{
 		Cloneflags: unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS | unix.CLONE_NEWNET,

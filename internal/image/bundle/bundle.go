@@ -7,6 +7,7 @@ package bundle
 
 import (
 	"archive/tar"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -49,8 +50,8 @@ type Seekable interface {
 // Images reads the table of contents and the manifests of an archive and returns its
 // images that run here. Their layers are read from f later. Every error of the archive's
 // is Invalid.
-func Images(f Seekable, l unpack.Limits) ([]Image, error) {
-	a, err := open(f, l)
+func Images(ctx context.Context, f Seekable, l unpack.Limits) ([]Image, error) {
+	a, err := open(ctx, f, l)
 	if err != nil {
 		return nil, err
 	}
@@ -83,7 +84,7 @@ type member struct {
 	link         string // the path of the member meant, for links
 }
 
-func open(f Seekable, l unpack.Limits) (*contents, error) {
+func open(ctx context.Context, f Seekable, l unpack.Limits) (*contents, error) {
 	a := &contents{f: f, limits: l, members: map[string]member{}}
 	size, err := f.Seek(0, io.SeekEnd)
 	if err != nil {
@@ -99,6 +100,9 @@ func open(f Seekable, l unpack.Limits) (*contents, error) {
 		}
 		if err != nil {
 			return nil, fault.Wrap(fault.Invalid, "no tar, or a truncated one", err)
+		}
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
 		}
 		if n >= l.Entries {
 			return nil, unpack.Invalid("more than %d entries", l.Entries)

@@ -66,7 +66,7 @@ func TestLittleArchive(t *testing.T) {
 		"indexes":        nested,
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := Images(archive(t, members), limits)
+			_, err := Images(t.Context(), archive(t, members), limits)
 			if !fault.Is(err, fault.Invalid) || !strings.Contains(err.Error(), "JSON in all") {
 				t.Errorf("got %v", err)
 			}

@@ -130,7 +130,7 @@ func TestPolicy(t *testing.T) {
 				}
 			}
 			c := newClient(t)
-			policyFor(t, c, s.host(), map[string]any{"type": "sigstoreSigned", "keyPath": mine.file})
+			policyFor(t, c, s.host(), map[string]any{"type": "sigstoreSigned", "keyPath": mine.file, "signedIdentity": map[string]string{"type": "matchRepository"}})
 			for n, words := range map[string]string{
 				"good": "", "unsigned": "it has none", "foreign": "no key of the policy", "moved": "not this image", "renamed": "is called",
 			} {

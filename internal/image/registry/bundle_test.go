@@ -115,7 +115,8 @@ func TestBundles(t *testing.T) {
 				bundle      func(digest string) []byte
 			}{
 				{"good", "", map[string]any{"type": "matchDigest"}, func(d string) []byte { return mine.bundle(t, d, "", sign) }},
-				{"named", "", nil, func(d string) []byte { return mine.bundle(t, d, s.host()+"/named", sign) }},
+				{"named", "", nil, func(d string) []byte { return mine.bundle(t, d, s.host()+"/named:1", sign) }},
+				{"tagless", `type "matchRepository" accepts`, nil, func(d string) []byte { return mine.bundle(t, d, s.host()+"/tagless", sign) }},
 				{"renamed", "is called", nil, func(d string) []byte { return mine.bundle(t, d, s.host()+"/named", sign) }},
 				{"nameless", `type "matchDigest" accepts`, nil, func(d string) []byte { return mine.bundle(t, d, "", sign) }},
 				{"foreign", "no key of the policy", map[string]any{"type": "matchDigest"}, func(d string) []byte { return other.bundle(t, d, "", sign) }},

@@ -24,7 +24,8 @@
 //
 // # Locks
 //
-// A pod's turn, then gate. gate is held by ADD for reading and by GC for writing: GC is
-// told which attachments are valid, and an ADD meanwhile would not be among them. Both are
-// held while plugins run.
+// A pod's turn, then gate. gate is held by ADD and DEL for reading and by GC of one network
+// for writing: the specification has a runtime execute either GC or ADD and DEL (section 3,
+// "Lifecycle & Ordering"), since GC is told which attachments are valid, and an ADD meanwhile
+// would not be among them. Both are held while plugins run.
 package cni

@@ -51,17 +51,21 @@ func (n *Network) sweep(stale []record) {
 // collect executes GC for every network whose plugins know it. Attachments of other
 // runtimes that use the same network are as valid as ours.
 func (n *Network) collect() {
-	n.gate.Lock()
-	defer n.gate.Unlock()
 	for _, list := range n.conf.current().lists {
-		args := &libcni.GCArgs{ValidAttachments: append(n.ledger.members(list.Name), elsewhere(libcni.CacheDir, list.Name)...)}
-		ctx, cancel := context.WithTimeout(n.ctx, delTime)
-		err := n.lib.GCNetworkList(ctx, list, args)
-		cancel()
-		if err != nil && n.ctx.Err() == nil {
+		if err := collectOne(n, list); err != nil && n.ctx.Err() == nil {
 			n.c.Log.Warn("CNI: GC", "network", list.Name, "cause", err)
 		}
 	}
+}
+
+// collectOne is GC of one network. Pods wait for one at a time at most.
+func collectOne(n *Network, list *libcni.NetworkConfigList) error {
+	n.gate.Lock()
+	defer n.gate.Unlock()
+	args := &libcni.GCArgs{ValidAttachments: append(n.ledger.members(list.Name), elsewhere(libcni.CacheDir, list.Name)...)}
+	ctx, cancel := context.WithTimeout(n.ctx, delTime)
+	defer cancel()
+	return n.lib.GCNetworkList(ctx, list, args)
 }
 
 // elsewhere are the attachments to a network that libcni has cached for others in dir:

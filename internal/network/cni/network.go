@@ -316,6 +316,8 @@ func (n *Network) detach(ctx context.Context, r record, chosen func(i int) bool)
 }
 
 func (n *Network) del(ctx context.Context, r record, at attachment, path string) error {
+	n.gate.RLock()
+	defer n.gate.RUnlock()
 	list, rt, err := at.call(r, path)
 	if err != nil {
 		return err

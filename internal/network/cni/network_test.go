@@ -229,6 +229,34 @@ func TestKeep(t *testing.T) {
 	}
 }
 
+// TestNoneBesideGC: neither ADD nor DEL runs while GC does.
+func TestNoneBesideGC(t *testing.T) {
+	b := newBench(t)
+	b.conf("10-lan.conflist", b.list("lan", "1.1.0", nil))
+	a := b.attachment()
+	for _, f := range []func() error{
+		func() error { _, err := b.net.Attach(t.Context(), a); return err },
+		func() error { return b.net.Detach(t.Context(), a.PodID, "") },
+	} {
+		done := make(chan error, 1)
+		b.net.gate.Lock() // as GC does
+		go func() { done <- f() }()
+		select {
+		case <-done:
+			t.Error("did not wait")
+		case <-time.After(50 * time.Millisecond): // it had the time
+		}
+		if lines := b.lines(); lines[0] != "" {
+			t.Errorf("ran beside GC: %q", lines)
+		}
+		b.net.gate.Unlock()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		b.lines()
+	}
+}
+
 func TestReady(t *testing.T) {
 	b := newBench(t)
 	if err := b.net.Ready(t.Context()); !fault.Is(err, fault.Unavailable) || b.net.Configured() {

@@ -51,6 +51,8 @@ const slowStep = 200 * time.Millisecond
 // Progress says what an operation is doing right now. Readers see it at once;
 // Tell is called once for each step that lasts longer than slowStep.
 type Progress struct {
+	// Of is whose progress it is, for those who wait for it.
+	Of      string
 	current atomic.Pointer[step]
 	timer   atomic.Pointer[time.Timer]
 	Tell    func(name string)

@@ -1,5 +1,6 @@
 // Package hostfile is what the engine does in the host's file system for its containers:
-// sources of bind mounts, and directories that carry IDs.
+// sources of bind mounts, volumes, device nodes, pods' files of /etc, and directories that
+// carry IDs.
 package hostfile
 
 import (
@@ -16,9 +17,9 @@ import (
 	"carob/internal/undo"
 )
 
-// Interruptibly runs f, which may block in the kernel, and stops waiting for it when
+// interruptibly runs f, which may block in the kernel, and stops waiting for it when
 // ctx ends. f's goroutine then ends when the kernel lets it go.
-func Interruptibly(ctx context.Context, f func() error) error {
+func interruptibly(ctx context.Context, f func() error) error {
 	if ctx.Done() == nil {
 		return f()
 	}
@@ -32,9 +33,9 @@ func Interruptibly(ctx context.Context, f func() error) error {
 	}
 }
 
-// Source checks that the source of a bind mount is there, and makes a missing one if the mount
+// source checks that the source of a bind mount is there, and makes a missing one if the mount
 // says so, with its undo.
-func Source(m spec.Mount, u *undo.Stack) error {
+func source(m spec.Mount, u *undo.Stack) error {
 	if !filepath.IsAbs(m.Source) {
 		return fault.New(fault.Invalid, fmt.Sprintf("source %.200q: not an absolute path", m.Source))
 	}

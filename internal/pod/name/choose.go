@@ -21,6 +21,11 @@ type Candidate struct {
 // Pick chooses among things that carry the name that was asked for; there is one at
 // least. Several live ones are Invalid. what names the kind of thing.
 func Pick(what, ref string, cs []Candidate) (id string, err error) {
+	c, err := pick(what, ref, cs)
+	return c.ID, err
+}
+
+func pick(what, ref string, cs []Candidate) (Candidate, error) {
 	var live []Candidate
 	for _, c := range cs {
 		if c.Live {
@@ -29,9 +34,9 @@ func Pick(what, ref string, cs []Candidate) (id string, err error) {
 	}
 	switch {
 	case len(live) > 1:
-		return "", ambiguous(what, ref, live)
+		return Candidate{}, ambiguous(what, ref, live)
 	case len(live) == 1:
-		return live[0].ID, nil
+		return live[0], nil
 	}
 	best := cs[0]
 	for _, c := range cs[1:] {
@@ -39,7 +44,7 @@ func Pick(what, ref string, cs []Candidate) (id string, err error) {
 			best = c
 		}
 	}
-	return best.ID, nil
+	return best, nil
 }
 
 // Only returns the one candidate there is: NotFound without one, Invalid with several.

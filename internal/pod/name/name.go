@@ -1,5 +1,5 @@
 // Package name makes up names for pods and containers that were given none, and
-// chooses among things that a name may mean.
+// finds what a reference to one means.
 package name
 
 import (

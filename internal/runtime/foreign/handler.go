@@ -134,7 +134,14 @@ func (h *Handler) Admit(p *spec.Pod) error {
 	if err != nil {
 		return err
 	}
-	return f.Admit(p)
+	if err := f.Admit(p); err != nil {
+		return err
+	}
+	if p.Namespaces.User == spec.Own && hidden(h.RunDir) {
+		return fault.New(fault.Unsupported, "user namespace: handler "+h.Name+": such a pod has another "+view+" than the host, and the run directory "+
+			h.RunDir+" is below it; serve with another one, or take the host's user namespace")
+	}
+	return nil
 }
 
 func (h *Handler) find(podID string) (*box, error) {

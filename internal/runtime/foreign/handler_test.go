@@ -62,3 +62,15 @@ func TestFeatures(t *testing.T) {
 		t.Error("a runtime that has gone")
 	}
 }
+
+func TestHidden(t *testing.T) {
+	link := filepath.Join(t.TempDir(), "run")
+	if err := os.Symlink("/dev/shm", link); err != nil {
+		t.Fatal(err)
+	}
+	for dir, want := range map[string]bool{"/dev/shm": true, "/dev/shm/../shm/carob": true, link: true, "/run/carob": false, "/dev/shmx": false} {
+		if hidden(dir) != want {
+			t.Errorf("%s: not %v", dir, want)
+		}
+	}
+}

@@ -19,6 +19,15 @@ import (
 // enter, and that no runtime needs.
 const view = "/dev/shm"
 
+// hidden tells whether a directory is below view, where such a pod's supervisor and runtime
+// would not find it.
+func hidden(dir string) bool {
+	if real, err := filepath.EvalSymlinks(dir); err == nil {
+		dir = real
+	}
+	return strings.HasPrefix(filepath.Clean(dir)+"/", view+"/")
+}
+
 // usersFile, in the handler's directory, is where the pod's user namespace is mounted.
 const usersFile = "user"
 

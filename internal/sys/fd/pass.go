@@ -168,6 +168,10 @@ func AwaitInput(c *net.UnixConn) error { return peek(c, true) }
 // IsQuiet reports whether a connection is open with nothing to be read from it now.
 func IsQuiet(c *net.UnixConn) bool { return errors.Is(peek(c, false), unix.EAGAIN) }
 
+// IsUnread reports whether an error of a stream says that its peer has closed it before it
+// had read all that was sent to it.
+func IsUnread(err error) bool { return errors.Is(err, unix.EPIPE) || errors.Is(err, unix.ECONNRESET) }
+
 // peek looks for input. Without it, it waits or returns EAGAIN.
 func peek(c *net.UnixConn, wait bool) error {
 	rc, err := c.SyscallConn()

@@ -127,24 +127,28 @@ func (h Helper) Program() *spawn.Builder {
 	b.Step("session")
 	b.Call(unix.SYS_SETSID)
 	b.Step("streams")
-	pipes(b, p, ownNull(b))
+	pipes(b, p, ownNulls(b))
 	b.Step("directory " + h.Dir)
 	b.Call(unix.SYS_CHDIR, b.Str(h.Dir))
 	(&ending{p: p}).execute(b)
 	return b
 }
 
-// ownNull opens a null device that nobody else has. gVisor gives its streams to the user of
-// its sandbox, and so gave away the host's /dev/null.
-func ownNull(b *spawn.Builder) spawn.Arg {
+// ownNulls opens an empty file to read from and a null device to write to, which nobody
+// else has. gVisor gives its streams to the user of its sandbox, and so gave away the
+// host's /dev/null; crun (1.8.1) puts the container's /dev/null in the place of any null
+// device and then gives that to the container's user, be it the host's, mounted there.
+func ownNulls(b *spawn.Builder) [3]spawn.Arg {
 	fs := b.Call(unix.SYS_FSOPEN, b.Str("tmpfs"), spawn.Imm(unix.FSOPEN_CLOEXEC)).Result()
 	b.Call(unix.SYS_FSCONFIG, fs, spawn.Imm(unix.FSCONFIG_CMD_CREATE), spawn.Imm(0), spawn.Imm(0), spawn.Imm(0))
 	dir := b.Call(unix.SYS_FSMOUNT, fs, spawn.Imm(unix.FSMOUNT_CLOEXEC), spawn.Imm(0)).Result()
 	b.Close(fs)
 	b.Call(unix.SYS_MKNODAT, dir, b.Str("null"), spawn.Imm(unix.S_IFCHR|0o666), spawn.Imm(unix.Mkdev(1, 3)))
 	null := b.Call(unix.SYS_OPENAT, dir, b.Str("null"), spawn.Imm(unix.O_RDWR|unix.O_CLOEXEC), spawn.Imm(0)).Result()
+	b.Call(unix.SYS_MKNODAT, dir, b.Str("empty"), spawn.Imm(unix.S_IFREG|0o444), spawn.Imm(0))
+	empty := b.Call(unix.SYS_OPENAT, dir, b.Str("empty"), spawn.Imm(unix.O_RDONLY|unix.O_CLOEXEC), spawn.Imm(0)).Result()
 	b.Close(dir)
-	return null
+	return [3]spawn.Arg{empty, null, null}
 }
 
 // Worker is a CRIU that restores a container: it works in the container's cgroup, from

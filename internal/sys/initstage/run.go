@@ -232,13 +232,15 @@ func streams(b *spawn.Builder, p *specs.Process, slave int) {
 		}
 		return
 	}
-	pipes(b, p, b.Call(unix.SYS_OPENAT, cwd(), b.Str("/dev/null"), spawn.Imm(unix.O_RDWR|unix.O_CLOEXEC), spawn.Imm(0)).Allow(uintptr(unix.ENOENT)).Result())
+	null := b.Call(unix.SYS_OPENAT, cwd(), b.Str("/dev/null"), spawn.Imm(unix.O_RDWR|unix.O_CLOEXEC), spawn.Imm(0)).Allow(uintptr(unix.ENOENT)).Result()
+	pipes(b, p, [3]spawn.Arg{null, null, null})
 }
 
-// pipes puts the passed streams, or null, at 0, 1 and 2.
-func pipes(b *spawn.Builder, p *specs.Process, null spawn.Arg) {
+// pipes puts the passed streams, or else those, at 0, 1 and 2. Only what was passed is
+// given to the process's user: /dev/null may be the host's.
+func pipes(b *spawn.Builder, p *specs.Process, otherwise [3]spawn.Arg) {
 	for n := range 3 {
-		b.Call(unix.SYS_DUP3, null, spawn.Imm(n), spawn.Imm(0))
+		b.Call(unix.SYS_DUP3, otherwise[n], spawn.Imm(n), spawn.Imm(0))
 		b.Call(unix.SYS_DUP3, spawn.File(n), spawn.Imm(n), spawn.Imm(0)).Allow(uintptr(unix.EBADF)).SkipOnErr(1)
 		b.Call(unix.SYS_FCHOWN, spawn.Imm(n), spawn.Imm(p.User.UID), spawn.Imm(p.User.GID)).AllowAny()
 	}

@@ -68,6 +68,21 @@ func Complete(p Pair) error {
 	return s.configure(index, p)
 }
 
+// Restore gives a pair's end on the host, and the host, what Connect gives them and is not
+// there any more. NotFound when the pair is gone.
+func Restore(p Pair) error {
+	s, err := dial()
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	index, err := s.index(p.Host)
+	if err != nil {
+		return err
+	}
+	return s.run(outside(index, p), nil, func(_ string, e unix.Errno) bool { return e == unix.EEXIST })
+}
+
 func connect(netns *os.File, p Pair, configure func(s socket, index int, p Pair) error) error {
 	inside := dialIn(netns) // beside the work outside
 	err := connectHost(netns, p, configure)
@@ -223,7 +238,9 @@ func (s socket) quiet(index int, p Pair) error {
 }
 
 // configure gives the host's end its addresses, and the host the routes to the pod.
-func (s socket) configure(index int, p Pair) error {
+func (s socket) configure(index int, p Pair) error { return s.run(outside(index, p), nil, nil) }
+
+func outside(index int, p Pair) *batch {
 	var b batch
 	b.set(index, settings{localhost: p.Localhost, addresses: p.hasIPv6()})
 	if p.Localhost && p.hasIPv6() {
@@ -237,7 +254,7 @@ func (s socket) configure(index int, p Pair) error {
 		ip := p.Addresses[i]
 		b.route(route{to: netip.PrefixFrom(ip, ip.BitLen()), index: index, from: gw})
 	}
-	return s.run(&b, nil, nil)
+	return &b
 }
 
 // configureInside gives the pod's end its addresses, and the pod its routes.

@@ -164,33 +164,41 @@ func (q Requirement) fits(want *identity, digests []string, c claim) error {
 	if err != nil {
 		return fmt.Errorf("a signature is for no name: %w", err)
 	}
-	if !q.named(want, name, c.name) {
-		return fmt.Errorf("what is signed is called %.200s", name.Familiar())
-	}
-	return nil
+	return q.named(want, name, c.name)
 }
 
-// named tells whether the signed name is the one that is wanted. cosign signs the
-// repository without a tag, so that a tag is compared only where one is signed.
-func (q Requirement) named(want *identity, name ref.Ref, text string) bool {
+// named tells whether the signed name is the one that is wanted. By default that is what the
+// policy format calls matchRepoDigestOrExact: an image named by a tag must have been signed
+// by that tag. A signature of the repository alone, which is what cosign makes, would let whoever can
+// write to the registry put a tag on any image that was ever signed.
+func (q Requirement) named(want *identity, name ref.Ref, text string) error {
 	kind := "matchRepoDigestOrExact"
 	if want != nil {
 		kind = want.Type
 	}
+	var fits bool
 	switch kind {
 	case "exactRepository":
 		r, err := ref.Parse(want.DockerRepository)
-		return err == nil && r.Name() == name.Name()
+		fits = err == nil && r.Name() == name.Name()
 	case "exactReference":
 		r, err := ref.Parse(want.DockerReference)
-		return err == nil && r == name
+		fits = err == nil && r == name
 	case "matchRepository":
-		return name.Name() == q.ref.Name()
+		fits = name.Name() == q.ref.Name()
+	default:
+		fits = name.Name() == q.ref.Name()
+		bare, err := ref.Parse(text + ":x") // is there a tag in the text?
+		switch {
+		case !fits || q.ref.Digest != "":
+		case err == nil && bare.Tag == "x":
+			return fmt.Errorf("what is signed is %.200s without a tag, as cosign signs it; a signedIdentity of type \"matchRepository\" accepts that for all tags", text)
+		default:
+			fits = name.Tag == q.ref.Tag
+		}
 	}
-	tagless := ref.Ref{Registry: name.Registry, Path: name.Path}
-	bare, err := ref.Parse(text + ":x") // is there a tag in the text?
-	if err == nil && bare.Tag == "x" {
-		return tagless.Name() == q.ref.Name()
+	if !fits {
+		return fmt.Errorf("what is signed is called %.200s", name.Familiar())
 	}
-	return name.Name() == q.ref.Name() && (q.ref.Digest != "" || name.Tag == q.ref.Tag)
+	return nil
 }

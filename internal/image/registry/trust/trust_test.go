@@ -83,11 +83,17 @@ func TestNamed(t *testing.T) {
 		want           *identity
 		ok             bool
 	}{
-		{"quay.io/a:1", "quay.io/a", nil, true},
+		{"quay.io/a:1", "quay.io/a", nil, false},
+		{"quay.io/a", "quay.io/a", nil, false},
+		{"quay.io/a", "quay.io/a:latest", nil, true},
+		{"quay.io/a:1", "quay.io/a", &identity{Type: "matchRepository"}, true},
+		{"quay.io/a@" + hex, "quay.io/a", nil, true},
+		{"quay.io/a@" + hex, "quay.io/b", nil, false},
 		{"quay.io/a:1", "quay.io/a:1", nil, true},
 		{"quay.io/a:1", "quay.io/a:2", nil, false},
 		{"quay.io/a@" + hex, "quay.io/a:2", nil, true},
-		{"reg:5000/a:1", "reg:5000/a", nil, true},
+		{"reg:5000/a:1", "reg:5000/a", nil, false},
+		{"reg:5000/a:1", "reg:5000/a:1", nil, true},
 		{"quay.io/a:1", "quay.io/b", nil, false},
 		{"quay.io/a:1", "quay.io/a:2", &identity{Type: "matchRepository"}, true},
 		{"quay.io/a:1", "mirror.io/b", &identity{Type: "exactRepository", DockerRepository: "mirror.io/b"}, true},
@@ -103,8 +109,8 @@ func TestNamed(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if ok := (Requirement{ref: pulled}).named(test.want, name, test.signed); ok != test.ok {
-			t.Errorf("%s signed as %s, %+v: %v", test.pulled, test.signed, test.want, ok)
+		if err := (Requirement{ref: pulled}).named(test.want, name, test.signed); (err == nil) != test.ok {
+			t.Errorf("%s signed as %s, %+v: %v", test.pulled, test.signed, test.want, err)
 		}
 	}
 }

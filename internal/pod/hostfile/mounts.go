@@ -1,4 +1,4 @@
-package pod
+package hostfile
 
 import (
 	"context"
@@ -11,19 +11,34 @@ import (
 	"slices"
 
 	"carob/internal/fault"
+	"carob/internal/image"
 	"carob/internal/plan/check"
-	"carob/internal/pod/hostfile"
 	"carob/internal/pod/name"
+	"carob/internal/pod/record"
 	"carob/internal/spec"
 	"carob/internal/undo"
 )
 
-func (e maker) volumeDir(name string) string { return filepath.Join(e.d.LibDir, "volumes", name) }
+// Mounts makes what containers' mounts need.
+type Mounts struct {
+	// Volumes is the directory of named and anonymous volumes.
+	Volumes string
+	Images  Images
+	// Step is told what is being done.
+	Step func(string)
+}
 
-// prepareMounts makes the container's volumes and checks that the sources of its
-// binds are there, asking the file system in a goroutine of its own: a stat on a
-// dead network file system must not hold anybody.
-func (e maker) prepareMounts(ctx context.Context, c *container, rec *containerRecord, u *undo.Stack) error {
+// Images keeps images as long as a container that mounts them: see pod.Images.
+type Images interface {
+	Resolve(ctx context.Context, name string) (image.Image, error)
+	MountImage(ctx context.Context, containerID, imageID string) (lowerdir string, err error)
+	RemoveRootfs(ctx context.Context, containerID string) error
+}
+
+// Prepare makes a container's volumes, which it notes in its record, and checks that the
+// sources of its binds are there, asking the file system in a goroutine of its own: a stat
+// on a dead network file system must not hold anybody. What the record has already stays.
+func (h Mounts) Prepare(ctx context.Context, rec *record.Container, u *undo.Stack) error {
 	asked := rec.Status.Wish().Mounts
 	more, err := check.ImageVolumes(rec.Image.Volumes, asked)
 	if err != nil {
@@ -38,12 +53,12 @@ func (e maker) prepareMounts(ctx context.Context, c *container, rec *containerRe
 		}
 		switch m.Type {
 		case spec.Bind:
-			c.step.Set("mount " + m.Target + ": stat " + m.Source)
-			err = hostfile.Interruptibly(ctx, func() error { return hostfile.Source(m, u) })
+			h.Step("mount " + m.Target + ": stat " + m.Source)
+			err = interruptibly(ctx, func() error { return source(m, u) })
 		case spec.Volume:
-			err = e.volume(m, rec, u)
+			err = h.volume(m, rec, u)
 		case spec.Image:
-			err = e.imageMount(ctx, m, rec, u)
+			err = h.image(ctx, m, rec, u)
 		}
 		if err != nil {
 			return fmt.Errorf("mount %.200s: %w", m.Target, err)
@@ -52,20 +67,20 @@ func (e maker) prepareMounts(ctx context.Context, c *container, rec *containerRe
 	return nil
 }
 
-// imageMount keeps an image as long as the container.
-func (e maker) imageMount(ctx context.Context, m spec.Mount, rec *containerRecord, u *undo.Stack) error {
-	img, err := e.d.Images.Resolve(ctx, m.Source)
+// image keeps an image as long as the container.
+func (h Mounts) image(ctx context.Context, m spec.Mount, rec *record.Container, u *undo.Stack) error {
+	img, err := h.Images.Resolve(ctx, m.Source)
 	if err != nil {
 		return err
 	}
-	u.Push("image", func(ctx context.Context) error { return e.d.Images.RemoveRootfs(ctx, rec.Status.ID) })
-	rec.Volumes[path.Clean(m.Target)], err = e.d.Images.MountImage(ctx, rec.Status.ID, img.ID)
+	u.Push("image", func(ctx context.Context) error { return h.Images.RemoveRootfs(ctx, rec.Status.ID) })
+	rec.Volumes[path.Clean(m.Target)], err = h.Images.MountImage(ctx, rec.Status.ID, img.ID)
 	return err
 }
 
 // volume makes a named volume, which stays until somebody removes it, or an
 // anonymous one, which goes with the container.
-func (e maker) volume(m spec.Mount, rec *containerRecord, u *undo.Stack) error {
+func (h Mounts) volume(m spec.Mount, rec *record.Container, u *undo.Stack) error {
 	volume := m.Source
 	if volume == "" {
 		volume = name.NewID()
@@ -74,8 +89,8 @@ func (e maker) volume(m spec.Mount, rec *containerRecord, u *undo.Stack) error {
 	} else if check.ID(volume) {
 		return fault.New(fault.Invalid, "volume name "+volume+": 64 hexadecimal digits name anonymous volumes")
 	}
-	dir := e.volumeDir(volume)
-	if err := os.MkdirAll(filepath.Dir(dir), 0o711); err != nil {
+	dir := filepath.Join(h.Volumes, volume)
+	if err := os.MkdirAll(h.Volumes, 0o711); err != nil {
 		return fmt.Errorf("volume %s: %w", volume, err)
 	}
 	err := os.Mkdir(dir, 0o755)
