@@ -63,6 +63,9 @@ func run(ctx context.Context, o options) error {
 			return err
 		}
 	}
+	if elsewhere, err := withoutUnified(ctx, o); elsewhere {
+		return err
+	}
 	b, err := newBench(ctx, o.bin)
 	if err != nil {
 		return err

@@ -6,11 +6,12 @@ import (
 	"os"
 
 	"carob/internal/ocicli"
+	"carob/internal/sys/exe"
 )
 
 // version is set by the linker.
 var version = "dev"
 
 func main() {
-	os.Exit(ocicli.Run(version, os.Args[1:], ocicli.Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr}))
+	os.Exit(ocicli.Run(version, os.Args[1:], ocicli.Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr}, exe.Protect))
 }

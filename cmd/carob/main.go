@@ -71,15 +71,27 @@ func environment(lookup func(string) (string, bool)) []string {
 		"CAROB_ROOT", "PATH", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy", "SSL_CERT_FILE", "SSL_CERT_DIR",
 	} {
 		if v, ok := lookup(name); ok {
+			if name == "CAROB_ROOT" && v != "" {
+				v = absolute(v)
+			}
 			env = append(env, name+"="+v)
 		}
 	}
 	return env
 }
 
-func setting(name, otherwise string) string {
-	if v := os.Getenv(name); v != "" {
-		return v
+// absolute is a path from here: the daemon that is started works from the root.
+func absolute(path string) string {
+	if abs, err := filepath.Abs(path); err == nil {
+		return abs
 	}
-	return otherwise
+	return path // there is no working directory; the daemon says so
+}
+
+func setting(name, otherwise string) string {
+	v := os.Getenv(name)
+	if v == "" {
+		return otherwise
+	}
+	return absolute(v)
 }

@@ -29,6 +29,7 @@ type handlers struct {
 	resuming *checkpoint.Handler
 	router   *route.Router // what the engine asks
 	base     foreign.Config
+	sweep    func() error // what restores have left: after recovery
 
 	mu     sync.Mutex // guards what follows
 	others map[string]*foreign.Handler
@@ -44,6 +45,10 @@ func openHandlers(s settings, layout *cgroup.Layout, users *roots.Users) (*handl
 	if err != nil {
 		return nil, err
 	}
+	init, err := launch.Beside("carob-init")
+	if err != nil {
+		return nil, err
+	}
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, err
@@ -53,10 +58,15 @@ func openHandlers(s settings, layout *cgroup.Layout, users *roots.Users) (*handl
 	if err != nil {
 		return nil, err
 	}
+	resuming := &checkpoint.Handler{Native: native, Layout: layout, RunDir: s.run, Scratch: filepath.Join(s.root, "restore")}
+	sweep, err := resuming.Litter()
+	if err != nil {
+		return nil, err
+	}
 	h := &handlers{
-		native: native, resuming: &checkpoint.Handler{Native: native, Layout: layout, RunDir: s.run, Scratch: filepath.Join(s.root, "restore")},
+		native: native, resuming: resuming, sweep: sweep,
 		router: route.New(nil, native),
-		base:   foreign.Config{Pool: native.Pool, Layout: layout, Pause: path, RunDir: s.run, SearchPath: os.Getenv("PATH")},
+		base:   foreign.Config{Pool: native.Pool, Layout: layout, Pause: path, Init: init, RunDir: s.run, SearchPath: os.Getenv("PATH")},
 	}
 	h.use(s.handlers)
 	return h, nil

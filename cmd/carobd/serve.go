@@ -19,6 +19,7 @@ import (
 	"carob/internal/checkpoint"
 	"carob/internal/cri"
 	"carob/internal/cri/checkpoints"
+	"carob/internal/fault"
 	"carob/internal/groups"
 	"carob/internal/host"
 	"carob/internal/image"
@@ -31,6 +32,7 @@ import (
 	"carob/internal/sys/cgroup"
 	"carob/internal/sys/netns"
 	"carob/internal/sys/session"
+	"carob/internal/sys/task"
 	"carob/internal/telemetry"
 )
 
@@ -44,6 +46,9 @@ configuration file again, as carob config reload does.`,
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			now, err := c.complete()
+			if err == nil {
+				err = able(os.Geteuid(), task.Files)
+			}
 			if err != nil {
 				return err
 			}
@@ -59,6 +64,21 @@ configuration file again, as carob config reload does.`,
 	return cmd
 }
 
+// leastFiles is the least limit of open files: a supervisor is started with files at numbers
+// from 1000 on (package ns), and holds some for each container.
+const leastFiles = 1024
+
+// able says what would only show when the first container is started.
+func able(euid int, files func() (soft, hard uint64)) error {
+	if euid != 0 {
+		return fault.New(fault.Denied, "daemon: only root can run it")
+	}
+	if _, hard := files(); hard < leastFiles {
+		return fault.New(fault.Denied, fmt.Sprintf("daemon: the limit of open files is %d, it needs %d (ulimit -n, LimitNOFILE=)", hard, leastFiles))
+	}
+	return nil
+}
+
 // gcPercent lets the daemon, which has 2 MB in use with few pods, allocate 8 MB more
 // between collections. With Go's 100 they came with every fifth start and took a CPU
 // from it for milliseconds; this way with every twelfth.
@@ -68,7 +88,7 @@ const gcPercent = 200
 func serve(ctx context.Context, conf *configuration) (err error) {
 	session.Umask(0o022)
 	c, log := conf.now, conf.log
-	door, err := launch.Open(c.run, c.socket, launch.Activation{PID: os.Getenv("LISTEN_PID"), FDs: os.Getenv("LISTEN_FDS")})
+	door, err := launch.Open(launch.Dirs{Run: c.run, Root: c.root}, c.socket, launch.Activation{PID: os.Getenv("LISTEN_PID"), FDs: os.Getenv("LISTEN_FDS")})
 	if err != nil {
 		return err
 	}
@@ -143,7 +163,7 @@ type house struct {
 // kubelet's, until ctx ends or one of them cannot go on.
 func attend(ctx context.Context, c settings, door *launch.Door, h house) (err error) {
 	engine, log := h.engine, h.log
-	if err := engine.Recover(ctx); err != nil {
+	if err := errors.Join(engine.Recover(ctx), h.handlers.sweep()); err != nil {
 		log.Error("recover", "error", err)
 	}
 	if err := h.plugins.serve(engine); err != nil {
@@ -221,9 +241,6 @@ func hierarchies() (*cgroup.Layout, error) {
 // openImages opens the image store and makes the toolbox image, without which carob
 // still works.
 func openImages(ctx context.Context, c settings, log *slog.Logger) (*image.Store, error) {
-	if err := os.MkdirAll(c.root, 0o711); err != nil {
-		return nil, err
-	}
 	images, err := image.Open(filepath.Join(c.root, "images"))
 	if err != nil {
 		return nil, err

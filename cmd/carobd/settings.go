@@ -86,6 +86,11 @@ func (s settings) complete() (settings, error) {
 	s.root = cmp.Or(s.root, file.Root, defaultRoot)
 	s.run = cmp.Or(s.run, file.Run, defaultRun)
 	s.socket = cmp.Or(s.socket, file.Socket, filepath.Join(s.run, launch.SocketName))
+	for _, path := range []*string{&s.root, &s.run, &s.socket} { // others resolve them elsewhere
+		if *path, err = filepath.Abs(*path); err != nil {
+			return s, err
+		}
+	}
 	s.idBase = cmp.Or(s.idBase, file.Userns.Base, ident.DefaultBase)
 	s.idSize = cmp.Or(s.idSize, file.Userns.Size, 1<<31-ident.DefaultBase)
 	s.cgroupDriver = cmp.Or(s.cgroupDriver, file.CgroupDriver, string(plan.Auto))

@@ -458,3 +458,41 @@ func TestPodDial(t *testing.T) {
 	become(status.Pod{ID: "p", Name: "foo"})
 	refuse(fault.Conflict, DialParams{Ref: "p", Port: port})
 }
+
+// TestEventsUntil: an end that has passed shows what is known, and ends.
+func TestEventsUntil(t *testing.T) {
+	e := newEngine()
+	c := dial(t, serve(t, e))
+	for n := range 3 {
+		e.events <- status.Event{Seq: uint64(n + 1)}
+	}
+	var got []uint64
+	_, err := Do(t.Context(), c, Events, Exchange[EventsParams, status.Event]{
+		Params: EventsParams{From: 1, Until: time.Now().Add(-time.Second)}, OnEvent: func(ev status.Event) { got = append(got, ev.Seq) },
+	})
+	if d := cmp.Diff([]uint64{1, 2, 3}, got); d != "" || err != nil {
+		t.Error(d, err)
+	}
+}
+
+// TestLogsUntil: following a log ends where it was told to, though the container runs on.
+func TestLogsUntil(t *testing.T) {
+	e := newEngine()
+	e.logs = filepath.Join(t.TempDir(), "log")
+	if err := os.WriteFile(e.logs, []byte("2026-01-02T03:04:05Z stdout F one\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	p := LogsParams{Ref: "c", Tail: -1, Follow: true, Until: time.Now().Add(-time.Second)}
+	if _, err := Do(t.Context(), dial(t, serve(t, e)), Logs, Exchange[LogsParams, None]{Params: p, Files: Files{Streams: pod.Streams{Stdout: w}}}); err != nil {
+		t.Error(err)
+	}
+	_ = w.Close()
+	if b, err := io.ReadAll(r); string(b) != "one\n" || err != nil {
+		t.Errorf("%q, %v", b, err)
+	}
+}

@@ -266,12 +266,6 @@ type StatsParams struct {
 	Interval time.Duration `json:"interval,omitempty"`
 }
 
-// EventsParams say with which event to begin: 1 is the oldest that is kept, 0 the
-// next one to come.
-type EventsParams struct {
-	From uint64 `json:"from,omitempty"`
-}
-
 // LogsParams choose the part of a log. Tail is negative for all of it.
 type LogsParams struct {
 	Ref        string    `json:"ref"`

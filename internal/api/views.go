@@ -55,15 +55,48 @@ func (s *views) stats(ctx context.Context, p StatsParams, t turnOf[[]status.Stat
 	}
 }
 
+// EventsParams say with which event to begin: 1 is the oldest that is kept, 0 the next
+// one to come. Until, if there is one, ends the call; what happened by then has come.
+type EventsParams struct {
+	From  uint64    `json:"from,omitempty"`
+	Until time.Time `json:"until,omitzero"`
+}
+
 func (s *views) events(ctx context.Context, p EventsParams, t turnOf[status.Event]) (None, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel() // ends the subscription
-	for ev := range s.s.Engine.Events(ctx, p.From) {
-		if err := t.Emit(ev); err != nil {
-			return None{}, err
+	ch := s.s.Engine.Events(ctx, p.From)
+	var end <-chan time.Time
+	if !p.Until.IsZero() {
+		end = time.After(time.Until(p.Until))
+	}
+	for {
+		select {
+		case ev, ok := <-ch:
+			if !ok {
+				return None{}, ctx.Err()
+			}
+			if err := t.Emit(ev); err != nil {
+				return None{}, err
+			}
+		case <-end:
+			return None{}, emitKnown(ch, t)
 		}
 	}
-	return None{}, ctx.Err()
+}
+
+// emitKnown emits what a subscription has by now.
+func emitKnown(ch <-chan status.Event, t turnOf[status.Event]) error {
+	for range len(ch) {
+		ev, ok := <-ch
+		if !ok {
+			return nil
+		}
+		if err := t.Emit(ev); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (s *views) logs(ctx context.Context, p LogsParams, t turnOf[None]) (None, error) {
@@ -78,10 +111,15 @@ func (s *views) logs(ctx context.Context, p LogsParams, t turnOf[None]) (None, e
 	o := logfile.Options{Tail: p.Tail, Since: p.Since, Until: p.Until, Timestamps: p.Timestamps}
 	wait := func() {}
 	if p.Follow {
+		until, done := context.WithCancel(ctx)
+		if !p.Until.IsZero() {
+			until, done = context.WithDeadline(ctx, p.Until)
+		}
 		ended := make(chan struct{})
 		go func() {
 			defer close(ended)
-			_, _ = s.s.Engine.WaitContainer(ctx, c.ID, pod.WaitExit) // ended, gone or cancelled: nothing more comes
+			defer done()
+			_, _ = s.s.Engine.WaitContainer(until, c.ID, pod.WaitExit) // ended, gone, over or cancelled: nothing more comes
 		}()
 		o.Ended = ended
 		wait = func() { <-ended }

@@ -26,6 +26,7 @@ import (
 	"carob/internal/cli/ask"
 	"carob/internal/cli/show"
 	"carob/internal/cli/sight"
+	"carob/internal/fault"
 	"carob/internal/sys/fd"
 )
 
@@ -143,15 +144,31 @@ func do[P, E, R any](ctx context.Context, a *app, m api.Method[P, E, R], x api.E
 	return api.Do(ctx, c, m, x)
 }
 
+// forgiven is told and fails nothing: what -f finds missing.
+type forgiven struct{ error }
+
+// forgive makes a thing that is missing no failure of a forced removal.
+func forgive(force bool, err error) error {
+	if force && fault.Is(err, fault.NotFound) {
+		return forgiven{err}
+	}
+	return err
+}
+
 // each calls do for every word and goes on after a failure; what succeeded is printed.
 func (a *app) each(words []string, do func(word string) error) error {
 	var errs []error
 	for _, w := range words {
-		if err := do(w); err != nil {
+		err := do(w)
+		var missing forgiven
+		switch {
+		case errors.As(err, &missing):
+			fmt.Fprintln(a.Stderr, "carob: note:", missing)
+		case err != nil:
 			errs = append(errs, err)
-			continue
+		default:
+			fmt.Fprintln(a.Stdout, w)
 		}
-		fmt.Fprintln(a.Stdout, w)
 	}
 	return errors.Join(errs...)
 }
@@ -206,6 +223,7 @@ needed and not running; containers go on when it stops.`,
 			root.AddCommand(c)
 		}
 	}
+	shape(root, a.Stdout)
 	return root
 }
 
@@ -218,7 +236,11 @@ type grouped struct {
 func (a *app) checkArgs(c *cobra.Command) {
 	if check := c.Args; check != nil {
 		c.Args = func(cmd *cobra.Command, args []string) error {
-			if err := check(cmd, args); err != nil {
+			err := check(cmd, args)
+			if err != nil && len(args) > 0 && !cmd.HasSubCommands() && strings.HasPrefix(err.Error(), "unknown command") {
+				err = fmt.Errorf("takes no arguments, not %q", args[0]) // cobra's words are about the root
+			}
+			if err != nil {
 				return a.usage(cmd, err)
 			}
 			return nil
@@ -235,7 +257,8 @@ func (a *app) usage(cmd *cobra.Command, err error) error {
 	if slices.Contains([]string{"run", "create"}, cmd.Name()) {
 		code = 125
 	}
-	return &exitCode{code, fmt.Errorf("%s: %w (see '%s --help')", cmd.Name(), err, cmd.CommandPath())}
+	text, _, _ := strings.Cut(err.Error(), ": strconv.") // what follows is Go's business
+	return &exitCode{code, fmt.Errorf("%s: %s (see '%s --help')", cmd.Name(), text, cmd.CommandPath())}
 }
 
 // refusal gives an error of run or exec its exit code.

@@ -308,7 +308,10 @@ func TestRunRefusals(t *testing.T) {
 		{"unknown command", nil, []string{"frob"}, result{1, "", "carob: unknown command \"frob\" for \"carob\"\n"}},
 		{"missing argument", nil, []string{"stop"}, result{1, "", "carob: stop: requires at least 1 arg(s), only received 0 (see 'carob stop --help')\n"}},
 		{"unknown container", nil, []string{"rm", "x"}, result{1, "", "carob: container x: not found\n"}},
-		{"rm -f forgives", nil, []string{"rm", "-f", "x"}, result{0, "x\n", ""}},
+		{"rm -f forgives", nil, []string{"rm", "-f", "x"}, result{0, "", "carob: note: container x: not found\n"}},
+		{"words too many", nil, []string{"ps", "x"}, result{1, "", "carob: ps: takes no arguments, not \"x\" (see 'carob ps --help')\n"}},
+		{"not a number", nil, []string{"run", "--stop-timeout", "x", "img"}, result{125, "", "carob: run: invalid argument \"x\" for \"--stop-timeout\" flag (see 'carob run --help')\n"}},
+		{"no manifest", nil, []string{"apply"}, result{1, "", "carob: apply: name a manifest with -f (see 'carob apply --help')\n"}},
 		{"bad output", nil, []string{"ps", "-o", "xml"}, result{1, "", "carob: -o xml: use table, wide, json, yaml, name\n"}},
 		{"terminal", nil, []string{"run", "-it", "img"}, result{125, "", "carob: -it: standard input is not a terminal; use -i alone\n"}},
 	} {

@@ -12,7 +12,6 @@ import (
 	"carob/internal/cli/ask"
 	"carob/internal/cli/images"
 	"carob/internal/cli/show"
-	"carob/internal/fault"
 	"carob/internal/sys/session"
 )
 
@@ -42,7 +41,7 @@ func simple(a *app, name, short string, m api.Method[api.Ref, api.None, api.None
 
 func psCommand(a *app) *cobra.Command {
 	var s style
-	var all bool
+	var all, latest bool
 	var filters []string
 	var last int
 	c := &cobra.Command{
@@ -55,6 +54,9 @@ func psCommand(a *app) *cobra.Command {
 			f, err := ask.Filters(filters)
 			if err != nil {
 				return err
+			}
+			if latest {
+				last = 1
 			}
 			list, err := call(cmd.Context(), a, api.Containers, api.Filter{PodRef: f.Pod, States: f.States(all || last > 0)})
 			if err != nil {
@@ -74,6 +76,7 @@ func psCommand(a *app) *cobra.Command {
 	c.Flags().BoolVarP(&all, "all", "a", false, "also those that do not run")
 	c.Flags().VarP((*ask.List)(&filters), "filter", "f", "`KEY=VALUE`: id, name, label, status, pod, ancestor, exited")
 	c.Flags().IntVarP(&last, "last", "n", 0, "the last `N` that were created")
+	c.Flags().BoolVarP(&latest, "latest", "l", false, "the last that was created")
 	return c
 }
 
@@ -194,11 +197,8 @@ func rmCommand(a *app) *cobra.Command {
 		RunE: func(cmd *cobra.Command, refs []string) error {
 			return a.each(refs, func(ref string) error {
 				c, err := call(cmd.Context(), a, api.Container, api.Ref{Ref: ref})
-				if fault.Is(err, fault.NotFound) && force {
-					return nil // Docker: -f forgives what is not there
-				}
 				if err != nil {
-					return err
+					return forgive(force, err)
 				}
 				_, err = call(cmd.Context(), a, api.Remove, api.RemoveParams{Ref: c.ID, Force: force})
 				return err

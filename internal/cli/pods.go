@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -25,9 +27,26 @@ func podCommands(a *app) []*cobra.Command {
 	return []*cobra.Command{applyCommand(a), deleteCommand(a), podsCommand(a, "pods"), group}
 }
 
-// document reads a manifest from a file or, for "-", from standard input.
+// documents reads the manifests of -f, each a file or, for "-", standard input, as one.
+func documents(a *app, names []string) ([]byte, error) {
+	var all []byte
+	for _, name := range names {
+		b, err := a.document(name)
+		if err != nil {
+			return nil, err
+		}
+		if len(all) > 0 {
+			all = append(all, "\n---\n"...)
+		}
+		all = append(all, b...)
+	}
+	return all[:min(len(all), mostDocument)], nil
+}
+
+// mostDocument is a byte more than the daemon takes, which refuses it with its own words.
+const mostDocument = 2<<20 + 1
+
 func (a *app) document(name string) ([]byte, error) {
-	const most = 3 << 20 // the daemon refuses less, with its own words
 	f := a.Stdin
 	if name != "-" {
 		var err error
@@ -36,7 +55,7 @@ func (a *app) document(name string) ([]byte, error) {
 		}
 		defer func() { _ = f.Close() }() // only read from
 	}
-	b, err := io.ReadAll(io.LimitReader(f, most))
+	b, err := io.ReadAll(io.LimitReader(f, mostDocument))
 	if err != nil {
 		return nil, fault.Wrap(fault.Invalid, "-f "+name, err)
 	}
@@ -67,7 +86,8 @@ func (a *app) progress(verbose bool) func(api.Progress) {
 }
 
 func applyCommand(a *app) *cobra.Command {
-	var file, output string
+	var files []string
+	var output string
 	var verbose bool
 	var p api.ApplyParams
 	c := &cobra.Command{
@@ -75,8 +95,11 @@ func applyCommand(a *app) *cobra.Command {
 		Example: "  carob apply -f pod.yaml\n  cat pod.yaml | carob apply -f -",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if len(files) == 0 {
+				return a.usage(cmd, errors.New("name a manifest with -f"))
+			}
 			var err error
-			if p.Document, err = a.document(file); err != nil {
+			if p.Document, err = documents(a, files); err != nil {
 				return err
 			}
 			if err := pullFor(cmd.Context(), a, p.Document); err != nil {
@@ -93,17 +116,16 @@ func applyCommand(a *app) *cobra.Command {
 			return nil
 		},
 	}
-	c.Flags().StringVarP(&file, "filename", "f", "", "manifest `FILE`, or - for standard input")
+	c.Flags().VarP((*ask.List)(&files), "filename", "f", "manifest `FILE`, or - for standard input; repeatable")
 	c.Flags().StringVarP(&output, "output", "o", "", "output `FORMAT`: json or yaml")
 	c.Flags().BoolVarP(&verbose, "verbose", "v", false, "show each step")
 	c.Flags().BoolVar(&p.Replace, "replace", false, "delete and make anew a pod whose manifest has changed")
 	c.Flags().BoolVar(&p.Keep, "keep", false, "leave what was made when a later step fails")
-	_ = c.MarkFlagRequired("filename") // it was made above
 	return c
 }
 
 func deleteCommand(a *app) *cobra.Command {
-	var file string
+	var files []string
 	var grace int
 	var verbose bool
 	c := &cobra.Command{
@@ -112,32 +134,33 @@ func deleteCommand(a *app) *cobra.Command {
 		ValidArgsFunction: words{a}.pods,
 		RunE: func(cmd *cobra.Command, refs []string) error {
 			if len(refs) > 1 && (refs[0] == "pod" || refs[0] == "pods") {
-				refs = refs[1:] // kubectl's habit
+				refs = refs[1:] // kubectl's habits
+			}
+			for i, ref := range refs {
+				refs[i] = strings.TrimPrefix(strings.TrimPrefix(ref, "pods/"), "pod/")
 			}
 			p := api.DeleteParams{Refs: refs, Grace: seconds(cmd, grace)}
-			if file == "" && len(refs) == 0 {
+			if len(files) == 0 && len(refs) == 0 {
 				return a.usage(cmd, errors.New("name a manifest with -f, or pods"))
 			}
-			if file != "" {
-				var err error
-				if p.Document, err = a.document(file); err != nil {
-					return err
-				}
-			}
-			list, err := do(cmd.Context(), a, api.Delete, api.Exchange[api.DeleteParams, api.Progress]{Params: p, OnEvent: a.progress(verbose)})
-			a.applied(list)
-			if err != nil {
+			var err error
+			if p.Document, err = documents(a, files); err != nil {
 				return err
 			}
-			for _, r := range list {
-				if r.Action == "absent" && file == "" {
-					return fault.New(fault.NotFound, "pod "+r.Pod+": not found")
+			list, err := do(cmd.Context(), a, api.Delete, api.Exchange[api.DeleteParams, api.Progress]{Params: p, OnEvent: a.progress(verbose)})
+			errs := []error{err}
+			list = slices.DeleteFunc(list, func(r api.Applied) bool {
+				missing := r.Action == "absent" && len(files) == 0
+				if missing {
+					errs = append(errs, fault.New(fault.NotFound, "pod "+r.Pod+": no such pod"))
 				}
-			}
-			return nil
+				return missing
+			})
+			a.applied(list)
+			return errors.Join(errs...)
 		},
 	}
-	c.Flags().StringVarP(&file, "filename", "f", "", "manifest `FILE`, or - for standard input")
+	c.Flags().VarP((*ask.List)(&files), "filename", "f", "manifest `FILE`, or - for standard input; repeatable")
 	c.Flags().BoolVarP(&verbose, "verbose", "v", false, "show each step")
 	bindSeconds(c, &grace)
 	return c
@@ -222,10 +245,7 @@ func podRemoveCommand(a *app) *cobra.Command {
 		RunE: func(cmd *cobra.Command, refs []string) error {
 			return a.each(refs, func(ref string) error {
 				_, err := call(cmd.Context(), a, api.PodRemove, api.RemoveParams{Ref: ref, Force: force})
-				if force && fault.Is(err, fault.NotFound) {
-					return nil
-				}
-				return err
+				return forgive(force, err)
 			})
 		},
 	}

@@ -243,6 +243,7 @@ func execCommand(a *app) *cobra.Command {
 		Short: "Run a command in a running container",
 		Example: `  carob exec web ps
   carob exec -it web sh
+  carob exec foo/sidecar -- curl -s http://localhost/get
   carob exec --timeout 5s web curl localhost`,
 		Args:              cobra.MinimumNArgs(2),
 		RunE:              func(cmd *cobra.Command, words []string) error { return refusal(a.exec(cmd.Context(), &x, words), 1) },
@@ -253,6 +254,9 @@ func execCommand(a *app) *cobra.Command {
 }
 
 func (a *app) exec(ctx context.Context, x *ask.Exec, words []string) error {
+	if words[1] == "--" && len(words) > 2 {
+		words = slices.Delete(words, 1, 2) // kubectl's habit
+	}
 	e, err := x.Translate(words[1:], a.host())
 	if err != nil {
 		return err

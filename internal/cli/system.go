@@ -1,8 +1,8 @@
 package cli
 
 import (
+	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -112,7 +112,7 @@ func eventsCommand(a *app) *cobra.Command {
 		},
 	}
 	c.Flags().StringVar(&since, "since", "", "begin at `TIME` (10m, 2026-01-02T15:04:05Z, seconds since 1970)")
-	c.Flags().StringVar(&until, "until", "", "end at `TIME`")
+	c.Flags().StringVar(&until, "until", "", "end at `TIME`; a negative duration lies ahead: -10s")
 	c.Flags().VarP((*ask.List)(&filters), "filter", "f", "`KEY=VALUE`: type, action, pod, container")
 	c.Flags().StringVarP(&output, "output", "o", "", "output `FORMAT`: table or json, one document per line")
 	c.Flags().StringVar(&format, "format", "", "Go `TEMPLATE` for each event, or json")
@@ -142,13 +142,8 @@ func eventLine(a *app, output, format string) (func(status.Event) error, error) 
 func showEvents(ctx context.Context, a *app, w ask.EventWindow, line func(status.Event) error) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	if !w.Until.IsZero() {
-		var done context.CancelFunc
-		ctx, done = context.WithDeadline(ctx, w.Until)
-		defer done()
-	}
 	var failed error
-	p := api.EventsParams{}
+	p := api.EventsParams{Until: w.Until}
 	if !w.Since.IsZero() {
 		p.From = 1
 	}
@@ -162,13 +157,7 @@ func showEvents(ctx context.Context, a *app, w ask.EventWindow, line func(status
 			}
 		},
 	})
-	if failed != nil {
-		return failed
-	}
-	if errors.Is(err, context.DeadlineExceeded) {
-		return nil
-	}
-	return err
+	return cmp.Or(failed, err)
 }
 
 func logsCommand(a *app) *cobra.Command {
@@ -243,7 +232,7 @@ func versionCommand(a *app) *cobra.Command {
 				return show.Value(a.Stdout, format, both)
 			}
 			about := func(name string, v api.About) {
-				fmt.Fprintf(a.Stdout, "%s: carob %s (%s %s/%s %s)\n", name, v.Version, v.Go, v.OS, v.Arch, v.Commit)
+				fmt.Fprintf(a.Stdout, "%s: carob %s (%s)\n", name, v.Version, strings.TrimSpace(v.Go+" "+v.OS+"/"+v.Arch+" "+v.Commit))
 			}
 			about("client", both.Client)
 			if err == nil {

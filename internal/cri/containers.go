@@ -142,7 +142,7 @@ func (c *containers) RemoveContainer(ctx context.Context, r *cri.RemoveContainer
 
 // ListContainers lists containers, newest first.
 func (c *containers) ListContainers(_ context.Context, r *cri.ListContainersRequest) (*cri.ListContainersResponse, error) {
-	return &cri.ListContainersResponse{Containers: c.listContainers(r.GetFilter())}, nil
+	return shown.ContainerList(c.listContainers(r.GetFilter()))
 }
 
 // StreamContainers is ListContainers in pieces.

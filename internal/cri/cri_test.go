@@ -146,22 +146,6 @@ func TestEventKinds(t *testing.T) {
 	}
 }
 
-// TestReadAll leaves out what has gone, and tells of what has failed.
-func TestReadAll(t *testing.T) {
-	got, err := readAll([]int{1, 2, 3}, func(n int) (*int, error) {
-		if n == 2 {
-			return nil, fault.New(fault.NotFound, "gone")
-		}
-		return &n, nil
-	})
-	if err != nil || len(got) != 2 || *got[0] != 1 || *got[1] != 3 {
-		t.Errorf("%v, %v", got, err)
-	}
-	if _, err := readAll([]int{1}, func(int) (*int, error) { return nil, errors.New("broken") }); err == nil {
-		t.Error("a failure is swallowed")
-	}
-}
-
 func TestSemantic(t *testing.T) {
 	for version, want := range map[string]string{
 		"1.2.3": "1.2.3", "v1.2.3-rc.1": "v1.2.3-rc.1", "36a2813": "0.0.0+36a2813", "36a2813-dirty": "0.0.0+36a2813-dirty", "dev": "0.0.0+dev",

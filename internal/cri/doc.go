@@ -22,6 +22,7 @@ import (
 	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
 
 	"carob/internal/cri/asked"
+	"carob/internal/cri/shown"
 	"carob/internal/image"
 	"carob/internal/pod"
 	"carob/internal/spec"
@@ -87,6 +88,7 @@ type Puller func(ctx context.Context, ref string, auth *cri.AuthConfig) (image.I
 type Groups interface {
 	UpdateGroupWithin(ctx context.Context, path string, limits *specs.LinuxResources) error
 	GroupStats(ctx context.Context, path string) (status.Stats, error)
+	GroupExtremes(ctx context.Context, path string) (status.Extremes, error)
 	GroupCensus(ctx context.Context, path string) (status.Census, error)
 }
 
@@ -135,7 +137,7 @@ func newRuntimeService(s Services, streams Streams) *runtimeService {
 	f, n := finder{s.Engine}, newStats(s)
 	return &runtimeService{
 		sandboxes: &sandboxes{s, f}, containers: &containers{s, f}, processes: &processes{s, f, streams},
-		stats: n, metrics: &metrics{n}, events: &events{s, f}, about: &about{s, time.Now()},
+		stats: n, metrics: &metrics{n, shown.NewFamilies()}, events: &events{s, f}, about: &about{s, time.Now()},
 	}
 }
 

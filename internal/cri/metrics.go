@@ -3,6 +3,7 @@ package cri
 import (
 	"context"
 	"slices"
+	"time"
 
 	"google.golang.org/grpc"
 	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
@@ -15,11 +16,14 @@ import (
 )
 
 // metrics are the numbers that the kubelet's cAdvisor would have, for Prometheus.
-type metrics struct{ n *stats }
+type metrics struct {
+	n        *stats
+	families shown.Families
+}
 
 // ListMetricDescriptors names all metrics with their labels.
 func (m *metrics) ListMetricDescriptors(context.Context, *cri.ListMetricDescriptorsRequest) (*cri.ListMetricDescriptorsResponse, error) {
-	return &cri.ListMetricDescriptorsResponse{Descriptors: shown.MetricDescriptors()}, nil
+	return &cri.ListMetricDescriptorsResponse{Descriptors: m.families.Descriptors()}, nil
 }
 
 // ListPodSandboxMetrics are the metrics of all ready pods.
@@ -42,70 +46,84 @@ func (m *metrics) StreamPodSandboxMetrics(_ *cri.StreamPodSandboxMetricsRequest,
 func (m *metrics) list(ctx context.Context) ([]*cri.PodSandboxMetrics, error) {
 	all, err := m.take(ctx, m.n.sandboxes(selection{}))
 	out := make([]*cri.PodSandboxMetrics, 0, len(all))
-	for _, t := range all {
-		out = append(out, shown.SandboxMetrics(t.pod, t.links, t.containers))
+	for _, u := range all {
+		out = append(out, m.families.SandboxMetrics(u))
 	}
 	return out, err
 }
 
-// taken is what was read of one pod and its containers that run.
-type taken struct {
-	pod        status.Pod
-	links      []shown.Link
-	containers []shown.ContainerUse
-}
-
-// take reads those of the pods that are ready. What could be read comes with the error.
-func (m *metrics) take(ctx context.Context, pods []status.Pod) ([]*taken, error) {
+// take reads those of the pods that are ready, and their containers that run.
+func (m *metrics) take(ctx context.Context, pods []status.Pod) ([]*shown.PodUse, error) {
 	space, err := disk.SpaceOf(m.n.s.Root)
 	if err != nil {
 		return nil, err
 	}
 	ready := slices.DeleteFunc(pods, func(p status.Pod) bool { return p.State != lifecycle.PodReady })
-	return readAll(ready, func(p status.Pod) (*taken, error) { return m.sandbox(ctx, p, space) })
+	return readAll(ctx, ready, func(p status.Pod) (*shown.PodUse, error) {
+		one, err := m.sandbox(ctx, p, space)
+		return one, m.n.unread.note(ctx, unreadable{"pod", p.ID, err})
+	})
 }
 
-func (m *metrics) sandbox(ctx context.Context, p status.Pod, space disk.Space) (*taken, error) {
-	links, err := readLinks(p)
-	if err != nil {
+func (m *metrics) sandbox(ctx context.Context, p status.Pod, space disk.Space) (*shown.PodUse, error) {
+	u := &shown.PodUse{Pod: p, GroupUse: shown.GroupUse{Since: p.CreatedAt, Device: m.n.s.Root}}
+	u.Stats.At = time.Now()
+	var err error
+	if u.Links, err = readLinks(p); err != nil {
 		return nil, err
+	}
+	if p.Cgroup != "" { // a container alone needs none for its pod
+		if err = m.group(ctx, p.Cgroup, &u.GroupUse); err != nil {
+			return nil, err
+		}
 	}
 	running := slices.DeleteFunc(m.n.s.Engine.Containers(pod.Filter{PodRef: p.ID}), func(c status.Container) bool {
 		return c.State != lifecycle.ContainerRunning
 	})
-	containers, err := readAll(running, func(c status.Container) (*shown.ContainerUse, error) {
-		u := shown.ContainerUse{
-			Pod: p, Container: c, Device: m.n.s.Root, Size: space.Bytes, Inodes: space.Inodes, FreeInodes: space.FreeInodes,
-		}
-		var err error
-		if u.Stats, err = m.n.s.Groups.GroupStats(ctx, c.Cgroup); err != nil {
-			return nil, err
-		}
-		if u.Census, err = m.n.s.Groups.GroupCensus(ctx, c.Cgroup); err != nil {
-			return nil, err
-		}
-		u.Written, u.Files, err = m.n.written(ctx, c.ID)
-		return &u, err
+	u.Containers, err = readAll(ctx, running, func(c status.Container) (*shown.ContainerUse, error) {
+		one, err := m.container(ctx, c, space)
+		return one, m.n.unread.note(ctx, unreadable{"container", c.ID, err})
 	})
-	t := &taken{pod: p, links: links}
-	for _, u := range containers {
-		t.containers = append(t.containers, *u)
+	for _, c := range u.Containers {
+		u.Census.Add(c.Census)
 	}
-	return t, err
+	return u, err
+}
+
+func (m *metrics) group(ctx context.Context, path string, u *shown.GroupUse) (err error) {
+	if u.Stats, err = m.n.s.Groups.GroupStats(ctx, path); err != nil {
+		return err
+	}
+	u.Extremes, err = m.n.s.Groups.GroupExtremes(ctx, path)
+	return err
+}
+
+func (m *metrics) container(ctx context.Context, c status.Container, space disk.Space) (*shown.ContainerUse, error) {
+	u := &shown.ContainerUse{
+		GroupUse: shown.GroupUse{Since: c.StartedAt, Device: m.n.s.Root}, Container: c,
+		Size: space.Bytes, Inodes: space.Inodes, FreeInodes: space.FreeInodes,
+	}
+	err := m.group(ctx, c.Cgroup, &u.GroupUse)
+	if err != nil {
+		return nil, err
+	}
+	if u.Census, err = m.n.s.Groups.GroupCensus(ctx, c.Cgroup); err != nil {
+		return nil, err
+	}
+	u.Written, _, err = m.n.written(ctx, c.ID)
+	u.Uncounted = m.n.unread.note(ctx, unreadable{"files of container", c.ID, err}) != nil
+	return u, nil
 }
 
 // Figures returns a reader of the values that ListPodSandboxMetrics has, in fractions where
-// there are any, and of everybody's pods. What could be read comes with its error.
+// there are any, and of everybody's pods.
 func Figures(s Services) func(context.Context) ([]shown.Figure, error) {
-	m := &metrics{newStats(s)}
+	m := &metrics{newStats(s), shown.NewFamilies()}
 	return func(ctx context.Context) ([]shown.Figure, error) {
 		all, err := m.take(ctx, s.Engine.Pods(pod.Filter{}))
 		var out []shown.Figure
-		for _, t := range all {
-			out = append(out, shown.LinkFigures(t.pod, t.links)...)
-			for _, u := range t.containers {
-				out = append(out, shown.ContainerFigures(u)...)
-			}
+		for _, u := range all {
+			out = append(out, m.families.Figures(u)...)
 		}
 		return out, err
 	}

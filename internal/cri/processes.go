@@ -162,7 +162,7 @@ func (p *processes) running(id, what string) (string, error) {
 		return "", err
 	}
 	if c.State != lifecycle.ContainerRunning {
-		return "", fault.New(fault.Conflict, "container "+c.Name+": "+what+": cannot while "+string(c.State))
+		return "", fault.New(fault.Conflict, "container "+c.Name+": "+what+": is "+string(c.State)+", not running")
 	}
 	return c.ID, nil
 }

@@ -91,7 +91,7 @@ func (b *sandboxes) PodSandboxStatus(ctx context.Context, r *cri.PodSandboxStatu
 
 // ListPodSandbox lists sandboxes, newest first.
 func (b *sandboxes) ListPodSandbox(_ context.Context, r *cri.ListPodSandboxRequest) (*cri.ListPodSandboxResponse, error) {
-	return &cri.ListPodSandboxResponse{Items: b.listSandboxes(r.GetFilter())}, nil
+	return shown.SandboxList(b.listSandboxes(r.GetFilter()))
 }
 
 // StreamPodSandboxes is ListPodSandbox in pieces.

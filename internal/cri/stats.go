@@ -2,19 +2,15 @@ package cri
 
 import (
 	"context"
-	"errors"
 	"maps"
 	"path/filepath"
-	"runtime"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc"
 	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
 
 	"carob/internal/cri/shown"
-	"carob/internal/fault"
 	"carob/internal/lifecycle"
 	"carob/internal/status"
 	"carob/internal/sys/disk"
@@ -25,6 +21,7 @@ import (
 type stats struct {
 	s Services
 	finder
+	unread unread
 
 	mu    sync.Mutex // guards what follows
 	last  map[string]reading
@@ -51,7 +48,10 @@ type reading struct {
 }
 
 func newStats(s Services) *stats {
-	return &stats{s: s, finder: finder{s.Engine}, last: map[string]reading{}, trees: map[string]tree{}}
+	return &stats{
+		s: s, finder: finder{s.Engine}, unread: unread{log: s.Log, told: map[string]time.Time{}},
+		last: map[string]reading{}, trees: map[string]tree{},
+	}
 }
 
 const (
@@ -93,11 +93,17 @@ func (n *stats) ContainerStats(ctx context.Context, r *cri.ContainerStatsRequest
 	return &cri.ContainerStatsResponse{Stats: one}, err
 }
 
+// ofContainer has what is known: a container can make its files uncountable, and its memory
+// is nevertheless the kubelet's business.
 func (n *stats) ofContainer(ctx context.Context, c status.Container) (*cri.ContainerStats, error) {
 	u := shown.Use{Stats: status.Stats{At: time.Now()}, Root: n.s.Root}
 	var err error
-	if u.Written, u.Files, err = n.written(ctx, c.ID); err != nil || c.State != lifecycle.ContainerRunning {
-		return shown.ContainerStats(c, u), err
+	u.Written, u.Files, err = n.written(ctx, c.ID)
+	if n.unread.note(ctx, unreadable{"files of container", c.ID, err}) != nil {
+		u.Root = ""
+	}
+	if c.State != lifecycle.ContainerRunning {
+		return shown.ContainerStats(c, u), nil
 	}
 	if u.Stats, err = n.s.Groups.GroupStats(ctx, c.Cgroup); err != nil {
 		return nil, err
@@ -108,32 +114,10 @@ func (n *stats) ofContainer(ctx context.Context, c status.Container) (*cri.Conta
 
 func (n *stats) list(ctx context.Context, f *cri.ContainerStatsFilter) ([]*cri.ContainerStats, error) {
 	all := n.containers(selection{f.GetId(), f.GetPodSandboxId(), f.GetLabelSelector()})
-	return readAll(all, func(c status.Container) (*cri.ContainerStats, error) { return n.ofContainer(ctx, c) })
-}
-
-// readAll reads many at once; what has gone meanwhile is left out.
-func readAll[T, R any](all []T, read func(T) (*R, error)) ([]*R, error) {
-	got, errs := make([]*R, len(all)), make([]error, len(all))
-	var next atomic.Int64
-	var readers sync.WaitGroup
-	for range runtime.GOMAXPROCS(0) {
-		readers.Go(func() {
-			for i := next.Add(1) - 1; i < int64(len(all)); i = next.Add(1) - 1 {
-				got[i], errs[i] = read(all[i])
-			}
-		})
-	}
-	readers.Wait()
-	out := got[:0]
-	for i, one := range got {
-		switch {
-		case errs[i] == nil:
-			out = append(out, one)
-		case fault.Is(errs[i], fault.NotFound):
-			errs[i] = nil
-		}
-	}
-	return out, errors.Join(errs...)
+	return readAll(ctx, all, func(c status.Container) (*cri.ContainerStats, error) {
+		one, err := n.ofContainer(ctx, c)
+		return one, n.unread.note(ctx, unreadable{"container", c.ID, err})
+	})
 }
 
 // ListContainerStats tells what the chosen containers use.
@@ -183,7 +167,10 @@ func (n *stats) ofSandbox(ctx context.Context, p status.Pod) (*cri.PodSandboxSta
 
 func (n *stats) listSandboxStats(ctx context.Context, f *cri.PodSandboxStatsFilter) ([]*cri.PodSandboxStats, error) {
 	all := n.sandboxes(selection{id: f.GetId(), labels: f.GetLabelSelector()})
-	return readAll(all, func(p status.Pod) (*cri.PodSandboxStats, error) { return n.ofSandbox(ctx, p) })
+	return readAll(ctx, all, func(p status.Pod) (*cri.PodSandboxStats, error) {
+		one, err := n.ofSandbox(ctx, p)
+		return one, n.unread.note(ctx, unreadable{"pod", p.ID, err})
+	})
 }
 
 // ListPodSandboxStats tells what the chosen pods use.

@@ -45,6 +45,9 @@ type Options struct {
 	LSMProfile, LSMMountContext string
 	// Sibling makes the first process a child of criu's parent.
 	Sibling bool
+	// Held makes criu wait for ever when whoever speaks with it has died: otherwise it lets go
+	// on what it has made, whatever that is. Somebody else has to kill it then.
+	Held bool
 
 	LeaveRunning, TCPEstablished, TCPSkipInFlight, TCPClose, ExternalUnix, ShellJob, FileLocks,
 	LinkRemap, AutoDedup, LazyPages bool

@@ -113,11 +113,13 @@ type action struct {
 	kind  rpc.CriuReqType
 	name  string
 	hooks Hooks
+	held  bool
 	pid   int // of the first process, once criu has told
 }
 
 func (a *action) do(s Swrk, pid int, o Options) (*rpc.CriuResp, error) {
 	log := a.name + ".log"
+	a.held = o.Held
 	options, files, err := o.options(log, s.First()+1)
 	if err != nil {
 		return nil, err
@@ -142,19 +144,39 @@ func (a *action) ask(s Swrk, q *rpc.CriuReq, files []*os.File) (r *rpc.CriuResp,
 	if err != nil {
 		return nil, err
 	}
-	ended, err := s.Start(append([]*os.File{theirs}, files...))
+	ended, err := a.start(s, conn, append([]*os.File{theirs}, files...))
 	theirs.Close()
 	if err != nil {
 		conn.Close()
 		return nil, err
 	}
 	r, err = a.talk(conn, q)
-	conn.Close() // which ends a criu that waits for more
-	if end := ended(); err == nil && end != nil {
-		return nil, end
+	_ = conn.CloseWrite() // ends a criu that waits for more, whoever has our end; one that is gone is an error
+	conn.Close()
+	if end := ended(); end != nil && (err == nil || errors.Is(err, errSilent)) {
+		return nil, end // it says why, if it could not even be started
 	}
 	return r, err
 }
+
+// start starts criu; one that is held has our end of the socket, too.
+func (a *action) start(s Swrk, conn *net.UnixConn, files []*os.File) (ended func() error, err error) {
+	if a.held {
+		own, err := conn.File()
+		if err != nil {
+			return nil, err
+		}
+		defer own.Close()
+		files = append(files, own)
+	}
+	return s.Start(files)
+}
+
+// errSilent: criu has ended, and has not said why.
+var errSilent = fault.New(fault.Internal, "it has ended without an answer")
+
+// silent tells whether an error of the socket is criu's end.
+func silent(err error) bool { return errors.Is(err, io.EOF) || errors.Is(err, fd.ECONNRESET) }
 
 // maxPacket is what criu itself takes at most.
 const maxPacket = 64 << 10
@@ -170,8 +192,8 @@ func (a *action) talk(conn *net.UnixConn, q *rpc.CriuReq) (*rpc.CriuResp, error)
 			return nil, err
 		}
 		n, files, err := fd.ReceivePacket(conn, buf, 1)
-		if errors.Is(err, io.EOF) {
-			return nil, fault.New(fault.Internal, "it has ended without an answer")
+		if silent(err) {
+			return nil, errSilent
 		}
 		if err != nil {
 			return nil, err

@@ -10,26 +10,25 @@ import (
 	"carob/internal/sys/cgroup"
 )
 
+// GroupExtremes reads what a group's memory has come to.
+func (g *Groups) GroupExtremes(_ context.Context, path string) (status.Extremes, error) {
+	c, err := g.layout.Open(path)
+	if err != nil {
+		return status.Extremes{}, err
+	}
+	e, err := cgroup.ReadExtremes(c)
+	return status.Extremes(e), err
+}
+
 // GroupCensus counts what the processes in a group and below have: about ten system
 // calls for each and one for each of their descriptors. Processes that end while they
 // are counted are left out.
 func (g *Groups) GroupCensus(_ context.Context, path string) (status.Census, error) {
-	c, err := g.layout.Open(path)
+	pids, err := g.pids(path)
 	if err != nil {
 		return status.Census{}, err
 	}
-	extremes, err := cgroup.ReadExtremes(c)
-	if err != nil {
-		return status.Census{}, err
-	}
-	pids, err := c.Procs()
-	if err != nil {
-		return status.Census{}, err
-	}
-	out := status.Census{
-		Processes: uint64(len(pids)), MemoryPeak: extremes.Peak, MemoryKernel: extremes.Kernel,
-		MemoryMapped: extremes.Mapped, MemoryFailures: extremes.Failures,
-	}
+	out := status.Census{Processes: uint64(len(pids))}
 	for _, pid := range pids {
 		count(pid, &out)
 	}

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -37,6 +38,8 @@ type Streams struct {
 type app struct {
 	Streams
 	version string
+	before  []string // the arguments in front of the command
+	protect func() error
 	global  arguments
 	args    arguments
 	runtime *ocirt.Runtime
@@ -78,9 +81,10 @@ func (e *exitError) Error() string { return e.err.Error() }
 func (e *exitError) Unwrap() error { return e.err }
 
 // Run reads a command line, without the program's name, carries it out, and returns the
-// exit status.
-func Run(version string, args []string, s Streams) int {
-	a := &app{Streams: s, version: version}
+// exit status. protect is called before anything is started that could reach this
+// program's file.
+func Run(version string, args []string, s Streams, protect func() error) int {
+	a := &app{Streams: s, version: version, protect: protect}
 	code, err := a.run(args)
 	if err == nil {
 		return code
@@ -98,6 +102,7 @@ func (a *app) run(args []string) (code int, err error) {
 		return 0, err
 	}
 	rest := a.global.rest
+	a.before = slices.DeleteFunc(slices.Clone(args[:len(args)-len(rest)]), func(arg string) bool { return arg == "--" })
 	switch {
 	case a.global.has("version"):
 		fmt.Fprintf(a.Out, "carob-oci version %s\nspec: %s\n", a.version, specs.Version)
@@ -124,7 +129,8 @@ func (a *app) check() error {
 	default:
 		return fault.New(fault.Invalid, "invalid log-format: "+f)
 	}
-	rootless, err := rootless(a.global.text("rootless"))
+	word := a.global.text("rootless")
+	rootless, err := rootless(word)
 	if err != nil {
 		return err
 	}
@@ -138,22 +144,24 @@ func (a *app) check() error {
 	a.runtime = &ocirt.Runtime{
 		Root: root, Systemd: a.global.has("systemd-cgroup"), StartScope: systemd.StartUnit,
 		Warn: func(text string) { a.log("warning", text) }, Rootless: rootless,
+		InUsers: word == inUsers,
 	}
 	return nil
 }
 
 // rootless tells, by the flag's word or by itself, whether this process lacks root's rights on the host.
 func rootless(word string) (bool, error) {
-	if os.Geteuid() != 0 {
-		return false, fault.New(fault.Unsupported, "carob-oci runs as root, of the host or of a user namespace: unshare --map-root-user --mount carob-oci …")
-	}
 	switch word {
 	case "", "auto":
-		return ns.InUser(), nil
-	default:
-		yes, err := strconv.ParseBool(word)
-		return yes, fault.Wrap(fault.Invalid, "--rootless", err)
+		return os.Geteuid() != 0 || ns.InUser(), nil
+	case inUsers:
+		if !ns.InUser() {
+			return false, fault.New(fault.Invalid, "--rootless "+inUsers+": is carob-oci's own word")
+		}
+		return true, nil
 	}
+	yes, err := strconv.ParseBool(word)
+	return yes, fault.Wrap(fault.Invalid, "--rootless", err)
 }
 
 func (a *app) command(c command, args []string) (int, error) {
@@ -173,8 +181,11 @@ func (a *app) command(c command, args []string) (int, error) {
 	if n := len(a.args.rest); n < c.least || n > c.most && !c.takesCommand() {
 		return 0, fault.New(fault.Invalid, fmt.Sprintf("%s: %q takes %s", c.name, "carob-oci "+c.name, c.usage))
 	}
+	if needsRoot(c) {
+		return rooted(a, c, args)
+	}
 	if c.starts {
-		if err := task.Protect(); err != nil {
+		if err := a.protect(); err != nil {
 			return 0, err
 		}
 	}

@@ -134,5 +134,5 @@ func restore(ctx context.Context, a *app) (code int, err error) {
 		return 0, err
 	}
 	defer func() { err = errors.Join(err, c.Delete(ctx, true)) }()
-	return a.follow(c.Init.Pid, console)
+	return a.follow(c.Init, console)
 }

@@ -25,7 +25,7 @@ func commands() []command {
 			name: "create", usage: "ID", help: "create a container, whose process waits for start",
 			options: createOptions(), least: 1, most: 1, starts: true, run: create,
 		},
-		{name: "start", usage: "ID", help: "let a created container's process run", least: 1, most: 1, run: start},
+		{name: "start", usage: "ID", help: "let a created container's process run", least: 1, most: 1, starts: true, run: start},
 		{name: "state", usage: "ID", help: "print a container's state as JSON", least: 1, most: 1, run: state},
 		{
 			name: "kill", usage: "ID [SIGNAL]", help: "send a signal, TERM if none is named", least: 1, most: 2, run: kill,
@@ -106,6 +106,7 @@ func run(ctx context.Context, a *app) (code int, err error) {
 	if !detach && o.ConsoleSocket == "" {
 		o.Console = &console
 	}
+	o.Here = true
 	c, err := a.runtime.Create(ctx, o)
 	if err != nil {
 		return 0, err
@@ -119,7 +120,7 @@ func run(ctx context.Context, a *app) (code int, err error) {
 	if err := c.Start(ctx); err != nil || detach {
 		return 0, err
 	}
-	return a.follow(c.Init.Pid, console)
+	return a.follow(c.Init, console)
 }
 
 // listed is a container as list and state print it.
@@ -141,7 +142,7 @@ func describe(c *ocirt.Container) (listed, error) {
 		return listed{}, err
 	}
 	s := c.State(status)
-	return listed{s.Version, s.ID, s.Pid, string(status), s.Bundle, c.Rootfs, c.Created, s.Annotations, ""}, nil
+	return listed{s.Version, s.ID, s.Pid, string(status), s.Bundle, c.Rootfs, time.Unix(0, c.Created).UTC(), s.Annotations, ""}, nil
 }
 
 func state(_ context.Context, a *app) (int, error) {
@@ -192,13 +193,14 @@ func list(_ context.Context, a *app) (int, error) {
 		return 0, err
 	}
 	all := []listed{}
-	root, err := user.LookupId("0")
+	id := strconv.Itoa(os.Geteuid())
+	owner, err := user.LookupId(id)
 	if err != nil {
-		root = &user.User{Username: "0"}
+		owner = &user.User{Username: id}
 	}
 	for _, c := range containers {
 		if l, err := describe(c); err == nil { // else it has just been deleted
-			l.Owner = root.Username
+			l.Owner = owner.Username
 			all = append(all, l)
 		}
 	}

@@ -39,7 +39,7 @@ func execOptions() []option {
 		{"no-new-privs", "", isBool, "set no_new_privs"},
 		{"ignore-paused", "", isBool, "also in a paused container"},
 		{"preserve-fds", "", isText, "how many descriptors from 3 on are passed on"},
-		{"cgroup", "", isText, "cgroup below the container's"},
+		{"cgroup", "", isList, "[CONTROLLER,…:]PATH, a cgroup below the container's"},
 	}
 }
 
@@ -61,7 +61,9 @@ func (a *app) execute(ctx context.Context) (int, error) {
 	}
 	o := ocirt.ExecOptions{
 		PidFile: a.args.text("pid-file"), ConsoleSocket: a.args.text("console-socket"), PidfdSocket: a.args.text("pidfd-socket"), Paused: a.args.has("ignore-paused"),
-		Group: strings.TrimPrefix(a.args.text("cgroup"), "/"),
+	}
+	if o.Groups, err = groups(a.args.list("cgroup")); err != nil {
+		return 0, err
 	}
 	if o.Process, err = a.process(c); err != nil {
 		return 0, err
@@ -78,7 +80,35 @@ func (a *app) execute(ctx context.Context) (int, error) {
 	if err != nil || detach {
 		return 0, err
 	}
-	return a.follow(pid, console)
+	id, _, err := task.Find(pid)
+	if err != nil {
+		return 0, err
+	}
+	return a.follow(id, console)
+}
+
+// groups reads --cgroup: one PATH for all hierarchies, or CONTROLLER,…:PATH for one each.
+func groups(args []string) (map[string]string, error) {
+	out := map[string]string{}
+	for _, arg := range args {
+		list, at, ok := strings.Cut(arg, ":")
+		if !ok {
+			list, at = "", arg
+		}
+		for controller := range strings.SplitSeq(list, ",") {
+			_, again := out[controller]
+			switch {
+			case ok && controller == "":
+				return nil, fault.New(fault.Invalid, fmt.Sprintf("invalid --cgroup argument: %.80q (empty <controller> prefix)", arg))
+			case !ok && len(args) > 1:
+				return nil, fault.New(fault.Invalid, fmt.Sprintf("invalid --cgroup argument: %.80q (missing <controller>: prefix)", arg))
+			case again:
+				return nil, fault.New(fault.Invalid, fmt.Sprintf("invalid --cgroup argument(s): controller %.40q specified multiple times", controller))
+			}
+			out[controller] = at
+		}
+	}
+	return out, nil
 }
 
 // process makes the process from a file, or from the container's with what the flags say.
@@ -161,11 +191,12 @@ func (a *app) user(p *specs.Process) error {
 }
 
 // follow waits for a child, passes on signals and, if it has a terminal, everything
-// between that and this program's. It returns the child's status.
-func (a Streams) follow(pid int, console *os.File) (int, error) {
+// between that and this program's. It returns the child's status. Signals that come later
+// are lost: what is left to do should be done, and 0.2 ms to have each of them back are as
+// much as that takes.
+func (a Streams) follow(id task.ID, console *os.File) (int, error) {
 	signals := make(chan os.Signal, 64)
 	signal.Notify(signals, append(session.Forwarded(), session.Resize())...)
-	defer signal.Stop(signals)
 	done := func() {}
 	if console != nil {
 		defer console.Close()
@@ -173,10 +204,6 @@ func (a Streams) follow(pid int, console *os.File) (int, error) {
 		if done, err = a.connect(console); err != nil {
 			return 0, err
 		}
-	}
-	id, err := task.Find(pid)
-	if err != nil {
-		return 0, err
 	}
 	ended := make(chan struct{})
 	go func() { // ends with the child
@@ -193,7 +220,7 @@ func (a Streams) follow(pid int, console *os.File) (int, error) {
 			}
 		}
 	}()
-	code, err := task.Wait(pid)
+	code, err := task.Wait(id.Pid)
 	close(ended)
 	done()
 	return code, err

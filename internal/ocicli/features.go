@@ -60,7 +60,7 @@ func printFeatures(_ context.Context, a *app) (int, error) {
 func spec(_ context.Context, a *app) (int, error) {
 	config := ocispec.Default()
 	if a.args.has("rootless") {
-		ocispec.Rootless(config)
+		ocispec.Rootless(config, os.Geteuid(), os.Getegid())
 	}
 	text, err := json.MarshalIndent(config, "", "\t")
 	if err != nil {

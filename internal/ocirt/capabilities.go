@@ -1,14 +1,13 @@
 package ocirt
 
 import (
-	"os"
 	"slices"
-	"strconv"
 	"strings"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"carob/internal/sys/initstage"
+	"carob/internal/sys/task"
 )
 
 // grantable leaves out of a process's capabilities what this kernel does not know, or
@@ -19,11 +18,11 @@ func (r *Runtime) grantable(p *specs.Process, newUsers bool) {
 	if p.Capabilities == nil {
 		return
 	}
-	held := ^uint64(0)
-	if !newUsers {
-		held = boundingSet()
+	held, last := task.Bounding()
+	if newUsers {
+		held = ^uint64(0)
 	}
-	known, last := initstage.Capabilities(), lastCap()
+	known := initstage.Capabilities()
 	var missing []string
 	for _, set := range []*[]string{
 		&p.Capabilities.Bounding, &p.Capabilities.Effective, &p.Capabilities.Permitted, &p.Capabilities.Inheritable, &p.Capabilities.Ambient,
@@ -48,21 +47,4 @@ func (r *Runtime) grantable(p *specs.Process, newUsers bool) {
 	if missing = slices.Compact(missing); len(missing) > 0 && r.Warn != nil {
 		r.Warn("ignoring unknown or unavailable capabilities: " + strings.Join(missing, " "))
 	}
-}
-
-// boundingSet is what this process can give away. It is everything if that cannot be read:
-// the kernel then refuses by itself.
-func boundingSet() uint64 {
-	text, err := os.ReadFile("/proc/self/status")
-	if err != nil {
-		return ^uint64(0)
-	}
-	for line := range strings.Lines(string(text)) {
-		if v, ok := strings.CutPrefix(line, "CapBnd:"); ok {
-			if n, err := strconv.ParseUint(strings.TrimSpace(v), 16, 64); err == nil {
-				return n
-			}
-		}
-	}
-	return ^uint64(0)
 }

@@ -41,16 +41,17 @@ func launch(b *spawn.Builder, passed []*os.File, target, turn *os.File) (*child,
 	return c, err
 }
 
-// launchWith is launch with other streams.
+// launchWith is launch with other streams. The child begins in a nest, and so has nothing of
+// this process's memory while it waits. Whatever else is cloned and not executed (ns.Hold,
+// ns.Mappings) has to be before: see spawn.NewNest.
 func launchWith(b *spawn.Builder, streams, passed []*os.File, target *os.File) (*child, error) {
-	image, err := fd.Memory(b)
-	if err != nil {
-		return nil, err
-	}
-	defer image.Close()
-	p, errno := spawn.Load(int(image.Fd()))
+	nest, errno := spawn.NewNest()
 	if errno != 0 {
 		return nil, errno
+	}
+	p, err := spawn.Link(b)
+	if err != nil {
+		return nil, err
 	}
 	defer p.Close()
 	table := []int{0, 1, 2, -1}
@@ -63,7 +64,7 @@ func launchWith(b *spawn.Builder, streams, passed []*os.File, target *os.File) (
 	for _, f := range passed {
 		table = append(table, int(f.Fd()))
 	}
-	c, errno := p.Start(table)
+	c, errno := nest.Start(p, table)
 	if errno != 0 {
 		return nil, fault.Wrap(fd.KindOf(errno), "namespaces: clone", errno)
 	}

@@ -11,7 +11,6 @@ import (
 	"path"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"time"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -41,33 +40,34 @@ type CreateOptions struct {
 	Preserve     int
 	NoPivot      bool
 	NoNewKeyring bool
+	// Here says that this process will Start the container, and nobody else can.
+	Here bool
 }
 
 // creation is a create under way.
 type creation struct {
 	*Container
-	o     CreateOptions
-	spec  *specs.Spec
-	undo  undo.Stack
-	start *os.File // both FIFOs
-	said  *os.File
-	term  terminal
-	held  *ns.Held // keeps a scope; nil elsewhere
+	o    CreateOptions
+	text []byte // the configuration as it was read
+	undo undo.Stack
+	term terminal
+	held *ns.Held // keeps a scope; nil elsewhere
 }
 
 // Create makes a container whose process waits to be started. fault.Exists says "container
 // with given ID already exists". On an error nothing of it remains.
 func (r *Runtime) Create(ctx context.Context, o CreateOptions) (c *Container, err error) {
-	n, text, err := r.creation(o)
+	n, err := r.creation(o)
 	if err != nil {
 		return nil, err
 	}
 	defer n.undo.OnError(ctx, &err)
 	defer n.close()
-	if err := n.claim(text); err != nil {
+	if err := n.claim(); err != nil {
 		return nil, err
 	}
-	if err := n.doors(); err != nil {
+	n.undo.Push("door", func(context.Context) error { n.door.close(); return nil })
+	if err := openDoor(n.Container, o.Here); err != nil {
 		return nil, err
 	}
 	group, err := n.limit(ctx)
@@ -82,36 +82,33 @@ func (r *Runtime) Create(ctx context.Context, o CreateOptions) (c *Container, er
 }
 
 func (n *creation) close() {
-	for _, f := range []*os.File{n.start, n.said} {
-		if f != nil {
-			f.Close()
-		}
-	}
+	n.door.leave()
 	n.term.close()
 	n.held.Release()
 }
 
 // read reads the configuration, which is kept as it is now.
-func (n *creation) read() (text []byte, err error) {
+func (n *creation) read() error {
 	f, err := os.Open(filepath.Join(n.o.Bundle, "config.json"))
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fault.New(fault.NotFound, "JSON specification file config.json not found in "+n.o.Bundle)
+		return fault.New(fault.NotFound, "JSON specification file config.json not found in "+n.o.Bundle)
 	}
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer f.Close()
 	var kept bytes.Buffer
-	n.spec, err = ocispec.Parse(io.TeeReader(f, &kept))
+	n.spec, err = n.r.parse(io.TeeReader(f, &kept))
 	if err != nil {
-		return nil, fmt.Errorf("config.json: %w", err)
+		return fmt.Errorf("config.json: %w", err)
 	}
+	n.text = kept.Bytes()
 	n.ID, n.Bundle, n.Annotations = n.o.ID, n.o.Bundle, n.spec.Annotations
-	return kept.Bytes(), terminalFits(n.spec.Process.Terminal, n.o.ConsoleSocket != "", n.o.Console != nil)
+	return terminalFits(n.spec.Process.Terminal, n.o.ConsoleSocket != "", n.o.Console != nil)
 }
 
 // claim takes the id.
-func (n *creation) claim(text []byte) error {
+func (n *creation) claim() error {
 	if err := os.MkdirAll(n.r.Root, 0o700); err != nil {
 		return err
 	}
@@ -123,16 +120,7 @@ func (n *creation) claim(text []byte) error {
 		return err
 	}
 	n.undo.Push("state", func(context.Context) error { return os.RemoveAll(n.dir) })
-	return os.WriteFile(n.file(configFile), text, 0o600)
-}
-
-// doors makes the FIFOs of a process that waits to be started.
-func (n *creation) doors() (err error) {
-	if n.start, err = task.FIFO(n.file(startFile)); err != nil {
-		return err
-	}
-	n.said, err = task.FIFO(n.file(reportFile))
-	return err
+	return nil
 }
 
 // limit makes the cgroup with its limits. One that is there already must be empty.
@@ -236,8 +224,9 @@ func (n *creation) begin(ctx context.Context, group *cgroup.Group) (pid int, err
 	if err := n.terminal(&s); err != nil {
 		return 0, err
 	}
-	c := initstage.Container{Spec: n.spec, Files: s.files, CreateCwd: true, LastCap: lastCap(), Alone: n.alone(&s)}
-	ready, turn, err := os.Pipe()
+	_, last := task.Bounding()
+	c := initstage.Container{Spec: n.spec, Files: s.files, CreateCwd: true, LastCap: last, Alone: n.alone(&s)}
+	ready, turn, err := task.Pipe()
 	if err != nil {
 		return 0, err
 	}
@@ -263,7 +252,7 @@ func (n *creation) begin(ctx context.Context, group *cgroup.Group) (pid int, err
 		return 0, err
 	}
 	ready.Close() // closed twice, which is harmless: a child that has died must not be written to
-	if err := child.converse(n.answers(ctx)); err != nil {
+	if err := child.converse(n.answers(ctx, &s)); err != nil {
 		return 0, named(n.spec.Process, err)
 	}
 	n.LastStep = len(program.Steps()) - 1
@@ -271,7 +260,7 @@ func (n *creation) begin(ctx context.Context, group *cgroup.Group) (pid int, err
 	return child.pid, nil
 }
 
-// gate passes the FIFOs under numbers above all others, between two that say where those
+// gate passes the door under numbers above all others, between two that say where those
 // begin and end.
 func (n *creation) gate(s *scene, a *initstage.Alone) error {
 	last := 0
@@ -281,7 +270,7 @@ func (n *creation) gate(s *scene, a *initstage.Alone) error {
 	for _, p := range []struct {
 		f  *os.File
 		at *int
-	}{{n.start, &a.Low}, {n.start, &a.Start}, {n.said, &a.Report}, {n.said, &a.High}} {
+	}{{n.door.wait, &a.Low}, {n.door.wait, &a.Start}, {n.door.report, &a.Report}, {n.door.report, &a.High}} {
 		f, err := fd.DupAbove(p.f, last)
 		if err != nil {
 			return err
@@ -303,14 +292,18 @@ func (n *creation) alone(s *scene) *initstage.Alone {
 }
 
 // answers are what create does while the child waits.
-func (n *creation) answers(ctx context.Context) answers {
-	return answers{
+func (n *creation) answers(ctx context.Context, s *scene) answers {
+	all := answers{
 		initstage.StepMapping: func(pid int, _ uint64) error { return n.mapUsers(pid) },
 		initstage.StepHooks:   func(pid int, _ uint64) error { return n.beforePivot(ctx, pid) },
 		initstage.StepListener: func(pid int, number uint64) error {
 			return sendListener(n.spec.Linux.Seccomp, processState(n.State(specs.StateCreating), pid), int(number))
 		},
 	}
+	for step, mapping := range s.inner {
+		all[step] = func(pid int, number uint64) error { return mapInner(mapping, pid, number) }
+	}
+	return all
 }
 
 // processState is what whoever gets a process's listener is told.
@@ -335,10 +328,11 @@ func (n *creation) mapUsers(pid int) error {
 
 // finish writes down what there is now.
 func (n *creation) finish(pid int) (err error) {
-	if n.Init, err = task.Find(pid); err != nil || !n.Init.Lives() {
+	var lives bool
+	if n.Init, lives, err = task.Find(pid); err != nil || !lives {
 		return errors.Join(err, errStillborn)
 	}
-	n.Version, n.Created = specs.Version, time.Now().UTC()
+	n.Version, n.Created = specs.Version, time.Now().UnixNano()
 	n.SharedPids = !ocispec.New(n.spec, specs.PIDNamespace)
 	if err := n.term.hand(n.o.ConsoleSocket); err != nil {
 		return err
@@ -349,7 +343,7 @@ func (n *creation) finish(pid int) (err error) {
 	if err := sendPidfd(n.o.PidfdSocket, pid); err != nil {
 		return err
 	}
-	if err := n.write(); err != nil {
+	if err := n.write(n.text); err != nil {
 		return err
 	}
 	return writePid(n.o.PidFile, pid)
@@ -387,15 +381,4 @@ func streamsToGive(p *specs.Process, user uint32) (which []int) {
 		}
 	}
 	return which
-}
-
-// lastCap reads the number of the kernel's last capability.
-func lastCap() int {
-	text, err := os.ReadFile("/proc/sys/kernel/cap_last_cap")
-	if err == nil {
-		if n, err := strconv.Atoi(strings.TrimSpace(string(text))); err == nil {
-			return n
-		}
-	}
-	return 40 // CAP_CHECKPOINT_RESTORE, the last one of Linux 5.9 to 6.18
 }

@@ -10,10 +10,12 @@
 //
 // On disk, below Root, a directory for each container, 0700:
 //
-//	record.json  what is known of it (type Record), written once by create, last of all
-//	config.json  the bundle's configuration as it was then
-//	start        the FIFO that the process waits at; a created container is one that has it
-//	report       the FIFO that tells start whether execve has succeeded
+//	record  what is known of it (type Record) and the bundle's configuration as it was
+//	        then, written once by create, last of all
+//	start   the FIFO that the process waits at; a created container is one that has it
+//	report  the FIFO that tells start whether execve has succeeded
+//
+// run, which starts what it has created, does without the FIFOs.
 //
 // A directory without a record is one whose create has not come to its end: for all
 // commands but delete it does not exist. Commands that change a container hold a lock on

@@ -5,12 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"carob/internal/fault"
 	"carob/internal/plan/ocispec"
+	"carob/internal/sys/cgroup"
 	"carob/internal/sys/fd"
 	"carob/internal/sys/initstage"
 	"carob/internal/sys/mount"
@@ -28,8 +28,9 @@ type ExecOptions struct {
 	Preserve      int
 	// Paused lets a process be started in a paused container: it will wait there.
 	Paused bool
-	// Group is a cgroup below the container's, "" for that itself.
-	Group string
+	// Groups are cgroups below the container's, by v1 controller or with "" for all
+	// hierarchies; what is not named is the container's own.
+	Groups map[string]string
 }
 
 // Exec starts one more process in a container and returns its number when it has come to
@@ -96,26 +97,30 @@ func (c *Container) mayExec(o ExecOptions) error {
 	return terminalFits(o.Process.Terminal, o.ConsoleSocket != "", o.Console != nil)
 }
 
-// joinGroup opens the way into the container's cgroup, or one below it.
+// joinGroup opens the way into the container's cgroup, or those below it.
 func joinGroup(c *Container, s *scene, o ExecOptions) error {
-	if c.Cgroup == "" && o.Group == "" {
+	if c.Cgroup == "" && len(o.Groups) == 0 {
 		return nil
 	}
 	layout, err := c.r.groups()
 	if err != nil {
 		return err
 	}
-	at := c.Cgroup
-	if o.Group != "" {
-		if path.Clean("/"+o.Group) != "/"+o.Group {
-			return fault.New(fault.Invalid, fmt.Sprintf("bad sub cgroup path: %.80q", o.Group))
+	if len(o.Groups) == 0 {
+		if s.group, err = cgroup.Home(layout, c.Cgroup, c.Init.Pid); err != nil {
+			return err
 		}
-		at += "/" + o.Group
+		return s.enter()
 	}
-	if s.group, err = layout.Open(at); err != nil {
+	if s.group, err = c.group(); err != nil {
 		return err
 	}
-	return s.enter()
+	entry, err := cgroup.EntryBelow(s.group, o.Groups)
+	if err != nil {
+		return err
+	}
+	s.enterBy(entry)
+	return nil
 }
 
 func execTerminal(s *scene, init int, o ExecOptions) (terminal, error) {
@@ -167,14 +172,15 @@ type more struct {
 
 // launchExec starts the exec's program.
 func launchExec(c *Container, s *scene, m more, init *os.File) (*child, error) {
-	ready, turn, err := os.Pipe()
+	ready, turn, err := task.Pipe()
 	if err != nil {
 		return nil, err
 	}
 	defer turn.Close()
+	_, last := task.Bounding()
 	x := initstage.Exec{
 		Process: m.process, File: m.file, Namespaces: joined(c.Init.Pid), Cgroups: s.files.Cgroups, Group: s.files.Group, Slave: s.files.Slave,
-		LastCap: lastCap(), Linux: s.spec.Linux,
+		LastCap: last, Linux: s.spec.Linux,
 		Alone: &initstage.Alone{Start: -1, Report: -1, Preserve: m.preserve, Streams: m.streams != nil, Rootless: c.r.Rootless},
 	}
 	if m.streams == nil {

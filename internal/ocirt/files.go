@@ -43,23 +43,23 @@ type scene struct {
 
 	passed fileList
 	files  initstage.Files
-	users  *os.File // a namespace with the container's mapping, for mounts
+	inner  map[string]world.Mapping // what mounts that the child makes are to be given, by the step
 }
 
 func (s *scene) close() {
 	s.passed.close()
-	if s.users != nil {
-		s.users.Close()
+	for _, m := range s.inner {
+		m.Users.Close()
 	}
 }
 
 func noFiles() initstage.Files {
-	return initstage.Files{Rootfs: -1, Dev: -1, Pts: -1, Slave: -1, Shm: -1, Group: -1, Mounts: map[int]int{}}
+	return initstage.Files{Rootfs: -1, Dev: -1, Pts: -1, Slave: -1, Shm: -1, Group: -1, Mounts: map[int]int{}, Inner: map[int]initstage.Inner{}}
 }
 
 // prepare opens and makes everything.
 func (s *scene) prepare() error {
-	s.files = noFiles()
+	s.files, s.inner = noFiles(), map[string]world.Mapping{}
 	if err := s.joins(); err != nil {
 		return err
 	}
@@ -94,6 +94,10 @@ func (s *scene) joins() error {
 		if err != nil {
 			return err
 		}
+		if n.Type == specs.MountNamespace && isOwn(f) {
+			f.Close()
+			return fault.New(fault.Invalid, "linux.namespaces: "+n.Path+": is the mount namespace of the host, whose root would be the container's from then on")
+		}
 		if n.Type == specs.UserNamespace {
 			if err := s.mappings(f); err != nil {
 				f.Close()
@@ -103,6 +107,20 @@ func (s *scene) joins() error {
 		s.files.Joins = append(s.files.Joins, initstage.Join{File: s.passed.add(f), Type: initstage.NamespaceFlag(string(n.Type))})
 	}
 	return nil
+}
+
+// isOwn tells whether a mount namespace is this process's, or that of the first process.
+func isOwn(namespace *os.File) bool {
+	of, err := namespace.Stat()
+	if err != nil {
+		return true
+	}
+	for _, name := range []string{"/proc/self/ns/mnt", "/proc/1/ns/mnt"} {
+		if own, err := os.Stat(name); err == nil && os.SameFile(of, own) {
+			return true
+		}
+	}
+	return false
 }
 
 // mappings learns those of a user namespace that is joined: what is made for the container
@@ -272,56 +290,6 @@ func ownDevices(all []specs.LinuxDevice) []specs.LinuxDevice {
 	return slices.DeleteFunc(slices.Clone(all), func(d specs.LinuxDevice) bool { return d.Path == "/dev/ptmx" })
 }
 
-func (s *scene) bind(i int, o mountopt.Options) error {
-	m := &s.spec.Mounts[i]
-	if !filepath.IsAbs(m.Source) {
-		m.Source = filepath.Join(s.bundle, m.Source)
-	}
-	source, err := fd.OpenPath(m.Source)
-	if err != nil {
-		return err
-	}
-	defer source.Close()
-	info, err := source.Stat()
-	if err != nil {
-		return err
-	}
-	mapping, err := s.mapping(*m, o)
-	if err != nil {
-		return err
-	}
-	if mapping.Users != nil {
-		defer mapping.Users.Close()
-	}
-	f, err := world.Bind(source, *m, mapping)
-	if err != nil {
-		return err
-	}
-	m.Type = "bind"
-	if !info.IsDir() {
-		m.Type = initstage.BindFile
-	}
-	s.files.Mounts[i] = s.passed.add(f)
-	return nil
-}
-
-// mapping makes a user namespace with the mapping that a bind mount asks for: its own,
-// or the container's.
-func (s *scene) mapping(m specs.Mount, o mountopt.Options) (world.Mapping, error) {
-	users, groups := m.UIDMappings, m.GIDMappings
-	if len(users) == 0 {
-		if o.IDMap == mountopt.Unmapped {
-			return world.Mapping{}, nil
-		}
-		users, groups = s.spec.Linux.UIDMappings, s.spec.Linux.GIDMappings
-	}
-	if len(users) == 0 {
-		return world.Mapping{}, fault.New(fault.Invalid, "idmap: neither the mount nor the container has mappings")
-	}
-	f, err := ns.NewUserOf(func(pid int) error { return task.Map(pid, ranges(users), ranges(groups)) })
-	return world.Mapping{Users: f, Tree: o.IDMap == mountopt.MappedTree}, err
-}
-
 func ranges(mappings []specs.LinuxIDMapping) (out []task.Range) {
 	for _, m := range mappings {
 		out = append(out, task.Range{Inside: m.ContainerID, Outside: m.HostID, Size: m.Size})
@@ -416,6 +384,12 @@ func (s *scene) enter() error {
 	if err != nil {
 		return err
 	}
+	s.enterBy(entry)
+	return nil
+}
+
+// enterBy takes over the files of a way into a cgroup.
+func (s *scene) enterBy(entry cgroup.Entry) {
 	for _, f := range entry.Files {
 		s.files.Cgroups = append(s.files.Cgroups, s.passed.add(f))
 	}
@@ -425,7 +399,6 @@ func (s *scene) enter() error {
 	if scant(s.spec) {
 		s.files.Group = -1
 	}
-	return nil
 }
 
 // scant tells whether the memory limit is so low that what builds the world, some 300 KB,

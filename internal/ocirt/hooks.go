@@ -221,7 +221,7 @@ func asProcess(c *Container, spec *specs.Spec) inside {
 }
 
 func openProcess(pid int) (*os.File, error) {
-	id, err := task.Find(pid)
+	id, _, err := task.Find(pid)
 	if err != nil {
 		return nil, err
 	}

@@ -16,7 +16,6 @@ import (
 	"carob/internal/plan/ocispec"
 	"carob/internal/sys/cgroup"
 	"carob/internal/sys/fd"
-	"carob/internal/sys/spawn"
 	"carob/internal/sys/task"
 )
 
@@ -28,6 +27,9 @@ func (c *Container) Start(ctx context.Context) error {
 		return err
 	}
 	defer lock.Close()
+	if c.door.knock != nil { // nobody else can have started it
+		return c.begin(ctx)
+	}
 	status, err := c.Status()
 	if err != nil {
 		return err
@@ -43,7 +45,7 @@ func (c *Container) Start(ctx context.Context) error {
 
 // begin is start of a created container. A hook that fails is the end of it.
 func (c *Container) begin(ctx context.Context) error {
-	spec, err := c.Config()
+	spec, err := settled(c)
 	if err != nil {
 		return err
 	}
@@ -88,33 +90,6 @@ func withEnv(hooks []specs.Hook, env []string) []specs.Hook {
 		}
 	}
 	return hooks
-}
-
-// knock wakes the process and hears whether its execve has succeeded.
-func knock(c *Container) error {
-	said, err := task.Listen(c.file(reportFile))
-	if err != nil {
-		return err
-	}
-	defer said.Close()
-	if err := task.Knock(c.file(startFile)); err != nil {
-		return err
-	}
-	// From now on the container is not a created one, whatever comes.
-	if err := errors.Join(os.Remove(c.file(startFile)), os.Remove(c.file(reportFile))); err != nil {
-		return err
-	}
-	report := spawn.Child{Report: int(said.Fd())}
-	r, failed, errno := report.ReadReport()
-	switch {
-	case errno != 0:
-		return errno
-	case failed && int(r.Step) == c.LastStep:
-		return &errCommand{cause: fd.Errno(r.Value), found: true}
-	case failed:
-		return fault.Wrap(fd.KindOf(fd.Errno(r.Value)), "seccomp", fd.Errno(r.Value))
-	}
-	return nil
 }
 
 // Signal sends a signal to the container's first process, or with all to every process in
@@ -213,14 +188,21 @@ func remove(ctx context.Context, c *Container) error {
 			return err
 		}
 	}
-	if spec, err := c.Config(); err == nil && spec.Hooks != nil {
+	if spec, err := settled(c); err == nil && spec.Hooks != nil {
 		c.r.afterwards(ctx, spec.Hooks.Poststop, c.State(specs.StateStopped))
 	}
 	return os.RemoveAll(c.dir)
 }
 
+// removeGroup removes a cgroup, with all who are left in it. Of a container with a pid
+// namespace of its own nobody is.
 func removeGroup(ctx context.Context, layout *cgroup.Layout, path string) error {
-	ctx, cancel := context.WithTimeout(ctx, endTime*time.Millisecond)
+	once, cancel := context.WithCancel(ctx)
+	cancel()
+	if err := layout.Remove(once, path); !fault.Is(err, fault.Conflict) {
+		return err
+	}
+	ctx, cancel = context.WithTimeout(ctx, endTime*time.Millisecond)
 	defer cancel()
 	g, err := layout.Open(path)
 	if err == nil {

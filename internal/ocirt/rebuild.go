@@ -63,13 +63,13 @@ type Making struct {
 // Rebuild is Create with a process that runs already: how it has come to be is make's
 // affair, which returns its number. Nothing is mounted.
 func (r *Runtime) Rebuild(ctx context.Context, o CreateOptions, make func(Making) (pid int, err error)) (c *Container, err error) {
-	n, text, err := r.creation(o)
+	n, err := r.creation(o)
 	if err != nil {
 		return nil, err
 	}
 	defer n.undo.OnError(ctx, &err)
 	defer n.close()
-	if err := n.claim(text); err != nil {
+	if err := n.claim(); err != nil {
 		return nil, err
 	}
 	group, err := n.limit(ctx)
@@ -108,16 +108,15 @@ func (n *creation) made(ctx context.Context, pid int) error {
 }
 
 // creation begins a create: it reads the bundle and makes nothing yet.
-func (r *Runtime) creation(o CreateOptions) (n *creation, text []byte, err error) {
+func (r *Runtime) creation(o CreateOptions) (n *creation, err error) {
 	if err := ocispec.ID(o.ID); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	if o.Bundle, err = filepath.Abs(o.Bundle); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	n = &creation{Container: &Container{r: r, dir: filepath.Join(r.Root, o.ID)}, o: o}
-	text, err = n.read()
-	return n, text, err
+	return n, n.read()
 }
 
 // Launch starts a program with this process's streams, as its child, and returns its number

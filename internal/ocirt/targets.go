@@ -20,6 +20,9 @@ import (
 // /run. Where it leads is inside of the root whatever it says, and the init stage
 // looks it up again.
 func (s *scene) aim(m *specs.Mount, root *os.File) {
+	if at, ok := within(s.rootPath(), m.Destination); ok { // runc takes the host's path of it, too
+		m.Destination = at
+	}
 	for _, kernel := range []string{"/proc", "/sys", "/dev"} {
 		if m.Destination == kernel || strings.HasPrefix(m.Destination, kernel+"/") {
 			return

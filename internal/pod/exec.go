@@ -35,7 +35,7 @@ func (e *Engine) Exec(ctx context.Context, ref string, x spec.Exec, io Streams) 
 	st := &c.view.Load().status
 	switch {
 	case st.State != lifecycle.ContainerRunning:
-		return "", c.fault(fault.Conflict, fmt.Sprintf("exec: cannot while %s", st.State))
+		return "", c.fault(fault.Conflict, fmt.Sprintf("exec: is %s, not running", st.State))
 	case st.Paused:
 		return "", c.fault(fault.Conflict, "exec: is paused; unpause it first")
 	}

@@ -49,7 +49,7 @@ func TestExecErrors(t *testing.T) {
 	ctx := t.Context()
 	ok(t, withContainer(ctx, e))
 	run := func(x spec.Exec) error { _, err := e.Exec(ctx, "app", x, pod.Streams{}); return err }
-	refused(t, run(spec.Exec{Command: []string{"true"}}), fault.Conflict, "while created")
+	refused(t, run(spec.Exec{Command: []string{"true"}}), fault.Conflict, "is created")
 	ok(t, e.StartContainer(ctx, "app", pod.Streams{}))
 	refused(t, run(spec.Exec{}), fault.Invalid, "no command")
 	refused(t, run(spec.Exec{Command: []string{"nosuch"}}), fault.NotFound, "command not found")
@@ -75,7 +75,7 @@ func TestExecErrors(t *testing.T) {
 	f := must[interface{ Close() error }](t)(e.RootDir(ctx, "app"))
 	ok(t, f.Close())
 	ok(t, e.StopContainer(ctx, "app", nil))
-	refused(t, e.Attach(ctx, "app", pod.Streams{}), fault.Conflict, "while exited")
+	refused(t, e.Attach(ctx, "app", pod.Streams{}), fault.Conflict, "is exited")
 	f = must[interface{ Close() error }](t)(e.RootDir(ctx, "app"))
 	ok(t, f.Close())
 	tearDown(t, e)

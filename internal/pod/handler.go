@@ -231,8 +231,8 @@ type Sandbox struct {
 // or an exec, with the cgroup and deadline its Process had.
 type KnownProcess struct {
 	ID, Cgroup string
-	// Deadline says that there was one.
-	Deadline bool
+	// Deadline says that there was one, Paused that its container is paused.
+	Deadline, Paused bool
 }
 
 // SandboxState is a running sandbox.

@@ -32,8 +32,8 @@ type Filter struct {
 	Solo *bool
 }
 
-func (f *Filter) fits(id string, labels map[string]string, state string) bool {
-	if !strings.HasPrefix(id, f.ID) || len(f.States) > 0 && !slices.Contains(f.States, state) {
+func (f *Filter) fits(id string, labels map[string]string, state string, solo bool) bool {
+	if !strings.HasPrefix(id, f.ID) || len(f.States) > 0 && !slices.Contains(f.States, state) || f.Solo != nil && *f.Solo != solo {
 		return false
 	}
 	for k, v := range f.Labels {
@@ -46,16 +46,24 @@ func (f *Filter) fits(id string, labels map[string]string, state string) bool {
 
 // Pods returns snapshots of the chosen pods, newest first. It waits for nobody.
 func (e *Engine) Pods(f Filter) []status.Pod {
-	var out []status.Pod
-	for _, p := range e.somePods(f) {
+	all := slices.DeleteFunc(e.somePods(f), func(p *pod) bool {
 		v := p.view.Load()
-		if !v.gone && f.fits(p.id, v.status.Spec.Labels, string(v.status.State)) && (f.Solo == nil || *f.Solo == p.spec.Solo) {
-			out = append(out, p.snapshot())
-		}
-	}
-	slices.SortFunc(out, func(a, b status.Pod) int {
-		return cmp.Or(b.CreatedAt.Compare(a.CreatedAt), cmp.Compare(a.ID, b.ID))
+		return v.gone || !f.fits(p.id, v.status.Spec.Labels, string(v.status.State), p.spec.Solo)
 	})
+	return newest(all, (*pod).snapshot, func(p *pod) (time.Time, string) { return p.view.Load().status.CreatedAt, p.id })
+}
+
+// newest takes snapshots, the newest first. They are a kilobyte each, so what is sorted is what they are of.
+func newest[T, S any](all []T, snapshot func(T) S, born func(T) (time.Time, string)) (out []S) {
+	slices.SortFunc(all, func(a, b T) int {
+		at, one := born(a)
+		bt, other := born(b)
+		return cmp.Or(bt.Compare(at), cmp.Compare(one, other))
+	})
+	out = slices.Grow(out, len(all))
+	for _, one := range all {
+		out = append(out, snapshot(one))
+	}
 	return out
 }
 
@@ -83,17 +91,11 @@ func (e *Engine) Containers(f Filter) []status.Container {
 	} else if p, err := (registry{e}).findPod(f.PodRef); err == nil {
 		all = registry{e}.containersOf(p)
 	}
-	var out []status.Container
-	for _, c := range all {
+	all = slices.DeleteFunc(all, func(c *container) bool {
 		v := c.view.Load()
-		if !v.gone && f.fits(c.id, v.status.Spec.Labels, string(v.status.State)) && (f.Solo == nil || *f.Solo == c.pod.spec.Solo) {
-			out = append(out, c.snapshot())
-		}
-	}
-	slices.SortFunc(out, func(a, b status.Container) int {
-		return cmp.Or(b.CreatedAt.Compare(a.CreatedAt), cmp.Compare(a.ID, b.ID))
+		return v.gone || !f.fits(c.id, v.status.Spec.Labels, string(v.status.State), c.pod.spec.Solo)
 	})
-	return out
+	return newest(all, (*container).snapshot, func(c *container) (time.Time, string) { return c.view.Load().status.CreatedAt, c.id })
 }
 
 // containersOf returns p's containers, oldest first.
@@ -172,9 +174,6 @@ func (e *Engine) stats(ctx context.Context, ref string) (status.Stats, error) {
 		return status.Stats{}, fmt.Errorf("container %s: stats: %w", c.title(), err)
 	}
 	s.ID, s.Name = c.id, c.title()
-	if s.At.IsZero() {
-		s.At = time.Now()
-	}
 	return s, nil
 }
 

@@ -163,10 +163,10 @@ func (e recovery) recoverPod(ctx context.Context, p *pod) error {
 func (e recovery) known(p *pod) []KnownProcess {
 	var all []KnownProcess
 	for _, c := range registry(e).containersOf(p) {
-		group := c.record().Status.Cgroup
-		all = append(all, KnownProcess{ID: c.id, Cgroup: group})
+		st := c.record().Status
+		all = append(all, KnownProcess{ID: c.id, Cgroup: st.Cgroup, Paused: st.Paused})
 		for _, x := range e.execs.In(c.id) {
-			all = append(all, KnownProcess{ID: x.ID, Cgroup: group, Deadline: !x.Due.IsZero()})
+			all = append(all, KnownProcess{ID: x.ID, Cgroup: st.Cgroup, Paused: st.Paused, Deadline: !x.Due.IsZero()})
 		}
 	}
 	return all

@@ -17,7 +17,7 @@ func (e *Engine) running(ref, what string) (*container, error) {
 		return nil, err
 	}
 	if st := c.view.Load().status.State; st != lifecycle.ContainerRunning {
-		return nil, c.fault(fault.Conflict, fmt.Sprintf("%s: cannot while %s", what, st))
+		return nil, c.fault(fault.Conflict, fmt.Sprintf("%s: is %s, not running", what, st))
 	}
 	return c, nil
 }

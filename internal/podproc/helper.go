@@ -43,7 +43,7 @@ func (v adopter) helped(p *process, status uint32) {
 		return
 	}
 	if p.turn != v.conn.turn || v.conn.fd < 0 { // for the next daemon to find
-		p.flags &^= wire.Starting | wire.Helper
+		p.flags &^= wire.Starting
 		p.status, p.endedAt = status, loop.Nanotime()
 		v.finish(p)
 		return

@@ -89,7 +89,7 @@ func (n *Native) start(ctx context.Context, s pod.Sandbox, named initstage.Named
 	defer files.close()
 	root, err := mount.Empty(initstage.SandboxDirs())
 	if err != nil {
-		return nil, fmt.Errorf("sandbox: %w", err)
+		return nil, err
 	}
 	files.add(root)
 	w := initstage.Sandbox{
@@ -104,7 +104,7 @@ func (n *Native) start(ctx context.Context, s pod.Sandbox, named initstage.Named
 		}
 	}
 	if w.ForeignShm, err = shm(&files, s); err != nil {
-		return nil, fmt.Errorf("sandbox: /dev/shm: %w", err)
+		return nil, fmt.Errorf("/dev/shm: %w", err)
 	}
 	return n.Start(ctx, s, supervisor.World{Program: w.Program(), Files: files.files, Ahead: ahead})
 }

@@ -6,10 +6,13 @@ import (
 	"fmt"
 	"os"
 	"path"
+	"strconv"
 	"strings"
 
+	"carob/internal/fault"
 	"carob/internal/pod"
 	"carob/internal/runtime/supervisor"
+	"carob/internal/sys/fd"
 	"carob/internal/sys/initstage"
 	"carob/internal/sys/mount"
 	"carob/internal/sys/ns"
@@ -139,18 +142,28 @@ func (w *world) named(err error) error {
 		return fmt.Errorf("exec %q: %w", p.Args[0], err)
 	case strings.HasPrefix(err.Error(), initstage.StepCwd+":"):
 		return fmt.Errorf("%q: %w", p.Cwd, err)
+	case w.p.IDs.Size > 0 && strings.HasPrefix(err.Error(), initstage.StepUser+":") && errors.Is(err, fd.EINVAL):
+		return fault.New(fault.Invalid, fmt.Sprintf("user %d:%d: the pod's user namespace has the IDs 0 to %d only; choose others, or the host's user namespace", p.User.UID, p.User.GID, w.p.IDs.Size-1))
 	}
 	return err
 }
 
-// execTerminal gives an exec a terminal of the container's own devpts, which is
-// reached through the container's mount namespace.
+// execTerminal gives an exec a terminal of the container's own devpts. It is opened where
+// that is mounted there, in no copy of the mount: ttyname(3) finds it by its path.
 func (w *world) execTerminal() (err error) {
-	pts, err := mount.CloneFrom(w.p.TargetPid, "/dev/pts")
+	root, err := fd.OpenPath("/proc/" + strconv.Itoa(w.p.TargetPid) + "/root")
 	if err != nil {
 		return fmt.Errorf("terminal: %w", err)
 	}
-	w.passed.add(pts)
+	defer root.Close()
+	pts, err := fd.InRoot(root, "/dev/pts", true)
+	if err != nil {
+		return fmt.Errorf("terminal: %w", err)
+	}
+	defer pts.Close()
+	if fs := mount.FSType(fd.Path(pts)); fs != "devpts" { // the container may have put anything there
+		return fault.New(fault.Invalid, "terminal: the container's /dev/pts is "+fs+", not devpts")
+	}
 	return w.openTerminal(pts)
 }
 

@@ -13,6 +13,7 @@ import (
 	"carob/internal/plan/oci"
 	"carob/internal/pod"
 	"carob/internal/runtime/supervisor"
+	"carob/internal/sys/cgroup"
 	"carob/internal/sys/fd"
 	"carob/internal/sys/initstage"
 	"carob/internal/sys/mount"
@@ -259,18 +260,26 @@ func create(source, kind string) error {
 	return f.Close()
 }
 
-// cgroup opens the group's files. For an exec with a deadline it makes a group
-// inside, in which everything that is started can be found again.
-func (w *world) cgroup(container bool) error {
+// group is the container's cgroup, or for an exec where the container's first process is.
+// For an exec with a deadline it makes a group inside, in which everything that is started
+// can be found again.
+func (w *world) group(container bool) (*cgroup.Group, error) {
+	if !container && w.p.Deadline.IsZero() { // systemd in a container has made that one a parent
+		return cgroup.Home(w.n.layout, w.p.Cgroup, w.p.TargetPid)
+	}
 	g, err := w.n.layout.Open(w.p.Cgroup)
+	if err != nil || container {
+		return g, err
+	}
+	w.sub = supervisor.ExecGroup(w.p.ID)
+	return g.Sub(w.sub)
+}
+
+// cgroup opens the group's files.
+func (w *world) cgroup(container bool) error {
+	g, err := w.group(container)
 	if err != nil {
 		return err
-	}
-	if !container && !w.p.Deadline.IsZero() {
-		w.sub = supervisor.ExecGroup(w.p.ID)
-		if g, err = g.Sub(w.sub); err != nil {
-			return err
-		}
 	}
 	entry, err := g.Entry()
 	if err != nil {

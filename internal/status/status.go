@@ -236,12 +236,20 @@ type Details struct {
 	CPUStall, MemoryStall, IOStall *Stall
 }
 
-// Census counts what the processes of a group have, and what its memory has come to.
-type Census struct {
-	Processes, Threads, Descriptors, Sockets uint64
-	// Bytes; MemoryFailures counts how often the limit was met.
-	MemoryPeak, MemoryKernel, MemoryMapped, MemoryFailures uint64
+// Census counts what the processes of a group have.
+type Census struct{ Processes, Threads, Descriptors, Sockets uint64 }
+
+// Add adds another group's.
+func (c *Census) Add(o Census) {
+	c.Processes += o.Processes
+	c.Threads += o.Threads
+	c.Descriptors += o.Descriptors
+	c.Sockets += o.Sockets
 }
+
+// Extremes are what a group's memory has come to, in bytes; Failures counts how often the
+// limit was met.
+type Extremes struct{ Peak, Kernel, Mapped, Failures uint64 }
 
 // Stall is pressure stall information: how long some, or all, tasks waited.
 type Stall struct{ Some, Full Pressure }

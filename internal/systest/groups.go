@@ -4,6 +4,7 @@ import (
 	"context"
 	"maps"
 	"strings"
+	"time"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
@@ -86,7 +87,7 @@ func (g groups) RemoveGroup(ctx context.Context, path string) error {
 }
 
 func (g groups) GroupStats(ctx context.Context, path string) (status.Stats, error) {
-	return status.Stats{Pids: 1}, g.exists(ctx, "GroupStats", path)
+	return status.Stats{At: time.Now(), Pids: 1}, g.exists(ctx, "GroupStats", path)
 }
 
 func (g groups) GroupProcesses(ctx context.Context, path string) ([]status.Process, error) {

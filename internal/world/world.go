@@ -178,16 +178,19 @@ func CgroupDirs(g *cgroup.Group, writable bool) (out []Named, err error) {
 		names = append(names, name)
 	}
 	sort.Strings(names)
+	flags := mount.NoSuid | mount.NoDev | mount.NoExec
+	if !writable {
+		flags |= mount.ReadOnly
+	}
 	if names[0] != "" {
 		base, err := mount.Empty(names)
 		if err != nil {
 			return nil, err
 		}
 		out = append(out, Named{File: base})
-	}
-	flags := mount.NoSuid | mount.NoDev | mount.NoExec
-	if !writable {
-		flags |= mount.ReadOnly
+		if err := mount.SetAttributes(base, mount.Attributes{Set: flags}); err != nil {
+			return out, err
+		}
 	}
 	for _, name := range names {
 		f, err := mount.Clone(nil, dirs[name], false)

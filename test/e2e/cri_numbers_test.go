@@ -147,7 +147,8 @@ func TestCRIStats(t *testing.T) {
 	}
 }
 
-// TestCRIMetrics: each metric has a description with as many labels.
+// TestCRIMetrics: each metric, of pods and of containers, has a description with as many
+// labels.
 func TestCRIMetrics(t *testing.T) {
 	k := start(t).kubelet()
 	pod, id := k.running(nil, nil)
@@ -167,17 +168,42 @@ func TestCRIMetrics(t *testing.T) {
 	if i < 0 || len(m.GetPodMetrics()[i].GetContainerMetrics()) != 1 || m.GetPodMetrics()[i].GetContainerMetrics()[0].GetContainerId() != id {
 		t.Fatalf("%v", m)
 	}
-	got := map[string]uint64{}
-	for _, one := range m.GetPodMetrics()[i].GetContainerMetrics()[0].GetMetrics() {
-		if labels[one.GetName()] != len(one.GetLabelValues()) {
-			t.Errorf("%s: %d labels, described with %d", one.GetName(), len(one.GetLabelValues()), labels[one.GetName()])
+	both := []string{"container_memory_usage_bytes", "container_processes", "container_threads", "container_file_descriptors", "container_start_time_seconds"}
+	for _, tt := range []struct {
+		metrics []*cri.Metric
+		some    []string
+	}{
+		{m.GetPodMetrics()[i].GetContainerMetrics()[0].GetMetrics(), append(both, "container_fs_inodes_total")},
+		{m.GetPodMetrics()[i].GetMetrics(), append(both, "container_network_transmit_bytes_total")},
+	} {
+		got := map[string]uint64{}
+		for _, one := range tt.metrics {
+			if labels[one.GetName()] != len(one.GetLabelValues()) {
+				t.Errorf("%s: %d labels, described with %d", one.GetName(), len(one.GetLabelValues()), labels[one.GetName()])
+			}
+			got[one.GetName()] = one.GetValue().GetValue()
 		}
-		got[one.GetName()] = one.GetValue().GetValue()
+		for _, name := range tt.some {
+			if got[name] == 0 {
+				t.Errorf("%s is 0", name)
+			}
+		}
 	}
-	for _, name := range []string{"container_memory_usage_bytes", "container_processes", "container_threads", "container_file_descriptors", "container_start_time_seconds", "container_fs_inodes_total"} {
-		if got[name] == 0 {
-			t.Errorf("%s is 0", name)
-		}
+}
+
+// TestCRIUncountable: a container that nests directories deeper than a path can be long
+// hides neither itself nor the others from the kubelet.
+func TestCRIUncountable(t *testing.T) {
+	k := start(t).kubelet()
+	_, id := k.running(nil, nil)
+	long := strings.Repeat("/"+strings.Repeat("d", 200), 15)
+	k.exec(id, "mkdir -p /top"+long+" /low"+long+"; dd if=/dev/zero of=/low"+long+"/f bs=1048576 count=2 2>/dev/null; mv /low /top"+long+"/; sync")
+	l, err := k.ListContainerStats(k.ctx, &cri.ListContainerStatsRequest{})
+	if err != nil || len(l.GetStats()) != 1 {
+		t.Fatalf("%v, %v", l, err)
+	}
+	if n := l.GetStats()[0].GetWritableLayer().GetUsedBytes().GetValue(); n < 2<<20 {
+		t.Errorf("it has written 2 MB, and %d bytes are seen", n)
 	}
 }
 
@@ -200,7 +226,8 @@ func TestCRILinks(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, one := range m.GetPodMetrics() {
-			if one.GetPodSandboxId() == pod && len(one.GetMetrics()) > 0 != want {
+			has := slices.ContainsFunc(one.GetMetrics(), func(m *cri.Metric) bool { return m.GetName() == "container_network_receive_bytes_total" })
+			if one.GetPodSandboxId() == pod && has != want {
 				t.Errorf("%v: %v", mode, one.GetMetrics())
 			}
 		}

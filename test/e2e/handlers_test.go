@@ -167,7 +167,6 @@ func TestHandlerRefusals(t *testing.T) {
 		{"", []string{"--runtime", "nosuch"}, `handler "nosuch": there is none`},
 		{testenv.Runsc, []string{"--runtime", "runsc", "--userns", "private"}, "user namespace: handler runsc"},
 		{testenv.Runc, []string{"--runtime", "runc", "--userns", "private", "--network", "host"}, "net namespace"},
-		{testenv.Runc, []string{"--runtime", "runc", "--init"}, "init: handler runc"},
 		{testenv.Runsc, []string{"--runtime", "runsc", "--pid", "host"}, "pid namespace: handler runsc"},
 		{testenv.Runsc, []string{"--runtime", "runsc", "--device", "/dev/null:/dev/x"}, "devices: gVisor"},
 	} {

@@ -1,10 +1,13 @@
 // Package launch is the door between the command line and the daemon: the one end
 // finds the daemon's socket and starts a daemon when nobody listens, the other
-// makes the socket and sees to it that one daemon alone serves a run directory.
+// makes the socket and sees to it that one daemon alone serves a run directory, and one
+// alone a root directory: what a daemon does not know in its images, logs and volumes it
+// takes for litter.
 //
 // Files in the run directory: api.sock, 0600; daemon.lock, held by the daemon and
 // with its pid as content; start.lock, held by the client that starts a daemon;
-// daemon.log, what such a daemon says.
+// daemon.log, what such a daemon says. In the root directory: root.lock, held by the
+// daemon, with its run directory and its pid as content.
 package launch
 
 import (
@@ -19,6 +22,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"time"
 
 	"carob/internal/api"
@@ -29,6 +33,9 @@ import (
 
 // SocketName is the socket's name in the run directory.
 const SocketName = "api.sock"
+
+// maxSocket is how long the path of a unix socket may be: unix(7), without the zero byte.
+const maxSocket = 107
 
 // ready is what a daemon writes to its --ready-fd once it answers.
 const ready = "ready\n"
@@ -51,7 +58,13 @@ type Starter struct {
 // Dial connects to the daemon, starting it when nobody listens. Of many that find
 // none at once, one starts it and the others wait for that.
 func (s Starter) Dial(ctx context.Context) (*api.Client, error) {
+	if len(s.Socket) > maxSocket {
+		return nil, fault.New(fault.Invalid, fmt.Sprintf("socket %s: a path of %d bytes, %d is the most; set CAROB_RUN or CAROB_SOCKET to a shorter one", s.Socket, len(s.Socket), maxSocket))
+	}
 	c, err := api.Dial(s.Socket)
+	if errors.Is(err, fs.ErrPermission) {
+		return nil, fault.Wrap(fault.Denied, "daemon: only root may use it", err)
+	}
 	if err == nil || !fd.NobodyListens(err) {
 		return c, err
 	}
@@ -137,49 +150,91 @@ func lastLine(path string, from int64) string {
 	}
 	lines := bytes.Split(bytes.TrimSpace(b), []byte("\n"))
 	if last := lines[len(lines)-1]; len(last) > 0 {
-		return string(last)
+		return strings.TrimPrefix(string(last), "carob: ")
 	}
 	return "it said nothing; see " + path
 }
 
-// Door is a daemon's listening socket, and the lock on its run directory.
+// Door is a daemon's listening socket, and the locks on its directories.
 type Door struct {
 	net.Listener
-	lock *os.File
+	run, root *os.File
 }
+
+// Dirs are a daemon's directories: Run for what a reboot forgets, Root for the rest.
+type Dirs struct{ Run, Root string }
 
 // Activation is what systemd passes to a socket-activated service (sd_listen_fds(3)).
 type Activation struct{ PID, FDs string }
 
-// Open takes the lock on the run directory and listens on the socket, or on what
-// systemd passed. A daemon that is ending is waited for; one that still answers is
-// a Conflict.
-func Open(runDir, socket string, act Activation) (*Door, error) {
-	if err := os.MkdirAll(runDir, 0o711); err != nil {
+// Open takes the locks on both directories, which it makes, and listens on the socket, or
+// on what systemd passed. A daemon that is ending is waited for; one that still answers is
+// a Conflict, and so is one of another run directory that has the root directory.
+func Open(dirs Dirs, socket string, act Activation) (*Door, error) {
+	run, err := lockRun(dirs.Run, socket)
+	if err != nil {
+		return nil, err
+	}
+	root, err := lockRoot(dirs)
+	if err != nil {
+		return nil, errors.Join(err, run.Close())
+	}
+	l, err := listen(socket, act)
+	if err != nil {
+		return nil, errors.Join(err, root.Close(), run.Close())
+	}
+	// The pids are for people; nothing reads them.
+	note(run, strconv.Itoa(os.Getpid()))
+	note(root, dirs.Run+"\n"+strconv.Itoa(os.Getpid()))
+	return &Door{Listener: l, run: run, root: root}, nil
+}
+
+// note makes a line the content of a lock: it helps whoever finds it held, no more.
+func note(lock *os.File, line string) {
+	if err := lock.Truncate(0); err == nil {
+		_, _ = lock.WriteAt([]byte(line+"\n"), 0)
+	}
+}
+
+func lockRun(dir, socket string) (*os.File, error) {
+	if err := os.MkdirAll(dir, 0o711); err != nil {
 		return nil, fault.Wrap(fault.Denied, "run directory", err)
 	}
-	path := filepath.Join(runDir, "daemon.lock")
+	path := filepath.Join(dir, "daemon.lock")
 	lock, err := fd.Lock(path, false)
 	if fault.Is(err, fault.Conflict) {
 		if c, derr := api.Dial(socket); derr == nil {
 			_ = c.Close() // it was only a question
-			return nil, fault.New(fault.Conflict, "another daemon serves "+runDir)
+			return nil, fault.New(fault.Conflict, "another daemon serves "+dir)
 		}
 		lock, err = fd.Lock(path, true)
 	}
 	if err != nil {
 		return nil, fault.Wrap(fault.KindOf(err), "run directory", err)
 	}
-	l, err := listen(socket, act)
+	return lock, nil
+}
+
+// lockRoot waits only for a daemon of the same run directory, which is ending: this one
+// holds its lock. A killed one lets go of the two in any order.
+func lockRoot(dirs Dirs) (*os.File, error) {
+	if err := os.MkdirAll(dirs.Root, 0o711); err != nil {
+		return nil, fault.Wrap(fault.Denied, "root directory", err)
+	}
+	path := filepath.Join(dirs.Root, "root.lock")
+	lock, err := fd.Lock(path, false)
+	if fault.Is(err, fault.Conflict) {
+		b, rerr := os.ReadFile(path)
+		run, _, _ := strings.Cut(string(b), "\n")
+		if rerr != nil || run != dirs.Run {
+			return nil, fault.New(fault.Conflict, "another daemon, of "+run+", has "+dirs.Root+": give this one a root directory of its own (CAROB_ROOT, --root)")
+		}
+		lock, err = fd.Lock(path, true)
+	}
 	if err != nil {
-		_ = lock.Close() // nothing was written
-		return nil, err
+		return nil, fault.Wrap(fault.KindOf(err), "root directory", err)
 	}
-	// The pid is for people; nothing reads it.
-	if err := lock.Truncate(0); err == nil {
-		_, _ = lock.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
-	}
-	return &Door{Listener: l, lock: lock}, nil
+	return lock, nil
 }
 
 func listen(socket string, act Activation) (net.Listener, error) {
@@ -233,12 +288,12 @@ func Ready(number int) error {
 }
 
 // Release stops listening, if Close has not, which removes the socket unless it is
-// systemd's, and then lets the next daemon have the run directory: it is the last
+// systemd's, and then lets the next daemon have the directories: it is the last
 // thing that a daemon does.
 func (d *Door) Release() error {
 	err := d.Listener.Close()
 	if errors.Is(err, net.ErrClosed) {
 		err = nil
 	}
-	return errors.Join(err, d.lock.Close())
+	return errors.Join(err, d.root.Close(), d.run.Close())
 }

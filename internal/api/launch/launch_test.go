@@ -38,7 +38,7 @@ func daemon(run string) error {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), session.Quit()...)
 	defer stop()
-	door, err := Open(run, filepath.Join(run, SocketName), Activation{})
+	door, err := Open(Dirs{run, os.Getenv("LAUNCH_TEST_ROOT")}, filepath.Join(run, SocketName), Activation{})
 	if err != nil {
 		return err
 	}
@@ -57,12 +57,14 @@ func starter(t *testing.T, note *bytes.Buffer, env ...string) Starter {
 	if err != nil {
 		t.Fatal(err)
 	}
-	run := t.TempDir()
+	run := filepath.Join(t.TempDir(), "run")
 	return Starter{
 		Socket: filepath.Join(run, SocketName), RunDir: run, Command: []string{exe},
-		Env: append(env, "LAUNCH_TEST_RUN="+run), Note: note,
+		Env: append(env, "LAUNCH_TEST_RUN="+run, "LAUNCH_TEST_ROOT="+run+".root"), Note: note,
 	}
 }
+
+func dirs(s Starter) Dirs { return Dirs{s.RunDir, s.RunDir + ".root"} }
 
 func ask(t *testing.T, s Starter) string {
 	t.Helper()
@@ -93,9 +95,9 @@ func quit(t *testing.T, s Starter, pid string) {
 	if err := p.Signal(session.Quit()[0]); err != nil {
 		t.Fatal(err)
 	}
-	door, err := Open(s.RunDir, s.Socket, Activation{})
+	door, err := Open(dirs(s), s.Socket, Activation{})
 	for late := time.Now().Add(5 * time.Second); err != nil && time.Now().Before(late); time.Sleep(5 * time.Millisecond) {
-		door, err = Open(s.RunDir, s.Socket, Activation{})
+		door, err = Open(dirs(s), s.Socket, Activation{})
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -142,14 +144,8 @@ func TestDaemonThatFails(t *testing.T) {
 // A dead daemon's socket is in nobody's way, a living one's keeps others out.
 func TestOneDaemonPerRunDirectory(t *testing.T) {
 	s := starter(t, &bytes.Buffer{})
-	if err := os.WriteFile(s.Socket, nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Remove(s.Socket); err != nil {
-		t.Fatal(err)
-	}
 	pid := ask(t, s)
-	if _, err := Open(s.RunDir, s.Socket, Activation{}); !fault.Is(err, fault.Conflict) {
+	if _, err := Open(dirs(s), s.Socket, Activation{}); !fault.Is(err, fault.Conflict) {
 		t.Errorf("got %v", err)
 	}
 	info, err := os.Stat(s.Socket)
@@ -187,5 +183,57 @@ func TestListenTakesNoFileAway(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer l.Close()
+	}
+}
+
+// TestOneDaemonPerRootDirectory: what one daemon knows of images and logs another takes
+// for litter, so that a second one with a run directory of its own is kept out.
+func TestOneDaemonPerRootDirectory(t *testing.T) {
+	first := Dirs{filepath.Join(t.TempDir(), "run"), filepath.Join(t.TempDir(), "root")}
+	door, err := Open(first, filepath.Join(first.Run, SocketName), Activation{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	second := Dirs{filepath.Join(t.TempDir(), "run"), first.Root}
+	_, err = Open(second, filepath.Join(second.Run, SocketName), Activation{})
+	if !fault.Is(err, fault.Conflict) || !strings.Contains(err.Error(), first.Run) || !strings.Contains(err.Error(), first.Root) {
+		t.Errorf("got %v", err)
+	}
+	if err := door.Release(); err != nil {
+		t.Fatal(err)
+	}
+	if door, err = Open(second, filepath.Join(second.Run, SocketName), Activation{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := door.Release(); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestDeadDaemonsRootDirectory: the locks of a killed daemon go one after the other; a
+// daemon of the same run directory that has got the one waits for the other.
+func TestDeadDaemonsRootDirectory(t *testing.T) {
+	d := Dirs{filepath.Join(t.TempDir(), "run"), filepath.Join(t.TempDir(), "root")}
+	socket := filepath.Join(d.Run, SocketName)
+	dead, err := Open(d, socket, Activation{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(dead.Close(), dead.run.Close()); err != nil {
+		t.Fatal(err)
+	}
+	opened := make(chan error, 1)
+	go func() {
+		door, err := Open(d, socket, Activation{})
+		if err == nil {
+			err = door.Release()
+		}
+		opened <- err
+	}()
+	if err := dead.root.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-opened; err != nil {
+		t.Error(err)
 	}
 }

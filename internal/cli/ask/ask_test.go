@@ -245,7 +245,6 @@ func TestTranslateRefuses(t *testing.T) {
 		{"-v a:b:c:d img", `--volume "a:b:c:d"`},
 		{"-v /a:b img", `--volume "/a:b"`},
 		{"-v /a:/ img", `--volume "/a:/"`},
-		{"-v /a:/b:z img", `--volume "/a:/b:z"`},
 		{"-v a/b:/c img", `--volume "a/b:/c"`},
 		{"-v /a:/b -v /c:/b img", `--volume "/c:/b": a second mount`},
 		{"--mount type=bind,target=/x img", `--mount "type=bind,target=/x"`},
@@ -277,6 +276,7 @@ func TestTranslateRefuses(t *testing.T) {
 		{"--pull sometimes img", `--pull "sometimes"`},
 		{"--restart sometimes img", `--restart "sometimes"`},
 		{"--restart always:3 img", `--restart "always:3"`},
+		{"--restart on-failure:-1 img", `--restart "on-failure:-1": not a number of retries`},
 		{"--restart always --rm img", "--restart: conflicts"},
 		{"--oom-score-adj 2000 img", `--oom-score-adj "2000"`},
 		{"--add-host x img", `--add-host "x"`},
@@ -293,6 +293,21 @@ func TestTranslateRefuses(t *testing.T) {
 				t.Errorf("got %v", err)
 			}
 		})
+	}
+}
+
+// TestRelabel: where SELinux does not run, Docker's z has nothing to do; where it does,
+// carob does not do it, and says so.
+func TestRelabel(t *testing.T) {
+	h := host()
+	for _, option := range []string{"z", "Z"} {
+		if m, err := volume("/a:/b:ro,"+option, h); err != nil || !m.ReadOnly {
+			t.Errorf("%s: %+v, %v", option, m, err)
+		}
+	}
+	h.ReadFile = func(string) ([]byte, error) { return []byte("1"), nil }
+	if _, err := volume("/a:/b:z", h); err == nil || !strings.Contains(err.Error(), "SELinux") {
+		t.Errorf("%v", err)
 	}
 }
 

@@ -85,12 +85,21 @@ func volume(w string, h Host) (m spec.Mount, err error) {
 	if len(parts) < 3 {
 		return m, nil
 	}
-	for _, o := range strings.Split(parts[2], ",") {
+	for _, o := range relabel(strings.Split(parts[2], ","), h) {
 		if wrong := volumeOption(&m, o); wrong != "" {
 			return m, bad("volume", w, wrong)
 		}
 	}
 	return m, nil
+}
+
+// relabel leaves Docker's z and Z among the options only where SELinux runs: elsewhere
+// there is nothing to relabel.
+func relabel(options []string, h Host) []string {
+	if _, err := h.ReadFile("/sys/fs/selinux/enforce"); err == nil {
+		return options
+	}
+	return slices.DeleteFunc(options, func(o string) bool { return o == "z" || o == "Z" })
 }
 
 // volumeOption takes one option; it returns what is wrong with it.

@@ -31,7 +31,7 @@ func (n *networks) bind(fs *pflag.FlagSet) {
 	}
 	fs.StringVar(&n.mac, "mac-address", "", "hardware `ADDRESS` in the network")
 	fs.Var((*List)(&n.aliases), "network-alias", "further name in the network")
-	fs.VarP((*List)(&n.publish), "publish", "p", "lead a port of the host here: `[[HOSTIP:][HOSTPORT]:]PORT[/PROTOCOL]`")
+	fs.VarP((*List)(&n.publish), "publish", "p", "`PORT` that a port of the host leads to: [[HOSTIP:][HOSTPORT]:]PORT[/PROTOCOL]")
 	fs.BoolVarP(&n.publishAll, "publish-all", "P", false, "lead free ports of the host to all that the image exposes")
 }
 

@@ -65,9 +65,7 @@ func Events(since, until string, filters []string, now time.Time) (w EventWindow
 	if w.Since, err = when("since", since, now); err != nil {
 		return w, err
 	}
-	if d, derr := time.ParseDuration(until); derr == nil {
-		w.Until = now.Add(d) // for an end, a duration lies ahead
-	} else if w.Until, err = when("until", until, now); err != nil {
+	if w.Until, err = when("until", until, now); err != nil {
 		return w, err
 	}
 	for _, f := range filters {

@@ -205,8 +205,11 @@ func Restart(s string) (spec.Restart, error) {
 	}
 	if bounded {
 		tries, err := strconv.Atoi(n)
-		if err != nil || tries < 0 || name != "on-failure" {
+		switch {
+		case name != "on-failure":
 			return r, bad("restart", s, "a number of retries goes with on-failure only")
+		case err != nil || tries < 0:
+			return r, bad("restart", s, "not a number of retries")
 		}
 		r.MaxRetries = tries
 	}

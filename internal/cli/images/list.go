@@ -38,7 +38,7 @@ func ListCommand(e Env, name string) *cobra.Command {
 			if st.Format == "json" {
 				st.Format = "{{json .}}"
 			}
-			return listing(st, noTrunc, digests).Write(e.Stdout, st, chosen)
+			return listing(noTrunc, digests).Write(e.Stdout, st, chosen)
 		},
 	}
 	f := c.Flags()
@@ -53,20 +53,12 @@ func ListCommand(e Env, name string) *cobra.Command {
 	return c
 }
 
-// listing is the table of images. -o name prints names, where -q prints IDs.
-func listing(st show.Style, noTrunc, digests bool) show.Sheet[show.Image] {
+// listing is the table of images.
+func listing(noTrunc, digests bool) show.Sheet[show.Image] {
 	sheet := show.Images(time.Now(), noTrunc)
 	for i := range sheet.Columns {
 		if sheet.Columns[i].Head == "DIGEST" {
 			sheet.Columns[i].Wide = !digests
-		}
-	}
-	if st.Output == "name" {
-		sheet.Name = func(i show.Image) string {
-			if i.Name == "" {
-				return i.ID
-			}
-			return i.Name
 		}
 	}
 	return sheet

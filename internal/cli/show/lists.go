@@ -60,7 +60,8 @@ func Containers(now time.Time, noTrunc bool) Sheet[Listed] {
 			{Head: "CGROUP", Wide: true, Text: func(c Listed) string { return c.Cgroup }},
 			{Head: "NAMES", Text: func(c Listed) string { return Title(c.Container) }},
 		},
-		Name: func(c Listed) string { return id(c.ID) },
+		Name: func(c Listed) string { return Title(c.Container) },
+		ID:   func(c Listed) string { return id(c.ID) },
 		Row: func(c Listed) any {
 			return ContainerRow{
 				ID: id(c.ID), Names: Title(c.Container), Image: c.Image, Command: command(c), CreatedAt: c.CreatedAt.Format(timeLayout),
@@ -173,7 +174,8 @@ func Pods(now time.Time, noTrunc bool) Sheet[status.Pod] {
 			{Head: "USERNS", Wide: true, Text: userns},
 			{Head: "CGROUP", Wide: true, Text: func(p status.Pod) string { return p.Cgroup }},
 		},
-		Name: func(p status.Pod) string { return id(p.ID) },
+		Name: func(p status.Pod) string { return strings.TrimPrefix(p.Namespace+"/"+p.Name, "default/") },
+		ID:   func(p status.Pod) string { return id(p.ID) },
 		Row: func(p status.Pod) any {
 			return PodRow{
 				ID: id(p.ID), Name: p.Name, Namespace: p.Namespace, State: string(p.State), Status: state(p),
@@ -236,7 +238,13 @@ func Images(now time.Time, noTrunc bool) Sheet[Image] {
 			{Head: "SIZE", Text: size},
 			{Head: "LAYERS", Wide: true, Text: func(i Image) string { return fmt.Sprint(len(i.Layers)) }},
 		},
-		Name: func(i Image) string { return id(i.ID) },
+		Name: func(i Image) string {
+			if i.Name == "" {
+				return i.ID
+			}
+			return i.Name
+		},
+		ID: func(i Image) string { return id(i.ID) },
 		Row: func(i Image) any {
 			return ImageRow{
 				ID: id(i.ID), Repository: repo(i), Tag: tag(i), Digest: digestOf(i), CreatedAt: i.Created.Format(timeLayout),

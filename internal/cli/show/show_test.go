@@ -67,7 +67,8 @@ func TestContainers(t *testing.T) {
 CONTAINER ID   IMAGE            COMMAND                    CREATED             STATUS         PORTS                  OWNER   NAMES
 abababababab   toolbox:latest   "sh -c sleep 1000; echo…   About an hour ago   Up 5 minutes   0.0.0.0:8080->80/tcp   cli     web
 `},
-		{"name", Style{Output: "name"}, "\nabababababab\n"},
+		{"name", Style{Output: "name"}, "\nweb\n"},
+		{"table of", Style{Format: `table {{.Names}}\t{{.RunningFor}}`}, "\nNAMES   RUNNING FOR\nweb     About an hour ago\n"},
 		{"quiet", Style{Quiet: true}, "\nabababababab\n"},
 		{"format", Style{Format: `{{.ID}} {{.Names}}\t{{.State}} {{.Labels}} {{.Owner}} {{json .Pid}} {{.Ports}}`}, "\nabababababab web\trunning a=1,b=2 cli 42 0.0.0.0:8080->80/tcp\n"},
 	} {

@@ -7,9 +7,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"reflect"
 	"strings"
 	"text/tabwriter"
 	"text/template"
+	"unicode"
 
 	"sigs.k8s.io/yaml"
 
@@ -24,11 +26,11 @@ type Column[T any] struct {
 }
 
 // Sheet is how a list of T is shown. Row gives what a template sees, Name what -o
-// name and -q print.
+// name prints, ID, if there is one, what -q prints in its place.
 type Sheet[T any] struct {
-	Columns []Column[T]
-	Name    func(T) string
-	Row     func(T) any
+	Columns  []Column[T]
+	Name, ID func(T) string
+	Row      func(T) any
 }
 
 // Style is what the user asked for: -o table, wide, json, yaml or name (empty is
@@ -47,8 +49,12 @@ func (s Sheet[T]) Write(w io.Writer, st Style, items []T) error {
 	case st.Format != "":
 		return s.template(w, st.Format, items)
 	case st.Quiet || st.Output == "name":
+		word := s.Name
+		if st.Quiet && s.ID != nil {
+			word = s.ID
+		}
 		for _, it := range items {
-			if _, err := fmt.Fprintln(w, s.Name(it)); err != nil {
+			if _, err := fmt.Fprintln(w, word(it)); err != nil {
 				return err
 			}
 		}
@@ -102,6 +108,10 @@ func (s Sheet[T]) template(w io.Writer, format string, items []T) error {
 		tw := tabwriter.NewWriter(w, 0, 0, 3, ' ', 0)
 		defer func() { _ = tw.Flush() }() // a broken pipe shows at the next write
 		out = tw
+		var none T
+		if err := Execute(out, t, heads(s.Row(none))); err != nil {
+			return err
+		}
 	}
 	for _, it := range items {
 		if err := Execute(out, t, s.Row(it)); err != nil {
@@ -109,6 +119,27 @@ func (s Sheet[T]) template(w io.Writer, format string, items []T) error {
 		}
 	}
 	return nil
+}
+
+// heads are the names of a row's fields as the heads of a table: "CREATED AT". What is
+// no row of fields has none.
+func heads(row any) map[string]string {
+	all := map[string]string{}
+	t := reflect.TypeOf(row)
+	if t.Kind() != reflect.Struct {
+		return all
+	}
+	for _, f := range reflect.VisibleFields(t) {
+		var head strings.Builder
+		for i, r := range f.Name {
+			if i > 0 && unicode.IsUpper(r) && unicode.IsLower(rune(f.Name[i-1])) {
+				head.WriteByte(' ')
+			}
+			head.WriteRune(unicode.ToUpper(r))
+		}
+		all[f.Name] = head.String()
+	}
+	return all
 }
 
 // Template parses a --format with Docker's helpers: json, join, lower, upper, split,

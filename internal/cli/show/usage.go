@@ -70,8 +70,20 @@ func Usages() Sheet[Usage] {
 			{Head: "OOM KILLS", Wide: true, Text: func(u Usage) string { return fmt.Sprint(u.OOMKills) }},
 		},
 		Name: func(u Usage) string { return u.Name },
-		Row:  func(u Usage) any { return u },
+		Row: func(u Usage) any {
+			return UsageRow{
+				Usage: u, Container: u.Name, CPUPerc: fmt.Sprintf("%.2f%%", u.CPU), MemUsage: binary(u.Memory) + " / " + limit(u),
+				MemPerc: fmt.Sprintf("%.2f%%", u.Percent), BlockIO: binary(u.Read) + " / " + binary(u.Write), PIDs: fmt.Sprint(u.Pids),
+			}
+		},
 	}
+}
+
+// UsageRow is use of resources as `stats --format` sees it: numbers, and Docker's names
+// for what the table shows of them.
+type UsageRow struct {
+	Usage
+	Container, CPUPerc, MemUsage, MemPerc, BlockIO, PIDs string
 }
 
 // Processes shows the processes of a container.

@@ -1,6 +1,7 @@
 package shown
 
 import (
+	"slices"
 	"time"
 
 	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
@@ -8,22 +9,23 @@ import (
 	"carob/internal/status"
 )
 
-// containerFamilies are all families of a container.
+// groupFamilies are those of every group, a pod's and a container's.
+func groupFamilies() []family[GroupUse] {
+	return slices.Concat(cpuFamilies(), memoryFamilies(), deviceFamilies(), processFamilies(), pressureFamilies())
+}
+
+// containerFamilies are those that only containers have.
 func containerFamilies() []family[ContainerUse] {
-	var out []family[ContainerUse]
-	for _, group := range [][]family[ContainerUse]{cpuFamilies(), memoryFamilies(), diskFamilies(), processFamilies(), specFamilies(), pressureFamilies()} {
-		out = append(out, group...)
-	}
-	return out
+	return slices.Concat(writtenFamilies(), specFamilies())
 }
 
 func seconds(nanoseconds uint64) float64 { return float64(nanoseconds) / float64(time.Second) }
 
-func cpuFamilies() []family[ContainerUse] {
-	type u = ContainerUse
-	return []family[ContainerUse]{
+func cpuFamilies() []family[GroupUse] {
+	type u = GroupUse
+	return []family[GroupUse]{
 		{name: "container_cpu_usage_seconds_total", help: "CPU time used", kind: counter, labels: []string{"cpu"},
-			of: func(c u) []sample { return []sample{{[]string{"total"}, seconds(c.Stats.CPUTotal)}} }},
+			of: func(c u, tell func(float64, ...string)) { tell(seconds(c.Stats.CPUTotal), "total") }},
 		plain("container_cpu_user_seconds_total", "CPU time used in user mode", counter, func(c u) float64 { return seconds(c.Stats.Details.CPUUser) }),
 		plain("container_cpu_system_seconds_total", "CPU time used in the kernel", counter, func(c u) float64 { return seconds(c.Stats.Details.CPUSystem) }),
 		plain("container_cpu_cfs_periods_total", "Periods of the CPU limit that have passed", counter, func(c u) uint64 { return c.Stats.Details.CPUPeriods }),
@@ -32,60 +34,72 @@ func cpuFamilies() []family[ContainerUse] {
 	}
 }
 
-func memoryFamilies() []family[ContainerUse] {
-	type u = ContainerUse
-	return []family[ContainerUse]{
+func memoryFamilies() []family[GroupUse] {
+	type u = GroupUse
+	return []family[GroupUse]{
 		plain("container_memory_usage_bytes", "Memory used, with caches", gauge, func(c u) uint64 { return c.Stats.MemoryUsage }),
 		plain("container_memory_working_set_bytes", "Memory used, without the inactive file cache", gauge, func(c u) uint64 { return c.Stats.MemoryWorkingSet }),
-		plain("container_memory_max_usage_bytes", "Most memory ever used", gauge, func(c u) uint64 { return c.Census.MemoryPeak }),
+		plain("container_memory_max_usage_bytes", "Most memory ever used", gauge, func(c u) uint64 { return c.Extremes.Peak }),
 		plain("container_memory_rss", "Anonymous memory", gauge, func(c u) uint64 { return c.Stats.Details.MemoryRSS }),
 		plain("container_memory_cache", "Page cache", gauge, func(c u) uint64 { return c.Stats.Details.MemoryCache }),
-		plain("container_memory_mapped_file", "Memory-mapped files", gauge, func(c u) uint64 { return c.Census.MemoryMapped }),
-		plain("container_memory_kernel_usage", "Kernel memory", gauge, func(c u) uint64 { return c.Census.MemoryKernel }),
+		plain("container_memory_mapped_file", "Memory-mapped files", gauge, func(c u) uint64 { return c.Extremes.Mapped }),
+		plain("container_memory_kernel_usage", "Kernel memory", gauge, func(c u) uint64 { return c.Extremes.Kernel }),
 		plain("container_memory_swap", "Swap used", gauge, func(c u) uint64 { return c.Stats.SwapUsage }),
-		plain("container_memory_failcnt", "How often the memory limit was met", counter, func(c u) uint64 { return c.Census.MemoryFailures }),
+		plain("container_memory_failcnt", "How often the memory limit was met", counter, func(c u) uint64 { return c.Extremes.Failures }),
 		{name: "container_memory_failures_total", help: "Page faults", kind: counter, labels: []string{"failure_type", "scope"},
-			of: func(c u) []sample {
-				return []sample{
-					{[]string{"pgfault", "hierarchy"}, float64(c.Stats.Details.PageFaults)},
-					{[]string{"pgmajfault", "hierarchy"}, float64(c.Stats.Details.MajorFaults)},
-				}
+			of: func(c u, tell func(float64, ...string)) {
+				tell(float64(c.Stats.Details.PageFaults), "pgfault", "hierarchy")
+				tell(float64(c.Stats.Details.MajorFaults), "pgmajfault", "hierarchy")
 			}},
 		plain("container_oom_events_total", "Processes killed for want of memory", counter, func(c u) uint64 { return c.Stats.OOMKills }),
 	}
 }
 
-func diskFamilies() []family[ContainerUse] {
-	type u = ContainerUse
-	return []family[ContainerUse]{
-		onDevice("container_fs_usage_bytes", "Bytes that the container has written", gauge, func(c u) uint64 { return c.Written }),
-		onDevice("container_fs_limit_bytes", "Bytes of the file system it writes to", gauge, func(c u) uint64 { return c.Size }),
-		onDevice("container_fs_inodes_total", "Inodes of the file system it writes to", gauge, func(c u) uint64 { return c.Inodes }),
-		onDevice("container_fs_inodes_free", "Free inodes of the file system it writes to", gauge, func(c u) uint64 { return c.FreeInodes }),
+func deviceFamilies() []family[GroupUse] {
+	type u = GroupUse
+	return []family[GroupUse]{
 		onDevice("container_fs_reads_bytes_total", "Bytes read from block devices", counter, func(c u) uint64 { return c.Stats.IORead }),
 		onDevice("container_fs_reads_total", "Reads from block devices", counter, func(c u) uint64 { return c.Stats.Details.IOReads }),
 		onDevice("container_fs_writes_bytes_total", "Bytes written to block devices", counter, func(c u) uint64 { return c.Stats.IOWrite }),
 		onDevice("container_fs_writes_total", "Writes to block devices", counter, func(c u) uint64 { return c.Stats.Details.IOWrites }),
 		{name: "container_blkio_device_usage_total", help: "Bytes moved from and to block devices", kind: counter,
 			labels: []string{"device", "major", "minor", "operation"},
-			of: func(c u) []sample {
-				return []sample{
-					{[]string{"", "", "", "Read"}, float64(c.Stats.IORead)}, {[]string{"", "", "", "Write"}, float64(c.Stats.IOWrite)},
-				}
+			of: func(c u, tell func(float64, ...string)) {
+				tell(float64(c.Stats.IORead), "", "", "", "Read")
+				tell(float64(c.Stats.IOWrite), "", "", "", "Write")
 			}},
 	}
 }
 
-func processFamilies() []family[ContainerUse] {
+// writtenFamilies are about what a container has written, and where. What could not be
+// counted is not said to be nothing.
+func writtenFamilies() []family[ContainerUse] {
 	type u = ContainerUse
+	usage := onDevice("container_fs_usage_bytes", "Bytes that the container has written", gauge, func(c u) uint64 { return c.Written })
+	of := usage.of
+	usage.of = func(c u, tell func(float64, ...string)) {
+		if !c.Uncounted {
+			of(c, tell)
+		}
+	}
 	return []family[ContainerUse]{
+		usage,
+		onDevice("container_fs_limit_bytes", "Bytes of the file system it writes to", gauge, func(c u) uint64 { return c.Size }),
+		onDevice("container_fs_inodes_total", "Inodes of the file system it writes to", gauge, func(c u) uint64 { return c.Inodes }),
+		onDevice("container_fs_inodes_free", "Free inodes of the file system it writes to", gauge, func(c u) uint64 { return c.FreeInodes }),
+	}
+}
+
+func processFamilies() []family[GroupUse] {
+	type u = GroupUse
+	return []family[GroupUse]{
 		plain("container_processes", "Processes", gauge, func(c u) uint64 { return c.Census.Processes }),
 		plain("container_threads", "Threads", gauge, func(c u) uint64 { return c.Census.Threads }),
 		plain("container_threads_max", "Limit of threads, 0 is none", gauge, func(c u) uint64 { return c.Stats.PidsLimit }),
 		plain("container_file_descriptors", "Open descriptors", gauge, func(c u) uint64 { return c.Census.Descriptors }),
 		plain("container_sockets", "Open sockets", gauge, func(c u) uint64 { return c.Census.Sockets }),
-		plain("container_last_seen", "When the container was seen last, Unix time", gauge, func(c u) uint64 { return uint64(c.Stats.At.Unix()) }),
-		plain("container_start_time_seconds", "When the container was started, Unix time", gauge, func(c u) uint64 { return uint64(c.Container.StartedAt.Unix()) }),
+		plain("container_last_seen", "When it was seen last, Unix time", gauge, func(c u) uint64 { return uint64(c.Stats.At.Unix()) }),
+		plain("container_start_time_seconds", "When it was started, Unix time", gauge, func(c u) uint64 { return uint64(c.Since.Unix()) }),
 	}
 }
 
@@ -111,8 +125,8 @@ func specFamilies() []family[ContainerUse] {
 }
 
 // pressureFamilies have values where the kernel has pressure stall information.
-func pressureFamilies() []family[ContainerUse] {
-	var out []family[ContainerUse]
+func pressureFamilies() []family[GroupUse] {
+	var out []family[GroupUse]
 	for _, what := range []struct {
 		name  string
 		stall func(status.Details) *status.Stall
@@ -121,12 +135,12 @@ func pressureFamilies() []family[ContainerUse] {
 		{"memory", func(d status.Details) *status.Stall { return d.MemoryStall }},
 		{"io", func(d status.Details) *status.Stall { return d.IOStall }},
 	} {
-		out = append(out, pressureFamily(what.name, "waiting", "some tasks", func(c ContainerUse) *status.Pressure {
+		out = append(out, pressureFamily(what.name, "waiting", "some tasks", func(c GroupUse) *status.Pressure {
 			if s := what.stall(c.Stats.Details); s != nil {
 				return &s.Some
 			}
 			return nil
-		}), pressureFamily(what.name, "stalled", "all tasks", func(c ContainerUse) *status.Pressure {
+		}), pressureFamily(what.name, "stalled", "all tasks", func(c GroupUse) *status.Pressure {
 			if s := what.stall(c.Stats.Details); s != nil {
 				return &s.Full
 			}
@@ -136,15 +150,13 @@ func pressureFamilies() []family[ContainerUse] {
 	return out
 }
 
-func pressureFamily(what, how, who string, of func(ContainerUse) *status.Pressure) family[ContainerUse] {
-	return family[ContainerUse]{
+func pressureFamily(what, how, who string, of func(GroupUse) *status.Pressure) family[GroupUse] {
+	return family[GroupUse]{
 		name: "container_pressure_" + what + "_" + how + "_seconds_total", help: "Time that " + who + " waited for " + what, kind: counter,
-		of: func(c ContainerUse) []sample {
-			p := of(c)
-			if p == nil {
-				return nil
+		of: func(c GroupUse, tell func(float64, ...string)) {
+			if p := of(c); p != nil {
+				tell(float64(p.Total) / 1_000_000)
 			}
-			return []sample{{value: float64(p.Total) / 1_000_000}}
 		},
 	}
 }

@@ -9,31 +9,44 @@ import (
 	"carob/internal/status"
 )
 
+// GroupUse is what a group uses.
+type GroupUse struct {
+	Stats    status.Stats
+	Extremes status.Extremes
+	Census   status.Census
+	// Since is when its first process was started.
+	Since time.Time
+	// Device is the file system that is written to.
+	Device string
+}
+
 // ContainerUse is what a container's metrics are made from.
 type ContainerUse struct {
-	Pod       status.Pod
+	GroupUse
 	Container status.Container
-	Stats     status.Stats
-	Census    status.Census
-	// Written and Files are the bytes and inodes of what the container wrote; Device is
-	// the file system they are on, with its size and inodes.
-	Written, Files           uint64
-	Device                   string
+	// Written is in bytes; Uncounted says that nobody knows.
+	Written   uint64
+	Uncounted bool
+	// Of Device, in bytes and inodes.
 	Size, Inodes, FreeInodes uint64
 }
 
-// sample is one value of a family, with the values of the family's own labels.
-type sample struct {
-	labels []string
-	value  float64
+// PodUse is what a pod's metrics are made from.
+type PodUse struct {
+	GroupUse
+	Pod        status.Pod
+	Links      []Link
+	Containers []*ContainerUse
 }
 
 // family is a metric that cAdvisor has for the kubelet, by the same name.
 type family[T any] struct {
 	name, help string
 	kind       kind
-	labels     []string
-	of         func(T) []sample
+	// labels are its own; in Families all.
+	labels []string
+	// of tells its values, each with those of its own labels.
+	of func(t T, tell func(value float64, labels ...string))
 }
 
 // kind says whether values only grow.
@@ -44,7 +57,8 @@ const (
 	gauge   kind = false
 )
 
-// Figure is one value of a family, as Prometheus has it.
+// Figure is one value of a family, as Prometheus has it. Other figures have the same
+// slices.
 type Figure struct {
 	Name, Help     string
 	Counter        bool
@@ -55,82 +69,128 @@ type Figure struct {
 // baseLabels are those of every metric, cAdvisor's.
 func baseLabels() []string { return []string{"container", "id", "image", "name", "namespace", "pod"} }
 
-// MetricDescriptors describes every family.
-func MetricDescriptors() []*cri.MetricDescriptor {
+// Families are all that there are.
+type Families struct {
+	group     []family[GroupUse]
+	container []family[ContainerUse]
+	link      []family[Link]
+}
+
+// NewFamilies puts them together once for many values.
+func NewFamilies() Families {
+	return Families{labelled(groupFamilies()), labelled(containerFamilies()), labelled(linkFamilies())}
+}
+
+// labelled puts the labels that every metric has before each family's own.
+func labelled[T any](all []family[T]) []family[T] {
+	for i := range all {
+		all[i].labels = slices.Concat(baseLabels(), all[i].labels)
+	}
+	return all
+}
+
+// Descriptors describes every family.
+func (f Families) Descriptors() []*cri.MetricDescriptor {
+	return slices.Concat(described(f.group), described(f.container), described(f.link))
+}
+
+func described[T any](families []family[T]) []*cri.MetricDescriptor {
 	var out []*cri.MetricDescriptor
-	for _, f := range containerFamilies() {
-		out = append(out, &cri.MetricDescriptor{Name: f.name, Help: f.help, LabelKeys: slices.Concat(baseLabels(), f.labels)})
-	}
-	for _, f := range linkFamilies() {
-		out = append(out, &cri.MetricDescriptor{Name: f.name, Help: f.help, LabelKeys: slices.Concat(baseLabels(), f.labels)})
-	}
-	return out
-}
-
-// ContainerFigures are the values of a container that runs.
-func ContainerFigures(u ContainerUse) []Figure {
-	return figures(containerFamilies(), u, []string{u.Container.Name, u.Container.Cgroup, u.Container.Image, u.Container.ID, u.Pod.Namespace, u.Pod.Name})
-}
-
-// LinkFigures are the values of a pod's network.
-func LinkFigures(p status.Pod, links []Link) []Figure {
-	var out []Figure
-	for _, l := range links {
-		out = append(out, figures(linkFamilies(), l, []string{"", p.Cgroup, "", p.ID, p.Namespace, p.Name})...)
-	}
-	return out
-}
-
-func figures[T any](families []family[T], of T, base []string) []Figure {
-	var out []Figure
 	for _, f := range families {
-		for _, s := range f.of(of) {
-			out = append(out, Figure{f.name, f.help, bool(f.kind), slices.Concat(baseLabels(), f.labels), slices.Concat(base, s.labels), s.value})
-		}
+		out = append(out, &cri.MetricDescriptor{Name: f.name, Help: f.help, LabelKeys: f.labels})
 	}
 	return out
 }
 
-// SandboxMetrics are the values of a pod: its network's, and its containers'.
-func SandboxMetrics(p status.Pod, links []Link, containers []ContainerUse) *cri.PodSandboxMetrics {
-	out := &cri.PodSandboxMetrics{PodSandboxId: p.ID, Metrics: inWhole(LinkFigures(p, links), time.Now())}
-	for _, u := range containers {
-		out.ContainerMetrics = append(out.ContainerMetrics, &cri.ContainerMetrics{ContainerId: u.Container.ID, Metrics: inWhole(ContainerFigures(u), u.Stats.At)})
+// Figures are the values of a pod, and of its containers that run.
+func (f Families) Figures(u *PodUse) []Figure {
+	out := f.pod(u)
+	for _, c := range u.Containers {
+		out = append(out, f.of(u, c)...)
+	}
+	return out
+}
+
+// pod has those of a pod as a whole: cAdvisor's of a pod's group, with neither container nor
+// image, by which who adds up containers leaves them out; and those of its network.
+func (f Families) pod(u *PodUse) []Figure {
+	out := make([]Figure, 0, len(f.group)+len(u.Links)*len(f.link)+4)
+	if u.Pod.Cgroup != "" {
+		out = figures(out, f.group, u.GroupUse, []string{"", u.Pod.Cgroup, "", "", u.Pod.Namespace, u.Pod.Name})
+	}
+	for _, l := range u.Links {
+		out = figures(out, f.link, l, []string{"", u.Pod.Cgroup, "", u.Pod.ID, u.Pod.Namespace, u.Pod.Name})
+	}
+	return out
+}
+
+func (f Families) of(u *PodUse, c *ContainerUse) []Figure {
+	base := []string{c.Container.Name, c.Container.Cgroup, c.Container.Image, c.Container.ID, u.Pod.Namespace, u.Pod.Name}
+	out := make([]Figure, 0, len(f.group)+len(f.container)+4)
+	return figures(figures(out, f.group, c.GroupUse, base), f.container, *c, base)
+}
+
+func figures[T any](out []Figure, families []family[T], of T, base []string) []Figure {
+	for _, f := range families {
+		f.of(of, func(value float64, labels ...string) {
+			values := base // shared: nobody changes them
+			if len(labels) > 0 {
+				values = slices.Concat(base, labels)
+			}
+			out = append(out, Figure{f.name, f.help, bool(f.kind), f.labels, values, value})
+		})
+	}
+	return out
+}
+
+// SandboxMetrics are the values of a pod, and of its containers.
+func (f Families) SandboxMetrics(u *PodUse) *cri.PodSandboxMetrics {
+	out := &cri.PodSandboxMetrics{PodSandboxId: u.Pod.ID, Metrics: inWhole(f.pod(u), u.Stats.At)}
+	for _, c := range u.Containers {
+		out.ContainerMetrics = append(out.ContainerMetrics, &cri.ContainerMetrics{ContainerId: c.Container.ID, Metrics: inWhole(f.of(u, c), c.Stats.At)})
 	}
 	return out
 }
 
 // inWhole gives values in whole numbers: the CRI has no others.
 func inWhole(all []Figure, at time.Time) []*cri.Metric {
-	out := make([]*cri.Metric, 0, len(all))
-	for _, f := range all {
-		m := &cri.Metric{Name: f.Name, Timestamp: at.UnixNano(), MetricType: cri.MetricType_GAUGE, LabelValues: f.Values, Value: number(uint64(f.Value))}
-		if f.Counter {
+	out := make([]*cri.Metric, len(all))
+	made := make([]struct { // all at once: there are tens of thousands
+		metric cri.Metric
+		value  cri.UInt64Value
+	}, len(all))
+	for i, f := range all {
+		m := &made[i].metric
+		m.Name, m.Timestamp, m.LabelValues, m.Value = f.Name, at.UnixNano(), f.Values, &made[i].value
+		m.Value.Value = uint64(f.Value)
+		if m.MetricType = cri.MetricType_GAUGE; f.Counter {
 			m.MetricType = cri.MetricType_COUNTER
 		}
-		out = append(out, m)
+		out[i] = m
 	}
 	return out
 }
 
 // plain is a family with one value and no labels of its own.
 func plain[T any, N uint64 | float64](name, help string, kind kind, of func(T) N) family[T] {
-	return family[T]{name: name, help: help, kind: kind, of: func(t T) []sample { return []sample{{value: float64(of(t))}} }}
+	return family[T]{name: name, help: help, kind: kind, of: func(t T, tell func(float64, ...string)) { tell(float64(of(t))) }}
 }
 
-// onDevice is a family about the file system that a container writes to.
-func onDevice(name, help string, kind kind, of func(ContainerUse) uint64) family[ContainerUse] {
-	return family[ContainerUse]{
+// onDevice is a family about the file system that is written to.
+func onDevice[T interface{ device() string }](name, help string, kind kind, of func(T) uint64) family[T] {
+	return family[T]{
 		name: name, help: help, kind: kind, labels: []string{"device"},
-		of: func(u ContainerUse) []sample { return []sample{{[]string{u.Device}, float64(of(u))}} },
+		of: func(u T, tell func(float64, ...string)) { tell(float64(of(u)), u.device()) },
 	}
 }
+
+func (u GroupUse) device() string { return u.Device }
 
 // onLink is a family about a network interface.
 func onLink(name, help string, of func(Link) uint64) family[Link] {
 	return family[Link]{
 		name: name, help: help, kind: counter, labels: []string{"interface"},
-		of: func(l Link) []sample { return []sample{{[]string{l.Name}, float64(of(l))}} },
+		of: func(l Link, tell func(float64, ...string)) { tell(float64(of(l)), l.Name) },
 	}
 }
 

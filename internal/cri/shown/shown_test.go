@@ -135,15 +135,15 @@ func FuzzParseLinks(f *testing.F) {
 // TestMetrics: names are unique, and every value has the labels of its description.
 func TestMetrics(t *testing.T) {
 	labels := map[string]int{}
-	for _, d := range MetricDescriptors() {
+	for _, d := range NewFamilies().Descriptors() {
 		if labels[d.GetName()] != 0 || d.GetHelp() == "" {
 			t.Errorf("%s: described twice, or without a text", d.GetName())
 		}
 		labels[d.GetName()] = len(d.GetLabelKeys())
 	}
 	stall := &status.Stall{Some: status.Pressure{Total: 3_000_000}}
-	u := ContainerUse{Stats: status.Stats{CPUTotal: 2_500_000_000, Details: status.Details{CPUStall: stall, MemoryStall: stall, IOStall: stall}}}
-	p := SandboxMetrics(status.Pod{ID: "p"}, []Link{{Name: "eth0"}}, []ContainerUse{u})
+	g := GroupUse{Stats: status.Stats{CPUTotal: 2_500_000_000, Details: status.Details{CPUStall: stall, MemoryStall: stall, IOStall: stall}}}
+	p := NewFamilies().SandboxMetrics(&PodUse{GroupUse: g, Links: []Link{{Name: "eth0"}}, Containers: []*ContainerUse{{GroupUse: g}}})
 	seen := map[string]uint64{}
 	for _, m := range slices.Concat(p.GetMetrics(), p.GetContainerMetrics()[0].GetMetrics()) {
 		if len(m.GetLabelValues()) != labels[m.GetName()] {
@@ -158,6 +158,35 @@ func TestMetrics(t *testing.T) {
 	}
 	if seen["container_cpu_usage_seconds_total"] != 2 || seen["container_pressure_cpu_waiting_seconds_total"] != 3 {
 		t.Errorf("cpu %d s, waiting %d s", seen["container_cpu_usage_seconds_total"], seen["container_pressure_cpu_waiting_seconds_total"])
+	}
+}
+
+// TestPodMetrics: a pod's values say whose they are by cAdvisor's labels: no container, no
+// image, the pod's group. What a container wrote and nobody could count is in no value.
+func TestPodMetrics(t *testing.T) {
+	u := &PodUse{
+		Pod:   status.Pod{ID: "p", Name: "web", Namespace: "shop", Cgroup: "/pods/p"},
+		Links: []Link{{Name: "eth0"}}, Containers: []*ContainerUse{{Container: status.Container{ID: "c", Name: "app"}, Uncounted: true}},
+	}
+	labels := map[string][]string{}
+	for _, f := range NewFamilies().pod(u) {
+		labels[f.Name] = f.Values
+	}
+	for name, want := range map[string][]string{
+		"container_memory_working_set_bytes":    {"", "/pods/p", "", "", "shop", "web"},
+		"container_cpu_usage_seconds_total":     {"", "/pods/p", "", "", "shop", "web", "total"},
+		"container_network_receive_bytes_total": {"", "/pods/p", "", "p", "shop", "web", "eth0"},
+		"container_fs_usage_bytes":              nil,
+		"container_spec_cpu_shares":             nil,
+	} {
+		if !slices.Equal(labels[name], want) {
+			t.Errorf("%s: %q, want %q", name, labels[name], want)
+		}
+	}
+	for _, f := range NewFamilies().of(u, u.Containers[0]) {
+		if f.Name == "container_fs_usage_bytes" {
+			t.Errorf("nobody counted, and it is %v", f.Value)
+		}
 	}
 }
 

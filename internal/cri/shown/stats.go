@@ -16,7 +16,8 @@ type Use struct {
 	Stats status.Stats
 	// Rate is the present CPU use in nanoseconds per second.
 	Rate uint64
-	// Written and Files are the bytes and inodes of what it wrote, below Root.
+	// Written and Files are the bytes and inodes of what it wrote, below Root, which is
+	// empty when nobody knows.
 	Written, Files uint64
 	Root           string
 }
@@ -24,15 +25,18 @@ type Use struct {
 // ContainerStats are a container's numbers.
 func ContainerStats(c status.Container, u Use) *cri.ContainerStats {
 	s := u.Stats
-	return &cri.ContainerStats{
+	out := &cri.ContainerStats{
 		Attributes: &cri.ContainerAttributes{
 			Id: c.ID, Metadata: containerMetadata(c), Labels: c.Spec.Labels, Annotations: c.Spec.Annotations,
 		},
 		Cpu: cpuUse(s, u.Rate), Memory: memoryUse(s), Swap: swapUse(s), Io: ioUse(s),
-		WritableLayer: &cri.FilesystemUsage{
-			Timestamp: s.At.UnixNano(), FsId: &cri.FilesystemIdentifier{Mountpoint: u.Root}, UsedBytes: number(u.Written), InodesUsed: number(u.Files),
-		},
 	}
+	if u.Root != "" {
+		out.WritableLayer = &cri.FilesystemUsage{
+			Timestamp: s.At.UnixNano(), FsId: &cri.FilesystemIdentifier{Mountpoint: u.Root}, UsedBytes: number(u.Written), InodesUsed: number(u.Files),
+		}
+	}
+	return out
 }
 
 func cpuUse(s status.Stats, rate uint64) *cri.CpuUsage {

@@ -26,9 +26,15 @@ const DefaultNamespace = "default"
 var plainName = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_.-]*$`)
 
 // Name checks the name of a thing of the kind called what.
-func Name(what, name string) error {
-	if len(name) > 253 || !plainName.MatchString(name) {
-		return fault.New(fault.Invalid, fmt.Sprintf("%s name %.80q: want 1 to 253 letters, digits, '_', '.' or '-', beginning with a letter or digit", what, name))
+func Name(what, name string) error { return shortName(what, name, 253) }
+
+// containerName is the longest name of a container: log files are called so, with a
+// number and a suffix behind it, in 255 bytes.
+const containerName = 200
+
+func shortName(what, name string, most int) error {
+	if len(name) > most || !plainName.MatchString(name) {
+		return fault.New(fault.Invalid, fmt.Sprintf("%s name %.80q: want 1 to %d letters, digits, '_', '.' or '-', beginning with a letter or digit", what, name, most))
 	}
 	return nil
 }
@@ -51,7 +57,7 @@ func Pod(s *spec.Pod) error {
 	if err := Name("namespace", s.Namespace); err != nil {
 		return err
 	}
-	subject := "pod " + s.Name
+	subject := strings.TrimSpace("pod " + s.Name)
 	if len(s.UID) > 253 || strings.ContainsAny(s.UID, "/\x00\n") {
 		return fault.New(fault.Invalid, fmt.Sprintf("%s: uid %.80q: too long, or with a slash, NUL or new line", subject, s.UID))
 	}
@@ -101,11 +107,11 @@ func dns(d *spec.DNS) error {
 // Container checks a container's spec.
 func Container(c *spec.Container) error {
 	if c.Name != "" {
-		if err := Name("container", c.Name); err != nil {
+		if err := shortName("container", c.Name, containerName); err != nil {
 			return err
 		}
 	}
-	subject := "container " + c.Name
+	subject := strings.TrimSpace("container " + c.Name)
 	if c.Image == "" {
 		return fault.New(fault.Invalid, subject+": no image given")
 	}

@@ -62,6 +62,7 @@ func TestChecks(t *testing.T) {
 	for name, c := range map[string]spec.Container{
 		"no image":   {},
 		"name":       {Image: "i", Name: "a b"},
+		"no log":     {Image: "i", Name: strings.Repeat("x", 201)},
 		"signal":     {Image: "i", StopSignal: "NOPE"},
 		"policy":     {Image: "i", Restart: spec.Restart{Policy: "sometimes"}},
 		"retries":    {Image: "i", Restart: spec.Restart{Policy: spec.RestartAlways, MaxRetries: 3}},
@@ -78,6 +79,9 @@ func TestChecks(t *testing.T) {
 		if err := Container(&c); !fault.Is(err, fault.Invalid) {
 			t.Errorf("container %s: %v", name, err)
 		}
+	}
+	if err := Container(&spec.Container{Image: "i", StopSignal: "0"}); err == nil || !strings.HasPrefix(err.Error(), "container: signal") {
+		t.Errorf("without a name: %v", err)
 	}
 	if h := Hostname(strings.Repeat("x", 62) + "-y"); len(h) != 62 {
 		t.Errorf("hostname %q", h)

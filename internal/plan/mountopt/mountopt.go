@@ -61,30 +61,46 @@ type attribute struct {
 	clear bool
 }
 
-func attributes() map[string]attribute {
-	return map[string]attribute{
-		"ro": {ReadOnly, false}, "rw": {ReadOnly, true},
-		"nosuid": {NoSuid, false}, "suid": {NoSuid, true},
-		"nodev": {NoDev, false}, "dev": {NoDev, true},
-		"noexec": {NoExec, false}, "exec": {NoExec, true},
-		"noatime": {NoAtime, false}, "atime": {NoAtime, true},
-		"strictatime": {StrictAtime, false}, "nostrictatime": {StrictAtime, true},
-		"relatime": {0, false}, "norelatime": {0, true},
-		"nodiratime": {NoDirAtime, false}, "diratime": {NoDirAtime, true},
-		"nosymfollow": {NoSymFollow, false}, "symfollow": {NoSymFollow, true},
+// words are a pair that sets and clears attributes.
+type words struct {
+	set, clear string
+	bits       Attr
+}
+
+// attributes is an array and not a map, which would be made anew for each of a dozen
+// mounts.
+func attributes() [9]words {
+	return [...]words{
+		{"ro", "rw", ReadOnly},
+		{"nosuid", "suid", NoSuid},
+		{"nodev", "dev", NoDev},
+		{"noexec", "exec", NoExec},
+		{"noatime", "atime", NoAtime},
+		{"strictatime", "nostrictatime", StrictAtime},
+		{"relatime", "norelatime", 0},
+		{"nodiratime", "diratime", NoDirAtime},
+		{"nosymfollow", "symfollow", NoSymFollow},
 	}
+}
+
+func attributeOf(word string) (attribute, bool) {
+	for _, k := range attributes() {
+		if word == k.set || word == k.clear {
+			return attribute{k.bits, word == k.clear}, true
+		}
+	}
+	return attribute{}, false
 }
 
 // Parse reads options. Those that contradict each other count from left to right, as
 // mount(8) has it. fault.Invalid names an option that must not be there.
 func Parse(options []string) (o Options, err error) {
-	known := attributes()
 	for _, word := range options {
-		if a, ok := known[word]; ok {
+		if a, ok := attributeOf(word); ok {
 			apply(a, &o.Set, &o.Clear)
 			continue
 		}
-		if a, ok := known[strings.TrimPrefix(word, "r")]; ok && word[0] == 'r' {
+		if a, ok := attributeOf(strings.TrimPrefix(word, "r")); ok && word[0] == 'r' {
 			apply(a, &o.SetTree, &o.ClearTree)
 			continue
 		}
@@ -160,8 +176,8 @@ func Names() []string {
 		"async", "bind", "defaults", "idmap", "loud", "noiversion", "nolazytime", "nomand", "private", "rbind", "remount",
 		"ridmap", "rprivate", "rshared", "rslave", "runbindable", "shared", "slave", "tmpcopyup", "unbindable",
 	}
-	for word := range attributes() {
-		out = append(out, word, "r"+word)
+	for _, k := range attributes() {
+		out = append(out, k.set, k.clear, "r"+k.set, "r"+k.clear)
 	}
 	slices.Sort(out)
 	return out

@@ -5,7 +5,6 @@
 package ocispec
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"path"
@@ -30,10 +29,7 @@ func Read(r io.Reader, v any) error {
 	if len(text) > Limit {
 		return fault.New(fault.Invalid, fmt.Sprintf("is larger than %d MiB", Limit>>20))
 	}
-	if err := json.Unmarshal(text, v); err != nil {
-		return fault.Wrap(fault.Invalid, "", err)
-	}
-	return nil
+	return decode(text, v)
 }
 
 // Parse reads a config.json and checks it. Fields that a caller may count on are there
@@ -127,8 +123,8 @@ func namespaces(s *specs.Spec) error {
 			return invalid(field, "a second %s namespace", n.Type)
 		case n.Path != "" && (!path.IsAbs(n.Path) || hasNUL(n.Path)):
 			return invalid(field, "path %.80q is not absolute", n.Path)
-		case n.Type == "mount" && n.Path != "":
-			return unsupported(field, "a mount namespace is always made anew: joining one by path is not supported")
+		case n.Type == "mount" && n.Path != "" && New(s, "user"):
+			return unsupported(field, "root of a new user namespace can mount nothing in a mount namespace that is there already")
 		}
 		seen[n.Type] = true
 	}

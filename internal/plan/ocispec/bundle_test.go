@@ -52,7 +52,11 @@ func TestRefused(t *testing.T) {
 		"domainname":          func(s *specs.Spec) { s.Domainname = "a\x00" },
 		"linux.namespaces[0]": func(s *specs.Spec) { s.Linux.Namespaces[0].Type = "new" },
 		"linux.namespaces[1]": func(s *specs.Spec) { s.Linux.Namespaces[1].Path = "relative" },
-		"linux.namespaces[4]": func(s *specs.Spec) { s.Linux.Namespaces[4].Path = "/proc/1/ns/mnt" },
+		"linux.namespaces[4]": func(s *specs.Spec) {
+			s.Linux.Namespaces[4].Path = "/proc/1/ns/mnt"
+			s.Linux.Namespaces = append(s.Linux.Namespaces, specs.LinuxNamespace{Type: "user"})
+			s.Linux.UIDMappings, s.Linux.GIDMappings = []specs.LinuxIDMapping{{Size: 1}}, []specs.LinuxIDMapping{{Size: 1}}
+		},
 		"linux.gidMappings": func(s *specs.Spec) {
 			s.Linux.Namespaces = append(s.Linux.Namespaces, specs.LinuxNamespace{Type: "user"})
 			s.Linux.UIDMappings, s.Linux.GIDMappings = []specs.LinuxIDMapping{{Size: 1}}, []specs.LinuxIDMapping{{}}

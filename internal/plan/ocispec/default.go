@@ -1,7 +1,6 @@
 package ocispec
 
 import (
-	"slices"
 	"strconv"
 	"strings"
 
@@ -43,17 +42,6 @@ func Default() *specs.Spec {
 			ReadonlyPaths: []string{"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"},
 		},
 	}
-}
-
-// Rootless makes a configuration one for root of a user namespace in which no other ids
-// are mapped, and without a cgroup of its own.
-func Rootless(s *specs.Spec) {
-	s.Linux.Resources = nil
-	for i := range s.Mounts {
-		m := &s.Mounts[i]
-		m.Options = slices.DeleteFunc(m.Options, func(o string) bool { return o == "gid=5" })
-	}
-	s.Mounts = slices.DeleteFunc(s.Mounts, func(m specs.Mount) bool { return m.Type == "cgroup" })
 }
 
 // Size reads a number of bytes as people write it: 512, 64k, 1.5 is refused.

@@ -3,8 +3,9 @@ package seccomp
 import (
 	"fmt"
 	"slices"
+	"strconv"
+	"strings"
 
-	"github.com/elastic/go-seccomp-bpf/arch"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"carob/internal/fault"
@@ -29,7 +30,7 @@ type archInfo struct {
 	numbers map[string][]uint32
 }
 
-// latest are system calls that are younger than the library's tables (Linux 6.17).
+// latest are system calls that are younger than the tables (Linux 6.17).
 // New ones have the same number on every architecture here.
 func latest() map[string]uint32 {
 	return map[string]uint32{"file_getattr": 468, "file_setattr": 469}
@@ -43,44 +44,53 @@ func archsFor(goarch string, wanted []specs.Arch) ([]archInfo, error) {
 			return nil, fault.New(fault.Invalid, fmt.Sprintf("architectures: %.80q is unknown", w))
 		}
 	}
-	var all []archInfo
+	type lazy struct {
+		name        specs.Arch
+		audit, mask uint32
+		calls       string
+	}
+	var all []lazy
 	switch goarch {
 	case "amd64":
-		all = []archInfo{
-			table(specs.ArchX86_64, auditX86_64, 0, arch.X86_64),
-			table(specs.ArchX86, auditX86, 0, arch.I386),
-			table(specs.ArchX32, auditX86_64, x32Bit, arch.X32),
+		all = []lazy{
+			{specs.ArchX86_64, auditX86_64, 0, callsX86_64},
+			{specs.ArchX86, auditX86, 0, callsI386},
+			{specs.ArchX32, auditX86_64, x32Bit, callsX32},
 		}
 	case "arm64":
-		all = []archInfo{
-			table(specs.ArchAARCH64, auditAArch64, 0, arch.AARCH64),
-			table(specs.ArchARM, auditARM, 0, arch.ARM),
+		all = []lazy{
+			{specs.ArchAARCH64, auditAArch64, 0, callsAArch64},
+			{specs.ArchARM, auditARM, 0, callsARM},
 		}
 	default:
 		return nil, fault.New(fault.Unsupported, "no system call tables for "+goarch)
 	}
-	out := all[:1]
-	for _, a := range all[1:] {
-		if slices.Contains(wanted, a.name) {
-			out = append(out, a)
+	var out []archInfo
+	for i, a := range all {
+		if i == 0 || slices.Contains(wanted, a.name) {
+			out = append(out, archInfo{a.name, a.audit, a.mask, table(a.calls)})
 		}
 	}
 	return out, nil
 }
 
-// table inverts a number→name table. x32 has names with two numbers, the common
-// one and its own; a rule speaks of both.
-func table(name specs.Arch, audit, mask uint32, info *arch.Info) archInfo {
-	a := archInfo{name: name, audit: audit, mask: mask, numbers: make(map[string][]uint32, len(info.SyscallNumbers))}
-	for nr, n := range info.SyscallNumbers {
-		a.numbers[n] = append(a.numbers[n], uint32(nr)&^mask)
-	}
-	for n, nr := range latest() {
-		if a.numbers[n] == nil {
-			a.numbers[n] = []uint32{nr}
+// table reads a list of calls, "NAME NUMBER", which is a text because a map would be made at
+// every start of a program. x32 has names with two numbers, the common one and its own; a
+// rule speaks of both.
+func table(calls string) map[string][]uint32 {
+	numbers := make(map[string][]uint32, strings.Count(calls, "\n"))
+	for line := range strings.SplitSeq(calls, "\n") {
+		name, number, _ := strings.Cut(line, " ")
+		if nr, err := strconv.ParseUint(number, 10, 32); err == nil {
+			numbers[name] = append(numbers[name], uint32(nr))
 		}
 	}
-	return a
+	for name, nr := range latest() {
+		if numbers[name] == nil {
+			numbers[name] = []uint32{nr}
+		}
+	}
+	return numbers
 }
 
 func knownArchs() []specs.Arch {

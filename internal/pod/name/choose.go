@@ -2,6 +2,7 @@ package name
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"carob/internal/fault"
@@ -17,6 +18,9 @@ type Candidate struct {
 	Live      bool
 	Rank      int64
 }
+
+// most is how many names an error lists.
+const most = 5
 
 // Pick chooses among things that carry the name that was asked for; there is one at
 // least. Several live ones are Invalid. what names the kind of thing.
@@ -63,8 +67,20 @@ func NotFound(what, ref string) error {
 	return fault.New(fault.NotFound, what+" "+ref+": no such "+what)
 }
 
+// notAmong is NotFound for whoever knows the pod: it is told the containers, by title.
+func notAmong(ref, but string, titles []string) error {
+	if len(titles) == 0 {
+		return NotFound("container", ref)
+	}
+	slices.Sort(titles)
+	titles = slices.Compact(titles) // attempts
+	if len(titles) > most {
+		titles = append(titles[:most], fmt.Sprintf("%d more", len(titles)-most))
+	}
+	return fault.New(fault.NotFound, "container "+ref+": "+but+" "+strings.Join(titles, ", "))
+}
+
 func ambiguous(what, ref string, cs []Candidate) error {
-	const most = 5
 	var names []string
 	for i, c := range cs {
 		if i == most {

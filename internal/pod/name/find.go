@@ -80,7 +80,8 @@ func FindPod(ref string, all iter.Seq[Pod]) (id string, err error) {
 }
 
 // FindContainer returns the ID of the container that ref, without a pod, means: the name of a
-// solo container, a name that only one pod uses, or a prefix of an ID that only one has.
+// solo container, a name that only one pod uses, or a prefix of an ID that only one has. Who
+// names a pod, as kubectl's users do, is told its containers.
 func FindContainer(ref string, all iter.Seq[Container]) (id string, err error) {
 	var solo, begin []Candidate
 	byPod := map[string][]Candidate{}
@@ -102,25 +103,37 @@ func FindContainer(ref string, all iter.Seq[Container]) (id string, err error) {
 		}
 		named = append(named, c)
 	}
-	for _, cs := range [][]Candidate{solo, named} {
+	for _, cs := range [][]Candidate{solo, named, begin} {
 		if len(cs) > 0 {
 			return Only("container", ref, cs)
 		}
 	}
-	return Only("container", ref, begin)
+	return "", notAmong(ref, "is a pod; its containers are", titlesOf(ref, all))
+}
+
+// titlesOf are those of the containers in a pod that ref means.
+func titlesOf(ref string, all iter.Seq[Container]) (titles []string) {
+	for c := range all {
+		if !c.Pod.Solo && c.Pod.is(ref) {
+			titles = append(titles, c.Title())
+		}
+	}
+	return titles
 }
 
 // InPod returns the ID of the container that has a name among those of one pod; of several
 // attempts the one that Pick chooses. ref is how it was asked for.
 func InPod(name, ref string, all iter.Seq[Container]) (id string, err error) {
 	var cs []Candidate
+	var others []string
 	for c := range all {
+		others = append(others, c.Title())
 		if c.Name == name {
 			cs = append(cs, c.candidate())
 		}
 	}
 	if len(cs) == 0 {
-		return "", NotFound("container", ref)
+		return "", notAmong(ref, "no such container; the pod's are", others)
 	}
 	return Pick("container", ref, cs)
 }

@@ -67,3 +67,18 @@ func TestFindContainer(t *testing.T) {
 		t.Errorf("in two pods: %v", err)
 	}
 }
+
+// TestContainersToldOfPod: a pod's name in the place of a container's is answered.
+func TestContainersToldOfPod(t *testing.T) {
+	kp := Pod{ID: "p1", Namespace: "default", Name: "kp"}
+	all := slices.Values([]Container{{ID: idA, Name: "init", Pod: kp}, {ID: idB, Name: "app", Pod: kp}, {ID: idC, Name: "app", Pod: kp, Rank: 1}})
+	if _, err := FindContainer("kp", all); !fault.Is(err, fault.NotFound) || err.Error() != "container kp: is a pod; its containers are kp/app, kp/init" {
+		t.Error(err)
+	}
+	if _, err := InPod("no", "kp/no", all); !fault.Is(err, fault.NotFound) || err.Error() != "container kp/no: no such container; the pod's are kp/app, kp/init" {
+		t.Error(err)
+	}
+	if _, err := FindContainer("nobody", all); !fault.Is(err, fault.NotFound) || !strings.HasSuffix(err.Error(), "no such container") {
+		t.Error(err)
+	}
+}

@@ -118,7 +118,8 @@ const (
 	OOMKilled
 	// Starting marks, in List, a process whose program has not come to execve yet.
 	Starting
-	// Helper: the program's command makes the process and is not the process itself.
+	// Helper: the program's command makes the process and is not the process itself. In
+	// List, with Ended: it has made nothing, and the connection that asked was gone.
 	Helper
 	// Made marks, in List, a process whose helper has done its work.
 	Made

@@ -2,8 +2,10 @@ package checkpoint
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 
 	"carob/internal/criu"
@@ -22,6 +24,20 @@ type Handler struct {
 	// RunDir is /run/carob: bind mounts from below it are carob's own files. Scratch is
 	// where archives are unpacked, on disk.
 	RunDir, Scratch string
+}
+
+// Litter is what an earlier daemon did not live to remove: in there are memories of
+// containers. Nothing works in Scratch yet, but that daemon's CRIU may: sweep is called
+// when sandboxes have been adopted.
+func (h *Handler) Litter() (sweep func() error, err error) {
+	all, err := filepath.Glob(filepath.Join(h.Scratch, "*"))
+	return func() error {
+		var errs []error
+		for _, path := range all {
+			errs = append(errs, os.RemoveAll(path))
+		}
+		return errors.Join(errs...)
+	}, err
 }
 
 const (

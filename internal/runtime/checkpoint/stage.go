@@ -204,7 +204,7 @@ func (s *stage) options(paths map[string]string) (o criu.Options, err error) {
 	}
 	s.files = append(s.files, dir)
 	o = options(dir)
-	o.Root, o.Sibling = s.root(), true
+	o.Root, o.Sibling, o.Held = s.root(), true, true
 	o.Mounts, o.Inherit, o.Join = map[string]string{}, map[string]*os.File{}, map[string]string{}
 	if o.Streams, err = criu.Descriptors(images(s.dir)); err != nil {
 		return o, err

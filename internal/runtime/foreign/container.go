@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+
 	"carob/internal/fault"
 	"carob/internal/plan/bundle"
 	"carob/internal/pod"
@@ -45,20 +47,17 @@ func (h *Handler) Prepare(_ context.Context, p pod.Process) (pod.Launch, error) 
 	if err != nil {
 		return nil, err
 	}
-	if p.Init {
-		return nil, fault.New(fault.Unsupported, "init: handler "+h.Name+" has no reaping PID 1 to give; bring one in the image")
-	}
 	users, err := openUsers(b)
 	if err != nil {
 		return nil, err
 	}
 	defer users.Close() // nil is none
 	l := &launch{h: h, b: b, features: f, binds: map[int]source{}}
-	for i, m := range p.Spec.Mounts {
+	for i, m := range h.planned(p).Mounts {
 		if !bundle.Prepared(m) {
 			continue
 		}
-		file, dir, err := runtime.OpenSource(m, users, strings.HasPrefix(m.Source, h.RunDir+"/"))
+		file, dir, err := runtime.OpenSource(m, users, m.Source == h.Init || strings.HasPrefix(m.Source, h.RunDir+"/"))
 		if err != nil {
 			l.Close()
 			return nil, fmt.Errorf("mount %s: %w", m.Destination, err)
@@ -66,6 +65,14 @@ func (h *Handler) Prepare(_ context.Context, p pod.Process) (pod.Launch, error) 
 		l.binds[i] = source{file, dir}
 	}
 	return l, nil
+}
+
+// planned is the container's plan, with carob's init above the command if it has one.
+func (h *Handler) planned(p pod.Process) *specs.Spec {
+	if !p.Init {
+		return p.Spec
+	}
+	return bundle.UnderInit(p.Spec, h.Init)
 }
 
 // Close closes the sources.
@@ -79,6 +86,7 @@ func (l *launch) Close() {
 func (l *launch) Start(ctx context.Context, p pod.Process) (pid int, err error) {
 	var u undo.Stack
 	defer u.OnError(ctx, &err)
+	p.Spec = l.h.planned(p)
 	annotations, err := sentry{l.b}.begin(ctx, l.features, p)
 	if err != nil {
 		return 0, err

@@ -44,8 +44,9 @@ type Config struct {
 	// Pool has the supervisors.
 	Pool   *supervisor.Pool
 	Layout *cgroup.Layout
-	// Pause is a program that sleeps, for gVisor's sandboxes: carob-pod.
-	Pause string
+	// Pause is a program that sleeps, for gVisor's sandboxes: carob-pod. Init is the first
+	// process of containers that ask for one: carob-init.
+	Pause, Init string
 	// RunDir is /run/carob: bind mounts from below it are carob's own files.
 	RunDir string
 	// SearchPath is the PATH that the runtime runs with.
@@ -170,7 +171,7 @@ func (h *Handler) RunSandbox(ctx context.Context, s pod.Sandbox) (st pod.Sandbox
 		err = errors.Join(os.MkdirAll(filepath.Join(dir, "state"), 0o700), os.Mkdir(shm, 0o700))
 	}
 	if err != nil {
-		return st, fmt.Errorf("sandbox: %w", err)
+		return st, err
 	}
 	own := func(m spec.Mode) bool { return m == spec.Own || m == spec.None }
 	w := initstage.HostSandbox{Loopback: own(s.Namespaces.Net), Sysctls: s.Sysctls, Shm: shm, ShmSize: s.ShmSize}
@@ -188,7 +189,7 @@ func (h *Handler) RunSandbox(ctx context.Context, s pod.Sandbox) (st pod.Sandbox
 	}
 	var files []*os.File
 	if f, err := foreignShm(s); err != nil {
-		return st, fmt.Errorf("sandbox: /dev/shm: %w", err)
+		return st, fmt.Errorf("/dev/shm: %w", err)
 	} else if f != nil {
 		defer f.Close()
 		files, w.ShmSize = []*os.File{f}, 0
@@ -196,7 +197,7 @@ func (h *Handler) RunSandbox(ctx context.Context, s pod.Sandbox) (st pod.Sandbox
 	started := s
 	release, err := ownUsers(&started, &w, dir)
 	if err != nil {
-		return st, fmt.Errorf("sandbox: %w", err)
+		return st, err
 	}
 	defer release()
 	sb, err := h.Pool.Start(ctx, started, supervisor.World{Program: w.Program(), Files: files})

@@ -107,3 +107,48 @@ func TestEndlessList(t *testing.T) {
 	c.close()
 	ends(t, "the reader", read)
 }
+
+// TestStartOfNobody: a start that is cancelled while its child hangs in the kernel does not
+// keep the caller, and is forgotten when the kernel lets go of the child.
+func TestStartOfNobody(t *testing.T) {
+	c, peer := supervised(t)
+	read := make(chan struct{})
+	go func() { defer close(read); c.read(func(wire.Packet) {}) }()
+	sb := &Sandbox{conn: c, processes: map[uint64]*process{}}
+	ctx, cancel := context.WithCancel(t.Context())
+	returned := make(chan struct{})
+	go func() {
+		defer close(returned)
+		if pid, err := sb.spawn(ctx, wire.Packet{Op: wire.Spawn, Handle: 7}, nil, nil); err == nil {
+			t.Errorf("pid %d", pid)
+		}
+	}()
+	start := hear(t, peer, wire.Spawn)
+	cancel()
+	say(t, peer, wire.Packet{Op: wire.Signal, Seq: hear(t, peer, wire.Signal).Seq})
+	ends(t, "the start", returned)
+	say(t, peer, wire.Packet{Op: wire.Spawn, Seq: start.Seq, Handle: 7, A: 4711})
+	if f := hear(t, peer, wire.Forget); f.Handle != 7 {
+		t.Errorf("forgets %d", f.Handle)
+	}
+	c.close()
+	ends(t, "the reader", read)
+}
+
+// hear is the next request to the supervisor, of this kind.
+func hear(t *testing.T, from *net.UnixConn, op wire.Op) wire.Packet {
+	t.Helper()
+	var b [wire.Size]byte
+	if err := from.SetReadDeadline(time.Now().Add(testenv.Patience(10 * time.Second))); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := from.Read(b[:]); err != nil {
+		t.Fatal(err)
+	}
+	var p wire.Packet
+	p.Decode(&b)
+	if p.Op != op {
+		t.Fatalf("heard %v, want %v", p.Op, op)
+	}
+	return p
+}

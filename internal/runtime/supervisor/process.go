@@ -4,7 +4,9 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
+	"time"
 
 	"carob/internal/fault"
 	"carob/internal/pod"
@@ -122,6 +124,34 @@ func (s *Sandbox) End(ctx context.Context, processID string, waitStatus uint32) 
 	return s.conn.do(ctx, "end", wire.Packet{Op: wire.End, Handle: handle(processID), A: uint64(waitStatus)})
 }
 
+// Abandon kills a helper, and records the end of what one has made and nobody has named. It
+// returns when that has ended.
+func (s *Sandbox) Abandon(ctx context.Context, processID string, waitStatus uint32) error {
+	ended := make(chan struct{}, 1)
+	s.Watch(processID, func(status.Exit) { ended <- struct{}{} })
+	// It has made nothing from now on; or it has ended already, which the list tells.
+	_ = s.conn.do(ctx, "signal", wire.Packet{Op: wire.Signal, Handle: handle(processID), A: uint64(fd.SIGKILL)})
+	all, err := s.Processes(ctx)
+	if err != nil {
+		return err
+	}
+	i := slices.IndexFunc(all, func(k Known) bool { return k.ID == processID && k.Exit == nil })
+	if i < 0 {
+		return nil
+	}
+	if all[i].Made {
+		if err := s.End(ctx, processID, waitStatus); err != nil {
+			return err
+		}
+	}
+	select {
+	case <-ended:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
 // Watch lets ended take the end of a process, in the engine's place.
 func (s *Sandbox) Watch(processID string, ended func(status.Exit)) {
 	s.add(&process{id: processID, ended: ended})
@@ -134,20 +164,13 @@ func (s *Sandbox) spawn(ctx context.Context, p wire.Packet, files []*os.File, st
 	if err != nil {
 		return 0, err
 	}
-	defer forget()
 	var r wire.Packet
 	var ok bool
 	select {
 	case r, ok = <-ch:
+		forget()
 	case <-ctx.Done():
-		kill := wire.Packet{Op: wire.Signal, Handle: p.Handle, A: uint64(fd.SIGKILL)}
-		_, _ = s.conn.call(context.WithoutCancel(ctx), kill) // gone already is as good
-		if r, ok = <-ch; ok && r.Err == 0 {
-			if p.A&wire.Helper != 0 {
-				_, _ = s.conn.call(context.WithoutCancel(ctx), wire.Packet{Op: wire.End, Handle: p.Handle})
-			}
-			_, _ = s.conn.call(context.WithoutCancel(ctx), wire.Packet{Op: wire.Forget, Handle: p.Handle}) // its exit is nobody's
-		}
+		s.abandon(ctx, p, func() (wire.Packet, bool) { defer forget(); r, ok := <-ch; return r, ok })
 		return 0, fault.Wrap(fault.Unavailable, "start", ctx.Err())
 	}
 	if !ok {
@@ -160,6 +183,34 @@ func (s *Sandbox) spawn(ctx context.Context, p wire.Packet, files []*os.File, st
 		return 0, stepFault(steps, r.A, r.Err)
 	}
 	return int(r.A), nil
+}
+
+// abandonTime bounds the wait for the end of a child that nobody wants any more. Killed
+// ones are gone in a millisecond, but for those that hang in the kernel: in a mount of a
+// dead server, say.
+const abandonTime = 2 * time.Second
+
+// abandon kills a child that has not come to execve, and sees to it that the supervisor
+// keeps nothing of it. What outlasts abandonTime is seen to when the kernel lets go of it:
+// answer waits for that, or for the connection's end.
+func (s *Sandbox) abandon(ctx context.Context, p wire.Packet, answer func() (wire.Packet, bool)) {
+	ctx = context.WithoutCancel(ctx)
+	_, _ = s.conn.call(ctx, wire.Packet{Op: wire.Signal, Handle: p.Handle, A: uint64(fd.SIGKILL)}) // gone already is as good
+	over := make(chan struct{})
+	go func() {
+		defer close(over)
+		if r, ok := answer(); !ok || r.Err != 0 {
+			return
+		}
+		if p.A&wire.Helper != 0 {
+			_, _ = s.conn.call(ctx, wire.Packet{Op: wire.End, Handle: p.Handle})
+		}
+		_, _ = s.conn.call(ctx, wire.Packet{Op: wire.Forget, Handle: p.Handle}) // its exit is nobody's
+	}()
+	select {
+	case <-over:
+	case <-time.After(abandonTime):
+	}
 }
 
 func openLog(path string) (*os.File, error) {
@@ -289,6 +340,8 @@ func stepFault(steps []string, step uint64, errno uint16) error {
 	switch {
 	case name == initstage.StepExec:
 		return commandFault(e)
+	case strings.HasPrefix(name, "mount ") && (e == fd.EINVAL || e == fd.ENOTDIR):
+		return fault.Wrap(fault.Invalid, name+": is one a directory and the other none?", e)
 	case name == initstage.StepCwd, strings.HasPrefix(name, "mount ") && e != fd.EPERM:
 		return fault.Wrap(fault.Invalid, name, e)
 	}

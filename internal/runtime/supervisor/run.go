@@ -65,7 +65,7 @@ func (n *Pool) Start(ctx context.Context, s pod.Sandbox, w World) (_ *Sandbox, e
 	u.Push("connection", func(context.Context) error { c.close(); return nil })
 	pid, err := launchApart(n, s, listener, w.Ahead)
 	if err != nil {
-		return nil, fmt.Errorf("sandbox: supervisor: %w", err)
+		return nil, fmt.Errorf("supervisor: %w", err)
 	}
 	u.Push("supervisor", func(context.Context) error {
 		defer ns.Reap(pid)
@@ -74,7 +74,7 @@ func (n *Pool) Start(ctx context.Context, s pod.Sandbox, w World) (_ *Sandbox, e
 	protect(pid)
 	if cgroup.InScope(s.Cgroup) {
 		if err := enterScope(ctx, n, s, pid); err != nil {
-			return nil, fmt.Errorf("sandbox: %w", err)
+			return nil, err
 		}
 	}
 	sb := attend(n, s, c)
@@ -82,7 +82,7 @@ func (n *Pool) Start(ctx context.Context, s pod.Sandbox, w World) (_ *Sandbox, e
 	u.Push("sandbox", func(context.Context) error { n.sandboxes.take(s.PodID); return nil })
 	n.sandboxes.add(sb)
 	if err := sb.Setup(ctx, w); err != nil {
-		return nil, fmt.Errorf("sandbox: %w", err)
+		return nil, err
 	}
 	if s.Namespaces.PID == spec.OfPod && !w.Ahead { // a process settles the supervisor: see package wire
 		if err := n.startReaper(ctx, sb); err != nil {
@@ -111,7 +111,7 @@ func (n *Pool) Take(ctx context.Context, s pod.Sandbox, rest *spawn.Builder) (*S
 		err = n.startReaper(ctx, sb)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("sandbox: %w", errors.Join(err, n.StopSandbox(context.WithoutCancel(ctx), s.PodID)))
+		return nil, errors.Join(err, n.StopSandbox(context.WithoutCancel(ctx), s.PodID))
 	}
 	return sb, nil
 }
@@ -215,7 +215,7 @@ func listen(dir string) (*os.File, error) {
 	path := socketPath(d)
 	l, err := net.ListenUnix("unixpacket", &net.UnixAddr{Name: path, Net: "unixpacket"})
 	if err != nil {
-		return nil, fault.Wrap(fault.Internal, "sandbox: socket", err)
+		return nil, fault.Wrap(fault.Internal, "socket", err)
 	}
 	defer l.Close()
 	l.SetUnlinkOnClose(false)
@@ -385,7 +385,7 @@ func (n *Pool) startReaper(ctx context.Context, sb *Sandbox) error {
 		return err
 	}
 	if r.Err != 0 {
-		return fmt.Errorf("sandbox: %w", stepFault(program.Steps(), r.A, r.Err))
+		return stepFault(program.Steps(), r.A, r.Err)
 	}
 	sb.reaper = int(r.A)
 	sb.add(&process{id: ReaperID, pid: int(r.A)})
@@ -437,7 +437,7 @@ func (n *Pool) Reconnect(ctx context.Context, s pod.Sandbox) (*Sandbox, []Known,
 type Known struct {
 	pod.ProcessState
 	// Made says that a helper has made it and nobody has said who it is; Helped, that
-	// the helper is still at work.
+	// the helper is still at work, or has ended without having made anything.
 	Made, Helped bool
 }
 

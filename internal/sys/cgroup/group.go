@@ -282,57 +282,6 @@ func (g *Group) Path(controller string) string {
 	return ""
 }
 
-// Entry is the way into a group. Its owner closes it.
-type Entry struct {
-	// Files are open for writing: whoever writes "0" to each becomes a member. They are
-	// `tasks` on v1 (10–45 µs where cgroup.procs takes 7–16 ms on an idle host, Linux
-	// 6.18) and cgroup.procs on v2. A v1 `tasks` moves the writing thread alone: the
-	// writer must have only one.
-	Files []*os.File
-	// Dir is the directory that a process can be cloned into (CLONE_INTO_CGROUP), which is
-	// the fast way on v2. It is nil where v1 hierarchies have a say.
-	Dir *os.File
-}
-
-// Close closes the files.
-func (e Entry) Close() {
-	for _, f := range e.Files {
-		f.Close()
-	}
-	if e.Dir != nil {
-		e.Dir.Close()
-	}
-}
-
-// Entry opens the way into the group.
-func (g *Group) Entry() (e Entry, err error) {
-	defer func() {
-		if err != nil {
-			e.Close()
-			e, err = Entry{}, fault.Wrap(kind(err), "cgroup "+g.Name()+": entry", err)
-		}
-	}()
-	for i, t := range g.l.trees {
-		name := g.dir(i) + "/tasks"
-		if t.v2 {
-			name = g.dir(i) + "/cgroup.procs"
-		}
-		fd, err := open(name, unix.O_WRONLY)
-		if err != nil {
-			return e, err
-		}
-		e.Files = append(e.Files, os.NewFile(uintptr(fd), name))
-	}
-	if g.l.mode == ModeV2 {
-		fd, err := open(g.track(), unix.O_PATH|unix.O_DIRECTORY)
-		if err != nil {
-			return e, err
-		}
-		e.Dir = os.NewFile(uintptr(fd), g.track())
-	}
-	return e, nil
-}
-
 // Admit lets a user clone processes into the group, from groups below it and into those
 // of them that admit it too (Documentation/admin-guide/cgroup-v2.rst, "Delegation
 // Containment"). Limits stay out of the user's reach, and so do groups that do not admit

@@ -201,7 +201,7 @@ func TestCreateFailureLeavesNothing(t *testing.T) {
 		text string
 	}{
 		"kernel refuses the last": {&specs.LinuxResources{Memory: &specs.LinuxMemory{Limit: ptr(int64(1 << 20))},
-			CPU: &specs.LinuxCPU{Cpus: "4000"}}, fault.Invalid, "cpu.cpus"},
+			CPU: &specs.LinuxCPU{Cpus: "4000"}}, fault.Invalid, `cpu.cpus: "4000": not all of it is in 0`},
 		"quota below 1 ms": {&specs.LinuxResources{CPU: &specs.LinuxCPU{Quota: ptr(int64(10))}}, fault.Invalid, "cpu.quota"},
 		"no such pages, or no controller": {&specs.LinuxResources{HugepageLimits: []specs.LinuxHugepageLimit{{Pagesize: "3MB", Limit: 1}}},
 			fault.Unsupported, "hugepageLimits[3MB]"},

@@ -19,6 +19,7 @@ package cgroup
 
 import (
 	"bufio"
+	"bytes"
 	"fmt"
 	"io"
 	"maps"
@@ -99,6 +100,9 @@ func parseMounts(r io.Reader) ([]mountPoint, error) {
 	s := bufio.NewScanner(r)
 	s.Buffer(make([]byte, 0, 4096), 1<<20)
 	for s.Scan() {
+		if !bytes.Contains(s.Bytes(), []byte(" - cgroup")) { // a host has hundreds of others
+			continue
+		}
 		left, right, ok := strings.Cut(s.Text(), " - ")
 		if !ok {
 			continue

@@ -109,7 +109,7 @@ func (c *change) apply(writes []plan.Write) error {
 			return fault.New(fault.Unsupported, w.Field+": "+c.whyMissing(w))
 		}
 		if err != nil {
-			return fault.Wrap(kind(err), fmt.Sprintf("%s: %.80q", w.Field, w.Value), err)
+			return fault.Wrap(kind(err), fmt.Sprintf("%s: %.80q%s", w.Field, w.Value, c.why(w, err)), err)
 		}
 		if c.undoable {
 			w.Value = before(w, old)
@@ -117,6 +117,24 @@ func (c *change) apply(writes []plan.Write) error {
 		}
 	}
 	return nil
+}
+
+// why tells what stands against a value, as far as the groups' files say.
+func (c *change) why(w plan.Write, err error) string {
+	dir := c.g.Path(w.Controller)
+	switch {
+	case w.Controller == "cpuset" && kind(err) == fault.Invalid:
+		for _, file := range []string{w.File + ".effective", w.File} { // v2's, v1's
+			if there, err := readFile(path.Dir(dir) + "/" + file); err == nil {
+				return ": not all of it is in " + strings.TrimSpace(there) + ", what there is"
+			}
+		}
+	case w.Controller == "memory" && errors.Is(err, unix.EBUSY):
+		if used, err := readNumber(dir + "/memory.usage_in_bytes"); err == nil {
+			return fmt.Sprintf(": below the %d bytes in use", used)
+		}
+	}
+	return ""
 }
 
 func exists(path string) bool { return unix.Access(path, unix.F_OK) == nil }

@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -81,26 +82,58 @@ func SpaceOf(path string) (Space, error) {
 
 // Tree counts the bytes that files below a directory occupy, and the files. Links are not
 // followed; a file with several names counts once for each. What vanishes while it is
-// counted is left out.
+// counted is left out. Directories may be deeper than a path is long (PATH_MAX).
 func Tree(ctx context.Context, dir string) (bytes, inodes uint64, err error) {
-	err = filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		if err != nil {
+	c := count{ctx: ctx}
+	err = c.below(dir)
+	return c.bytes, c.inodes, err
+}
+
+type count struct {
+	ctx           context.Context
+	bytes, inodes uint64
+}
+
+// longPath is where a path is long enough: with a name more (NAME_MAX) and what leads to a
+// descriptor it is still shorter than PATH_MAX.
+const longPath = 3500
+
+func (c *count) below(top string) error {
+	return filepath.WalkDir(top, func(path string, d fs.DirEntry, err error) error {
+		switch {
+		case c.ctx.Err() != nil:
+			return c.ctx.Err()
+		case err != nil:
 			return vanished(err)
+		case d.IsDir() && path != top && len(path) > longPath:
+			return c.deeper(path)
 		}
 		info, err := d.Info()
 		if err != nil {
 			return vanished(err)
 		}
-		inodes++
+		c.inodes++
 		if st, ok := info.Sys().(*syscall.Stat_t); ok {
-			bytes += uint64(st.Blocks) * 512 // stat(2): whatever the block size
+			c.bytes += uint64(st.Blocks) * 512 // stat(2): whatever the block size
 		}
 		return nil
 	})
-	return bytes, inodes, err
+}
+
+// deeper goes on with a directory by a short name of it, and leaves it to that.
+func (c *count) deeper(path string) error {
+	fd, err := unix.Open(path, unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP) {
+		return fs.SkipDir // it has become something else
+	}
+	if err != nil {
+		return vanished(&fs.PathError{Op: "open", Path: path, Err: err})
+	}
+	defer unix.Close(fd)
+	if err := c.below("/proc/self/fd/" + strconv.Itoa(fd) + "/."); err != nil {
+		return err
+	}
+	return fs.SkipDir
 }
 
 func vanished(err error) error {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -67,5 +68,40 @@ func TestErrors(t *testing.T) {
 	}
 	if !Taken(&os.LinkError{Err: unix.ENOTEMPTY}) || !Taken(unix.EEXIST) || Taken(unix.ENOENT) {
 		t.Error("Taken does not tell a full directory from a missing one")
+	}
+}
+
+// TestTreeDeeperThanPaths: a container that nests directories deeper than a path can be long
+// does not make its files uncountable.
+func TestTreeDeeperThanPaths(t *testing.T) {
+	top := t.TempDir()
+	at, err := unix.Open(top, unix.O_DIRECTORY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const levels = 40
+	name := strings.Repeat("d", 255)
+	for range levels {
+		if err := unix.Mkdirat(at, name, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		next, err := unix.Openat(at, name, unix.O_DIRECTORY, 0)
+		unix.Close(at)
+		if at = next; err != nil {
+			t.Fatal(err)
+		}
+	}
+	defer unix.Close(at)
+	fd, err := unix.Openat(at, "f", unix.O_CREAT|unix.O_WRONLY, 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(fd)
+	if err := unix.Fallocate(fd, 0, 0, 1<<20); err != nil {
+		t.Fatal(err)
+	}
+	bytes, inodes, err := Tree(t.Context(), top)
+	if err != nil || inodes != levels+2 || bytes < 1<<20 {
+		t.Errorf("%d bytes, %d inodes, %v", bytes, inodes, err)
 	}
 }

@@ -24,7 +24,9 @@ const (
 	EOPNOTSUPP = unix.EOPNOTSUPP
 	ESRCH      = unix.ESRCH
 	ECHILD     = unix.ECHILD
+	ECONNRESET = unix.ECONNRESET
 	ELOOP      = unix.ELOOP
+	EPIPE      = unix.EPIPE
 )
 
 // SIGKILL is its number, the same on every architecture.

@@ -32,6 +32,19 @@ func Lock(path string, wait bool) (*os.File, error) {
 	return nil, failed("flock", path, err)
 }
 
+// LockDir takes an exclusive flock on a directory, as Lock does on a file. It waits.
+func LockDir(path string) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_DIRECTORY, 0)
+	if err != nil {
+		return nil, err
+	}
+	if err := control(f, func(n int) error { return retry(func() error { return unix.Flock(n, unix.LOCK_EX) }) }); err != nil {
+		_ = f.Close() // never locked
+		return nil, failed("flock", path, err)
+	}
+	return f, nil
+}
+
 // NobodyListens tells whether dialling a unix socket failed because there is no
 // socket or no process behind it, in distinction to one that may not be used.
 func NobodyListens(err error) bool {

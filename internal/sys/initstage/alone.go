@@ -67,7 +67,10 @@ type standalone struct{ Container }
 
 func (c standalone) program() (*spawn.Builder, error) {
 	b, a, p := &spawn.Builder{}, c.Alone, c.Spec.Process
-	fresh := c.fresh() | unix.CLONE_NEWNS
+	fresh := c.fresh()
+	if !slices.ContainsFunc(c.Files.Joins, func(j Join) bool { return j.Type == unix.CLONE_NEWNS }) {
+		fresh |= unix.CLONE_NEWNS
+	}
 	a.begin(b, p, fresh&unix.CLONE_NEWUSER == 0)
 	kernelFiles := procfs(b, p)
 	c.leave(b, fresh)
@@ -285,25 +288,6 @@ func (c standalone) remounts(b *spawn.Builder) {
 			remount(b, m.Destination, o)
 		}
 	}
-}
-
-// remount changes a mount that is there, of which the kernel takes attributes only.
-func remount(b *spawn.Builder, dest string, o mountopt.Options) {
-	at := openTarget(b, dest, 0, unix.RESOLVE_IN_ROOT|unix.RESOLVE_NO_MAGICLINKS).Result()
-	for flags, attr := range map[int][2]mountopt.Attr{0: {o.Set, o.Clear}, unix.AT_RECURSIVE: {o.SetTree, o.ClearTree}} {
-		set, clear := attr[0], attr[1]
-		if set|clear == 0 {
-			continue
-		}
-		if set&mountopt.Atime != 0 {
-			clear |= mountopt.Atime
-		}
-		attr := make([]byte, 32) // struct mount_attr
-		putU64(attr, uint64(set))
-		putU64(attr[8:], uint64(clear))
-		b.Call(unix.SYS_MOUNT_SETATTR, at, b.Str(""), spawn.Imm(unix.AT_EMPTY_PATH|flags), b.Bytes(attr), spawn.Imm(len(attr)))
-	}
-	b.Close(at)
 }
 
 // gate tells that everything is ready but execve, and waits to be started.

@@ -26,6 +26,8 @@ type Files struct {
 	Joins []Join
 	// Mounts maps the index of a mount in the specification to its detached mount.
 	Mounts map[int]int
+	// Inner are mounts, by the same index, that are made from others.
+	Inner map[int]Inner
 	// CgroupDirs are detached mounts for /sys/fs/cgroup: name "" is the directory
 	// itself, others go below it.
 	CgroupDirs []NamedFile
@@ -293,6 +295,10 @@ func (c Container) mounts(b *spawn.Builder, which []int, kernel map[int]spawn.Ar
 	for _, i := range which {
 		m := c.Spec.Mounts[i]
 		b.Step("mount " + m.Destination)
+		if in, ok := c.Files.Inner[i]; ok {
+			c.inner(b, m, in)
+			continue
+		}
 		if c.special(b, m) {
 			continue
 		}

@@ -67,7 +67,7 @@ func (e *ending) identity(b *spawn.Builder) error {
 // ids changes users and groups. Where a user namespace denies setgroups, as one does that a
 // user has mapped alone, the groups stay that nobody there can give up.
 func ids(b *spawn.Builder, u specs.User, rootless bool) {
-	b.Step("user")
+	b.Step(StepUser)
 	b.Call(unix.SYS_PRCTL, spawn.Imm(unix.PR_SET_KEEPCAPS), spawn.Imm(1), spawn.Imm(0), spawn.Imm(0), spawn.Imm(0))
 	if u.Umask != nil {
 		b.Call(unix.SYS_UMASK, spawn.Imm(*u.Umask))

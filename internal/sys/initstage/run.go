@@ -16,6 +16,7 @@ import (
 const (
 	StepCwd  = "working directory"
 	StepExec = "exec"
+	StepUser = "user"
 	// StepFind looks for the command.
 	StepFind = "command"
 )

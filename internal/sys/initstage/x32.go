@@ -3,7 +3,6 @@ package initstage
 import (
 	"golang.org/x/sys/unix"
 
-	"carob/internal/sys/fd"
 	"carob/internal/sys/spawn"
 )
 
@@ -13,13 +12,8 @@ func NoX32() bool {
 	const x32 = 0x40000000 // __X32_SYSCALL_BIT, asm/unistd.h
 	b := &spawn.Builder{}
 	b.Call(unix.SYS_GETPID | x32)
-	f, err := fd.Memory(b)
+	p, err := spawn.Link(b)
 	if err != nil {
-		return false
-	}
-	defer f.Close()
-	p, errno := spawn.Load(int(f.Fd()))
-	if errno != 0 {
 		return false
 	}
 	defer p.Close()

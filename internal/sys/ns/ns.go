@@ -10,7 +10,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"carob/internal/fault"
-	"carob/internal/sys/fd"
 	"carob/internal/sys/spawn"
 )
 
@@ -198,8 +197,9 @@ func readMap(pid int, name string) (out Ranges, err error) {
 
 // InUser tells whether this process is in a user namespace that is not the host's first.
 func InUser() bool {
-	text, err := os.ReadFile("/proc/self/uid_map")
-	return err == nil && strings.Join(strings.Fields(string(text)), " ") != "0 0 4294967295"
+	const initial = 0xEFFFFFFD // USER_NS_INIT_INO of include/uapi/linux/nsfs.h, the same since Linux 3.8
+	var st unix.Stat_t
+	return unix.Stat("/proc/self/ns/user", &st) == nil && st.Ino != initial
 }
 
 // child is a process between clone and execve, with the program that it runs.
@@ -217,14 +217,9 @@ func (c child) close() {
 
 // start starts a program, with this process's memory if it may be shared.
 func start(b *spawn.Builder, files []int, share bool) (child, error) {
-	f, err := fd.Memory(b)
+	p, err := spawn.Link(b)
 	if err != nil {
 		return child{}, err
-	}
-	defer f.Close()
-	p, errno := spawn.Load(int(f.Fd()))
-	if errno != 0 {
-		return child{}, errno
 	}
 	run := p.Start
 	if share {

@@ -159,6 +159,9 @@ type Ref struct {
 	i int
 }
 
+// usualCalls is what a container's program has; growing to it would take as much again.
+const usualCalls = 256
+
 // Call adds a system call with up to six arguments.
 func (b *Builder) Call(nr uintptr, args ...Arg) Ref {
 	c := call{nr: uint32(nr)}
@@ -170,6 +173,9 @@ func (b *Builder) Call(nr uintptr, args ...Arg) Ref {
 		if a.kind == kindFile {
 			b.files = max(b.files, int(a.value)+1)
 		}
+	}
+	if b.calls == nil {
+		b.calls = make([]call, 0, usualCalls)
 	}
 	b.calls = append(b.calls, c)
 	return Ref{b, len(b.calls) - 1}

@@ -69,6 +69,24 @@ type Program struct {
 	stack []byte // of a child that shares memory
 }
 
+// Link maps a program for this process, where it need not travel as a file.
+func Link(b *Builder) (*Program, error) {
+	image, err := b.Image()
+	if err != nil {
+		return nil, err
+	}
+	mem, err := syscall.Mmap(-1, 0, len(image), syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_PRIVATE|syscall.MAP_ANONYMOUS)
+	if err != nil {
+		return nil, err
+	}
+	copy(mem, image)
+	p := new(Program)
+	if e := p.begin(mem); e != 0 {
+		return nil, e
+	}
+	return p, nil
+}
+
 // Load maps the program that the file holds and checks that nothing in it points
 // outside of it. The file can be closed afterwards.
 func Load(fd int) (*Program, syscall.Errno) {
@@ -93,6 +111,11 @@ func (p *Program) Load(fd int) syscall.Errno {
 	if err != nil {
 		return errno(err)
 	}
+	return p.begin(mem)
+}
+
+// begin takes mapped memory over.
+func (p *Program) begin(mem []byte) syscall.Errno {
 	*p = Program{mem: mem, head: (*header)(unsafe.Pointer(&mem[0]))}
 	if !p.link() {
 		p.Close()

@@ -8,11 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
-	"syscall"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -28,16 +25,17 @@ type ID struct {
 	Started uint64 `json:"started"`
 }
 
-// Find returns the identity of the process that has this number now. NotFound if none has.
-func Find(pid int) (ID, error) {
-	_, started, err := stat(pid)
-	return ID{pid, started}, err
+// Find returns the identity of the process that has this number now, and whether it runs; a
+// zombie does not. NotFound if none has the number.
+func Find(pid int) (id ID, lives bool, err error) {
+	state, started, err := stat(pid)
+	return ID{pid, started}, err == nil && state != 'Z' && state != 'X', err
 }
 
-// Lives tells whether the process still runs; a zombie does not.
+// Lives tells whether the process still runs.
 func (t ID) Lives() bool {
-	state, started, err := stat(t.Pid)
-	return err == nil && started == t.Started && state != 'Z' && state != 'X'
+	now, lives, _ := Find(t.Pid)
+	return lives && now == t
 }
 
 func stat(pid int) (state byte, started uint64, err error) {
@@ -177,6 +175,15 @@ func FIFO(name string) (*os.File, error) {
 	return openFIFO(name, unix.O_RDWR)
 }
 
+// Pipe makes a pipe whose ends block, as a process that is not Go's wants them.
+func Pipe() (read, write *os.File, err error) {
+	var p [2]int
+	if err := unix.Pipe2(p[:], unix.O_CLOEXEC); err != nil {
+		return nil, nil, failed("pipe", err)
+	}
+	return os.NewFile(uintptr(p[0]), "pipe"), os.NewFile(uintptr(p[1]), "pipe"), nil
+}
+
 // Knock writes a byte to a FIFO that somebody waits at. NotFound when nobody does.
 func Knock(name string) error {
 	f, err := openFIFO(name, unix.O_WRONLY|unix.O_NONBLOCK)
@@ -226,6 +233,20 @@ func CloseInherited(n int) error {
 	return nil
 }
 
+// Bounding returns the capabilities that this process can give away, and the number of
+// the kernel's last one.
+func Bounding() (set uint64, last int) {
+	for n := range 64 {
+		held, err := unix.PrctlRetInt(unix.PR_CAPBSET_READ, uintptr(n), 0, 0, 0)
+		if err != nil { // EINVAL: there is no such capability
+			break
+		}
+		set |= uint64(held) << n
+		last = n
+	}
+	return set, last
+}
+
 // HostNull tells whether a descriptor is a null device, whose owner is nobody's to change.
 func HostNull(n int) bool {
 	var st unix.Stat_t
@@ -265,94 +286,8 @@ func Size(tty *os.File) (rows, columns uint16, err error) {
 	return w.Row, w.Col, nil
 }
 
-// Protect makes sure that this program cannot be overwritten through /proc/PID/exe of what
-// it starts (CVE-2019-5736): it executes itself anew from a detached, read-only copy of
-// the mount that it lies on, which nobody can make writable again, or, where that
-// cannot be had, from a sealed memory file. It returns when that is so already.
-func Protect() error {
-	self, err := unix.Open("/proc/self/exe", unix.O_PATH|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return failed("open /proc/self/exe", err)
-	}
-	defer unix.Close(self)
-	var st unix.Statfs_t
-	if err := unix.Fstatfs(self, &st); err != nil {
-		return failed("statfs /proc/self/exe", err)
-	}
-	if st.Flags&unix.ST_RDONLY != 0 || sealed() {
-		return failed("prctl PR_SET_NAME", setName())
-	}
-	copied, err := readOnly(self)
-	if err != nil {
-		return err
-	}
-	return again(copied)
-}
-
-func readOnly(self int) (int, error) {
-	flags := uint(unix.OPEN_TREE_CLONE | unix.OPEN_TREE_CLOEXEC | unix.AT_EMPTY_PATH)
-	tree, err := unix.OpenTree(self, "", flags)
-	if err == nil {
-		attr := unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY}
-		if err = unix.MountSetattr(tree, "", unix.AT_EMPTY_PATH, &attr); err == nil {
-			return tree, nil
-		}
-		unix.Close(tree)
-	}
-	return memory()
-}
-
-// again uses syscall.Exec because that gives the new program the limit of open files that
-// this one was started with. A second processor would only look for work that there is not:
-// 1 ms of CPU time in the life of a start.
-func again(program int) error {
-	env := append(os.Environ(), "GOMAXPROCS=1")
-	return failed("execve", syscall.Exec("/proc/self/fd/"+strconv.Itoa(program), os.Args, env))
-}
-
-// setName gives the process the name of its program: execve took that of a descriptor.
-func setName() error {
-	name, err := unix.BytePtrFromString(filepath.Base(os.Args[0]))
-	if err != nil {
-		return err
-	}
-	return unix.Prctl(unix.PR_SET_NAME, uintptr(unsafe.Pointer(name)), 0, 0, 0)
-}
-
 // Files returns the limits of open files that this process was started with.
 func Files() (soft, hard uint64) { return nofile.Started() }
-
-const seals = unix.F_SEAL_SEAL | unix.F_SEAL_SHRINK | unix.F_SEAL_GROW | unix.F_SEAL_WRITE
-
-func sealed() bool {
-	f, err := unix.Open("/proc/self/exe", unix.O_RDONLY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return false
-	}
-	defer unix.Close(f)
-	got, err := unix.FcntlInt(uintptr(f), unix.F_GET_SEALS, 0)
-	return err == nil && got&seals == seals
-}
-
-func memory() (int, error) {
-	text, err := os.ReadFile("/proc/self/exe")
-	if err != nil {
-		return -1, err
-	}
-	n, err := unix.MemfdCreate("carob-oci", unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING)
-	if err != nil {
-		return -1, failed("memfd_create", err)
-	}
-	for len(text) > 0 {
-		w, err := unix.Write(n, text)
-		if err != nil {
-			return -1, failed("write", err)
-		}
-		text = text[w:]
-	}
-	_, err = unix.FcntlInt(uintptr(n), unix.F_ADD_SEALS, seals)
-	return n, failed("fcntl F_ADD_SEALS", err)
-}
 
 func failed(call string, err error) error {
 	kind := fault.Internal

@@ -37,8 +37,8 @@ func TestIdentity(t *testing.T) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	id, err := Find(cmd.Process.Pid)
-	if err != nil || !id.Lives() {
+	id, lives, err := Find(cmd.Process.Pid)
+	if err != nil || !lives || !id.Lives() {
 		t.Fatalf("%+v, %v", id, err)
 	}
 	other := id
@@ -63,8 +63,8 @@ func TestIdentity(t *testing.T) {
 	if ended, err := AwaitEnd(pidfd, int(testenv.Patience(10*time.Second)/time.Millisecond)); !ended || err != nil {
 		t.Errorf("it has not ended: %v", err)
 	}
-	if id.Lives() {
-		t.Error("a zombie lives")
+	if zombie, lives, err := Find(id.Pid); err != nil || zombie != id || lives || id.Lives() {
+		t.Errorf("a zombie lives: %+v %v, %v", zombie, lives, err)
 	}
 	if err := cmd.Wait(); err == nil {
 		t.Error("it has not been killed")

@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -77,13 +79,55 @@ func TestOwnProgram(t *testing.T) {
 	b.spec.Process.Args = []string{"/bin/sleep", "1000"}
 	b.write()
 	b.detached("create", b.id)
-	if f, err := os.OpenFile(fmt.Sprintf("/proc/%d/exe", b.state().Pid), os.O_WRONLY, 0); err == nil {
-		f.Close()
-		t.Error("the program of a waiting container can be written to")
+	if !unwritable(b, strconv.Itoa(b.state().Pid)) {
+		t.Error("the program of a waiting container can be written to when it has been started")
 	}
 	if now, err := os.ReadFile(own); err != nil || !bytes.Equal(now, text) {
 		t.Errorf("the program has changed: %v", err)
 	}
+}
+
+// unwritable tells whether what a process executes lies on a read-only mount. That it cannot
+// be opened while it is executed says nothing of later.
+func unwritable(b *box, pid string) bool {
+	var st syscall.Statfs_t
+	b.must(syscall.Statfs("/proc/"+pid+"/exe", &st))
+	const readOnly = 1 // ST_RDONLY
+	return st.Flags&readOnly != 0
+}
+
+// TestOwnProgramAsHook: a startContainer hook is looked up in the image, and it is start that
+// executes it there (CVE-2019-5736).
+func TestOwnProgramAsHook(t *testing.T) {
+	b := newBox(t)
+	b.must(syscall.Mkfifo(b.rootfs("tmp/log"), 0o600)) // who opens it to write waits for a reader
+	b.spec.Hooks = &specs.Hooks{StartContainer: []specs.Hook{{
+		Path: "/proc/self/exe", Args: []string{"hook", "--debug", "--log", "/tmp/log", "--root", "/tmp", "list"},
+	}}}
+	b.spec.Process.Args = []string{"/bin/true"}
+	b.write()
+	b.detached("create", b.id)
+	start := b.cmd("start", b.id)
+	b.must(start.Start())
+	hook := ""
+	b.eventually("the hook runs", func() bool {
+		children, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", start.Process.Pid))
+		for _, name := range children {
+			text, _ := os.ReadFile(name)
+			hook = strings.TrimSpace(string(text))
+			if cmdline, _ := os.ReadFile("/proc/" + hook + "/cmdline"); hook != "" && strings.HasPrefix(string(cmdline), "hook") {
+				return true
+			}
+		}
+		return false
+	})
+	if !unwritable(b, hook) {
+		t.Error("the program of a hook can be written to when the hook has ended")
+	}
+	log, err := os.Open(b.rootfs("tmp/log"))
+	b.must(err)
+	defer log.Close()
+	b.must(start.Wait())
 }
 
 // TestDescriptors: what the caller has open, the container has not (CVE-2024-21626), but for

@@ -37,6 +37,7 @@ type box struct {
 	id     string
 	spec   *specs.Spec
 	global []string // flags before the command
+	before []string // a command that executes the call
 	within int      // whose user and mount namespace calls are made in, 0 for this one's
 }
 
@@ -124,6 +125,7 @@ func (b *box) cmd(args ...string) *exec.Cmd {
 	if b.within != 0 {
 		argv = append([]string{"nsenter", "-t", strconv.Itoa(b.within), "--user", "--mount", "--wd=" + b.dir, "--preserve-credentials"}, argv...)
 	}
+	argv = slices.Concat(b.before, argv)
 	cmd := exec.Command(argv[0], argv[1:]...)
 	if b.within != 0 {
 		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
@@ -196,6 +198,14 @@ func (b *box) state() specs.State {
 	var s specs.State
 	b.must(json.Unmarshal([]byte(b.call("state", b.id)), &s))
 	return s
+}
+
+// namespace names a namespace of the container's first process.
+func (b *box) namespace(kind string) string {
+	b.Helper()
+	name, err := os.Readlink(fmt.Sprintf("/proc/%d/ns/%s", b.state().Pid, kind))
+	b.must(err)
+	return name
 }
 
 // proc reads a file of the container's first process, as the host sees it.

@@ -3,7 +3,10 @@ package oci
 import (
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"regexp"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -94,6 +97,47 @@ func TestMounts(t *testing.T) {
 	})
 }
 
+// TestInnerMounts: a bind mount's source may be what an earlier one has brought into the
+// root, as with runc and crun; links of the image's do not lead out of the root.
+func TestInnerMounts(t *testing.T) {
+	inner := func(b *box, to, from string, options ...string) {
+		add(b, specs.Mount{Destination: to, Type: "bind", Source: b.rootfs(from), Options: options})
+	}
+	b := newBox(t)
+	dir := source(b)
+	b.must(os.Symlink("/etc", filepath.Join(dir, "link")))
+	b.must(os.WriteFile(b.rootfs("etc/name"), []byte("the image's\n"), 0o644))
+	b.must(os.Chown(filepath.Join(dir, "file"), 5, 6))
+	add(b, specs.Mount{Destination: "/t", Type: "tmpfs"},
+		specs.Mount{Destination: "/t/m", Type: "bind", Source: dir, Options: []string{"rbind"}},
+		specs.Mount{Destination: b.rootfs("hosts/path"), Type: "bind", Source: dir, Options: []string{"bind"}})
+	inner(b, "/one", "t/m", "bind", "ro", "nosuid")
+	inner(b, "/all", "t", "rbind", "rprivate")
+	inner(b, "/file", "t/m/file", "bind")
+	inner(b, "/linked", "t/m/link", "bind")
+	maps := []specs.LinuxIDMapping{{HostID: 100, Size: 1000}}
+	add(b, specs.Mount{Destination: "/mapped", Type: "bind", Source: b.rootfs("t/m"), Options: []string{"bind"}, UIDMappings: maps, GIDMappings: maps})
+	got := b.run(`cat /one/file /all/m/file /file /linked/name /hosts/path/file; ls /one/below; stat -c %u /mapped/file
+grep -c " /all/m/below " /proc/self/mountinfo; grep " /one " /proc/self/mountinfo; touch /one/x 2>/dev/null || echo read-only`)
+	if !regexp.MustCompile(`^content\ncontent\ncontent\nthe image's\ncontent\n105\n1\n.* /one ro,nosuid.*\nread-only$`).MatchString(got) {
+		t.Errorf("inside: %s", got)
+	}
+	b = newBox(t)
+	userns(b)
+	add(b, specs.Mount{Destination: "/m", Type: "bind", Source: source(b), Options: []string{"rbind"}})
+	inner(b, "/n", "m", "rbind")
+	b.must(os.Chown(filepath.Join(b.dir, "source/file"), 5, 6))
+	inner(b, "/mapped", "m", "rbind", "idmap")
+	if got := b.run(`cat /n/file; stat -c %u /n/file /mapped/file; grep -c " /n/below " /proc/self/mountinfo`); got != "content\n65534\n5\n1" {
+		t.Errorf("in a user namespace: %s", got)
+	}
+	inner(b, "/gone", "m/nosuch", "bind")
+	b.write()
+	if out, err := b.try("run", b.id); err == nil || !strings.Contains(out, "mount /gone") {
+		t.Errorf("a source that is not there: %v: %s", err, out)
+	}
+}
+
 // TestIDMappedMounts: owners are seen through the mapping of the mount, or of the
 // container's user namespace.
 func TestIDMappedMounts(t *testing.T) {
@@ -179,5 +223,59 @@ func TestJoinedUserNamespace(t *testing.T) {
 	first.must(err)
 	if !strings.Contains(got, "100000") || !strings.HasSuffix(got, "\n0\n0\n"+ns) {
 		t.Errorf("got %q, want %s", got, ns)
+	}
+}
+
+// TestJoinedMountNamespace: what a mount namespace that is joined has for its root becomes
+// the container's, and the host's mounts stay what they are.
+func TestJoinedMountNamespace(t *testing.T) {
+	b := newBox(t)
+	if _, err := exec.LookPath("unshare"); err != nil {
+		t.Skip("no unshare")
+	}
+	mounts := func(pid string) string {
+		text, err := os.ReadFile("/proc/" + pid + "/mountinfo")
+		b.must(err)
+		return string(text)
+	}
+	ready, write, err := os.Pipe()
+	b.must(err)
+	defer ready.Close()
+	keeper := exec.Command("unshare", "--mount", "sh", "-c", "echo; exec sleep 1000")
+	keeper.Stdout = write
+	b.must(keeper.Start())
+	write.Close()
+	b.Cleanup(func() {
+		_ = keeper.Process.Kill()
+		_ = keeper.Wait()
+	})
+	_, err = ready.Read(make([]byte, 1))
+	b.must(err)
+	join := func(pid string) string {
+		at := "/proc/" + pid + "/ns/mnt"
+		for i, n := range b.spec.Linux.Namespaces {
+			if n.Type == specs.MountNamespace {
+				b.spec.Linux.Namespaces[i].Path = at
+			}
+		}
+		return at
+	}
+	name, err := os.Readlink(join(strconv.Itoa(keeper.Process.Pid)))
+	b.must(err)
+	b.start()
+	if got := b.exec(`readlink /proc/self/ns/mnt; ls /`); got != name+"\nbin\ndev\netc\nproc\nsys\ntmp" {
+		t.Errorf("inside %s: %s", name, got)
+	}
+	if got := mounts(strconv.Itoa(b.state().Pid)); strings.Contains(got, " /run") || strings.Contains(got, " /sys/fs/cgroup/unified") {
+		t.Errorf("the host's mounts are still there: %s", got)
+	}
+	b.call("delete", "--force", b.id)
+	if after := mounts("self"); strings.Contains(after, b.dir) || !strings.Contains(after, " / / ") {
+		t.Errorf("the host's mounts are %s", after)
+	}
+	join("self")
+	b.write()
+	if out, err := b.try("run", b.id); err == nil || !strings.Contains(out, "linux.namespaces") {
+		t.Errorf("the host's own: %v: %s", err, out)
 	}
 }

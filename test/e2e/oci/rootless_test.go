@@ -4,6 +4,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -16,6 +17,17 @@ import (
 // nobody is a user without any right on the host.
 const nobody = 54321
 
+// own gives the bundle to the user.
+func (b *box) own() {
+	b.Helper()
+	b.must(filepath.Walk(b.dir, func(name string, _ os.FileInfo, err error) error {
+		if err == nil && !strings.HasSuffix(name, "bin/toolbox") { // which may be the built file itself
+			err = os.Lchown(name, nobody, nobody)
+		}
+		return err
+	}))
+}
+
 // rootless makes calls of the runtime those of root of a user namespace that such a user
 // has made, in a mount namespace of its own, kept by a process that sleeps.
 func (b *box) rootless() {
@@ -25,12 +37,7 @@ func (b *box) rootless() {
 			b.Skip("no ", tool)
 		}
 	}
-	b.must(filepath.Walk(b.dir, func(name string, _ os.FileInfo, err error) error {
-		if err == nil && !strings.HasSuffix(name, "bin/toolbox") { // which may be the built file itself
-			err = os.Lchown(name, nobody, nobody)
-		}
-		return err
-	}))
+	b.own()
 	ready, write, err := os.Pipe()
 	b.must(err)
 	defer ready.Close()
@@ -52,7 +59,7 @@ func (b *box) rootless() {
 		b.Skipf("this host lets no user make a user namespace: %s", said[:max(n, 0)])
 	}
 	b.within = keeper.Process.Pid
-	ocispec.Rootless(b.spec)
+	ocispec.Rootless(b.spec, 0, 0)
 	b.spec.Linux.CgroupsPath = ""
 }
 
@@ -87,12 +94,111 @@ func TestRootless(t *testing.T) {
 	}
 }
 
-// TestNotRoot: a user who is root nowhere hears how to become it.
+// plain makes calls of the runtime those of a user who is root nowhere; script, if there is
+// one, is run before them, as root in a mount namespace of the call's own.
+func (b *box) plain(script string) {
+	b.Helper()
+	b.own()
+	b.before = []string{"setpriv", "--reuid", strconv.Itoa(nobody), "--regid", strconv.Itoa(nobody), "--clear-groups", "--"}
+	if script != "" {
+		b.before = append([]string{"unshare", "--mount", "sh", "-ec", script + `; exec "$@"`, "sh"}, b.before...)
+	}
+	ocispec.Rootless(b.spec, nobody, nobody)
+	b.spec.Linux.CgroupsPath = ""
+	b.sh("true")
+	b.write()
+	if out, err := b.try("run", b.id); err != nil && strings.Contains(out, "namespaces: clone") {
+		b.Skipf("this host lets no user make a user namespace: %s", out)
+	}
+}
+
+// TestNotRoot: a user who is root nowhere has containers, whose root is that user.
 func TestNotRoot(t *testing.T) {
 	b := newBox(t)
-	cmd := b.cmd("list")
-	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
-	if out, err := cmd.CombinedOutput(); err == nil || !strings.Contains(string(out), "unshare") {
-		t.Errorf("list: %v: %s", err, out)
+	b.plain("")
+	b.sh("echo $(id -u) $(cat /proc/self/uid_map); touch /tmp/x; cat; exit 7")
+	b.write()
+	cmd := b.cmd("run", b.id)
+	cmd.Stdin = strings.NewReader("from stdin")
+	out, err := cmd.Output()
+	if string(out) != "0 0 54321 1\nfrom stdin" || cmd.ProcessState.ExitCode() != 7 {
+		t.Errorf("run: %v: %q", err, out)
 	}
+	b.start()
+	if got := b.exec(`id -u; readlink /proc/self/ns/user`); got != "0\n"+b.namespace("user") {
+		t.Errorf("exec: %q", got)
+	}
+	if got := b.proc("status"); !strings.Contains(got, "Uid:\t54321\t54321") {
+		t.Errorf("the process is another user's: %s", got)
+	}
+	if out, err := b.try("exec", b.id, "nosuch"); err == nil || !strings.Contains(out, "executable file not found") {
+		t.Errorf("a command that is not there: %v: %s", err, out)
+	}
+	if got := b.call("list", "--quiet"); got != b.id {
+		t.Errorf("list: %q", got)
+	}
+	b.call("kill", b.id, "KILL")
+	b.eventually("stopped", func() bool { return b.state().Status == specs.StateStopped })
+	b.call("delete", b.id)
+
+	for want, change := range map[string]func(){
+		"requires user namespaces":        func() { b.spec.Linux.Namespaces = b.spec.Linux.Namespaces[:1] },
+		"linux.uidMappings: without root": func() { b.spec.Linux.UIDMappings = []specs.LinuxIDMapping{{HostID: 1, Size: 1}} },
+		"linux.gidMappings: without root": func() { b.spec.Linux.GIDMappings = []specs.LinuxIDMapping{{ContainerID: 1, HostID: nobody, Size: 1}} },
+		"linux.uidMappings: more than": func() {
+			b.spec.Linux.UIDMappings = append(b.spec.Linux.UIDMappings, specs.LinuxIDMapping{ContainerID: 1, HostID: 100000, Size: 5})
+		},
+	} {
+		spec := *b.spec
+		linux := *spec.Linux
+		b.spec.Linux = &linux
+		change()
+		if want == "requires user namespaces" {
+			b.spec.Linux.UIDMappings, b.spec.Linux.GIDMappings = nil, nil
+			b.spec.Linux.Namespaces = append(linux.Namespaces[:1:1], specs.LinuxNamespace{Type: "mount"}, specs.LinuxNamespace{Type: "uts"})
+		}
+		b.write()
+		if out, err := b.try("run", b.id); err == nil || !strings.Contains(out, want) {
+			t.Errorf("%v: %s, want %s", err, out, want)
+		}
+		b.spec = &spec
+	}
+	if out, err := b.try("checkpoint", b.id); err == nil || !strings.Contains(out, "takes root") {
+		t.Errorf("checkpoint: %v: %s", err, out)
+	}
+}
+
+// TestNotRootWithMoreUsers: what /etc/subuid gives to the user, the container has.
+func TestNotRootWithMoreUsers(t *testing.T) {
+	for _, tool := range []string{"newuidmap", "newgidmap"} {
+		if _, err := exec.LookPath(tool); err != nil {
+			t.Skip("no ", tool)
+		}
+	}
+	b := newBox(t)
+	script := ""
+	for name, text := range map[string]string{
+		"passwd": "root:x:0:0::/:/bin/sh\nplain:x:54321:54321::/:/bin/sh\n", "group": "root:x:0:\nplain:x:54321:\n",
+		"subuid": "plain:300000:1000\n", "subgid": "plain:400000:1000\n",
+	} {
+		b.must(os.WriteFile(filepath.Join(b.dir, name), []byte(text), 0o644))
+		script += "touch /etc/" + name + "; mount --bind " + filepath.Join(b.dir, name) + " /etc/" + name + "; "
+	}
+	b.plain(strings.TrimSuffix(script, "; "))
+	b.spec.Linux.UIDMappings = append(b.spec.Linux.UIDMappings, specs.LinuxIDMapping{ContainerID: 1, HostID: 300000, Size: 1000})
+	b.spec.Linux.GIDMappings = append(b.spec.Linux.GIDMappings, specs.LinuxIDMapping{ContainerID: 1, HostID: 400000, Size: 1000})
+	b.spec.Process.User = specs.User{UID: 33, GID: 34, AdditionalGids: []uint32{7}}
+	b.start()
+	if got := b.proc("status"); !strings.Contains(got, "Uid:\t300032\t") || !strings.Contains(got, "Gid:\t400033\t") || !strings.Contains(got, "Groups:\t400006") {
+		t.Errorf("the process's users: %s", got)
+	}
+	if got := b.exec("id"); !strings.Contains(got, "uid=33") || !strings.Contains(got, "gid=34") {
+		t.Errorf("exec: %s", got)
+	}
+	if got := b.call("exec", "--user", "0:0", b.id, "/bin/sh", "-c", "touch /tmp/a; chmod 600 /tmp/a; id -u"); got != "0" {
+		t.Errorf("exec as root: %s", got)
+	}
+	b.call("kill", b.id, "TERM") // another user's process
+	b.eventually("stopped", func() bool { return b.state().Status == specs.StateStopped })
+	b.call("delete", b.id)
 }
