@@ -58,7 +58,7 @@ test-vm: build ## rings 2 and 3 in a VM: cgroup v2, systemd, AppArmor; VMPKG= VM
 
 .PHONY: test-vm-ci
 test-vm-ci: build ## of test-vm what the host cannot try: scripts/vm/ci, within 15 minutes (root, Debian)
-	@VMSELECT=ci scripts/vm.sh
+	@VMSELECT=ci VMTIME=30 scripts/vm.sh
 
 .PHONY: lint
 lint: ## gofmt, go vet, staticcheck, house rules, module files

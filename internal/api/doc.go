@@ -165,8 +165,11 @@ func readBody(r io.Reader, size, limit uint32) ([]byte, error) {
 		}
 		n, err := io.ReadFull(r, body[len(body):min(cap(body), int(size))])
 		body = body[:len(body)+n]
+		if errors.Is(err, io.EOF) {
+			err = io.ErrUnexpectedEOF
+		}
 		if err != nil {
-			return nil, io.ErrUnexpectedEOF
+			return nil, err
 		}
 	}
 	return body, nil

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"errors"
 	"go/ast"
 	"go/parser"
 	"go/token"
@@ -14,6 +15,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	"carob/internal/pod"
@@ -72,6 +74,22 @@ func TestHostileInput(t *testing.T) {
 				t.Errorf("got %q", out)
 			}
 		})
+	}
+}
+
+// TestPartOfAFrame: a peer that goes away is told from one that is slow.
+func TestPartOfAFrame(t *testing.T) {
+	for _, c := range []struct {
+		sent       string
+		then, want error
+	}{
+		{"", io.EOF, io.ErrUnexpectedEOF},
+		{"ab", io.EOF, io.ErrUnexpectedEOF},
+		{"ab", os.ErrDeadlineExceeded, os.ErrDeadlineExceeded},
+	} {
+		if _, err := readBody(io.MultiReader(strings.NewReader(c.sent), iotest.ErrReader(c.then)), 4, maxRequest); !errors.Is(err, c.want) {
+			t.Errorf("%q, then %v: %v, want %v", c.sent, c.then, err, c.want)
+		}
 	}
 }
 

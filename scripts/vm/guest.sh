@@ -4,7 +4,8 @@
 # tar: rc, the exit code, and the complete output of each package.
 stty -F /dev/ttyS0 -onlcr 2>/dev/null # no carriage returns in somebody's log
 . /mnt/vm.env
-export CAROB_TEST_REQUIRE CAROB_TEST_SLOW
+export CAROB_TEST_REQUIRE=root,cgroup,cgroup2,binaries,systemd,apparmor,network,ext4,xfs,ext4-quota,xfs-quota
+export CAROB_TEST_SLOW=10
 out=/var/tmp/out
 rc=0
 mkdir -p $out
@@ -12,8 +13,9 @@ mkdir -p $out
 seconds() { cut -d. -f1 /proc/uptime; }
 echo "vm: Linux $(uname -r), cgroup $(stat -fc %T /sys/fs/cgroup), PID 1 $(cat /proc/1/comm), AppArmor $(cat /sys/module/apparmor/parameters/enabled), up after $(seconds) s"
 
-# tested runs one binary, of PACKAGE or PACKAGE:REGEXP. The console shows results and what tests say,
-# the file in the results also which test runs when.
+# tested runs one binary, of PACKAGE or PACKAGE:REGEXP, until shortly before the machine's
+# end, so that a test that hangs is named by its time-out. The console shows which test
+# runs, what it says and its result; the file in the results also its parts.
 tested() {
 	package=${1%%:*} run=$VMRUN began=$(seconds)
 	[ "$package" = "$1" ] || run=${1#*:}
@@ -21,8 +23,8 @@ tested() {
 	echo "vm: $package"
 	cd "/mnt/$package" || return
 	# shellcheck disable=SC2086 # words
-	{ ./carob.test -test.v -test.timeout=30m ${run:+"-test.run=$run"} $VMARGS; echo $? >"$out/$name.rc"; } 2>&1 |
-		tee "$out/$name.log" | grep --line-buffered -v -e '^=== ' -e '^PASS$'
+	{ ./carob.test -test.v -test.timeout=$((limit - began - 60))s ${run:+"-test.run=$run"} $VMARGS; echo $? >"$out/$name.rc"; } 2>&1 |
+		tee "$out/$name.log" | grep --line-buffered -v -e '^=== .*/' -e '^=== [^R]' -e '^    --- [PS]' -e '^PASS$'
 	says=ok
 	[ "$(cat "$out/$name.rc")" = 0 ] || { says=FAIL; rc=1; }
 	echo "vm: $says $package $(($(seconds) - began)) s" | tee -a $out/summary

@@ -14,16 +14,20 @@ no_initramfs='ln -s /bin/true "$1/usr/sbin/update-initramfs"; chroot "$1" dpkg-d
 tree=$dir/tree
 trap 'rm -rf --one-file-system "$tree"' EXIT
 trap 'exit 130' INT TERM
-rm -rf --one-file-system "$tree"
-nice mmdebstrap --quiet --variant=minbase --aptopt='APT::Install-Recommends "false"' \
-	--dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' \
-	--dpkgopt='path-exclude=/usr/share/locale/*' --dpkgopt=force-unsafe-io \
-	--essential-hook="$no_initramfs" \
-	--include="$(echo "$packages" | tr ' ' ',')" \
-	$suite "$tree" \
-	"deb http://deb.debian.org/debian $suite main" \
-	"deb http://deb.debian.org/debian $suite-updates main" \
-	"deb http://deb.debian.org/debian-security $suite-security main"
+debian() {
+	rm -rf --one-file-system "$tree"
+	nice mmdebstrap --quiet --variant=minbase --aptopt='APT::Install-Recommends "false"' --aptopt='Acquire::Retries "3"' \
+		--dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' \
+		--dpkgopt='path-exclude=/usr/share/locale/*' --dpkgopt=force-unsafe-io \
+		--essential-hook="$no_initramfs" \
+		--include="$(echo "$packages" | tr ' ' ',')" \
+		$suite "$tree" \
+		"deb http://deb.debian.org/debian $suite main" \
+		"deb http://deb.debian.org/debian $suite-updates main" \
+		"deb http://deb.debian.org/debian-security $suite-security main"
+}
+# A mirror in the middle of an update fails for some minutes.
+debian || { sleep 30 && debian; } || { sleep 120 && debian; }
 
 cp "$tree"/boot/vmlinuz-*-cloud-amd64 "$dir/vmlinuz"
 rm -rf "${tree:?}"/boot/*
@@ -33,7 +37,7 @@ echo vm >hostname
 printf '127.0.0.1 localhost vm\n' >hosts
 printf '/dev/nvme0n1 / ext4 rw,noatime 0 0\n' >fstab
 echo ca0b0000000000000000000000000001 >machine-id # a fixed one: without it, this is a first boot
-printf 'overlay\n' >modules-load.d/carob.conf
+printf 'overlay\nnf_conntrack\n' >modules-load.d/carob.conf
 
 # What waits for hardware or the clock, and terminals that would read the console.
 for unit in getty.target serial-getty@ttyS0.service systemd-timesyncd.service apt-daily.timer apt-daily-upgrade.timer \
@@ -64,4 +68,5 @@ UNIT
 mkdir -p systemd/system/multi-user.target.wants
 ln -s ../carob-test.service systemd/system/multi-user.target.wants/
 cd "$dir"
-mke2fs -q -t ext4 -F -m 0 -O '^metadata_csum' -E lazy_itable_init=1,lazy_journal_init=1,root_owner=0:0 -d "$tree" root.img 4G
+truncate -s 4G root.img
+mke2fs -q -t ext4 -F -m 0 -O '^metadata_csum' -E lazy_itable_init=1,lazy_journal_init=1,root_owner=0:0 -d "$tree" root.img

@@ -3,6 +3,7 @@ package e2e
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -202,13 +203,14 @@ func TestPause(t *testing.T) {
 
 func TestStop(t *testing.T) {
 	h := start(t)
+	patient := fmt.Sprint(testenv.Patience(10 * time.Second).Seconds()) // a shell heeds nothing before its sleep ends
 	for _, x := range []struct {
 		name, script string
 		args         []string
 		code         string
 		most         time.Duration
 	}{
-		{"heeds SIGTERM", "trap 'exit 7' TERM; echo up; while true; do sleep 0.05; done", nil, "7", 8 * time.Second},
+		{"heeds SIGTERM", "trap 'exit 7' TERM; echo up; while true; do sleep 0.05; done", []string{"-t", patient}, "7", 8 * time.Second},
 		{"ignores it", "trap '' TERM; echo up; while true; do sleep 0.05; done", []string{"-t", "1"}, "137", 8 * time.Second},
 	} {
 		t.Run(x.name, func(t *testing.T) {
