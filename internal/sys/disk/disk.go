@@ -1,5 +1,5 @@
 // Package disk has the few file-system calls that package os lacks: flushing one
-// file system, asking how much there is and how much a tree takes, taking inode flags away, and telling a full or broken disk from a
+// file system, asking how much there is and how much a tree takes, removing a foreign tree, taking inode flags away, and telling a full or broken disk from a
 // bad request. It holds no state and decides nothing.
 package disk
 

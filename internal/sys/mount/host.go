@@ -28,6 +28,15 @@ func Find(fstype, source string) (found []Entry, err error) {
 	return found, err
 }
 
+// Within lists where something is mounted on a directory of the host or below it.
+func Within(dir string) (targets []string, err error) {
+	all, err := mountinfo.GetMounts(mountinfo.PrefixFilter(dir))
+	for _, i := range all {
+		targets = append(targets, i.Mountpoint)
+	}
+	return targets, err
+}
+
 // Attach mounts a detached mount on a directory of the host.
 func Attach(m *os.File, dir string) error { return attach(m, dir) }
 
