@@ -19,6 +19,7 @@ import (
 	"carob/internal/cli"
 	"carob/internal/cli/forward"
 	"carob/internal/cli/network"
+	"carob/internal/cli/volumes"
 	"carob/internal/sys/session"
 )
 
@@ -40,6 +41,7 @@ func main() {
 		Args: os.Args[1:], Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, LookupEnv: os.LookupEnv,
 		Dial: start.Dial, About: launch.About(version), RunDirs: []string{run},
 		Extra: append(network.Commands(network.Env{Daemon: start.Dial, Stdout: os.Stdout}),
+			volumes.Command(volumes.Env{Daemon: start.Dial, Stdin: os.Stdin, Stdout: os.Stdout}),
 			forward.Command(forward.Env{Stdout: os.Stdout, Stderr: os.Stderr, Dial: start.Dial}),
 			daemonCommand("serve [FLAGS]", "Run the daemon in the foreground"),
 			daemonCommand("config COMMAND", "The daemon's configuration file"),

@@ -36,6 +36,7 @@ import (
 	"carob/internal/sys/session"
 	"carob/internal/sys/task"
 	"carob/internal/telemetry"
+	"carob/internal/volume"
 )
 
 func serveCommand(c settings) *cobra.Command {
@@ -135,15 +136,16 @@ func serve(ctx context.Context, conf *configuration) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, plugins.Close()) }()
+	volumes := volume.New(filepath.Join(c.root, "volumes"))
 	engine := pod.New(telemetry.Steps(pod.Deps{
 		Sandboxes: handlers.router, Processes: handlers.router, Groups: groups.New(layout), Roots: rootfs, Observer: groups.New(layout),
-		Images: images, Network: networks, Store: records, Devices: plugins.devices, Plugins: plugins.hooks,
+		Images: images, Volumes: volumes, Network: networks, Store: records, Devices: plugins.devices, Plugins: plugins.hooks,
 		Facts: facts, Cgroups: cgroups, Log: log, RunDir: c.run, LibDir: c.root, Ranges: ranges,
 	}, watch.steps()))
 	defer func() { err = errors.Join(err, engine.Close()) }()
 	networks.know(engine)
 	conf.handlers, conf.registries = handlers, c.client(ctx, images, watch.received(), log)
-	return attend(ctx, c, door, house{conf: conf, watch: watch, engine: engine, images: images, layout: layout, handlers: handlers, networks: networks, plugins: plugins, facts: facts, cgroups: cgroups, log: log})
+	return attend(ctx, c, door, house{conf: conf, watch: watch, engine: engine, images: images, volumes: volumes, layout: layout, handlers: handlers, networks: networks, plugins: plugins, facts: facts, cgroups: cgroups, log: log})
 }
 
 // house is what the door leads to.
@@ -152,6 +154,7 @@ type house struct {
 	watch    *watching
 	engine   *pod.Engine
 	images   *image.Store
+	volumes  *volume.Store
 	layout   *cgroup.Layout
 	handlers *handlers
 	networks *connections
@@ -192,7 +195,7 @@ func attend(ctx context.Context, c settings, door *launch.Door, h house) (err er
 	}
 	log.Info("ready", "version", version, "socket", c.socket, "root", c.root)
 	return api.Serve(ctx, door, api.Services{
-		Engine: engine, Images: h.images, HostMounts: image.NewHostMounts(h.images), Committer: image.NewCommitter(h.images), Checkpoints: maker(c, h), Registries: registries, Manifests: manifests{applier},
+		Engine: engine, Images: h.images, Volumes: h.volumes, HostMounts: image.NewHostMounts(h.images), Committer: image.NewCommitter(h.images), Checkpoints: maker(c, h), Registries: registries, Manifests: manifests{applier},
 		Networks: shown{h.networks.builtin, h.networks.CNI}, Wiring: pod.Wiring{Engine: engine}, Dial: netns.DialProcess,
 		Host: describe(c, h.facts, h.cgroups.Driver), Handlers: h.handlers.describe, Reload: h.conf.reload, Watch: h.watch.calls(), Log: log,
 	})

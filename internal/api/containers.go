@@ -20,8 +20,8 @@ func routes(s Services) map[string]route {
 	all := map[string]route{}
 	for _, group := range [][]entry{
 		(&containers{s.Engine}).entries(), (&processes{s.Engine}).entries(), (&views{s}).entries(),
-		(&pods{s}).entries(), (&copies{s.Engine}).entries(), (&images{s.Images, s.Engine}).entries(), (&mounts{s.HostMounts, s.Images}).entries(), (&commits{s}).entries(), (&checkpoints{s}).entries(),
-		(&registries{s}).entries(), (&networks{s}).entries(),
+		(&pods{s}).entries(), (&copies{s.Engine}).entries(), (&images{s.Images, s.Engine, &volumes{s.Volumes, s.Engine}}).entries(), (&mounts{s.HostMounts, s.Images}).entries(), (&commits{s}).entries(), (&checkpoints{s}).entries(),
+		(&registries{s}).entries(), (&networks{s}).entries(), (&volumes{s.Volumes, s.Engine}).entries(),
 	} {
 		for _, e := range group {
 			all[e.name] = e.do

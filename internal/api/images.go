@@ -11,8 +11,9 @@ import (
 )
 
 type images struct {
-	store  ImageStore
-	engine Looks
+	store   ImageStore
+	engine  Looks
+	volumes *volumes
 }
 
 func (s *images) entries() []entry {
@@ -68,7 +69,8 @@ func (s *images) usage(ctx context.Context, _ None) (Usage, error) {
 	for _, c := range s.engine.Containers(pod.Filter{}) {
 		all.Containers = append(all.Containers, ContainerUsage{c, u.Writable[c.ID]})
 	}
-	return all, nil
+	all.Volumes, err = s.volumes.usage(ctx)
+	return all, err
 }
 
 func (s *images) all(ms []image.Image) []Image {

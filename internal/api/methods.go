@@ -26,7 +26,8 @@ func (m Method[P, E, R]) Looks() bool {
 	switch string(m) {
 	case string(Containers), string(Container), string(InspectContainer), string(Pods), string(InspectPod), string(Top),
 		string(Version), string(Info), string(Stat), string(Images), string(InspectImage), string(DiskUsage), string(Changes),
-		string(ManifestImages), string(ImageMounts), string(Networks), string(InspectNetwork):
+		string(ManifestImages), string(ImageMounts), string(Networks), string(InspectNetwork),
+		string(Volumes), string(InspectVolume):
 		return true
 	}
 	return false
@@ -145,7 +146,7 @@ const (
 	Export Method[Ref, None, None] = "export"
 	// Checkpoint writes a container down, for its next start or, with Export, to Files.Data.
 	Checkpoint Method[CheckpointParams, None, None] = "checkpoint"
-	// DiskUsage measures what images and containers take on disk.
+	// DiskUsage measures what images, containers and volumes take on disk.
 	DiskUsage Method[None, None, Usage] = "disk-usage"
 	// ImageMount mounts an image on a directory of the host, read-only; see
 	// image.HostMounts. ImageUnmount takes mounts off, of an image or a directory.
@@ -418,6 +419,7 @@ type Usage struct {
 	Layers     int64            `json:"layers"`
 	Images     []ImageUsage     `json:"images"`
 	Containers []ContainerUsage `json:"containers"`
+	Volumes    []VolumeUsage    `json:"volumes"`
 }
 
 // ImageUsage is one image's share: Unique is what no other image has.

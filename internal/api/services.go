@@ -120,6 +120,15 @@ type NetworkStore interface {
 	Networks() []status.Network
 }
 
+// VolumeStore keeps volumes: *volume.Store. What it lists does not say who uses it.
+type VolumeStore interface {
+	Named(name string) (dir string, err error)
+	List() ([]status.Volume, error)
+	Find(name string) (status.Volume, error)
+	Remove(ctx context.Context, name string, users func() []string) error
+	Size(ctx context.Context, v status.Volume) (int64, error)
+}
+
 // Wiring changes which networks pods are in: see pod.Wiring.
 type Wiring interface {
 	Connect(ctx context.Context, ref string, j spec.Join) error
@@ -135,6 +144,7 @@ type Checkpoints interface {
 type Services struct {
 	Engine      Engine
 	Images      ImageStore
+	Volumes     VolumeStore
 	HostMounts  HostMounts
 	Committer   Committer
 	Checkpoints Checkpoints

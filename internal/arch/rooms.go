@@ -34,13 +34,14 @@ var rooms = []room{
 	{"podproc", []string{"fault", "sys"}},
 	{"store", []string{"fault", "sys", "undo"}},
 	{"image", []string{"fault", "ref", "sys", "undo", "status", "archive"}},
+	{"volume", []string{"fault", "plan", "status", "sys"}},
 	{"look", []string{"fault", "sys"}},
 	{"view", []string{"fault", "look"}}, // shows what look observes, and nothing else
 	{"cdi", []string{"fault", "spec", "plan"}},
 	{"world", []string{"archive", "fault", "plan", "sys"}},
 	{"ocirt", []string{"fault", "undo", "plan", "sys", "world", "criu"}},
 	{"ocicli", []string{"fault", "plan", "sys", "ocirt"}},
-	{"pod", []string{"fault", "undo", "ref", "lifecycle", "spec", "status", "plan", "host", "image", "logfile"}},
+	{"pod", []string{"fault", "undo", "ref", "lifecycle", "spec", "status", "plan", "host", "image", "logfile", "volume"}},
 	// The engine declares what it needs of the machine in its own terms; handlers
 	// are written against that contract, and the engine never sees them.
 	{"network", []string{"fault", "spec", "status", "sys", "undo", "host", "plan", "pod"}},
@@ -59,7 +60,7 @@ var rooms = []room{
 	// machine itself needs none.
 	{"cli", []string{"fault", "lifecycle", "ref", "spec", "status", "sys", "logfile", "archive", "plan", "api", "look", "view"}},
 	{"testenv", nil},
-	{"systest", []string{"fault", "plan", "pod", "image", "spec", "status", "lifecycle"}},
+	{"systest", []string{"fault", "plan", "pod", "image", "spec", "status", "lifecycle", "volume"}},
 	{"toolbox", nil},
 	{"arch", nil},
 }

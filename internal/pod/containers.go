@@ -157,7 +157,7 @@ func (e maker) shape(ctx context.Context, c *container, rec *record.Container, u
 func (e maker) settle(ctx context.Context, c *container, rec *record.Container, u *undo.Stack) (*specs.Spec, error) {
 	err := check.Container(rec.Status.Wish())
 	if err == nil {
-		err = hostfile.Mounts{Volumes: volumesDir(e.Engine), Images: e.d.Images, Step: c.step.Set}.Prepare(ctx, rec, u)
+		err = hostfile.Mounts{Volumes: e.d.Volumes, Images: e.d.Images, Step: c.step.Set}.Prepare(ctx, rec, u)
 	}
 	if err == nil {
 		rec.Devices, err = hostfile.Nodes(ctx, e.d.Observer, rec.Status.Wish(), c.pod.view.Load().status.UserMapping)
@@ -167,8 +167,6 @@ func (e maker) settle(ctx context.Context, c *container, rec *record.Container, 
 	}
 	return starter(e).plan(c, *rec)
 }
-
-func volumesDir(e *Engine) string { return filepath.Join(e.d.LibDir, "volumes") }
 
 type foundation struct {
 	rec    *record.Container

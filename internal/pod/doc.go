@@ -29,6 +29,5 @@
 // was half made is removed.
 //
 // Files: RunDir/pods/<id> (0700: the handler's socket and the pod's /etc files),
-// LibDir/logs/<podid>, LibDir/volumes/<name>; volumes named by 64 hexadecimal
-// digits are anonymous and go with their container.
+// LibDir/logs/<podid>.
 package pod

@@ -18,6 +18,7 @@ import (
 	"carob/internal/pod/feed"
 	"carob/internal/pod/plugin"
 	"carob/internal/pod/shelf"
+	"carob/internal/volume"
 )
 
 // Deps is what an engine works with. All fields are required.
@@ -28,6 +29,7 @@ type Deps struct {
 	Roots     Roots
 	Observer  Observer
 	Images    Images
+	Volumes   *volume.Store
 	Network   Network
 	Store     Store
 	// Devices describes devices that requests name; Plugins may change or refuse requests.
@@ -40,8 +42,7 @@ type Deps struct {
 	Log     *slog.Logger
 	// RunDir is on tmpfs (/run/carob): pods/<id> is a pod's runtime directory.
 	RunDir string
-	// LibDir is on disk (/var/lib/carob): logs/<podid>/<name>.log and
-	// volumes/<name>.
+	// LibDir is on disk (/var/lib/carob): logs/<podid>/<name>.log.
 	LibDir string
 	// Ranges is where user namespaces get their ids from.
 	Ranges Ranges

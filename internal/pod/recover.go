@@ -311,7 +311,7 @@ func (e recovery) removeRest(ctx context.Context, p *pod) error {
 // sweep removes what no record names: root file systems, anonymous volumes, and
 // directories of pods that a crash or a reboot has left.
 func (e recovery) sweep(ctx context.Context) error {
-	pods, used := e.inUse()
+	pods, owners := e.inUse()
 	keep := func(id string) bool {
 		e.mu.Lock()
 		defer e.mu.Unlock()
@@ -322,7 +322,7 @@ func (e recovery) sweep(ctx context.Context) error {
 	return errors.Join(
 		e.d.Network.Keep(ctx, e.attached()),
 		e.d.Images.Sweep(ctx, keep),
-		hostfile.Sweep(volumesDir(e.Engine), func(dir string) bool { return used[dir] }),
+		e.d.Volumes.Keep(ctx, owners),
 		hostfile.Sweep(filepath.Join(e.d.LibDir, "logs"), func(dir string) bool { return pods[filepath.Base(dir)] }),
 		preparer(e).sweep(ctx, pods),
 		hostfile.Sweep(filepath.Join(e.d.RunDir, "pods"), func(dir string) bool { return pods[filepath.Base(dir)] }),
@@ -341,9 +341,9 @@ func (e recovery) attached() (all []Attachment) {
 	return all
 }
 
-// inUse returns the pods there are and the anonymous volumes of their containers.
-func (e recovery) inUse() (pods, volumes map[string]bool) {
-	pods, volumes = map[string]bool{}, map[string]bool{}
+// inUse returns the pods there are, and whose the anonymous volumes are.
+func (e recovery) inUse() (pods map[string]bool, owners map[string]string) {
+	pods, owners = map[string]bool{}, map[string]string{}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for id := range e.pods {
@@ -351,8 +351,8 @@ func (e recovery) inUse() (pods, volumes map[string]bool) {
 	}
 	for _, c := range e.containers {
 		for _, dir := range c.record().Anonymous {
-			volumes[dir] = true
+			owners[dir] = c.id
 		}
 	}
-	return pods, volumes
+	return pods, owners
 }

@@ -162,8 +162,8 @@ func (e remover) removeAlone(ctx context.Context, c *container) error {
 	}
 	for _, dir := range rec.Anonymous {
 		c.step.Set("volume: remove")
-		if err := os.RemoveAll(dir); err != nil {
-			return fmt.Errorf("container %s: volume: %w", c.title(), err)
+		if err := e.d.Volumes.Drop(ctx, dir); err != nil {
+			return fmt.Errorf("container %s: %w", c.title(), err)
 		}
 	}
 	e.removeLog(c)

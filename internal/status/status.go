@@ -75,6 +75,21 @@ type Network struct {
 	Members   []Member          `json:"members,omitempty"`
 }
 
+// Volume is a directory that containers mount.
+type Volume struct {
+	Name string `json:"name"`
+	// Mountpoint is its directory on the host.
+	Mountpoint string    `json:"mountpoint"`
+	CreatedAt  time.Time `json:"createdAt"`
+	// Anonymous ones go with the container Owner, an ID; one without is what a removal has left.
+	Anonymous bool   `json:"anonymous,omitempty"`
+	Owner     string `json:"owner,omitempty"`
+	// Removing says that its removal has begun: what is still there cannot be used.
+	Removing bool `json:"removing,omitempty"`
+	// Containers are those that use it, running or not, by name.
+	Containers []string `json:"containers,omitempty"`
+}
+
 // Member is a pod in a network.
 type Member struct {
 	PodID   string   `json:"podID"`

@@ -29,6 +29,7 @@ import (
 	"carob/internal/pod/plugin"
 	"carob/internal/spec"
 	"carob/internal/status"
+	"carob/internal/volume"
 )
 
 // ErrInjected is the error of a call that was made to fail.
@@ -122,7 +123,7 @@ func (m *Machine) Deps() pod.Deps {
 	}
 	return pod.Deps{
 		Sandboxes: sandboxes{m}, Processes: processes{m}, Groups: groups{m}, Roots: roots{m}, Observer: observer{m},
-		Images: images{m}, Network: network{m}, Store: store{m}, Devices: plugin.None{}, Plugins: plugins{m},
+		Images: images{m}, Volumes: volume.New(filepath.Join(m.dir, "lib/volumes")), Network: network{m}, Store: store{m}, Devices: plugin.None{}, Plugins: plugins{m},
 		RunDir: filepath.Join(m.dir, "run"), LibDir: filepath.Join(m.dir, "lib"),
 		Ranges: pod.Ranges{First: 1 << 20, Size: 1 << 30, Count: 1 << 16},
 	}

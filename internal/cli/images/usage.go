@@ -17,10 +17,10 @@ func UsageCommand(e Env) *cobra.Command {
 	var output string
 	var verbose bool
 	c := &cobra.Command{
-		Use: "df [FLAGS]", Short: "Show what images and containers take on disk",
+		Use: "df [FLAGS]", Short: "Show what images, containers and volumes take on disk",
 		Long: `Shows bytes on disk: a layer that several images share counts once. Reclaimable is what
-would be free without the images that no container uses, and without the containers
-that do not run.`,
+would be free without the images and volumes that no container uses, and without the
+containers that do not run.`,
 		Example: "  carob df\n  carob df -v\n  carob df -o json",
 		Args:    cobra.NoArgs, ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -35,7 +35,7 @@ that do not run.`,
 		},
 	}
 	c.Flags().StringVarP(&output, "output", "o", "", "output `FORMAT`: json or yaml")
-	c.Flags().BoolVarP(&verbose, "verbose", "v", false, "show each image and container")
+	c.Flags().BoolVarP(&verbose, "verbose", "v", false, "show each image, container and volume")
 	return c
 }
 
@@ -58,6 +58,8 @@ func (e Env) usage(u api.Usage, verbose bool) error {
 		idle += c.Written
 	}
 	line("Containers", fmt.Sprint(len(u.Containers)), fmt.Sprint(running), size(written), size(idle))
+	mounted, occupied, unused := unusedVolumes(u)
+	line("Volumes", fmt.Sprint(len(u.Volumes)), fmt.Sprint(mounted), size(occupied), size(unused))
 	if verbose {
 		line()
 		line("IMAGE", "IMAGE ID", "SIZE", "SHARED", "UNIQUE", "CONTAINERS")
@@ -72,6 +74,11 @@ func (e Env) usage(u api.Usage, verbose bool) error {
 		line("CONTAINER", "CONTAINER ID", "IMAGE", "WRITTEN", "STATE")
 		for _, c := range u.Containers {
 			line(show.Title(c.Container), show.Short(c.ID), c.Image, size(c.Written), show.State(c.Container))
+		}
+		line()
+		line("VOLUME", "SIZE", "CONTAINERS")
+		for _, v := range u.Volumes {
+			line(v.Name, size(v.Size), fmt.Sprint(len(v.Containers)))
 		}
 	}
 	return t.Flush()
@@ -93,4 +100,18 @@ func keptLayers(u api.Usage) (images int, bytes int64) {
 		bytes += size
 	}
 	return images, bytes
+}
+
+// unusedVolumes counts the volumes that containers use, the bytes of all, and those of the
+// rest.
+func unusedVolumes(u api.Usage) (used int, bytes, unused int64) {
+	for _, v := range u.Volumes {
+		bytes += v.Size
+		if len(v.Containers) > 0 {
+			used++
+		} else {
+			unused += v.Size
+		}
+	}
+	return used, bytes, unused
 }

@@ -2,27 +2,22 @@ package hostfile
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
-	"os"
 	"path"
-	"path/filepath"
 	"slices"
 
-	"carob/internal/fault"
 	"carob/internal/image"
 	"carob/internal/plan/check"
 	"carob/internal/pod/name"
 	"carob/internal/pod/record"
 	"carob/internal/spec"
 	"carob/internal/undo"
+	"carob/internal/volume"
 )
 
 // Mounts makes what containers' mounts need.
 type Mounts struct {
-	// Volumes is the directory of named and anonymous volumes.
-	Volumes string
+	Volumes *volume.Store
 	Images  Images
 	// Step is told what is being done.
 	Step func(string)
@@ -80,32 +75,14 @@ func (h Mounts) image(ctx context.Context, m spec.Mount, rec *record.Container, 
 
 // volume makes a named volume, which stays until somebody removes it, or an
 // anonymous one, which goes with the container.
-func (h Mounts) volume(m spec.Mount, rec *record.Container, u *undo.Stack) error {
-	volume := m.Source
-	if volume == "" {
-		volume = name.NewID()
-	} else if err := check.Name("volume", volume); err != nil {
-		return err
-	} else if check.ID(volume) {
-		return fault.New(fault.Invalid, "volume name "+volume+": 64 hexadecimal digits name anonymous volumes")
-	}
-	dir := filepath.Join(h.Volumes, volume)
-	if err := os.MkdirAll(h.Volumes, 0o711); err != nil {
-		return fmt.Errorf("volume %s: %w", volume, err)
-	}
-	err := os.Mkdir(dir, 0o755)
-	if err != nil && (!errors.Is(err, fs.ErrExist) || m.Source == "") {
-		return fmt.Errorf("volume %s: %w", volume, err)
-	}
-	if m.Source == "" {
+func (h Mounts) volume(m spec.Mount, rec *record.Container, u *undo.Stack) (err error) {
+	var dir string
+	if m.Source != "" {
+		dir, err = h.Volumes.Named(m.Source)
+	} else if dir, err = h.Volumes.Anonymous(name.NewID(), rec.Status.ID); err == nil {
 		rec.Anonymous = append(slices.Clip(rec.Anonymous), dir)
-		u.Push("volume", func(context.Context) error { return os.RemoveAll(dir) })
-	} else if err == nil {
-		u.Push("volume", func(context.Context) error {
-			_ = os.Remove(dir) // only an empty one: somebody else may use it by now
-			return nil
-		})
+		u.Push("volume", func(ctx context.Context) error { return h.Volumes.Drop(ctx, dir) })
 	}
 	rec.Volumes[path.Clean(m.Target)] = dir
-	return nil
+	return err
 }

@@ -71,28 +71,23 @@ func (r *removal) entry(parent *os.File, name string, depth int) error {
 // content removes what is in a directory, and reads it again until there is nothing: what
 // is removed while a directory is read may hide other names, and deeper trees come to the top.
 func (r *removal) content(dir *os.File, depth int) error {
-	for {
-		found := 0
-		for {
-			names, err := dir.Readdirnames(256)
-			if err != nil && !errors.Is(err, io.EOF) {
+	for found := 0; ; {
+		names, err := dir.Readdirnames(256)
+		switch {
+		case len(names) == 0 && found == 0 && errors.Is(err, io.EOF):
+			return nil
+		case len(names) == 0 && errors.Is(err, io.EOF):
+			found = 0
+			_, err = dir.Seek(0, io.SeekStart)
+		}
+		if err != nil {
+			return err
+		}
+		found += len(names)
+		for _, name := range names {
+			if err := r.entry(dir, name, depth+1); err != nil {
 				return err
 			}
-			if len(names) == 0 {
-				break
-			}
-			found += len(names)
-			for _, name := range names {
-				if err := r.entry(dir, name, depth+1); err != nil {
-					return err
-				}
-			}
-		}
-		if found == 0 {
-			return nil
-		}
-		if _, err := dir.Seek(0, io.SeekStart); err != nil {
-			return err
 		}
 	}
 }
