@@ -95,6 +95,21 @@ func (w words) networks(cmd *cobra.Command, _ []string, _ string) ([]string, cob
 	return found, noFiles
 }
 
+// volumes completes the names before the colon of --volume; a path of the host fits, too.
+func (w words) volumes(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
+	list, err := call(cmd.Context(), w.app, api.Volumes, api.None{})
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveDefault // paths alone
+	}
+	var found []string
+	for _, v := range list {
+		if !v.Anonymous && !v.Removing {
+			found = append(found, v.Name+":")
+		}
+	}
+	return found, cobra.ShellCompDirectiveNoSpace
+}
+
 // anyNetwork completes what can stand after --network.
 func (w words) anyNetwork(cmd *cobra.Command, args []string, start string) ([]string, cobra.ShellCompDirective) {
 	all, _ := w.modes("private", "host", "none")(cmd, args, start) // without a daemon the words alone

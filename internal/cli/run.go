@@ -67,7 +67,7 @@ func completeRun(a *app, c *cobra.Command) {
 	c.Flags().Bool("help", false, "help for "+c.Name())
 	c.ValidArgsFunction = first(words{a}.images)
 	for flag, f := range map[string]cobra.CompletionFunc{
-		"pod": words{a}.pods, "network": words{a}.anyNetwork, "ipc": words{a}.modes("private", "shareable", "host", "none"),
+		"pod": words{a}.pods, "volume": words{a}.volumes, "network": words{a}.anyNetwork, "ipc": words{a}.modes("private", "shareable", "host", "none"),
 		"pid": words{a}.modes("private", "host"), "uts": words{a}.modes("private", "host"), "userns": words{a}.modes("private", "host"),
 		"runtime": words{a}.handlers, "cgroupns": fixed("private", "host"), "pull": fixed(ask.PullPolicies()...), "restart": fixed("no", "on-failure", "always", "unless-stopped"),
 	} {
