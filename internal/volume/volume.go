@@ -188,7 +188,7 @@ func (s *Store) Find(name string) (status.Volume, error) {
 			return v, err
 		}
 	}
-	return status.Volume{}, fault.New(fault.NotFound, "volume "+name)
+	return status.Volume{}, fault.New(fault.NotFound, "volume "+name+": no such volume")
 }
 
 // Remove removes a volume with what is in it. users names the containers that use it: Conflict
@@ -223,7 +223,7 @@ func (s *Store) setAside(name string, users func() []string) error {
 	case errors.Is(err, fs.ErrNotExist) && exists(s.removing(name)):
 		return nil
 	case errors.Is(err, fs.ErrNotExist):
-		return fault.New(fault.NotFound, "volume "+name)
+		return fault.New(fault.NotFound, "volume "+name+": no such volume")
 	case err != nil:
 		return fmt.Errorf("volume %s: %w", name, err)
 	}

@@ -64,7 +64,7 @@ func TestVolumes(t *testing.T) {
 	if _, err := os.Lstat(dir); !os.IsNotExist(err) {
 		t.Errorf("after rm: %v", err)
 	}
-	h.refuses("volume data", "volume", "rm", "data")
+	h.refuses("volume data: no such volume", "volume", "rm", "data")
 	h.ok("volume", "rm", "-f", "data")
 }
 
@@ -91,7 +91,7 @@ func TestVolumePrune(t *testing.T) {
 	h.refuses("volume name", "volume", "create", "../x")
 	h.refuses("anonymous", "volume", "create", strings.Repeat("0", 64))
 	h.refuses("empty", "volume", "create", "")
-	h.refuses("volume nobody", "volume", "inspect", "nobody")
+	h.refuses("volume nobody: no such volume", "volume", "inspect", "nobody")
 }
 
 // TestVolumeStubborn: what is mounted in a volume keeps it whole; a file that does not go is

@@ -2,6 +2,7 @@ package mount
 
 import (
 	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/moby/sys/mountinfo"
@@ -30,7 +31,11 @@ func Find(fstype, source string) (found []Entry, err error) {
 
 // Within lists where something is mounted on a directory of the host or below it.
 func Within(dir string) (targets []string, err error) {
-	all, err := mountinfo.GetMounts(mountinfo.PrefixFilter(dir))
+	real, err := filepath.EvalSymlinks(dir) // the kernel's table has no links
+	if err != nil {
+		return nil, err
+	}
+	all, err := mountinfo.GetMounts(mountinfo.PrefixFilter(real))
 	for _, i := range all {
 		targets = append(targets, i.Mountpoint)
 	}
