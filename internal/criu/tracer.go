@@ -18,7 +18,7 @@ func Await(ctx context.Context, pid int) error {
 	if tracer == 0 || err != nil {
 		return err
 	}
-	id, err := task.Find(tracer)
+	id, _, err := task.Find(tracer)
 	if fault.Is(err, fault.NotFound) {
 		return nil
 	}
