@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"maps"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -16,17 +18,23 @@ import (
 
 // bench is the machine under a table.
 type bench struct {
+	mu      sync.Mutex
 	records map[string][]byte
 	killed  []string
 }
 
 func (b *bench) Put(_, id string, v any) (err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	b.records[id], err = json.Marshal(v)
 	return err
 }
 
 func (b *bench) Load(_ string, each func(string, []byte) error) error {
-	for id, raw := range b.records {
+	b.mu.Lock()
+	all := maps.Clone(b.records)
+	b.mu.Unlock()
+	for id, raw := range all {
 		if err := each(id, raw); err != nil {
 			return err
 		}
@@ -34,9 +42,22 @@ func (b *bench) Load(_ string, each func(string, []byte) error) error {
 	return nil
 }
 
-func (b *bench) Delete(_, id string) error { delete(b.records, id); return nil }
+func (b *bench) Delete(_, id string) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	delete(b.records, id)
+	return nil
+}
+
+func (b *bench) count() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.records)
+}
 
 func (b *bench) KillExec(_ context.Context, _, id string) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	b.killed = append(b.killed, id)
 	return nil
 }
@@ -66,8 +87,8 @@ func TestNextDaemon(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if err := first.Run(Exec{ID: id("6"), Container: in}, func() error { return errors.New("no such command") }); err == nil || len(b.records) != 5 {
-			t.Errorf("a start that failed: %v, %d records", err, len(b.records))
+		if err := first.Run(Exec{ID: id("6"), Container: in}, func() error { return errors.New("no such command") }); err == nil || b.count() != 5 {
+			t.Errorf("a start that failed: %v, %d records", err, b.count())
 		}
 		die()
 		first.Close()
@@ -75,8 +96,8 @@ func TestNextDaemon(t *testing.T) {
 		next := b.table(t.Context())
 		defer next.Close()
 		known := func(container string) (Container, bool) { return in, container == "c" }
-		if err := next.Load(known, true); err != nil || len(b.records) != 4 {
-			t.Errorf("%v, %d records", err, len(b.records))
+		if err := next.Load(known, true); err != nil || b.count() != 4 {
+			t.Errorf("%v, %d records", err, b.count())
 		}
 		next.Adopt("c", func(x string) (*status.Exit, bool) {
 			switch x {
@@ -106,7 +127,7 @@ func TestNextDaemon(t *testing.T) {
 			t.Errorf("%+v, %v; killed %q", x, err, b.killed)
 		}
 		synctest.Wait()
-		if len(b.records) != 0 || len(next.In("c")) != 0 {
+		if b.count() != 0 || len(next.In("c")) != 0 {
 			t.Errorf("stays: %d records, %d execs", len(b.records), len(next.In("c")))
 		}
 	})
