@@ -225,7 +225,7 @@ func TestSliceRefused(t *testing.T) {
 		}
 	}
 	other := filepath.Join(h.dir, "other")
-	if r := h.run("serve", "--run", other, "--socket", other+"/api.sock", "--cgroup-driver", "dbus"); r.code != 1 || !strings.Contains(r.err, `cgroup driver "dbus": unknown`) {
+	if r := h.run("serve", "--run", other, "--root", other+"/lib", "--socket", other+"/api.sock", "--cgroup-driver", "dbus"); r.code != 1 || !strings.Contains(r.err, `cgroup driver "dbus": unknown`) {
 		t.Errorf("exit %d: %s", r.code, r.err)
 	}
 }
