@@ -3,6 +3,7 @@
 package ns
 
 import (
+	"math"
 	"os"
 	"strconv"
 	"strings"
@@ -117,15 +118,22 @@ func hold(namespaces uint64) (*Held, error) {
 	}
 	defer wait.Close()
 	b := &spawn.Builder{CloneFlags: namespaces}
-	b.Call(unix.SYS_CLOSE, spawn.File(spawn.FirstFile+1))
-	// The end of this process ends the child, too, whenever it comes.
-	b.Call(unix.SYS_READ, spawn.File(spawn.FirstFile), b.Bytes(make([]byte, 8)), spawn.Imm(1))
-	child, err := start(b, []int{-1, -1, -1, -1, int(wait.Fd()), int(release.Fd())}, namespaces != 0)
+	untilReleased(b)
+	child, err := start(b, []int{-1, -1, -1, -1, int(wait.Fd())}, namespaces != 0)
 	if err != nil {
 		release.Close()
 		return nil, err
 	}
 	return &Held{child.Pid, child, release}, nil
+}
+
+// untilReleased waits for the end of the pipe that is the first file, which the end of
+// this process is, too, whenever it comes. The child keeps nothing else open: among what it
+// has inherited may be what other children are let go with.
+func untilReleased(b *spawn.Builder) {
+	b.Call(unix.SYS_DUP3, spawn.File(spawn.FirstFile), spawn.Imm(0), spawn.Imm(0)).Allow(uintptr(unix.EINVAL)) // it is there
+	b.Call(unix.SYS_CLOSE_RANGE, spawn.Imm(1), spawn.Imm(math.MaxUint32), spawn.Imm(0))
+	b.Call(unix.SYS_READ, spawn.Imm(0), b.Bytes(make([]byte, 8)), spawn.Imm(1))
 }
 
 // Release lets the child end and waits for that. Nil is nobody.
@@ -151,12 +159,11 @@ func Mappings(namespace *os.File) (users, groups Ranges, err error) {
 	}
 	defer hold.Close()
 	b := &spawn.Builder{}
-	b.Call(unix.SYS_CLOSE, spawn.File(spawn.FirstFile+1))
 	b.Step("user namespace: join")
-	b.Call(unix.SYS_SETNS, spawn.File(spawn.FirstFile+2), spawn.Imm(unix.CLONE_NEWUSER))
+	b.Call(unix.SYS_SETNS, spawn.File(spawn.FirstFile+1), spawn.Imm(unix.CLONE_NEWUSER))
 	b.Tell(spawn.Imm(0))
-	b.Call(unix.SYS_READ, spawn.File(spawn.FirstFile), b.Bytes(make([]byte, 8)), spawn.Imm(1))
-	child, err := start(b, []int{-1, -1, -1, -1, int(hold.Fd()), int(release.Fd()), int(namespace.Fd())}, false)
+	untilReleased(b)
+	child, err := start(b, []int{-1, -1, -1, -1, int(hold.Fd()), int(namespace.Fd())}, false)
 	if err != nil {
 		release.Close()
 		return nil, nil, err

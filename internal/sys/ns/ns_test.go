@@ -4,7 +4,9 @@ import (
 	"io"
 	"os"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -126,5 +128,33 @@ func TestOpenAndSame(t *testing.T) {
 	}
 	if !Same(os.Getpid(), os.Getpid(), "net") || Same(os.Getpid(), 1<<30, "net") {
 		t.Error("Same is wrong")
+	}
+}
+
+// TestHoldTogether holds many children at once: one that had another's way out in its
+// hands would keep it, and be kept by it.
+func TestHoldTogether(t *testing.T) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for range 20 {
+			var all sync.WaitGroup
+			for range 4 {
+				all.Go(func() {
+					h, err := Hold()
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					h.Release()
+				})
+			}
+			all.Wait()
+		}
+	}()
+	select {
+	case <-done:
+	case <-time.After(testenv.Patience(20 * time.Second)):
+		t.Fatal("children that were let go are there")
 	}
 }
