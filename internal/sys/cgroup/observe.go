@@ -1,9 +1,7 @@
 package cgroup
 
 import (
-	"errors"
 	"fmt"
-	"io/fs"
 	"maps"
 	"math"
 	"os"
@@ -13,6 +11,7 @@ import (
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
+	"carob/internal/fault"
 	plan "carob/internal/plan/cgroup"
 )
 
@@ -20,12 +19,9 @@ import (
 // nil, swap is memory and swap together, and on v2 shares and block weights
 // are mapped back (plan.Weight(shares) is exact, shares may differ from what was
 // asked). Devices are known on v1 only: v2's are a program. A file that is absent
-// on this host leaves its field nil. The group being gone is an fs.ErrNotExist.
+// on this host leaves its field nil. The group being gone is as with Stats.
 func (g *Group) Observed() (specs.LinuxResources, error) {
 	r := reader{g: g}
-	if _, err := os.Lstat(g.track()); err != nil {
-		return specs.LinuxResources{}, fmt.Errorf("cgroup %s: %w", g.Name(), err)
-	}
 	res := specs.LinuxResources{
 		Memory:         r.memory(),
 		CPU:            r.cpu(),
@@ -35,7 +31,7 @@ func (g *Group) Observed() (specs.LinuxResources, error) {
 		Devices:        r.devices(),
 	}
 	if r.err != nil {
-		return specs.LinuxResources{}, fmt.Errorf("cgroup %s: %w", g.Name(), r.err)
+		return specs.LinuxResources{}, fault.Wrap(kind(r.err), "cgroup "+g.Name(), r.err)
 	}
 	return res, nil
 }
@@ -53,9 +49,7 @@ func (r *reader) text(controller, file string) (string, bool) {
 	}
 	s, err := readFile(dir + "/" + file)
 	if err != nil {
-		if !errors.Is(err, fs.ErrNotExist) {
-			r.err = err
-		}
+		r.err = absent(r.g, err)
 		return "", false
 	}
 	return strings.TrimSpace(s), true

@@ -189,6 +189,29 @@ func TestNeighboursComeAndGo(t *testing.T) {
 	}
 }
 
+// TestNeighboursTogether makes groups with limits in a parent that is as new: each has the
+// controllers, whoever of them passes them down.
+func TestNeighboursTogether(t *testing.T) {
+	l, root := host(t)
+	limits := &specs.LinuxResources{CPU: &specs.LinuxCPU{Quota: ptr(int64(50000))}, Pids: &specs.LinuxPids{Limit: ptr(int64(77))}}
+	for range 30 {
+		var all sync.WaitGroup
+		for i := range 4 {
+			all.Go(func() {
+				g, err := l.Create(root+"/p/"+strconv.Itoa(i), limits)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if err := g.Remove(t.Context()); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		all.Wait()
+	}
+}
+
 func TestAsideComesAndGoes(t *testing.T) { eachTracking(t, asideComesAndGoes) }
 
 func asideComesAndGoes(t *testing.T, l *Layout, root string) {

@@ -74,6 +74,19 @@ func gone(err error) bool {
 	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENODEV)
 }
 
+// absent returns what it means that a file of the group could not be read: nothing where
+// only the file is not there, which is a kernel or a tree without it; that the group does
+// not exist, when it went before the file was opened or, ENODEV, since; else err.
+func absent(g *Group, err error) error {
+	switch {
+	case !gone(err):
+		return err
+	case errors.Is(err, fs.ErrNotExist) && slices.ContainsFunc(g.own(), exists):
+		return nil
+	}
+	return pathError("read", g.track(), unix.ENOENT)
+}
+
 // Freeze stops every process of the group and returns when all are stopped. When
 // ctx ends first the group is thawed again and the result is
 // fault.Unavailable. A host without a freezer is fault.Unsupported.

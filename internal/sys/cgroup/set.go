@@ -97,7 +97,7 @@ func (c *change) carryOut(writes []plan.Write, res *specs.LinuxResources) error 
 func (c *change) apply(writes []plan.Write) error {
 	for _, w := range writes {
 		dir := c.g.Path(w.Controller) + "/"
-		if w.Or != nil && !exists(dir+w.File) {
+		if w.Or != nil && !c.has(w) {
 			w = *w.Or
 		}
 		var old string
@@ -105,6 +105,9 @@ func (c *change) apply(writes []plan.Write) error {
 			old, _ = readFile(dir + w.File) // a file that is not there fails below
 		}
 		err := writeFile(dir+w.File, w.Value)
+		if errors.Is(err, unix.ENOENT) && c.has(w) {
+			err = writeFile(dir+w.File, w.Value)
+		}
 		if errors.Is(err, unix.ENOENT) {
 			return fault.New(fault.Unsupported, w.Field+": "+c.whyMissing(w))
 		}
@@ -117,6 +120,22 @@ func (c *change) apply(writes []plan.Write) error {
 		}
 	}
 	return nil
+}
+
+// has reports whether the group has a write's file. The kernel shows a controller in the
+// v2 parent's cgroup.subtree_control before it has made the files: who reads it while a
+// neighbour enables it (hierarchy.enable) finds nothing left to do, and no files. A write
+// of what is there already changes nothing, and ends after the neighbour's.
+func (c *change) has(w plan.Write) bool {
+	dir := c.g.Path(w.Controller)
+	if exists(dir + "/" + w.File) {
+		return true
+	}
+	control := path.Dir(dir) + "/cgroup.subtree_control"
+	if on, err := readFile(control); err != nil || !hasWord(on, w.Controller) {
+		return false
+	}
+	return writeFile(control, "+"+w.Controller) == nil && exists(dir+"/"+w.File)
 }
 
 // why tells what stands against a value, as far as the groups' files say.

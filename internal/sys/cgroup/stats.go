@@ -4,9 +4,9 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io/fs"
 	"math"
 
+	"carob/internal/fault"
 	plan "carob/internal/plan/cgroup"
 )
 
@@ -42,7 +42,8 @@ type CPUStats struct {
 type PidsStats struct{ Current, Limit uint64 }
 
 // Stats reads the group's numbers: about a dozen small files, some 100 µs. A Sub
-// has its parent's. The group being gone is an fs.ErrNotExist.
+// has its parent's. The group being gone, or going meanwhile, is a fault.NotFound and an
+// fs.ErrNotExist.
 func (g *Group) Stats() (Stats, error) {
 	r := statReader{g: g, buf: make([]byte, 0, 8192)}
 	var s Stats
@@ -61,10 +62,7 @@ func (g *Group) Stats() (Stats, error) {
 	r.io(&s.IO)
 	s.CPUStall, s.MemoryStall, s.IOStall = r.stall("cpu"), r.stall("memory"), r.stall("io")
 	if r.err != nil {
-		return Stats{}, fmt.Errorf("cgroup %s: stats: %w", g.Name(), r.err)
-	}
-	if r.read == 0 {
-		return Stats{}, fmt.Errorf("cgroup %s: stats: %w", g.Name(), fs.ErrNotExist)
+		return Stats{}, fault.Wrap(kind(r.err), "cgroup "+g.Name()+": stats", r.err)
 	}
 	return s, nil
 }
@@ -73,10 +71,9 @@ func (g *Group) Stats() (Stats, error) {
 // absent file is a kernel without that number; PSI that is off at boot refuses
 // the read with EOPNOTSUPP.
 type statReader struct {
-	g    *Group
-	buf  []byte
-	read int
-	err  error
+	g   *Group
+	buf []byte
+	err error
 }
 
 func (r *statReader) file(controller, name string) []byte {
@@ -89,13 +86,12 @@ func (r *statReader) file(controller, name string) []byte {
 	}
 	b, err := readInto(dir+"/"+name, r.buf)
 	if err != nil {
-		if !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, errors.ErrUnsupported) {
-			r.err = err
+		if !errors.Is(err, errors.ErrUnsupported) {
+			r.err = absent(r.g, err)
 		}
 		return nil
 	}
 	r.buf = b
-	r.read++
 	return b
 }
 
@@ -258,7 +254,8 @@ func (r *statReader) stall(controller string) *Stall {
 // bytes, and how often the limit was met.
 type Extremes struct{ Peak, Kernel, Mapped, Failures uint64 }
 
-// ReadExtremes reads them of a group. What the kernel does not have is zero.
+// ReadExtremes reads them of a group. What the kernel does not have is zero; the group
+// being gone is as with Stats.
 func ReadExtremes(g *Group) (Extremes, error) {
 	r := statReader{g: g, buf: make([]byte, 0, 8192)}
 	var e Extremes
@@ -285,7 +282,7 @@ func ReadExtremes(g *Group) (Extremes, error) {
 		}
 	})
 	if r.err != nil {
-		return Extremes{}, fmt.Errorf("cgroup %s: stats: %w", g.Name(), r.err)
+		return Extremes{}, fault.Wrap(kind(r.err), "cgroup "+g.Name()+": stats", r.err)
 	}
 	return e, nil
 }
