@@ -1,7 +1,6 @@
 package images
 
 import (
-	"bufio"
 	"fmt"
 	"strings"
 	"time"
@@ -11,6 +10,7 @@ import (
 
 	"carob/internal/api"
 	"carob/internal/cli/ask"
+	"carob/internal/cli/show"
 	"carob/internal/fault"
 )
 
@@ -31,7 +31,7 @@ container is made of, running or not, and pinned ones stay.`,
 					return err
 				}
 			}
-			if !force && !e.sure(p.All) {
+			if !force && !show.Sure(e.Stdin, e.Stdout, warning(p.All)) {
 				return fault.New(fault.Invalid, "image prune: cancelled; -f does not ask")
 			}
 			done, err := do(cmd.Context(), e, api.ImagePrune, api.Exchange[api.PruneParams, api.None]{Params: p})
@@ -70,14 +70,11 @@ func pruning(p *api.PruneParams, word string, now time.Time) (err error) {
 	return nil
 }
 
-// sure asks.
-func (e Env) sure(all bool) bool {
+// warning is what to ask about.
+func warning(all bool) string {
 	what := "all images without a name"
 	if all {
 		what = "all images"
 	}
-	fmt.Fprintf(e.Stdout, "This removes %s that no container uses. Go on? [y/N] ", what)
-	line, _ := bufio.NewReader(e.Stdin).ReadString('\n') // no answer is no
-	line = strings.ToLower(strings.TrimSpace(line))
-	return line == "y" || line == "yes"
+	return "This removes " + what + " that no container uses."
 }

@@ -3,7 +3,6 @@
 package volumes
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -187,7 +186,7 @@ with their container, so those are few: what a removal has left.`,
 		Example: "  carob volume prune -af",
 		Args:    cobra.NoArgs, ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if !force && !e.sure(p.All) {
+			if !force && !show.Sure(e.Stdin, e.Stdout, warning(p.All)) {
 				return fault.New(fault.Invalid, "volume prune: cancelled; -f does not ask")
 			}
 			return e.prune(cmd.Context(), p)
@@ -212,16 +211,13 @@ func (e Env) prune(ctx context.Context, p api.VolumePruneParams) error {
 	return err
 }
 
-// sure asks.
-func (e Env) sure(all bool) bool {
+// warning is what to ask about.
+func warning(all bool) string {
 	what := "all anonymous volumes"
 	if all {
 		what = "all volumes"
 	}
-	fmt.Fprintf(e.Stdout, "This removes %s that no container uses, with what is in them. Go on? [y/N] ", what)
-	line, _ := bufio.NewReader(e.Stdin).ReadString('\n') // no answer is no
-	line = strings.ToLower(strings.TrimSpace(line))
-	return line == "y" || line == "yes"
+	return "This removes " + what + " that no container uses, with what is in them."
 }
 
 // filter is what --filter asks for: all keys must fit, and one of the names.
