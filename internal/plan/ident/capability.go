@@ -149,11 +149,11 @@ func names(what string, in []string) (out []string, all bool, err error) {
 	known := All()
 	for _, n := range in {
 		up := strings.ToUpper(n)
-		if up == "ALL" || up == "CAP_ALL" {
+		if up == "ALL" || up == prefix+"ALL" {
 			all = true
 			continue
 		}
-		up = "CAP_" + strings.TrimPrefix(up, "CAP_")
+		up = prefix + strings.TrimPrefix(up, prefix)
 		if !slices.Contains(known, up) {
 			return nil, false, fault.New(fault.Invalid, fmt.Sprintf("%s: %.80q is no capability", what, n))
 		}
