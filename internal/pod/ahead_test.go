@@ -25,9 +25,23 @@ func prepared(t testing.TB, m *systest.Machine) string {
 	return systest.Prepared(m)[0]
 }
 
-func TestSandboxMadeAhead(t *testing.T) {
+// foresighted is a machine that can make sandboxes ahead.
+func foresighted(t testing.TB) *systest.Machine {
 	m := systest.New(t.TempDir())
 	systest.Ahead(m)
+	return m
+}
+
+// ended takes everything down and checks that nothing stays on the machine.
+func ended(t *testing.T, e *pod.Engine, m *systest.Machine) {
+	t.Helper()
+	tearDown(t, e)
+	ok(t, e.Close())
+	clean(t, m)
+}
+
+func TestSandboxMadeAhead(t *testing.T) {
+	m := foresighted(t)
 	e := newEngine(t, m)
 	ctx := t.Context()
 	first := must[status.Pod](t)(e.RunPod(ctx, podSpec("first")))
@@ -47,15 +61,12 @@ func TestSandboxMadeAhead(t *testing.T) {
 	if a, b := p.UserMapping, first.UserMapping; a.Size == 0 || a.HostID == b.HostID {
 		t.Errorf("mappings %v and %v", a, b)
 	}
-	tearDown(t, e)
-	ok(t, e.Close())
-	clean(t, m)
+	ended(t, e, m)
 }
 
 // TestAheadRefused: a pod that is refused takes nothing that nobody would give back.
 func TestAheadRefused(t *testing.T) {
-	m := systest.New(t.TempDir())
-	systest.Ahead(m)
+	m := foresighted(t)
 	e := newEngine(t, m)
 	must[status.Pod](t)(e.RunPod(t.Context(), podSpec("first")))
 	id := prepared(t, m)
@@ -66,15 +77,12 @@ func TestAheadRefused(t *testing.T) {
 	if p := must[status.Pod](t)(e.RunPod(t.Context(), podSpec("next"))); p.ID != id {
 		t.Errorf("pod %s, %s was made ahead", p.ID, id)
 	}
-	tearDown(t, e)
-	ok(t, e.Close())
-	clean(t, m)
+	ended(t, e, m)
 }
 
 // TestAheadOfAScope: where each pod has a scope, what is made ahead is not in one yet.
 func TestAheadOfAScope(t *testing.T) {
-	m := systest.New(t.TempDir())
-	systest.Ahead(m)
+	m := foresighted(t)
 	d := m.Deps()
 	d.Log = slog.New(slog.DiscardHandler)
 	d.Facts.CgroupMode, d.Facts.Systemd = "v2", true
@@ -88,16 +96,13 @@ func TestAheadOfAScope(t *testing.T) {
 	if _, scoped := cgroup.Scope(p.Cgroup); p.ID != id || !scoped {
 		t.Errorf("pod %s in %s, %s was made ahead", p.ID, p.Cgroup, id)
 	}
-	tearDown(t, e)
-	ok(t, e.Close())
-	clean(t, m)
+	ended(t, e, m)
 }
 
 // TestAheadCannotBeMade: what a failure leaves is taken back, the cgroup that the sandbox
 // was to begin in, too.
 func TestAheadCannotBeMade(t *testing.T) {
-	m := systest.New(t.TempDir())
-	systest.Ahead(m)
+	m := foresighted(t)
 	d := m.Deps()
 	d.Log = slog.New(slog.DiscardHandler)
 	d.Facts.CgroupMode = "v2"
@@ -107,9 +112,7 @@ func TestAheadCannotBeMade(t *testing.T) {
 	ok(t, e.Recover(t.Context()))
 	must[status.Pod](t)(e.RunPod(t.Context(), podSpec("first")))
 	<-broken.failed
-	tearDown(t, e)
-	ok(t, e.Close())
-	clean(t, m)
+	ended(t, e, m)
 }
 
 // brokenAhead fails when the cgroup is there already.
@@ -127,8 +130,7 @@ func (b *brokenAhead) PrepareSandbox(ctx context.Context, s pod.Sandbox) (pod.Sa
 // TestRangesRunOut: what was made ahead gives its range of ids to a pod that has another
 // shape and finds no other.
 func TestRangesRunOut(t *testing.T) {
-	m := systest.New(t.TempDir())
-	systest.Ahead(m)
+	m := foresighted(t)
 	d := m.Deps()
 	d.Log, d.Ranges.Size = slog.New(slog.DiscardHandler), 2*d.Ranges.Count
 	e := pod.New(d)
@@ -141,16 +143,13 @@ func TestRangesRunOut(t *testing.T) {
 	must[status.Pod](t)(e.RunPod(ctx, other))
 	_, err := e.RunPod(ctx, podSpec("third"))
 	refused(t, err, fault.Unavailable, "no 65536 free ids")
-	tearDown(t, e)
-	ok(t, e.Close())
-	clean(t, m)
+	ended(t, e, m)
 }
 
 // TestAheadOfASolo: a container that is created and never started does not keep what was
 // made ahead for it.
 func TestAheadOfASolo(t *testing.T) {
-	m := systest.New(t.TempDir())
-	systest.Ahead(m)
+	m := foresighted(t)
 	e := newEngine(t, m)
 	ctx := t.Context()
 	ok(t, runningSolo(ctx, e))
@@ -163,9 +162,7 @@ func TestAheadOfASolo(t *testing.T) {
 	if m.HasSandbox(id) {
 		t.Error("the sandbox is there after its container was removed")
 	}
-	tearDown(t, e)
-	ok(t, e.Close())
-	clean(t, m)
+	ended(t, e, m)
 }
 
 // TestAheadForeseesNoLinks: a sandbox that is connected ahead is for pods whose connection
@@ -175,8 +172,7 @@ func TestAheadForeseesNoLinks(t *testing.T) {
 		"another network":       func(s *spec.Pod) { s.Networks = []spec.Join{{Network: "front"}} },
 		"settings of new links": func(s *spec.Pod) { s.Sysctls = map[string]string{"net.ipv4.conf.default.rp_filter": "1"} },
 	} {
-		m := systest.New(t.TempDir())
-		systest.Ahead(m)
+		m := foresighted(t)
 		e := newEngine(t, m)
 		must[status.Pod](t)(e.RunPod(t.Context(), podSpec("first")))
 		id := prepared(t, m)
@@ -185,9 +181,7 @@ func TestAheadForeseesNoLinks(t *testing.T) {
 		if p := must[status.Pod](t)(e.RunPod(t.Context(), other)); p.ID == id {
 			t.Errorf("%s: the pod took a sandbox with the default network's link", name)
 		}
-		tearDown(t, e)
-		ok(t, e.Close())
-		clean(t, m)
+		ended(t, e, m)
 	}
 }
 
@@ -206,8 +200,7 @@ func (c told) Write(line []byte) (int, error) {
 
 // TestAheadUnconnected: a sandbox that could not be connected ahead is taken all the same.
 func TestAheadUnconnected(t *testing.T) {
-	m := systest.New(t.TempDir())
-	systest.Ahead(m)
+	m := foresighted(t)
 	d := m.Deps()
 	log := make(told, 100)
 	d.Network, d.Log = unprepared{d.Network}, slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelWarn}))
@@ -219,9 +212,7 @@ func TestAheadUnconnected(t *testing.T) {
 	if !strings.Contains(line, p.ID) || !strings.Contains(line, systest.ErrInjected.Error()) || len(p.Connections) == 0 {
 		t.Errorf("pod %s with %v; the log: %s", p.ID, p.Connections, line)
 	}
-	tearDown(t, e)
-	ok(t, e.Close())
-	clean(t, m)
+	ended(t, e, m)
 }
 
 // TestAheadFails lets every call fail, or the daemon die at it, when a pod takes what was
@@ -243,8 +234,7 @@ func TestAheadFails(t *testing.T) {
 // takes all of it back, not only the next one.
 func TestAheadInVain(t *testing.T) {
 	for n, hit := 1, true; hit; n++ {
-		m := systest.New(t.TempDir())
-		systest.Ahead(m)
+		m := foresighted(t)
 		e := newEngine(t, m)
 		must[status.Pod](t)(e.RunPod(t.Context(), podSpec("first")))
 		prepared(t, m)
@@ -264,8 +254,7 @@ func TestAheadInVain(t *testing.T) {
 }
 
 func takenWith(t *testing.T, n int, breaks func(*systest.Machine, int)) bool {
-	m := systest.New(t.TempDir())
-	systest.Ahead(m)
+	m := foresighted(t)
 	e := start(m)
 	ok(t, e.Recover(t.Context()))
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
