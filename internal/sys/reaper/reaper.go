@@ -33,8 +33,11 @@ func Run(args []string) (code int, err error) {
 		return refused(err), err
 	}
 	// Where the pid namespace is a pod's or the host's, orphans come here all the same.
-	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
-		return cannotExecute, err
+	// Process 1 has them anyway; gVisor allows it this call in its first thread alone.
+	if os.Getpid() != 1 {
+		if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
+			return cannotExecute, os.NewSyscallError("become the subreaper", err)
+		}
 	}
 	ended, sent := make(chan os.Signal, 1), make(chan os.Signal, 64)
 	signal.Notify(sent)
