@@ -188,7 +188,6 @@ func (a *app) command(c command, args []string) (int, error) {
 		if err := a.protect(); err != nil {
 			return 0, err
 		}
-		_ = task.CalmMonitor() // only time is lost without: CAP_SYS_NICE, or a /proc
 	}
 	if a.global.has("debug") {
 		a.log("debug", "carob-oci "+c.name+" "+strings.Join(args, " "))

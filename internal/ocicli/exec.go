@@ -17,7 +17,6 @@ import (
 	"carob/internal/fault"
 	"carob/internal/ocirt"
 	"carob/internal/plan/ocispec"
-	"carob/internal/sys/relay"
 	"carob/internal/sys/session"
 	"carob/internal/sys/task"
 )
@@ -195,11 +194,7 @@ func (a *app) user(p *specs.Process) error {
 // between that and this program's. It returns the child's status. Signals that come later
 // are lost: what is left to do should be done.
 func (a Streams) follow(id task.ID, console *os.File) (int, error) {
-	var forwarded []int
-	for _, s := range session.Forwarded() {
-		forwarded = append(forwarded, session.Number(s))
-	}
-	if err := relay.To(id.Pid, forwarded); err != nil {
+	if err := session.Relay(id.Pid); err != nil {
 		return 0, err
 	}
 	done := func() {}

@@ -8,12 +8,15 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
+	"runtime"
 	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
 
 	"carob/internal/fault"
+	"carob/internal/sys/exe"
 	"carob/internal/sys/nofile"
 )
 
@@ -288,6 +291,21 @@ func Size(tty *os.File) (rows, columns uint16, err error) {
 
 // Files returns the limits of open files that this process was started with.
 func Files() (soft, hard uint64) { return nofile.Started() }
+
+// Slack is exe.Slack: the timer slack that what is started must have.
+func Slack() uint64 { return exe.Slack() }
+
+// Start starts a program that has the timer slack that this process was started with.
+func Start(cmd *exec.Cmd) error {
+	if slack := Slack(); slack != 0 {
+		runtime.LockOSThread() // whose timer slack the program inherits
+		defer runtime.UnlockOSThread()
+		if err := unix.Prctl(unix.PR_SET_TIMERSLACK, uintptr(slack), 0, 0, 0); err != nil {
+			return failed("prctl PR_SET_TIMERSLACK", err)
+		}
+	}
+	return cmd.Start()
+}
 
 func failed(call string, err error) error {
 	kind := fault.Internal

@@ -1,4 +1,4 @@
-package relay_test
+package session_test
 
 import (
 	"bufio"
@@ -8,19 +8,19 @@ import (
 	"syscall"
 	"testing"
 
-	"carob/internal/sys/relay"
+	"carob/internal/sys/session"
 )
 
 // child asks for a byte after each of two signals, and says by its status that both came.
 const child = `trap 'hup=1' HUP; trap 'exit $((6+hup))' TERM; echo ready; while :; do read x && echo "$hup"; done`
 
-// TestTo: signals to a process that passes them on reach its child, do not end it itself, do
+// TestRelay: signals to a process that passes them on reach its child, do not end it itself, do
 // not interrupt what it waits in, and what is left of it works on.
-func TestTo(t *testing.T) {
+func TestRelay(t *testing.T) {
 	if os.Getenv("CAROB_TEST_RELAY") != "" {
 		passOn()
 	}
-	cmd := exec.Command(os.Args[0], "-test.run", "TestTo")
+	cmd := exec.Command(os.Args[0], "-test.run", "TestRelay")
 	cmd.Env = append(os.Environ(), "CAROB_TEST_RELAY=1")
 	in, err := cmd.StdinPipe()
 	if err != nil {
@@ -78,7 +78,7 @@ func passOn() {
 	out := bufio.NewReader(pipe)
 	line, _ := out.ReadString('\n')
 	os.Stdout.WriteString(line)
-	if err := relay.To(cmd.Process.Pid, []int{int(syscall.SIGHUP), int(syscall.SIGTERM)}); err != nil {
+	if err := session.Relay(cmd.Process.Pid); err != nil {
 		panic(err)
 	}
 	os.Stdout.WriteString("relayed\n")

@@ -1,11 +1,4 @@
-// Package relay passes the signals that this process gets on to another one, in the place
-// of its own. The handler is one system call and no Go code: os/signal takes two more
-// threads and two changes of thread for each signal that is asked for, 0.3 ms in a process
-// that waits for a container of 1 ms.
-//
-// A process has one handler for a signal: what To has been told last is what happens, and
-// os/signal must not be asked for the same signals.
-package relay
+package session
 
 import (
 	"strconv"
@@ -24,9 +17,12 @@ const (
 	restorer = 0x04000000 // SA_RESTORER, which x86 insists on and others do not look at
 )
 
-// To passes the signals on from now until this process ends, to a child that has not been
-// waited for: its number is its own. When it has ended they are lost.
-func To(pid int, signals []int) error {
+// Relay passes the signals of Forwarded on from now until this process ends, to a child that
+// has not been waited for: its number is its own. When it has ended they are lost. The
+// handler is one system call and no Go code: os/signal takes two more threads and two changes
+// of thread for each signal that is asked for, 0.3 ms in a process that waits for a container
+// of 1 ms. It must not be asked for the same signals.
+func Relay(pid int) error {
 	child := "relay to " + strconv.Itoa(pid)
 	pidfd, err := unix.PidfdOpen(pid, 0) // stays open, since a handler may be at it at any time
 	if err != nil {
@@ -34,7 +30,8 @@ func To(pid int, signals []int) error {
 	}
 	handler, back := aim(pidfd)
 	action := [4]uintptr{handler, onStack | restart | restorer, back, ^uintptr(0)}
-	for _, sig := range signals {
+	for _, s := range Forwarded() {
+		sig := Number(s)
 		_, _, errno := unix.RawSyscall6(unix.SYS_RT_SIGACTION, uintptr(sig), uintptr(unsafe.Pointer(&action)), 0, 8, 0, 0)
 		if errno != 0 {
 			return fault.Wrap(fault.Internal, child+": signal "+strconv.Itoa(sig), errno)
