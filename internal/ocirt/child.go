@@ -91,6 +91,8 @@ func (c *child) talk(a answers) error {
 		switch {
 		case errno != 0:
 			return errno
+		case !ok && task.Stillborn(c.pid):
+			return errStillborn
 		case !ok:
 			return nil
 		case r.Kind == spawn.ReportFailed:

@@ -31,8 +31,8 @@ type ID struct {
 // Find returns the identity of the process that has this number now, and whether it runs; a
 // zombie does not. NotFound if none has the number.
 func Find(pid int) (id ID, lives bool, err error) {
-	state, started, err := stat(pid)
-	return ID{pid, started}, err == nil && state != 'Z' && state != 'X', err
+	s, err := stat(pid)
+	return ID{pid, s.started}, err == nil && s.state != 'Z' && s.state != 'X', err
 }
 
 // Lives tells whether the process still runs.
@@ -41,25 +41,46 @@ func (t ID) Lives() bool {
 	return lives && now == t
 }
 
-func stat(pid int) (state byte, started uint64, err error) {
+// Stillborn tells whether a child that has not been waited for has ended before execve.
+func Stillborn(pid int) bool {
+	const forkNoExec = 0x40 // PF_FORKNOEXEC of the kernel, which execve clears
+	var info unix.Siginfo
+	err := unix.Waitid(unix.P_PID, pid, &info, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT, nil)
+	if err != nil || info.Signo == 0 { // it has not ended
+		return false
+	}
+	s, err := stat(pid)
+	return err == nil && s.flags&forkNoExec != 0
+}
+
+// status is of what /proc/PID/stat tells.
+type status struct {
+	state          byte
+	flags, started uint64
+}
+
+func stat(pid int) (status, error) {
 	name := "/proc/" + strconv.Itoa(pid) + "/stat"
 	text, err := os.ReadFile(name)
 	if err != nil {
-		return 0, 0, fault.Wrap(fault.NotFound, name, err)
+		return status{}, fault.Wrap(fault.NotFound, name, err)
 	}
 	return parseStat(string(text))
 }
 
-// parseStat reads state and start time. The command's name is in parentheses and may hold
+// parseStat reads a process's status. The command's name is in parentheses and may hold
 // anything, parentheses too: what counts begins after the last one.
-func parseStat(text string) (state byte, started uint64, err error) {
+func parseStat(text string) (s status, err error) {
 	_, rest, _ := cutLast(text, ") ")
 	f := strings.Fields(rest)
 	if len(f) < 20 || len(f[0]) != 1 {
-		return 0, 0, fault.New(fault.Internal, "stat: is not as proc_pid_stat(5) says")
+		return s, fault.New(fault.Internal, "stat: is not as proc_pid_stat(5) says")
 	}
-	started, err = strconv.ParseUint(f[19], 10, 64)
-	return f[0][0], started, err
+	s.state = f[0][0]
+	if s.flags, err = strconv.ParseUint(f[6], 10, 64); err == nil {
+		s.started, err = strconv.ParseUint(f[19], 10, 64)
+	}
+	return s, err
 }
 
 func cutLast(s, sep string) (before, after string, ok bool) {
