@@ -4,6 +4,7 @@ package main
 
 import (
 	"os"
+	"runtime"
 
 	"carob/internal/ocicli"
 	"carob/internal/sys/exe"
@@ -13,5 +14,6 @@ import (
 var version = "dev"
 
 func main() {
+	runtime.MemProfileRate = 0 // nobody will ask, and to keep one costs page faults
 	os.Exit(ocicli.Run(version, os.Args[1:], ocicli.Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr}, exe.Protect))
 }
