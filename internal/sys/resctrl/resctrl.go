@@ -149,7 +149,7 @@ func (g *Group) Add(pid int) error {
 		dirs = append(dirs, g.monitor)
 	}
 	for _, dir := range dirs {
-		if err := put(filepath.Join(dir, "tasks"), strconv.Itoa(pid)); err != nil {
+		if err := put(filepath.Join(dir, "tasks"), strconv.Itoa(pid)+"\n"); err != nil {
 			return g.refused("closID", "tasks of "+dir, err)
 		}
 	}

@@ -142,10 +142,10 @@ func TestGroup(t *testing.T) {
 			if got := m.has(test.group + "/schemata"); got != test.schemata {
 				t.Errorf("schemata %q", got)
 			}
-			if got := m.has(test.group + "/tasks"); got != "7" {
+			if got := m.has(test.group + "/tasks"); got != "7\n" {
 				t.Errorf("tasks %q", got)
 			}
-			if got := m.has(test.group + "/mon_groups/id/tasks"); (got == "7") != test.asked.EnableMonitoring {
+			if got := m.has(test.group + "/mon_groups/id/tasks"); (got == "7\n") != test.asked.EnableMonitoring {
 				t.Errorf("tasks that are counted: %q", got)
 			}
 			again := Of(m.FS, &test.asked, "id") // another process removes

@@ -58,23 +58,38 @@ func TestResctrl(t *testing.T) {
 	b.spec.Hooks = &specs.Hooks{StartContainer: []specs.Hook{{Path: "/bin/sh", Args: []string{"sh", "-c", "cat " + tasks + " >/tmp/hook"}}}}
 	b.start()
 	pid := strconv.Itoa(b.state().Pid)
-	for name, want := range map[string]string{"/schemata": "L3:0=f\nMB:0=20\n", "/tasks": pid, "/mon_groups/" + b.id + "/tasks": pid} {
-		// What is appended to the directory's files stays there: a container's first process comes first.
+	for name, want := range map[string]string{"/schemata": "L3:0=f\nMB:0=20\n", "/tasks": pid + "\n", "/mon_groups/" + b.id + "/tasks": pid + "\n"} {
+		// What is written to the directory's files stays there: the first process comes first.
 		if got := read(b.id + name); !strings.HasPrefix(got, want) {
 			t.Errorf("%s is %q, want %q", name, got, want)
 		}
 	}
 	hook, err := os.ReadFile(b.rootfs("tmp/hook"))
 	b.must(err)
-	if !strings.HasPrefix(string(hook), pid) || len(hook) == len(pid) {
-		t.Errorf("a hook begins when the tasks are %q, without it", hook)
+	if got := strings.Fields(string(hook)); len(got) != 2 || got[0] != pid {
+		t.Errorf("a hook begins when the tasks are %q", got)
 	}
-	before := read(b.id + "/tasks")
-	if got := b.exec("cat " + tasks); !strings.HasPrefix(got, before) || got == before {
-		t.Errorf("an exec begins when the tasks are %q, before it %q", got, before)
+	file := filepath.Join(b.dir, "pid")
+	got := strings.Fields(b.call("exec", "--pid-file", file, b.id, "cat", tasks))
+	own, err := os.ReadFile(file)
+	b.must(err)
+	if len(got) != 3 || got[2] != string(own) {
+		t.Errorf("exec %s begins when the tasks are %q", own, got)
 	}
 	b.call("delete", "--force", b.id)
 	left("delete")
+}
+
+// TestResctrlRestore: what a checkpoint has made would have to be moved while it runs.
+func TestResctrlRestore(t *testing.T) {
+	b := newBox(t)
+	b.spec.Linux.IntelRdt = &specs.LinuxIntelRdt{}
+	b.write()
+	images := t.TempDir()
+	b.must(os.WriteFile(filepath.Join(images, "descriptors.json"), []byte("[]"), 0o600))
+	if out, err := b.try("restore", "--image-path", images, b.id); err == nil || !strings.Contains(out, "linux.intelRdt: a container is not restored") {
+		t.Errorf("%v: %s", err, out)
+	}
 }
 
 // TestResctrlClass: a class that is there stays, and one that is not is an error.
