@@ -29,7 +29,7 @@ func (e kubeEngine) RemoveContainer(ctx context.Context, ref string) error {
 }
 
 func (e kubeEngine) WaitContainer(ctx context.Context, ref string) (status.Exit, error) {
-	return e.Engine.WaitContainer(ctx, ref, pod.WaitExit)
+	return e.Engine.WaitContainer(ctx, ref, status.WaitExit)
 }
 
 type hostMounts struct{}

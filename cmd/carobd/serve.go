@@ -30,6 +30,7 @@ import (
 	"carob/internal/plan/oci"
 	"carob/internal/pod"
 	"carob/internal/roots"
+	"carob/internal/status"
 	"carob/internal/sys/apparmor"
 	"carob/internal/sys/cgroup"
 	"carob/internal/sys/netns"
@@ -292,7 +293,7 @@ func idRanges(c settings) (pod.Ranges, error) {
 
 func liveUIDs(e *pod.Engine) func(string) bool {
 	live := map[string]bool{}
-	for _, p := range e.Pods(pod.Filter{}) {
+	for _, p := range e.Pods(status.Filter{}) {
 		live[p.Spec.UID] = true
 	}
 	return func(uid string) bool { return live[uid] }

@@ -86,7 +86,7 @@ func (e *engine) StartContainer(_ context.Context, ref string, io pod.Streams) e
 	return nil
 }
 
-func (e *engine) Waiter(ref string, _ pod.WaitCondition) (func(context.Context) (status.Exit, error), error) {
+func (e *engine) Waiter(ref string, _ status.WaitCondition) (func(context.Context) (status.Exit, error), error) {
 	e.note("wait " + ref[:4])
 	return func(ctx context.Context) (status.Exit, error) {
 		e.waiting <- struct{}{}
@@ -100,7 +100,7 @@ func (e *engine) Waiter(ref string, _ pod.WaitCondition) (func(context.Context) 
 	}, nil
 }
 
-func (e *engine) WaitContainer(ctx context.Context, ref string, c pod.WaitCondition) (status.Exit, error) {
+func (e *engine) WaitContainer(ctx context.Context, ref string, c status.WaitCondition) (status.Exit, error) {
 	w, _ := e.Waiter(ref, c)
 	return w(ctx)
 }
@@ -118,7 +118,7 @@ func (e *engine) Container(ref string) (status.Container, error) {
 }
 
 func (e *engine) Pod(ref string) (status.Pod, error)                   { return e.pods(ref) }
-func (e *engine) Containers(pod.Filter) []status.Container             { return []status.Container{e.it()} }
+func (e *engine) Containers(status.Filter) []status.Container          { return []status.Container{e.it()} }
 func (e *engine) Resize(context.Context, string, uint16, uint16) error { e.note("resize"); return nil }
 func (e *engine) Events(context.Context, uint64) <-chan status.Event   { return e.events }
 func (e *engine) RootDir(context.Context, string) (*os.File, error)    { return os.Open(e.root) }
@@ -212,10 +212,10 @@ func TestRun(t *testing.T) {
 // A container that cannot be started is removed, and the exit code travels.
 func TestRunRefused(t *testing.T) {
 	e := newEngine()
-	e.start = &pod.StartError{Code: 127, Err: fault.New(fault.NotFound, "container c: command not found: x")}
+	e.start = &status.StartError{Code: 127, Err: fault.New(fault.NotFound, "container c: command not found: x")}
 	c := dial(t, serve(t, e))
 	_, err := Do(t.Context(), c, Run, Exchange[RunParams, status.Container]{Params: RunParams{Container: spec.Container{Image: "i"}}})
-	var start *pod.StartError
+	var start *status.StartError
 	if !errors.As(err, &start) || start.Code != 127 || !fault.Is(err, fault.NotFound) || err.Error() != e.start.Error() {
 		t.Errorf("got %#v", err)
 	}

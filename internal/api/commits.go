@@ -15,6 +15,7 @@ import (
 	"carob/internal/fault"
 	"carob/internal/image"
 	"carob/internal/spec"
+	"carob/internal/status"
 	"carob/internal/sys/mount"
 )
 
@@ -25,14 +26,14 @@ func (s *commits) entries() []entry {
 	return []entry{plain(Commit, s.commit), plain(Changes, s.changes), on(Export, s.export)}
 }
 
-func (s *commits) changes(ctx context.Context, p Ref) ([]image.Change, error) {
+func (s *commits) changes(ctx context.Context, p Ref) ([]status.Change, error) {
 	c, err := s.s.Engine.Container(p.Ref)
 	if err != nil {
 		return nil, err
 	}
 	all, err := s.s.Committer.Changes(ctx, c.ID)
 	if all == nil {
-		all = []image.Change{}
+		all = []status.Change{}
 	}
 	return all, err
 }

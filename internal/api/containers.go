@@ -110,7 +110,7 @@ func (s *containers) attach(ctx context.Context, p StartParams, t turnOf[status.
 	if err != nil {
 		return Ended{}, err
 	}
-	w, err := s.waiter(c.ID, pod.WaitExit)
+	w, err := s.waiter(c.ID, status.WaitExit)
 	if err != nil {
 		return Ended{}, err
 	}
@@ -124,7 +124,7 @@ func (s *containers) attach(ctx context.Context, p StartParams, t turnOf[status.
 // launch starts a container. The wait begins first: with --rm the container may have
 // come and gone before Start returns.
 func (s *containers) launch(ctx context.Context, id string, io pod.Streams, size Size) (waiter, error) {
-	w, err := s.waiter(id, pod.WaitNextExit)
+	w, err := s.waiter(id, status.WaitNextExit)
 	if err != nil {
 		return nil, err
 	}
@@ -147,7 +147,7 @@ type waiter func(context.Context) (status.Exit, error)
 
 // waiter makes a waiter for the end of a container and, when it removes itself, for
 // that too: whoever is told that it ended may use its name again.
-func (s *containers) waiter(id string, cond pod.WaitCondition) (waiter, error) {
+func (s *containers) waiter(id string, cond status.WaitCondition) (waiter, error) {
 	c, err := s.e.Container(id)
 	if err != nil {
 		return nil, err
@@ -156,7 +156,7 @@ func (s *containers) waiter(id string, cond pod.WaitCondition) (waiter, error) {
 	if err != nil || !c.Spec.AutoRemove {
 		return ended, err
 	}
-	removed, err := s.e.Waiter(id, pod.WaitRemoved)
+	removed, err := s.e.Waiter(id, status.WaitRemoved)
 	return func(ctx context.Context) (status.Exit, error) {
 		exit, err := ended(ctx)
 		if err == nil {

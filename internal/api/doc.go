@@ -30,6 +30,7 @@ import (
 
 	"carob/internal/fault"
 	"carob/internal/pod"
+	"carob/internal/status"
 	"carob/internal/sys/fd"
 )
 
@@ -112,8 +113,8 @@ func assign(names []string, files []*os.File) (Files, error) {
 // toWire keeps what a caller may branch on; the causes stay here.
 func toWire(err error) *wireError {
 	w := &wireError{Kind: fault.KindOf(err).String(), Text: err.Error()}
-	var start *pod.StartError
-	var late *pod.DeadlineError
+	var start *status.StartError
+	var late *status.DeadlineError
 	switch {
 	case errors.As(err, &start):
 		w.Code = start.Code
@@ -126,17 +127,17 @@ func toWire(err error) *wireError {
 // codeDeadline is what timeout(1) exits with.
 const codeDeadline = 124
 
-// fromWire is the error as the other side had it: a *pod.StartError or
-// *pod.DeadlineError when it has a code.
+// fromWire is the error as the other side had it: a *status.StartError or
+// *status.DeadlineError when it has a code.
 func (w *wireError) fromWire() error {
 	err := fault.New(fault.ParseKind(w.Kind), w.Text)
 	switch w.Code {
 	case 0:
 		return err
 	case codeDeadline:
-		return &pod.DeadlineError{Err: err}
+		return &status.DeadlineError{Err: err}
 	}
-	return &pod.StartError{Code: w.Code, Err: err}
+	return &status.StartError{Code: w.Code, Err: err}
 }
 
 // writeFrame sends v with the files attached to the first byte.

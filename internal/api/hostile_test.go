@@ -18,7 +18,7 @@ import (
 	"testing/iotest"
 	"time"
 
-	"carob/internal/pod"
+	"carob/internal/status"
 	"carob/internal/sys/fd"
 )
 
@@ -112,7 +112,7 @@ func TestConcurrent(t *testing.T) {
 			if v, err := Call(context.Background(), c, Version, None{}); err != nil || v.Version != "v" {
 				t.Errorf("got %v, %v", v, err)
 			}
-			if list, err := Call(context.Background(), c, Containers, pod.Filter{}); err != nil || len(list) != 1 {
+			if list, err := Call(context.Background(), c, Containers, status.Filter{}); err != nil || len(list) != 1 {
 				t.Errorf("got %v, %v", list, err)
 			}
 		})

@@ -7,7 +7,7 @@ import (
 	"carob/internal/fault"
 	"carob/internal/image"
 	"carob/internal/image/layout"
-	"carob/internal/pod"
+	"carob/internal/status"
 )
 
 type images struct {
@@ -66,7 +66,7 @@ func (s *images) usage(ctx context.Context, _ None) (Usage, error) {
 		m, _ := s.one(i.Image, nil) // only passes an error on
 		all.Images = append(all.Images, ImageUsage{m, i.Unique, i.Containers})
 	}
-	for _, c := range s.engine.Containers(pod.Filter{}) {
+	for _, c := range s.engine.Containers(status.Filter{}) {
 		all.Containers = append(all.Containers, ContainerUsage{c, u.Writable[c.ID]})
 	}
 	all.Volumes, err = s.volumes.usage(ctx)

@@ -49,18 +49,18 @@ type Talks interface {
 	Exec(ctx context.Context, ref string, x spec.Exec, io pod.Streams) (execID string, err error)
 	WaitExec(ctx context.Context, execID string) (status.Exit, error)
 	SignalExec(ctx context.Context, execID string, signal int) error
-	WaitContainer(ctx context.Context, ref string, cond pod.WaitCondition) (status.Exit, error)
-	Waiter(ref string, cond pod.WaitCondition) (wait func(context.Context) (status.Exit, error), err error)
+	WaitContainer(ctx context.Context, ref string, cond status.WaitCondition) (status.Exit, error)
+	Waiter(ref string, cond status.WaitCondition) (wait func(context.Context) (status.Exit, error), err error)
 }
 
 // Looks reads.
 type Looks interface {
-	Pods(f pod.Filter) []status.Pod
+	Pods(f status.Filter) []status.Pod
 	Pod(ref string) (status.Pod, error)
-	Containers(f pod.Filter) []status.Container
+	Containers(f status.Filter) []status.Container
 	Container(ref string) (status.Container, error)
-	InspectPod(ctx context.Context, ref string) (pod.PodInspection, error)
-	InspectContainer(ctx context.Context, ref string) (pod.ContainerInspection, error)
+	InspectPod(ctx context.Context, ref string) (status.PodInspection, error)
+	InspectContainer(ctx context.Context, ref string) (status.ContainerInspection, error)
 	Stats(ctx context.Context, refs ...string) ([]status.Stats, error)
 	Top(ctx context.Context, ref string) ([]status.Process, error)
 	Events(ctx context.Context, from uint64) <-chan status.Event
@@ -99,7 +99,7 @@ type HostMounts interface {
 
 // Committer makes images of containers: *image.Committer.
 type Committer interface {
-	Changes(ctx context.Context, containerID string) ([]image.Change, error)
+	Changes(ctx context.Context, containerID string) ([]status.Change, error)
 	Commit(ctx context.Context, containerID string, c image.Commit, ids archive.IDs) (image.Image, error)
 }
 

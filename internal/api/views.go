@@ -9,7 +9,6 @@ import (
 
 	"carob/internal/fault"
 	"carob/internal/logfile"
-	"carob/internal/pod"
 	"carob/internal/status"
 )
 
@@ -21,13 +20,13 @@ type views struct{ s Services }
 func (s *views) entries() []entry {
 	e := s.s.Engine
 	return []entry{
-		plain(Containers, func(_ context.Context, f pod.Filter) ([]status.Container, error) { return e.Containers(f), nil }),
+		plain(Containers, func(_ context.Context, f status.Filter) ([]status.Container, error) { return e.Containers(f), nil }),
 		plain(Container, func(_ context.Context, p Ref) (status.Container, error) { return e.Container(p.Ref) }),
-		plain(InspectContainer, func(ctx context.Context, p Ref) (pod.ContainerInspection, error) {
+		plain(InspectContainer, func(ctx context.Context, p Ref) (status.ContainerInspection, error) {
 			return e.InspectContainer(ctx, p.Ref)
 		}),
-		plain(Pods, func(_ context.Context, f pod.Filter) ([]status.Pod, error) { return e.Pods(f), nil }),
-		plain(InspectPod, func(ctx context.Context, p Ref) (pod.PodInspection, error) { return e.InspectPod(ctx, p.Ref) }),
+		plain(Pods, func(_ context.Context, f status.Filter) ([]status.Pod, error) { return e.Pods(f), nil }),
+		plain(InspectPod, func(ctx context.Context, p Ref) (status.PodInspection, error) { return e.InspectPod(ctx, p.Ref) }),
 		plain(Top, func(ctx context.Context, p Ref) ([]status.Process, error) { return e.Top(ctx, p.Ref) }),
 		on(Stats, s.stats), on(Events, s.events), on(Logs, s.logs),
 		plain(Version, func(context.Context, None) (About, error) { return s.s.Host.About, nil }),
@@ -119,7 +118,7 @@ func (s *views) logs(ctx context.Context, p LogsParams, t turnOf[None]) (None, e
 		go func() {
 			defer close(ended)
 			defer done()
-			_, _ = s.s.Engine.WaitContainer(until, c.ID, pod.WaitExit) // ended, gone, over or cancelled: nothing more comes
+			_, _ = s.s.Engine.WaitContainer(until, c.ID, status.WaitExit) // ended, gone, over or cancelled: nothing more comes
 		}()
 		o.Ended = ended
 		wait = func() { <-ended }
@@ -160,14 +159,14 @@ func (s *views) info(context.Context, None) (Host, error) {
 	h := s.s.Host
 	h.Handlers = s.s.Handlers()
 	h.Containers = map[string]int{"running": 0, "paused": 0, "created": 0, "exited": 0}
-	for _, c := range s.s.Engine.Containers(pod.Filter{}) {
+	for _, c := range s.s.Engine.Containers(status.Filter{}) {
 		state := string(c.State)
 		if c.Paused {
 			state = "paused"
 		}
 		h.Containers[state]++
 	}
-	for _, p := range s.s.Engine.Pods(pod.Filter{}) {
+	for _, p := range s.s.Engine.Pods(status.Filter{}) {
 		if !p.Spec.Solo {
 			h.Pods++
 		}

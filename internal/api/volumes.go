@@ -9,7 +9,6 @@ import (
 	"strings"
 
 	"carob/internal/fault"
-	"carob/internal/pod"
 	"carob/internal/spec"
 	"carob/internal/status"
 )
@@ -72,7 +71,7 @@ func (s *volumes) create(_ context.Context, p Ref) (status.Volume, error) {
 func (s *volumes) list() ([]status.Volume, error) {
 	all, err := s.store.List()
 	slices.SortFunc(all, func(a, b status.Volume) int { return cmp.Compare(a.Name, b.Name) })
-	containers := s.engine.Containers(pod.Filter{})
+	containers := s.engine.Containers(status.Filter{})
 	for i := range all {
 		all[i].Containers = usersOf(all[i], containers)
 	}
@@ -80,7 +79,7 @@ func (s *volumes) list() ([]status.Volume, error) {
 }
 
 func (s *volumes) users(v status.Volume) []string {
-	return usersOf(v, s.engine.Containers(pod.Filter{}))
+	return usersOf(v, s.engine.Containers(status.Filter{}))
 }
 
 // usersOf names the containers that use a volume. Those that are being made show what they

@@ -8,7 +8,6 @@ import (
 	"testing"
 
 	"carob/internal/fault"
-	"carob/internal/pod"
 	"carob/internal/spec"
 	"carob/internal/status"
 )
@@ -52,7 +51,7 @@ type containerList struct {
 	all []status.Container
 }
 
-func (l *containerList) Containers(pod.Filter) []status.Container { return l.all }
+func (l *containerList) Containers(status.Filter) []status.Container { return l.all }
 
 func mounting(id, podName, name string, mounts ...spec.Mount) status.Container {
 	return status.Container{ID: id, PodName: podName, Name: name, Spec: spec.Container{Mounts: mounts}}

@@ -27,6 +27,7 @@ import (
 	"carob/internal/cli/show"
 	"carob/internal/cli/sight"
 	"carob/internal/fault"
+	"carob/internal/status"
 	"carob/internal/sys/fd"
 )
 
@@ -263,8 +264,8 @@ func (a *app) usage(cmd *cobra.Command, err error) error {
 
 // refusal gives an error of run or exec its exit code.
 func refusal(err error, otherwise int) error {
-	var start *api.StartError
-	var late *api.DeadlineError
+	var start *status.StartError
+	var late *status.DeadlineError
 	switch {
 	case err == nil:
 		return nil

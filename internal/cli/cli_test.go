@@ -103,9 +103,9 @@ func (f *fake) StartContainer(_ context.Context, _ string, io pod.Streams) error
 	return nil
 }
 
-func (f *fake) Waiter(_ string, cond pod.WaitCondition) (func(context.Context) (status.Exit, error), error) {
+func (f *fake) Waiter(_ string, cond status.WaitCondition) (func(context.Context) (status.Exit, error), error) {
 	return func(ctx context.Context) (status.Exit, error) {
-		if cond == pod.WaitRemoved {
+		if cond == status.WaitRemoved {
 			return status.Exit{}, nil
 		}
 		select {
@@ -117,14 +117,14 @@ func (f *fake) Waiter(_ string, cond pod.WaitCondition) (func(context.Context) (
 	}, nil
 }
 
-func (f *fake) WaitContainer(ctx context.Context, ref string, c pod.WaitCondition) (status.Exit, error) {
+func (f *fake) WaitContainer(ctx context.Context, ref string, c status.WaitCondition) (status.Exit, error) {
 	w, _ := f.Waiter(ref, c)
 	return w(ctx)
 }
 
 func (f *fake) KillContainer(_ context.Context, _ string, n int) error { f.signals <- n; return nil }
-func (f *fake) Containers(pod.Filter) []status.Container               { return []status.Container{f.it()} }
-func (f *fake) Pods(pod.Filter) []status.Pod                           { return nil }
+func (f *fake) Containers(status.Filter) []status.Container            { return []status.Container{f.it()} }
+func (f *fake) Pods(status.Filter) []status.Pod                        { return nil }
 
 func (f *fake) Container(ref string) (status.Container, error) {
 	if ref != "c" && ref != fullID {
@@ -296,9 +296,9 @@ func TestRunRefusals(t *testing.T) {
 		args   []string
 		want   result
 	}{
-		{"missing command", &api.StartError{Code: 127, Err: fault.New(fault.NotFound, `container c: start: exec "x": command not found`)},
+		{"missing command", &status.StartError{Code: 127, Err: fault.New(fault.NotFound, `container c: start: exec "x": command not found`)},
 			[]string{"run", "img", "x"}, result{127, "", "carob: container c: start: exec \"x\": command not found\n"}},
-		{"not executable", &api.StartError{Code: 126, Err: errors.New("container c: start: permission denied")},
+		{"not executable", &status.StartError{Code: 126, Err: errors.New("container c: start: permission denied")},
 			[]string{"run", "img", "x"}, result{126, "", "carob: container c: start: permission denied\n"}},
 		{"missing image", nil, []string{"run", "none"}, result{125, "", "carob: pull none: the registry does not have it\n"}},
 		{"bad value", nil, []string{"run", "--memory", "lots", "img"},

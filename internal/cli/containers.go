@@ -12,6 +12,7 @@ import (
 	"carob/internal/cli/ask"
 	"carob/internal/cli/images"
 	"carob/internal/cli/show"
+	"carob/internal/status"
 	"carob/internal/sys/session"
 )
 
@@ -58,14 +59,14 @@ func psCommand(a *app) *cobra.Command {
 			if latest {
 				last = 1
 			}
-			list, err := call(cmd.Context(), a, api.Containers, api.Filter{PodRef: f.Pod, States: f.States(all || last > 0)})
+			list, err := call(cmd.Context(), a, api.Containers, status.Filter{PodRef: f.Pod, States: f.States(all || last > 0)})
 			if err != nil {
 				return err
 			}
 			if list = f.Containers(list); last > 0 {
 				list = list[:min(last, len(list))] // they come newest first
 			}
-			pods, err := call(cmd.Context(), a, api.Pods, api.Filter{PodRef: f.Pod})
+			pods, err := call(cmd.Context(), a, api.Pods, status.Filter{PodRef: f.Pod})
 			if err != nil {
 				return err
 			}

@@ -14,6 +14,7 @@ import (
 	"carob/internal/cli/ask"
 	"carob/internal/cli/show"
 	"carob/internal/fault"
+	"carob/internal/status"
 )
 
 func podCommands(a *app) []*cobra.Command {
@@ -179,7 +180,7 @@ func podsCommand(a *app, name string) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			f := api.Filter{Labels: want}
+			f := status.Filter{Labels: want}
 			if !all {
 				f.Solo = &all
 			}

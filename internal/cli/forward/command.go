@@ -58,7 +58,7 @@ func (e Env) complete(cmd *cobra.Command, words []string, _ string) (found []str
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
 	no := false
-	pods, err := call(cmd.Context(), e, api.Pods, api.Exchange[api.Filter, api.None]{Params: api.Filter{Solo: &no}})
+	pods, err := call(cmd.Context(), e, api.Pods, api.Exchange[status.Filter, api.None]{Params: status.Filter{Solo: &no}})
 	if err != nil {
 		return nil, cobra.ShellCompDirectiveError
 	}

@@ -13,6 +13,7 @@ import (
 	"carob/internal/cli/ask"
 	"carob/internal/cli/show"
 	"carob/internal/fault"
+	"carob/internal/status"
 )
 
 // ContainerCommands returns the commands on what containers made of their images.
@@ -71,13 +72,13 @@ was is changed, too. Volumes and other mounts are not part of it.`,
 			if st.Output == "" && st.Format == "" {
 				st.Format = "{{.Kind}} {{.Path}}"
 			}
-			return show.Sheet[api.Change]{
-				Columns: []show.Column[api.Change]{
-					{Head: "CHANGE", Text: func(c api.Change) string { return string(c.Kind) }},
-					{Head: "PATH", Text: func(c api.Change) string { return c.Path }},
+			return show.Sheet[status.Change]{
+				Columns: []show.Column[status.Change]{
+					{Head: "CHANGE", Text: func(c status.Change) string { return string(c.Kind) }},
+					{Head: "PATH", Text: func(c status.Change) string { return c.Path }},
 				},
-				Name: func(c api.Change) string { return c.Path },
-				Row:  func(c api.Change) any { return api.Change{Kind: c.Kind, Path: show.Printable(c.Path)} },
+				Name: func(c status.Change) string { return c.Path },
+				Row:  func(c status.Change) any { return status.Change{Kind: c.Kind, Path: show.Printable(c.Path)} },
 			}.Write(e.Stdout, st, list)
 		},
 	}

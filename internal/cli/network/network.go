@@ -46,7 +46,7 @@ func (e Env) names(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.Sh
 
 // containers completes names of containers.
 func (e Env) containers(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
-	list, err := call(cmd.Context(), e.Daemon, api.Containers, api.Filter{})
+	list, err := call(cmd.Context(), e.Daemon, api.Containers, status.Filter{})
 	if err != nil {
 		return nil, cobra.ShellCompDirectiveError
 	}
@@ -245,11 +245,11 @@ func (e Env) portOf(ref, wanted string, published []spec.Port) error {
 
 // connections are those of a pod, or of a container's.
 func connections(ctx context.Context, e Env, ref string) ([]status.Connection, error) {
-	found, err := call(ctx, e.Daemon, api.Pods, api.Filter{PodRef: ref})
+	found, err := call(ctx, e.Daemon, api.Pods, status.Filter{PodRef: ref})
 	if err == nil && len(found) == 0 {
 		var c status.Container
 		if c, err = call(ctx, e.Daemon, api.Container, api.Ref{Ref: ref}); err == nil {
-			found, err = call(ctx, e.Daemon, api.Pods, api.Filter{PodRef: c.PodID})
+			found, err = call(ctx, e.Daemon, api.Pods, status.Filter{PodRef: c.PodID})
 		}
 	}
 	if err != nil || len(found) == 0 {
