@@ -16,6 +16,7 @@ import (
 
 	"carob/internal/api"
 	"carob/internal/api/launch"
+	"carob/internal/api/server"
 	"carob/internal/checkpoint"
 	"carob/internal/cri"
 	"carob/internal/cri/checkpoints"
@@ -33,6 +34,7 @@ import (
 	"carob/internal/status"
 	"carob/internal/sys/apparmor"
 	"carob/internal/sys/cgroup"
+	"carob/internal/sys/mount"
 	"carob/internal/sys/netns"
 	"carob/internal/sys/session"
 	"carob/internal/sys/task"
@@ -195,9 +197,9 @@ func attend(ctx context.Context, c settings, door *launch.Door, h house) (err er
 		log.Warn("ready", "error", err) // whoever started the daemon has gone
 	}
 	log.Info("ready", "version", version, "socket", c.socket, "root", c.root)
-	return api.Serve(ctx, door, api.Services{
+	return server.Serve(ctx, door, server.Services{
 		Engine: engine, Images: h.images, Volumes: h.volumes, HostMounts: image.NewHostMounts(h.images), Committer: image.NewCommitter(h.images), Checkpoints: maker(c, h), Registries: registries, Manifests: manifests{applier},
-		Networks: shown{h.networks.builtin, h.networks.CNI}, Wiring: pod.Wiring{Engine: engine}, Dial: netns.DialProcess,
+		Networks: shown{h.networks.builtin, h.networks.CNI}, Wiring: pod.Wiring{Engine: engine}, Dial: netns.DialProcess, Clone: mount.CloneFrom,
 		Host: describe(c, h.facts, h.cgroups.Driver), Handlers: h.handlers.describe, Reload: h.conf.reload, Watch: h.watch.calls(), Log: log,
 	})
 }

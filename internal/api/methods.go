@@ -155,20 +155,6 @@ const (
 	ImageSave Method[SaveParams, None, None] = "image-save"
 )
 
-// The methods on registries. Their events say how far they are.
-const (
-	// ImagePull gets an image; the credentials are used for this call and forgotten.
-	ImagePull Method[PullParams, PullProgress, Image] = "image-pull"
-	// ImagePush sends an image to the registry of its name and returns the digest it has
-	// there.
-	ImagePush Method[PullParams, PullProgress, Pushed] = "image-push"
-	// RegistryLogin asks a registry whether it takes credentials.
-	RegistryLogin Method[LoginParams, PullProgress, None] = "registry-login"
-	// ManifestImages tells which images of a manifest have to be pulled before it can be
-	// applied; only Document is used.
-	ManifestImages Method[ApplyParams, None, []string] = "manifest-images"
-)
-
 // Ref names a thing: by ID, unique beginning of an ID, or name.
 type Ref struct {
 	Ref string `json:"ref"`
@@ -263,6 +249,13 @@ type WaitParams struct {
 type StatsParams struct {
 	Refs     []string      `json:"refs,omitempty"`
 	Interval time.Duration `json:"interval,omitempty"`
+}
+
+// EventsParams say with which event to begin: 1 is the oldest that is kept, 0 the next
+// one to come. Until, if there is one, ends the call; what happened by then has come.
+type EventsParams struct {
+	From  uint64    `json:"from,omitempty"`
+	Until time.Time `json:"until,omitzero"`
 }
 
 // LogsParams choose the part of a log. Tail is negative for all of it.

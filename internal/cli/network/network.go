@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"carob/internal/api"
+	"carob/internal/api/client"
 	"carob/internal/cli/ask"
 	"carob/internal/cli/show"
 	"carob/internal/fault"
@@ -20,7 +21,7 @@ import (
 )
 
 // Daemon connects to the daemon, starting it when none runs.
-type Daemon func(context.Context) (*api.Client, error)
+type Daemon func(context.Context) (*client.Client, error)
 
 // Env is what the commands work with.
 type Env struct {
@@ -57,14 +58,14 @@ func (e Env) containers(cmd *cobra.Command, _ []string, _ string) ([]string, cob
 	return found, cobra.ShellCompDirectiveNoFileComp
 }
 
-// call is api.Call on the daemon.
+// call is client.Call on the daemon.
 func call[P, R any](ctx context.Context, d Daemon, m api.Method[P, api.None, R], p P) (R, error) {
 	c, err := d(ctx)
 	if err != nil {
 		var none R
 		return none, err
 	}
-	return api.Call(ctx, c, m, p)
+	return client.Call(ctx, c, m, p)
 }
 
 // Commands returns the commands.
