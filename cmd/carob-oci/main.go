@@ -6,8 +6,12 @@ import (
 	"os"
 	"runtime"
 
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+
 	"carob/internal/ocicli"
+	"carob/internal/ocirt"
 	"carob/internal/sys/exe"
+	"carob/internal/sys/resctrl"
 )
 
 // version is set by the linker.
@@ -15,5 +19,15 @@ var version = "dev"
 
 func main() {
 	runtime.MemProfileRate = 0 // nobody will ask, and to keep one costs page faults
-	os.Exit(ocicli.Run(version, os.Args[1:], ocicli.Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr}, exe.Protect))
+	os.Exit(ocicli.Run(ocicli.Program{
+		Version: version, In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Protect: exe.Protect, Resctrl: group,
+	}, os.Args[1:]))
+}
+
+func group(rdt *specs.LinuxIntelRdt, id string) (ocirt.Shares, error) {
+	fsys, err := resctrl.Find()
+	if err != nil {
+		return nil, err
+	}
+	return resctrl.Of(fsys, rdt, id), nil
 }

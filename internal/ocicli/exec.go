@@ -193,7 +193,7 @@ func (a *app) user(p *specs.Process) error {
 // follow waits for a child, passes on signals and, if it has a terminal, everything
 // between that and this program's. It returns the child's status. Signals that come later
 // are lost: what is left to do should be done.
-func (a Streams) follow(id task.ID, console *os.File) (int, error) {
+func (a Program) follow(id task.ID, console *os.File) (int, error) {
 	if err := session.Relay(id.Pid); err != nil {
 		return 0, err
 	}
@@ -210,7 +210,7 @@ func (a Streams) follow(id task.ID, console *os.File) (int, error) {
 	return code, err
 }
 
-func (a Streams) resize(console *os.File) {
+func (a Program) resize(console *os.File) {
 	if rows, columns, err := task.Size(a.In); err == nil {
 		_ = task.SetSize(console, rows, columns) // a terminal without a size is only less pretty
 	}
@@ -218,7 +218,7 @@ func (a Streams) resize(console *os.File) {
 
 // connect joins a process's terminal to this program's streams. What it returns is called
 // when the process has ended: it waits for the last output and gives the terminal back.
-func (a Streams) connect(console *os.File) (done func(), err error) {
+func (a Program) connect(console *os.File) (done func(), err error) {
 	sizes := make(chan os.Signal, 1)
 	signal.Notify(sizes, session.Resize())
 	go func() { // ends with the program

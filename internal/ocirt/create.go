@@ -54,6 +54,7 @@ type creation struct {
 	held *ns.Held // keeps a scope; nil elsewhere
 	// direct says that the process does not wait to be started.
 	direct bool
+	add    func(pid int) error // puts it where share says
 }
 
 // Create makes a container whose process waits to be started. fault.Exists says "container
@@ -74,6 +75,9 @@ func (r *Runtime) Create(ctx context.Context, o CreateOptions) (c *Container, er
 	}
 	group, err := n.limit(ctx)
 	if err != nil {
+		return nil, err
+	}
+	if n.add, err = n.share(); err != nil {
 		return nil, err
 	}
 	return n.Container, n.begin(ctx, group)
@@ -97,7 +101,7 @@ func (r *Runtime) Run(ctx context.Context, o CreateOptions) (*Container, error) 
 func (n *creation) atOnce() bool {
 	h := n.spec.Hooks
 	hooks := h != nil && len(h.StartContainer)+len(h.Poststart)+len(h.Poststop) > 0
-	return !hooks && !n.spec.Process.Terminal && n.o.PidFile == "" && n.o.PidfdSocket == ""
+	return !hooks && !n.spec.Process.Terminal && n.spec.Linux.IntelRdt == nil && n.o.PidFile == "" && n.o.PidfdSocket == ""
 }
 
 func (n *creation) close() {
@@ -281,10 +285,13 @@ func (n *creation) begin(ctx context.Context, group *cgroup.Group) error {
 		return named(n.spec.Process, err)
 	}
 	n.undo.Push("process", func(context.Context) error { task.Kill(child.pid); return nil })
-	if !early {
-		err = n.finish(child.pid)
+	if early {
+		return err
 	}
-	return err
+	if err := n.add(child.pid); err != nil {
+		return err
+	}
+	return n.finish(child.pid)
 }
 
 // gate passes the door under numbers above all others, between two that say where those
