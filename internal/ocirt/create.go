@@ -21,6 +21,7 @@ import (
 	"carob/internal/sys/fd"
 	"carob/internal/sys/initstage"
 	"carob/internal/sys/ns"
+	"carob/internal/sys/spawn"
 	"carob/internal/sys/task"
 	"carob/internal/undo"
 	"carob/internal/world"
@@ -241,33 +242,12 @@ func reuse(layout *cgroup.Layout, path string, limits *specs.LinuxResources) (*c
 func (n *creation) begin(ctx context.Context, group *cgroup.Group) error {
 	s := scene{spec: n.spec, bundle: n.o.Bundle, group: group, rootless: n.r.Rootless}
 	defer s.close()
-	if err := s.prepare(); err != nil {
-		return err
-	}
-	n.Rootfs = s.rootPath()
-	if err := n.terminal(&s); err != nil {
-		return err
-	}
-	_, last := task.Bounding()
-	c := initstage.Container{Spec: n.spec, Files: s.files, CreateCwd: true, LastCap: last, Alone: n.alone(&s)}
 	ready, turn, err := task.Pipe()
 	if err != nil {
 		return err
 	}
-	c.Alone.Turn, c.Alone.Release = s.passed.add(ready), s.passed.add(turn)
-	if err := n.gate(&s, c.Alone); err != nil {
-		return err
-	}
-	var filters world.Filters
-	if c.Seccomp, err = filters.Get(n.spec.Linux.Seccomp); err != nil {
-		return err
-	}
-	limitFiles(n.spec.Process)
-	if err := setEnv(n.spec.Process, s.passed.files[s.files.Rootfs]); err != nil {
-		return err
-	}
-	n.r.grantable(n.spec.Process, ocispec.New(n.spec, specs.UserNamespace))
-	program, err := c.Program()
+	talk := [2]int{s.passed.add(ready), s.passed.add(turn)}
+	program, err := n.compose(&s, talk)
 	if err != nil {
 		return err
 	}
@@ -292,6 +272,35 @@ func (n *creation) begin(ctx context.Context, group *cgroup.Group) error {
 		return err
 	}
 	return n.finish(child.pid)
+}
+
+// compose prepares everything, and makes the program of it. talk are the places of the pipe
+// by which the child gets its turn.
+func (n *creation) compose(s *scene, talk [2]int) (*spawn.Builder, error) {
+	if err := s.prepare(); err != nil {
+		return nil, err
+	}
+	n.Rootfs = s.rootPath()
+	if err := n.terminal(s); err != nil {
+		return nil, err
+	}
+	_, last := task.Bounding()
+	c := initstage.Container{Spec: n.spec, Files: s.files, CreateCwd: true, LastCap: last, Alone: n.alone(s)}
+	c.Alone.Turn, c.Alone.Release = talk[0], talk[1]
+	if err := n.gate(s, c.Alone); err != nil {
+		return nil, err
+	}
+	var filters world.Filters
+	var err error
+	if c.Seccomp, err = filters.Get(n.spec.Linux.Seccomp); err != nil {
+		return nil, err
+	}
+	limitFiles(n.spec.Process)
+	if err := setEnv(n.spec.Process, s.passed.files[s.files.Rootfs]); err != nil {
+		return nil, err
+	}
+	n.r.grantable(n.spec.Process, ocispec.New(n.spec, specs.UserNamespace))
+	return c.Program()
 }
 
 // gate passes the door under numbers above all others, between two that say where those
