@@ -339,13 +339,15 @@ func (h *host) apply(manifest, pod string) {
 	}
 }
 
-// ns returns a namespace of a process as the kernel shows it: "net:[4026531840]".
-func (h *host) ns(pid int, kind string) string {
+// ns returns a namespace of a process as the kernel shows it: "net:[4026531840]". One that
+// has several threads and executes another program has none until that has begun.
+func (h *host) ns(pid int, kind string) (s string) {
 	h.Helper()
-	s, err := os.Readlink(fmt.Sprintf("/proc/%d/ns/%s", pid, kind))
-	if err != nil {
-		h.Fatal(err)
-	}
+	var err error
+	h.eventually("a process has its "+kind+" namespace", func() bool {
+		s, err = os.Readlink(fmt.Sprintf("/proc/%d/ns/%s", pid, kind))
+		return err == nil
+	})
 	return s
 }
 
