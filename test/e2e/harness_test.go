@@ -27,6 +27,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"carob/internal/testenv"
+	"carob/test/e2e/reap"
 )
 
 // image is the one that needs no registry.
@@ -49,16 +50,18 @@ func TestMain(m *testing.M) {
 	if isNRIPlugin() {
 		os.Exit(servePods())
 	}
-	flag.Parse()
-	code := m.Run()
-	_ = os.RemoveAll(programs.dir)
-	if shared != nil {
-		if left := shared.close(); left != "" {
-			fmt.Fprintln(os.Stderr, "left behind after all tests:\n"+left)
-			code = 1
+	reap.Main(func() int {
+		flag.Parse()
+		code := m.Run()
+		_ = os.RemoveAll(programs.dir)
+		if shared != nil {
+			if left := shared.close(); left != "" {
+				fmt.Fprintln(os.Stderr, "left behind after all tests:\n"+left)
+				code = 1
+			}
 		}
-	}
-	os.Exit(code)
+		return code
+	})
 }
 
 // A machine is one daemon with its directories.

@@ -51,7 +51,10 @@ type stat struct {
 }
 
 // lives tells a zombie from a process that goes on without its first thread: see Ask.
-func (s stat) lives() bool { return s.state != 'Z' && s.state != 'X' || s.threads != "1" }
+func (s stat) lives() bool {
+	others := s.threads != "1" && s.threads != "0" // 0: it is being reaped
+	return s.state != 'Z' && s.state != 'X' || others
+}
 
 // parseStat reads the contents of the file. The command's name is in parentheses and may hold
 // anything, parentheses too: what counts begins after the last one.
