@@ -89,6 +89,7 @@ func start(t *testing.T) *host {
 			t.Fatal(err)
 		}
 		shared = m
+		(&host{T: t, machine: m}).ok("ps") // starts the daemon, which whoever is first is told
 	}
 	h := &host{T: t, machine: shared}
 	t.Cleanup(h.sweep)
