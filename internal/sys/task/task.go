@@ -1,6 +1,6 @@
 // Package task is what a runtime without a daemon needs of processes that it finds again
 // by what it wrote down: whether one is still the same, signals that reach no other, its
-// end, its descriptors. It keeps no state. Descriptors that it returns are
+// end, its threads, its descriptors. It keeps no state. Descriptors that it returns are
 // close-on-exec and the caller's.
 package task
 
@@ -31,8 +31,8 @@ type ID struct {
 // Find returns the identity of the process that has this number now, and whether it runs; a
 // zombie does not. NotFound if none has the number.
 func Find(pid int) (id ID, lives bool, err error) {
-	s, err := stat(pid)
-	return ID{pid, s.started}, err == nil && s.state != 'Z' && s.state != 'X', err
+	s, err := look(pid)
+	return ID{pid, s.started}, err == nil && s.lives(), err
 }
 
 // Lives tells whether the process still runs.
@@ -49,34 +49,41 @@ func Stillborn(pid int) bool {
 	if err != nil || info.Signo == 0 { // it has not ended
 		return false
 	}
-	s, err := stat(pid)
+	s, err := look(pid)
 	return err == nil && s.flags&forkNoExec != 0
 }
 
-// status is of what /proc/PID/stat tells.
-type status struct {
-	state          byte
-	flags, started uint64
-}
-
-func stat(pid int) (status, error) {
+func look(pid int) (stat, error) {
 	name := "/proc/" + strconv.Itoa(pid) + "/stat"
 	text, err := os.ReadFile(name)
 	if err != nil {
-		return status{}, fault.Wrap(fault.NotFound, name, err)
+		return stat{}, fault.Wrap(fault.NotFound, name, err)
 	}
 	return parseStat(string(text))
 }
 
-// parseStat reads a process's status. The command's name is in parentheses and may hold
+// stat is what is of interest in /proc/PID/stat.
+type stat struct {
+	state          byte // the first thread's
+	threads        string
+	flags, started uint64
+}
+
+// lives tells a zombie from a process that goes on without its first thread: see Ask.
+func (s stat) lives() bool {
+	others := s.threads != "1" && s.threads != "0" // 0: it is being reaped
+	return s.state != 'Z' && s.state != 'X' || others
+}
+
+// parseStat reads the contents of the file. The command's name is in parentheses and may hold
 // anything, parentheses too: what counts begins after the last one.
-func parseStat(text string) (s status, err error) {
+func parseStat(text string) (s stat, err error) {
 	_, rest, _ := cutLast(text, ") ")
 	f := strings.Fields(rest)
 	if len(f) < 20 || len(f[0]) != 1 {
 		return s, fault.New(fault.Internal, "stat: is not as proc_pid_stat(5) says")
 	}
-	s.state = f[0][0]
+	s.state, s.threads = f[0][0], f[17]
 	if s.flags, err = strconv.ParseUint(f[6], 10, 64); err == nil {
 		s.started, err = strconv.ParseUint(f[19], 10, 64)
 	}

@@ -7,18 +7,15 @@ import (
 	"testing"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"carob/internal/fault"
-	"carob/internal/sys/ns"
 	"carob/internal/testenv"
 )
 
 func TestParseStat(t *testing.T) {
 	tail := " S 1 1 1 0 -1 64 0 0 0 0 0 0 0 0 20 0 1 0 777 0 0"
 	for name, command := range map[string]string{"plain": "(sh)", "hostile": "(a) R 1 ) (b)"} {
-		if s, err := parseStat("12 " + command + tail); s != (status{'S', 64, 777}) || err != nil {
-			t.Errorf("%s: %+v %v", name, s, err)
+		if s, err := parseStat("12 " + command + tail); s != (stat{state: 'S', threads: "1", flags: 64, started: 777}) || err != nil {
+			t.Errorf("%s: %+v, %v", name, s, err)
 		}
 	}
 	for _, bad := range []string{"", "1 (x", "1 (x) S 1", "1 (x) S 1 1 1 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 x 0"} {
@@ -98,42 +95,5 @@ func TestFIFO(t *testing.T) {
 	}
 	if info, err := os.Stat(name); err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("%v, %v", info.Mode(), err)
-	}
-}
-
-// TestStillborn tells a child that has ended without execve from others.
-func TestStillborn(t *testing.T) {
-	testenv.Require(t, testenv.Root)
-	held, err := ns.Hold()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer held.Release()
-	if Stillborn(held.Pid) {
-		t.Error("one that lives is")
-	}
-	if err := unix.Kill(held.Pid, unix.SIGKILL); err != nil {
-		t.Fatal(err)
-	}
-	ended(t, held.Pid)
-	if !Stillborn(held.Pid) {
-		t.Error("one that has been killed is not")
-	}
-	cmd := exec.Command("/bin/sh", "-c", "kill -KILL $$")
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	ended(t, cmd.Process.Pid)
-	if Stillborn(cmd.Process.Pid) {
-		t.Error("one that has been killed after execve is")
-	}
-	_ = cmd.Wait()
-}
-
-// ended waits for a child's end and leaves it there.
-func ended(t *testing.T, pid int) {
-	t.Helper()
-	if err := unix.Waitid(unix.P_PID, pid, nil, unix.WEXITED|unix.WNOWAIT, nil); err != nil {
-		t.Fatal(err)
 	}
 }
