@@ -200,6 +200,12 @@ func TestWorkingDirectory(t *testing.T) {
 	}
 }
 
+// link puts a link into the place of something in the root.
+func link(b *box, name, to string) {
+	b.must(os.RemoveAll(b.rootfs(name)))
+	b.must(os.Symlink(to, b.rootfs(name)))
+}
+
 // TestHostileRoot: links in the place of what is mounted lead nowhere outside, and what
 // belongs to the kernel's file systems is not mounted through a link at all.
 func TestHostileRoot(t *testing.T) {
@@ -207,10 +213,6 @@ func TestHostileRoot(t *testing.T) {
 		dir := filepath.Join(b.dir, "outside")
 		b.must(os.MkdirAll(dir, 0o755))
 		return dir
-	}
-	link := func(b *box, name, to string) {
-		b.must(os.RemoveAll(b.rootfs(name)))
-		b.must(os.Symlink(to, b.rootfs(name)))
 	}
 	for name, c := range map[string]struct {
 		set     func(b *box)
@@ -236,6 +238,18 @@ func TestHostileRoot(t *testing.T) {
 			link(b, "etc/hosts", filepath.Join(outside(b), "made"))
 			add(b, specs.Mount{Destination: "/etc/hosts", Type: "bind", Source: filepath.Join(b.dir, "config.json"), Options: []string{"bind"}})
 		}, false},
+		"volume through a link into /proc": {func(b *box) {
+			link(b, "data", "/proc/sys")
+			add(b, specs.Mount{Destination: "/data/kernel", Type: "tmpfs", Source: "tmpfs"})
+		}, true},
+		"volume over a link into /proc": {func(b *box) {
+			b.must(os.MkdirAll(b.rootfs("proc/1/attr"), 0o755))
+			link(b, "data", "tmp/../proc/1")
+			add(b, specs.Mount{Destination: "/data/attr", Type: "tmpfs", Source: "tmpfs"})
+		}, true},
+		"volume by the host's path into /proc": {func(b *box) {
+			add(b, specs.Mount{Destination: b.rootfs("proc/sys/kernel"), Type: "tmpfs", Source: "tmpfs"})
+		}, true},
 		"working directory": {func(b *box) {
 			link(b, "data", outside(b))
 			b.spec.Process.Cwd = "/data/below"
