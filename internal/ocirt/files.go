@@ -71,9 +71,13 @@ func (s *scene) prepare() error {
 		s.borrowDevices()
 	}
 	for i := range s.spec.Mounts {
-		s.aim(&s.spec.Mounts[i], root)
-		if err := s.mount(i, root); err != nil {
-			return fmt.Errorf("mount %s: %w", s.spec.Mounts[i].Destination, err)
+		named := s.spec.Mounts[i].Destination
+		err := s.aim(&s.spec.Mounts[i], root)
+		if err == nil {
+			err = s.mount(i, root)
+		}
+		if err != nil {
+			return fmt.Errorf("mount %s: %w", named, err)
 		}
 	}
 	s.tidy()
