@@ -75,6 +75,7 @@ func (a *app) createOptions() (o ocirt.CreateOptions, err error) {
 	if o.Bundle == "" {
 		o.Bundle = "."
 	}
+	o.Listen = a.listening()
 	o.Preserve, err = a.preserve()
 	return o, err
 }

@@ -36,8 +36,10 @@ type CreateOptions struct {
 	// PidfdSocket is who gets a pidfd of the process.
 	PidfdSocket string
 	Console     **os.File
-	// Preserve is how many descriptors from 3 on the process inherits.
+	// Preserve is how many descriptors from 3 on the process inherits, Listen how many of
+	// them are sockets that it is told of as sd_listen_fds(3) wants it.
 	Preserve     int
+	Listen       int
 	NoPivot      bool
 	NoNewKeyring bool
 	// Here says that this process will Start the container, and nobody else can.
@@ -106,6 +108,9 @@ func (n *creation) read() error {
 		return fmt.Errorf("config.json: %w", err)
 	}
 	n.text = kept.Bytes()
+	if n.o.Listen > 0 { // process 1 as runc says, whatever the pid namespace
+		n.spec.Process.Env = append(n.spec.Process.Env, "LISTEN_FDS="+strconv.Itoa(n.o.Listen), "LISTEN_PID=1")
+	}
 	n.ID, n.Bundle, n.Annotations = n.o.ID, n.o.Bundle, n.spec.Annotations
 	return terminalFits(n.spec.Process.Terminal, n.o.ConsoleSocket != "", n.o.Console != nil)
 }

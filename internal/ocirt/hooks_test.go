@@ -10,6 +10,7 @@ import (
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
+	"carob/internal/sys/fd"
 	"carob/internal/sys/task"
 	"carob/internal/testenv"
 )
@@ -84,8 +85,12 @@ func end1000(t *testing.T, file string) {
 		return
 	}
 	pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	id, _, err := task.Find(pid)
 	if err == nil {
-		err = task.ID{Pid: pid}.End()
+		err = id.Signal(fd.SIGKILL)
 	}
 	if err != nil {
 		t.Error(err)

@@ -33,9 +33,8 @@ func (c Container) inner(b *spawn.Builder, m specs.Mount, in Inner) {
 	at := ensure(b, m.Destination, resolve, func() {
 		mkdirAll(b, path.Dir(m.Destination), resolve)
 		isDir := openTarget(b, in.Source, unix.O_DIRECTORY, inImage).Allow(uintptr(unix.ENOTDIR))
-		before := b.Calls()
 		mkdir(b, m.Destination, resolve)
-		isDir.SkipOnErr(b.Calls() - before)
+		isDir.SkipOnErr(isDir.Since())
 		create(b, m.Destination, resolve) // a directory that is there stays
 	})
 	source := openTarget(b, in.Source, 0, inImage).Result()

@@ -64,10 +64,9 @@ func target(b *spawn.Builder, dest string, file bool) spawn.Arg {
 func ensure(b *spawn.Builder, dest string, resolve uint64, made func()) spawn.Arg {
 	there := openTarget(b, dest, 0, resolve).Allow(uintptr(unix.ENOENT))
 	at := there.Result()
-	before := b.Calls()
 	made()
 	openTarget(b, dest, 0, resolve).Into(at)
-	there.SkipOnOK(b.Calls() - before)
+	there.SkipOnOK(there.Since())
 	return at
 }
 

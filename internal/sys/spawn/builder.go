@@ -183,9 +183,6 @@ func (b *Builder) Call(nr uintptr, args ...Arg) Ref {
 	return Ref{b, len(b.calls) - 1}
 }
 
-// Calls is how many calls the program has so far: what SkipOnOK and SkipOnErr count.
-func (b *Builder) Calls() int { return len(b.calls) }
-
 // Fork splits the child: the program goes on in a new child of the runner, cloned
 // with the given flags, and the process so far reports the pid and ends. It is how
 // a process comes to be in a PID namespace that its maker had to join first.
@@ -279,6 +276,9 @@ func (r Ref) Result() Arg {
 	r.b.calls[r.i].out = uint8(min(reg, maxRegs))
 	return Arg{kindReg, reg}
 }
+
+// Since is how many calls have been added since this one, for SkipOnOK and SkipOnErr.
+func (r Ref) Since() int { return len(r.b.calls) - 1 - r.i }
 
 // Into keeps the call's result in the place of an earlier one that is still in use.
 func (r Ref) Into(result Arg) { r.b.calls[r.i].out = uint8(min(result.value, maxRegs)) }

@@ -152,6 +152,34 @@ func TestDescriptors(t *testing.T) {
 	if out, err := cmd.CombinedOutput(); err != nil || lines(string(out), "/sys/fs/cgroup") != 1 {
 		t.Errorf("one was to be preserved: %v: %s", err, out)
 	}
+	cmd = b.cmd("run", "--preserve-fds", "3", b.id)
+	cmd.ExtraFiles = []*os.File{secret, secret}
+	if out, err := cmd.CombinedOutput(); err == nil || !strings.Contains(string(out), "--preserve-fds: descriptor 5 is not open") {
+		t.Errorf("one more than there are: %v: %s", err, out)
+	}
+}
+
+// TestListeningSockets: sockets of socket activation are passed on, and named, when they are for
+// carob-oci; those of an engine above it, whose environment it has, are closed.
+func TestListeningSockets(t *testing.T) {
+	b := newBox(t)
+	secret, err := os.Open("/sys/fs/cgroup")
+	b.must(err)
+	defer secret.Close()
+	b.sh(`readlink /proc/$$/fd/3; env; true`)
+	b.write()
+	for pid, want := range map[string]int{"$$": 1, "1": 0} {
+		b.before = []string{"/bin/sh", "-c", `LISTEN_FDS=1 LISTEN_PID=` + pid + ` exec "$0" "$@"`}
+		cmd := b.cmd("run", b.id)
+		cmd.ExtraFiles = []*os.File{secret, secret}
+		out, err := cmd.CombinedOutput()
+		for _, line := range []string{"/sys/fs/cgroup", "LISTEN_FDS=1", "LISTEN_PID=1"} {
+			if err != nil || lines(string(out), line) != want {
+				t.Errorf("for process %s: %v: %d times %s in %q", pid, err, lines(string(out), line), line, out)
+			}
+		}
+	}
+	b.before = nil
 }
 
 // lines counts the lines that are exactly this. The toolbox, a Go program, has files below
