@@ -99,7 +99,7 @@ func (s *scene) joins() error {
 		if err != nil {
 			return err
 		}
-		if why := s.changes(n.Type); why != "" && isOwn(f, n.Type) {
+		if why := changes(s.spec, n.Type); why != "" && isOwn(f, n.Type) {
 			f.Close()
 			return fault.New(fault.Invalid, "linux.namespaces: "+n.Path+": is the "+string(n.Type)+" namespace of the host, "+why)
 		}
@@ -116,13 +116,13 @@ func (s *scene) joins() error {
 
 // changes says what the container would change in a namespace of this kind: it must not be
 // the host's then (CVE-2022-0532). "" is nothing.
-func (s *scene) changes(kind specs.LinuxNamespaceType) string {
+func changes(s *specs.Spec, kind specs.LinuxNamespaceType) string {
 	switch {
 	case kind == specs.MountNamespace:
 		return "whose root would be the container's from then on"
-	case kind == specs.UTSNamespace && s.spec.Hostname+s.spec.Domainname != "":
+	case kind == specs.UTSNamespace && s.Hostname+s.Domainname != "":
 		return "whose name would be the container's"
-	case ocispec.Sets(s.spec, kind):
+	case ocispec.Sets(s, kind):
 		return "in which linux.sysctl is not allowed"
 	}
 	return ""
