@@ -83,6 +83,9 @@ func (s *scene) prepare() error {
 	}
 	s.tidy()
 	s.nodes()
+	if err := s.ownNull(root); err != nil {
+		return err
+	}
 	return s.enter()
 }
 

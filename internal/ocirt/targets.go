@@ -9,6 +9,7 @@ import (
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
+	"carob/internal/fault"
 	"carob/internal/plan/mountopt"
 	"carob/internal/plan/ocispec"
 	"carob/internal/sys/fd"
@@ -64,4 +65,25 @@ func (s *scene) tidy() {
 			return again
 		})
 	}
+}
+
+// ownNull refuses a root file system that has something else in the place of the null
+// device where that is not mounted over: masks are made of it (CVE-2025-31133).
+func (s *scene) ownNull(root *os.File) error {
+	const null = "/dev/null"
+	if !slices.ContainsFunc(s.files.Nodes, func(n initstage.Node) bool { return n.Path == null }) {
+		return nil
+	}
+	at, err := fd.InRoot(root, null, false)
+	if fault.Is(err, fault.NotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer at.Close()
+	if major, minor, err := fd.Device(fd.Path(at)); err != nil || major != 1 || minor != 3 {
+		return fault.New(fault.Invalid, "rootfs: "+null+" is not the null device, and there is no /dev among the mounts")
+	}
+	return nil
 }

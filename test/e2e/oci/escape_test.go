@@ -234,6 +234,9 @@ func link(b *box, name, to string) {
 	b.must(os.Symlink(to, b.rootfs(name)))
 }
 
+// unmasked leaves out the masks, which are looked up without links, too.
+func unmasked(b *box) { b.spec.Linux.MaskedPaths, b.spec.Linux.ReadonlyPaths = nil, nil }
+
 // TestHostileRoot: links in the place of what is mounted lead nowhere outside, and what
 // belongs to the kernel's file systems is not mounted through a link at all.
 func TestHostileRoot(t *testing.T) {
@@ -254,9 +257,13 @@ func TestHostileRoot(t *testing.T) {
 			link(b, "data", "../../../../../../../.."+outside(b))
 			add(b, specs.Mount{Destination: "/data/below", Type: "tmpfs", Source: "tmpfs"})
 		}, false},
-		"proc": {func(b *box) { link(b, "proc", "tmp") }, true},
-		"sys":  {func(b *box) { link(b, "sys", "tmp") }, true},
-		"dev":  {func(b *box) { link(b, "dev", outside(b)) }, true},
+		"proc": {func(b *box) { link(b, "proc", "tmp"); unmasked(b) }, true},
+		"sys":  {func(b *box) { link(b, "sys", "tmp"); unmasked(b) }, true},
+		"dev to a directory": {func(b *box) {
+			link(b, "dev", "tmp")
+			unmasked(b)
+		}, true},
+		"dev": {func(b *box) { link(b, "dev", outside(b)) }, true},
 		"dev without a mount": {func(b *box) {
 			link(b, "dev", outside(b))
 			b.spec.Mounts = b.spec.Mounts[:1]
@@ -307,5 +314,15 @@ func TestMaskIsTheNullDevice(t *testing.T) {
 	b.spec.Linux.MaskedPaths = []string{"/proc/uptime"}
 	if got := b.run(`cat /proc/uptime; stat -c "%t %T" /proc/uptime`); got != "1 3" {
 		t.Errorf("got %q", got)
+	}
+	b.spec.Mounts = b.spec.Mounts[:1] // no /dev that would cover it
+	b.sh("true")
+	b.write()
+	for _, what := range []string{"a link", "a file"} {
+		if out, err := b.try("run", b.id); err == nil || !strings.Contains(out, "/dev/null") {
+			t.Errorf("%s at /dev/null: %v: %s", what, err, out)
+		}
+		b.must(os.Remove(b.rootfs("dev/null")))
+		b.must(os.WriteFile(b.rootfs("dev/null"), []byte("the image's"), 0o600))
 	}
 }
