@@ -123,3 +123,15 @@ func TestPoststop(t *testing.T) {
 		t.Error("the container is still there")
 	}
 }
+
+// TestHookEnvironment: a hook has nothing of the runtime's environment, which whoever calls
+// that may have from a container's (CVE-2025-23266).
+func TestHookEnvironment(t *testing.T) {
+	t.Setenv("LD_PRELOAD_OF_THE_TEST", "x")
+	for _, env := range [][]string{nil, {}, {"A=1"}} {
+		hook := specs.Hook{Path: "/bin/sh", Args: []string{"sh", "-c", `test -z "$LD_PRELOAD_OF_THE_TEST"`}, Env: env}
+		if err := runHooks(t.Context(), "poststart", []specs.Hook{hook}, specs.State{}); err != nil {
+			t.Errorf("with %q: %v", env, err)
+		}
+	}
+}
