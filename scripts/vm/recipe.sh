@@ -1,11 +1,11 @@
 #!/bin/sh
-# recipe.sh DIR: makes DIR/root.img, a Debian that boots to systemd with pure cgroup v2
-# and AppArmor, and DIR/vmlinuz, its kernel. vm.sh calls it and keeps what it makes
+# recipe.sh DIR RELEASE: makes DIR/root.img, a Debian that boots to systemd with pure
+# cgroup v2 and AppArmor, and DIR/vmlinuz, its kernel. vm.sh calls it and keeps what it makes
 # until this file changes. Needs root, mmdebstrap and mke2fs; leaves nothing else behind.
 set -eu
 dir=$1
-suite=bookworm # Linux 6.1 and systemd 252
-packages="systemd systemd-sysv libpam-systemd dbus udev kmod apparmor procps util-linux iproute2 nftables mawk xfsprogs linux-image-cloud-amd64"
+suite=$2
+packages="e2fsprogs systemd systemd-sysv libpam-systemd dbus udev kmod apparmor procps util-linux iproute2 nftables mawk xfsprogs linux-image-cloud-amd64"
 
 # ext4 and nvme are built into Debian's cloud kernel, so nothing needs an initramfs, and
 # making one takes longer than all the rest: what makes it is true(1).
@@ -39,8 +39,9 @@ printf '/dev/nvme0n1 / ext4 rw,noatime 0 0\n' >fstab
 echo ca0b0000000000000000000000000001 >machine-id # a fixed one: without it, this is a first boot
 printf 'overlay\nnf_conntrack\n' >modules-load.d/carob.conf
 
-# What waits for hardware or the clock, and terminals that would read the console.
-for unit in getty.target serial-getty@ttyS0.service systemd-timesyncd.service apt-daily.timer apt-daily-upgrade.timer \
+# What waits for hardware or the clock, and terminals that would read the console. And the
+# tmpfs that Debian 13 has on /tmp: images are on a disk where users are.
+for unit in tmp.mount getty.target serial-getty@ttyS0.service systemd-timesyncd.service apt-daily.timer apt-daily-upgrade.timer \
 	dpkg-db-backup.timer e2scrub_all.timer e2scrub_reap.service fstrim.timer systemd-pstore.service \
 	systemd-random-seed.service systemd-hwdb-update.service ldconfig.service systemd-update-utmp.service \
 	systemd-update-utmp-runlevel.service systemd-binfmt.service; do
