@@ -134,15 +134,16 @@ if [ -n "$making" ]; then
 	mv "$work/root" "$root"
 fi
 
-disk() { # file, options
-	n=${n:--1}; n=$((n + 1))
-	set -- "-drive" "if=none,id=d$n,file=$1,format=raw,$2" "-device" "nvme,serial=d$n,drive=d$n"
-	disks="$disks $*"
+# Linux probes disks at once, and names those of a kind in the order in which they answer:
+# one of a kind is the root, whose name the kernel must know, and udev finds the others by
+# their serials.
+disk() { # name, device, file, options
+	disks="$disks -drive if=none,id=$1,file=$3,format=raw,$4 -device $2,serial=$1,drive=$1"
 }
 disks=
-disk "$root/root.img" snapshot=on,cache=unsafe
-disk "$work/tree.img" readonly=on
-disk "$work/result.img" cache=unsafe
+disk root nvme "$root/root.img" snapshot=on,cache=unsafe
+disk tree virtio-blk-pci "$work/tree.img" readonly=on
+disk result virtio-blk-pci "$work/result.img" cache=unsafe
 # tsc and no watchdogs: an emulated processor stalls whenever the host's does. The guest's
 # tsc is the host's, whose rate bogomips are twice of: measured by a guest that stalls it
 # has come out ten times too low, and every second of a test was a tenth of one.
@@ -152,7 +153,7 @@ tsc=$(awk -F: '/^bogomips/ { printf "%d", $2 * 500; exit }' /proc/cpuinfo)
 TMPDIR=$work/tmp $apart timeout -k 10 "${minutes}m" \
 	nice -n 10 qemu-system-x86_64 -accel tcg,thread=multi,tb-size=1024 -machine q35,hpet=off -cpu max -smp 2 -m 3G \
 	-nodefaults -no-user-config -no-reboot -display none -serial stdio -kernel "$root/vmlinuz" \
-	-append "root=/dev/nvme0n1 rw console=ttyS0 quiet loglevel=3 panic=-1 mitigations=off tsc=reliable tsc_early_khz=$tsc nowatchdog rcupdate.rcu_cpu_stall_suppress=1 apparmor=1 security=apparmor systemd.unified_cgroup_hierarchy=1 systemd.show_status=0 net.ifnames=0 fsck.mode=skip hugepages=4" \
+	-append "root=/dev/nvme0n1 rw console=ttyS0 quiet loglevel=3 panic=-1 mitigations=off tsc=reliable tsc_early_khz=$tsc nowatchdog rcupdate.rcu_cpu_stall_suppress=1 apparmor=1 security=apparmor systemd.unified_cgroup_hierarchy=1 systemd.show_status=0 net.ifnames=0 fsck.mode=skip TERM=dumb hugepages=4" \
 	$disks </dev/null &
 jobs=$!
 ended=0

@@ -7,7 +7,7 @@ dir=$1
 suite=$2
 packages="e2fsprogs systemd systemd-sysv libpam-systemd dbus udev kmod apparmor procps util-linux iproute2 nftables mawk xfsprogs linux-image-cloud-amd64"
 
-# ext4 and nvme are built into Debian's cloud kernel, so nothing needs an initramfs, and
+# ext4 and nvme are built into Debian's cloud kernels, so nothing needs an initramfs, and
 # making one takes longer than all the rest: what makes it is true(1).
 # shellcheck disable=SC2016 # for mmdebstrap's shell
 no_initramfs='ln -s /bin/true "$1/usr/sbin/update-initramfs"; chroot "$1" dpkg-divert --quiet --no-rename --divert /usr/sbin/update-initramfs.real --add /usr/sbin/update-initramfs'
@@ -35,7 +35,7 @@ rm -rf "${tree:?}"/boot/*
 cd "$tree/etc"
 echo vm >hostname
 printf '127.0.0.1 localhost vm\n' >hosts
-printf '/dev/nvme0n1 / ext4 rw,noatime 0 0\n' >fstab
+printf '%s\n' '/dev/nvme0n1 / ext4 rw,noatime 0 0' '/dev/disk/by-id/virtio-tree /mnt ext4 ro,noload,x-systemd.device-timeout=0 0 0' >fstab
 echo ca0b0000000000000000000000000001 >machine-id # a fixed one: without it, this is a first boot
 printf 'overlay\nnf_conntrack\n' >modules-load.d/carob.conf
 
@@ -57,7 +57,6 @@ After=multi-user.target dbus.service apparmor.service systemd-logind.service
 [Service]
 Type=exec
 Environment=HOME=/root LC_ALL=C.UTF-8
-ExecStartPre=/bin/mount -t ext4 -o ro,noload /dev/nvme1n1 /mnt
 ExecStart=/bin/sh /mnt/scripts/vm/guest.sh
 StandardOutput=tty
 StandardError=tty
