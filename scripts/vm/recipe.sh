@@ -21,7 +21,7 @@ debian() {
 		--dpkgopt='path-exclude=/usr/share/locale/*' --dpkgopt=force-unsafe-io \
 		--essential-hook="$no_initramfs" \
 		--include="$(echo "$packages" | tr ' ' ',')" \
-		$suite "$tree" \
+		"$suite" "$tree" \
 		"deb http://deb.debian.org/debian $suite main" \
 		"deb http://deb.debian.org/debian $suite-updates main" \
 		"deb http://deb.debian.org/debian-security $suite-security main"
