@@ -13,7 +13,7 @@ import (
 // TestEntry: a program that is linked with Entry is executed from a read-only mount before
 // it does anything, with the arguments and the environment that it was given.
 func TestEntry(t *testing.T) {
-	testenv.Require(t, testenv.Root)
+	testenv.Require(t, testenv.Root, testenv.Toolchain)
 	program := filepath.Join(t.TempDir(), "shown")
 	build := exec.Command("go", "build", "-ldflags", "-E carob/internal/sys/exe.Entry", "-o", program, "./testdata/shown")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
