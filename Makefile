@@ -29,7 +29,7 @@ build: ## build bin/carob, carobd, carob-look, carob-pod, carob-init, carob-oci 
 	$(BUILD) -tags nri_no_wasm -o bin/carobd ./cmd/carobd
 	$(BUILD) -o bin/carob-look ./cmd/carob-look
 	$(BUILD) -o bin/carob-pod ./cmd/carob-pod
-	$(BUILD) -o bin/carob-init ./cmd/carob-init
+	$(BUILD) -ldflags '$(LDFLAGS) -E carob/internal/sys/reaper.Entry' -o bin/carob-init ./cmd/carob-init
 	$(BUILD) -ldflags '$(LDFLAGS) -E carob/internal/sys/exe.Entry' -o bin/carob-oci ./cmd/carob-oci
 	$(BUILD) -o bin/carob-toolbox ./cmd/carob-toolbox
 
