@@ -83,7 +83,7 @@ func (s *scene) prepare() error {
 	}
 	s.tidy()
 	s.nodes()
-	if err := s.ownNull(root); err != nil {
+	if err := ownNull(s.files.Nodes, root); err != nil {
 		return err
 	}
 	return s.enter()

@@ -69,9 +69,9 @@ func (s *scene) tidy() {
 
 // ownNull refuses a root file system that has something else in the place of the null
 // device where that is not mounted over: masks are made of it (CVE-2025-31133).
-func (s *scene) ownNull(root *os.File) error {
+func ownNull(nodes []initstage.Node, root *os.File) error {
 	const null = "/dev/null"
-	if !slices.ContainsFunc(s.files.Nodes, func(n initstage.Node) bool { return n.Path == null }) {
+	if !slices.ContainsFunc(nodes, func(n initstage.Node) bool { return n.Path == null }) {
 		return nil
 	}
 	at, err := fd.InRoot(root, null, false)
