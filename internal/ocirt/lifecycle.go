@@ -15,6 +15,7 @@ import (
 	"carob/internal/plan/ocispec"
 	"carob/internal/sys/cgroup"
 	"carob/internal/sys/fd"
+	"carob/internal/sys/ns"
 	"carob/internal/sys/task"
 )
 
@@ -74,7 +75,7 @@ func (c *Container) begin(ctx context.Context) error {
 
 // home completes a process's environment from the container's own root.
 func home(c *Container, p *specs.Process) error {
-	root, err := fd.OpenPath(fmt.Sprintf("/proc/%d/root", c.Init.Pid))
+	root, err := ns.Root(c.Init.Pid)
 	if err != nil {
 		return err
 	}

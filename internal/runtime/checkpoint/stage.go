@@ -319,7 +319,7 @@ func (s *stage) judge(ctx context.Context, pid int) error {
 
 // absent finds out which of the paths to be protected there are not.
 func (s *stage) absent(pid int) error {
-	root, err := fd.OpenPath(fmt.Sprintf("/proc/%d/root", pid))
+	root, err := ns.Root(pid)
 	if err != nil {
 		return err
 	}

@@ -24,7 +24,7 @@ func shown(t *testing.T, flags string) (program string) {
 
 // TestProtect: one that is linked without Entry does the same by itself, once.
 func TestProtect(t *testing.T) {
-	testenv.Require(t, testenv.Root)
+	testenv.Require(t, testenv.Root, testenv.Toolchain)
 	cmd := exec.Command(shown(t, ""), "protect", "a")
 	cmd.Env = []string{"A=1"}
 	out, err := cmd.CombinedOutput()
@@ -36,7 +36,7 @@ func TestProtect(t *testing.T) {
 // TestEntry: a program that is linked with Entry is executed from a read-only mount before
 // it does anything, with the arguments and the environment that it was given.
 func TestEntry(t *testing.T) {
-	testenv.Require(t, testenv.Root)
+	testenv.Require(t, testenv.Root, testenv.Toolchain)
 	program := shown(t, "-E carob/internal/sys/exe.Entry")
 	for _, c := range []struct {
 		args, env []string

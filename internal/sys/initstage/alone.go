@@ -355,7 +355,7 @@ type Hook struct {
 func (h Hook) Program() *spawn.Builder {
 	b := &spawn.Builder{}
 	b.Step("namespaces: join")
-	b.Call(unix.SYS_SETNS, spawn.File(spawn.FileTarget), spawn.Imm(h.Namespaces))
+	spawn.Enter(b, spawn.File(spawn.FileTarget), h.Namespaces)
 	if h.Namespaces&unix.CLONE_NEWPID != 0 {
 		b.Fork(0)
 	}

@@ -203,7 +203,7 @@ func (x Exec) initially(b *spawn.Builder) error {
 // enter joins the container's namespaces and cgroup.
 func (x Exec) enter(b *spawn.Builder) error {
 	b.Step("namespaces: join")
-	b.Call(unix.SYS_SETNS, spawn.File(spawn.FileTarget), spawn.Imm(x.Namespaces&^unix.CLONE_NEWCGROUP|unix.CLONE_NEWPID|unix.CLONE_NEWNS))
+	spawn.Enter(b, spawn.File(spawn.FileTarget), x.Namespaces&^unix.CLONE_NEWCGROUP|unix.CLONE_NEWPID|unix.CLONE_NEWNS)
 	if x.Group >= 0 {
 		cloneIntoCgroup(b, Files{Cgroups: x.Cgroups, Group: x.Group}, 0)
 	} else {
@@ -215,7 +215,7 @@ func (x Exec) enter(b *spawn.Builder) error {
 	}
 	if x.Namespaces&unix.CLONE_NEWCGROUP != 0 { // from inside, the way into the group would be closed
 		b.Step("cgroup namespace: join")
-		b.Call(unix.SYS_SETNS, spawn.File(spawn.FileTarget), spawn.Imm(unix.CLONE_NEWCGROUP))
+		spawn.Enter(b, spawn.File(spawn.FileTarget), unix.CLONE_NEWCGROUP)
 	}
 	if x.Process.ExecCPUAffinity == nil {
 		if x.Alone != nil {

@@ -16,6 +16,7 @@ const (
 	callTell                  // args: a number; reports it
 	callReady                 // args: file; ends the report pipe, what follows is reported there
 	callMortal                // signals end this process, up to execve
+	callEnter                 // args: pidfd, namespaces; joins those of a process
 )
 
 // Arg is one argument of a call: an immediate value, the address of data, a file
@@ -225,6 +226,14 @@ func (b *Builder) Ready(file Arg) Ref { return b.Call(callReady, file) }
 // execve: the first process of a pid namespace is shielded from those it has no handler
 // for (pid_namespaces(7)).
 func Mortal(b *Builder) Ref { return b.Call(callMortal) }
+
+// Enter joins namespaces, flags of setns(2), of a process, by its pidfd. It waits while the
+// process executes a program from another thread than its first, which is gone then, and
+// its namespaces with it, until the other one has taken its place: with a busy machine and
+// many threads, milliseconds.
+func Enter(b *Builder, pidfd Arg, namespaces uint64) Ref {
+	return b.Call(callEnter, pidfd, Imm(namespaces))
+}
 
 // Allow lets the call fail with any of these errnos (at most four): the program
 // goes on behind it.

@@ -28,6 +28,7 @@ func (b *Builder) Listing(name func(nr uint32) string) string {
 func pseudo() map[uint32]string {
 	return map[uint32]string{
 		callFork: "FORK", callInit: "INIT", callPause: "PAUSE", callAwait: "AWAIT", callTell: "TELL", callReady: "READY", callMortal: "MORTAL",
+		callEnter: "ENTER",
 	}
 }
 

@@ -61,7 +61,7 @@ func TestProcess(t *testing.T) {
 			b.spec.Process.Capabilities = &specs.LinuxCapabilities{Bounding: []string{"CAP_KILL", "CAP_NEW"}}
 		}, `grep CapBnd /proc/self/status`, `(?s)level=warning .*CAP_NEW.*CapBnd:\t0+20`},
 		{"scheduler", func(b *box) { b.spec.Process.Scheduler = &specs.Scheduler{Policy: specs.SchedBatch, Nice: 5} },
-			`cat /proc/self/stat`, `^\d+ \(.*\) R( -?\d+){15} 5( -?\d+){21} 3 `},
+			`cat /proc/self/stat`, `^\d+ \(.*\) \S( -?\d+){15} 5( -?\d+){21} 3 `},
 		{"personality", func(b *box) { b.spec.Linux.Personality = &specs.LinuxPersonality{Domain: specs.PerLinux32} },
 			`cat /proc/self/personality`, `^0*8$`},
 		{"memory policy", func(b *box) {
