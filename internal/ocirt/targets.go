@@ -21,7 +21,7 @@ import (
 // what must not be there is refused. Where it leads is inside of the root whatever it
 // says, and the init stage looks it up again.
 func (s *scene) aim(m *specs.Mount, root *os.File) error {
-	if at, ok := within(s.rootPath(), m.Destination); ok { // runc takes the host's path of it, too
+	if at, ok := ocispec.Within(s.rootPath(), m.Destination); ok { // runc takes the host's path of it, too
 		m.Destination = at
 	}
 	for _, kernel := range []string{"/proc", "/sys", "/dev"} {
