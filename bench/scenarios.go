@@ -135,7 +135,7 @@ func (b *bench) scenarios() []scenario {
 	}
 	up, down := carob("apply", "-f", "pod.yaml"), carob("delete", "-f", "pod.yaml")
 	return []scenario{
-		run, {name: "an OCI runtime's run of true", budget: 5, subjects: b.runtimes}, execs,
+		run, {name: "an OCI runtime's run of true", budget: 7, subjects: b.runtimes}, execs,
 		{name: "apply a pod of two", subjects: b.withPlay(subject{name: "carob", once: up, after: down}, true)},
 		{name: "delete a pod of two", subjects: b.withPlay(subject{name: "carob", before: up, once: down}, false)},
 		{name: "ps", subjects: []subject{{name: "carob", once: carob("ps")}}},

@@ -15,6 +15,7 @@ import (
 	"carob/internal/fault"
 	"carob/internal/sys/fd"
 	"carob/internal/sys/ns"
+	"carob/internal/sys/task"
 )
 
 // Swrk starts a criu.
@@ -42,7 +43,7 @@ func (c Command) Start(files []*os.File) (func() error, error) {
 	}
 	cmd := exec.Command(path, "swrk", strconv.Itoa(c.First()))
 	cmd.ExtraFiles = files
-	return cmd.Wait, cmd.Start()
+	return cmd.Wait, task.Start(cmd)
 }
 
 // Find returns the absolute path of criu: Unsupported when it is not installed. name is "" for

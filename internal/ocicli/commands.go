@@ -107,21 +107,15 @@ func run(ctx context.Context, a *app) (code int, err error) {
 	if !detach && o.ConsoleSocket == "" {
 		o.Console = &console
 	}
-	o.Here = true
-	c, err := a.runtime.Create(ctx, o)
-	if err != nil {
+	c, err := a.runtime.Run(ctx, o)
+	if err != nil || detach {
 		return 0, err
 	}
-	defer func() {
-		if err == nil && (detach || a.args.has("keep")) {
-			return
-		}
-		err = errors.Join(err, c.Delete(ctx, true))
-	}()
-	if err := c.Start(ctx); err != nil || detach {
-		return 0, err
+	code, err = a.follow(c.Init, console)
+	if err == nil && a.args.has("keep") {
+		return code, nil
 	}
-	return a.follow(c.Init, console)
+	return code, errors.Join(err, c.Delete(ctx, true))
 }
 
 // listed is a container as list and state print it.

@@ -192,11 +192,11 @@ func (a *app) user(p *specs.Process) error {
 
 // follow waits for a child, passes on signals and, if it has a terminal, everything
 // between that and this program's. It returns the child's status. Signals that come later
-// are lost: what is left to do should be done, and 0.2 ms to have each of them back are as
-// much as that takes.
+// are lost: what is left to do should be done.
 func (a Program) follow(id task.ID, console *os.File) (int, error) {
-	signals := make(chan os.Signal, 64)
-	signal.Notify(signals, append(session.Forwarded(), session.Resize())...)
+	if err := session.Relay(id.Pid); err != nil {
+		return 0, err
+	}
 	done := func() {}
 	if console != nil {
 		defer console.Close()
@@ -205,31 +205,12 @@ func (a Program) follow(id task.ID, console *os.File) (int, error) {
 			return 0, err
 		}
 	}
-	ended := make(chan struct{})
-	go func() { // ends with the child
-		for {
-			select {
-			case s := <-signals:
-				if s == session.Resize() {
-					a.resize(console)
-					continue
-				}
-				_ = id.Signal(session.Number(s)) // it may be gone, which Wait tells
-			case <-ended:
-				return
-			}
-		}
-	}()
 	code, err := task.Wait(id.Pid)
-	close(ended)
 	done()
 	return code, err
 }
 
 func (a Program) resize(console *os.File) {
-	if console == nil {
-		return
-	}
 	if rows, columns, err := task.Size(a.In); err == nil {
 		_ = task.SetSize(console, rows, columns) // a terminal without a size is only less pretty
 	}
@@ -238,6 +219,13 @@ func (a Program) resize(console *os.File) {
 // connect joins a process's terminal to this program's streams. What it returns is called
 // when the process has ended: it waits for the last output and gives the terminal back.
 func (a Program) connect(console *os.File) (done func(), err error) {
+	sizes := make(chan os.Signal, 1)
+	signal.Notify(sizes, session.Resize())
+	go func() { // ends with the program
+		for range sizes {
+			a.resize(console)
+		}
+	}()
 	restore := func() {}
 	if term.IsTerminal(int(a.In.Fd())) {
 		old, err := term.MakeRaw(int(a.In.Fd()))

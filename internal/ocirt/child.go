@@ -45,7 +45,7 @@ func launch(b *spawn.Builder, passed []*os.File, target, turn *os.File) (*child,
 // this process's memory while it waits. Whatever else is cloned and not executed (ns.Hold,
 // ns.Mappings) has to be before: see spawn.NewNest.
 func launchWith(b *spawn.Builder, streams, passed []*os.File, target *os.File) (*child, error) {
-	nest, errno := spawn.NewNest()
+	nest, errno := spawn.NewNest(task.Slack())
 	if errno != 0 {
 		return nil, errno
 	}
@@ -91,6 +91,8 @@ func (c *child) talk(a answers) error {
 		switch {
 		case errno != 0:
 			return errno
+		case !ok && task.Stillborn(c.pid):
+			return errStillborn
 		case !ok:
 			return nil
 		case r.Kind == spawn.ReportFailed:

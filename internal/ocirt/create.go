@@ -21,6 +21,7 @@ import (
 	"carob/internal/sys/fd"
 	"carob/internal/sys/initstage"
 	"carob/internal/sys/ns"
+	"carob/internal/sys/spawn"
 	"carob/internal/sys/task"
 	"carob/internal/undo"
 	"carob/internal/world"
@@ -42,8 +43,8 @@ type CreateOptions struct {
 	Listen       int
 	NoPivot      bool
 	NoNewKeyring bool
-	// Here says that this process will Start the container, and nobody else can.
-	Here bool
+	// start says that the process is to go on to its command at once.
+	start bool
 }
 
 // creation is a create under way.
@@ -56,6 +57,9 @@ type creation struct {
 	// claimed is the container's directory, nil when that could not be opened.
 	claimed *os.File
 	held    *ns.Held // keeps a scope; nil elsewhere
+	// direct says that the process does not wait to be started.
+	direct bool
+	add    func(pid int) error // puts it where share says
 }
 
 // Create makes a container whose process waits to be started. fault.Exists says "container
@@ -71,30 +75,43 @@ func (r *Runtime) Create(ctx context.Context, o CreateOptions) (c *Container, er
 	if err := n.claim(); err != nil {
 		return nil, err
 	}
-	n.undo.Push("door", func(context.Context) error { n.door.close(); return nil })
-	if err := openDoor(n.Container, o.Here); err != nil {
+	n.direct = o.start && n.atOnce()
+	if err := n.openDoor(); err != nil {
 		return nil, err
 	}
 	group, err := n.limit(ctx)
 	if err != nil {
 		return nil, err
 	}
-	add, err := n.share()
-	if err != nil {
+	if n.add, err = n.share(); err != nil {
 		return nil, err
 	}
-	pid, err := n.begin(ctx, group)
-	if err != nil {
-		return nil, err
+	return n.Container, n.begin(ctx, group)
+}
+
+// Run is Create and Start, and for most containers in one: their process does not wait, and
+// nobody is woken in between. On an error nothing of the container remains.
+func (r *Runtime) Run(ctx context.Context, o CreateOptions) (*Container, error) {
+	o.start = true
+	c, err := r.Create(ctx, o)
+	if err != nil || !waits(c) {
+		return c, err
 	}
-	if err := add(pid); err != nil {
-		return nil, err
+	if err := c.Start(ctx); err != nil {
+		return nil, errors.Join(err, c.Delete(ctx, true))
 	}
-	return n.Container, n.finish(pid)
+	return c, nil
+}
+
+// atOnce tells whether nothing has to be done between create and start, or after either.
+func (n *creation) atOnce() bool {
+	h := n.spec.Hooks
+	hooks := h != nil && len(h.StartContainer)+len(h.Poststart)+len(h.Poststop) > 0
+	return !hooks && !n.spec.Process.Terminal && n.spec.Linux.IntelRdt == nil && n.o.PidFile == "" && n.o.PidfdSocket == ""
 }
 
 func (n *creation) close() {
-	n.door.leave()
+	n.door.close()
 	n.term.close()
 	n.held.Release()
 }
@@ -238,56 +255,79 @@ func reuse(layout *cgroup.Layout, path string, limits *specs.LinuxResources) (*c
 	return group, group.Set(limits)
 }
 
-// begin starts the process and returns when it waits.
-func (n *creation) begin(ctx context.Context, group *cgroup.Group) (pid int, err error) {
+// begin starts the process, and returns when it waits or has come to its command, and all is
+// written down.
+func (n *creation) begin(ctx context.Context, group *cgroup.Group) error {
 	s := scene{spec: n.spec, bundle: n.o.Bundle, group: group, rootless: n.r.Rootless}
 	defer s.close()
-	if err := s.prepare(); err != nil {
-		return 0, err
-	}
-	n.Rootfs = s.rootPath()
-	if err := n.terminal(&s); err != nil {
-		return 0, err
-	}
-	_, last := task.Bounding()
-	c := initstage.Container{Spec: n.spec, Files: s.files, CreateCwd: true, LastCap: last, Alone: n.alone(&s)}
 	ready, turn, err := task.Pipe()
 	if err != nil {
-		return 0, err
+		return err
 	}
-	c.Alone.Turn, c.Alone.Release = s.passed.add(ready), s.passed.add(turn)
-	if err := n.gate(&s, c.Alone); err != nil {
-		return 0, err
+	talk := [2]int{s.passed.add(ready), s.passed.add(turn)}
+	program, err := n.compose(&s, talk)
+	if err != nil {
+		return err
+	}
+	n.LastStep = len(program.Steps()) - 1
+	child, err := launch(program, s.passed.files, nil, turn)
+	if err != nil {
+		return err
+	}
+	ready.Close() // closed twice, which is harmless: a child that has died must not be written to
+	early := n.direct && !child.fork
+	if early { // it takes no part in this
+		err = n.finish(child.pid)
+	}
+	if err := child.converse(n.answers(ctx, &s)); err != nil {
+		return named(n.spec.Process, err)
+	}
+	n.undo.Push("process", func(context.Context) error { task.Kill(child.pid); return nil })
+	if early {
+		return err
+	}
+	if err := n.add(child.pid); err != nil {
+		return err
+	}
+	return n.finish(child.pid)
+}
+
+// compose prepares everything, and makes the program of it. talk are the places of the pipe
+// by which the child gets its turn.
+func (n *creation) compose(s *scene, talk [2]int) (*spawn.Builder, error) {
+	if err := s.prepare(); err != nil {
+		return nil, err
+	}
+	n.Rootfs = s.rootPath()
+	if err := n.terminal(s); err != nil {
+		return nil, err
+	}
+	_, last := task.Bounding()
+	c := initstage.Container{Spec: n.spec, Files: s.files, CreateCwd: true, LastCap: last, Alone: n.alone(s)}
+	c.Alone.Turn, c.Alone.Release = talk[0], talk[1]
+	if err := n.gate(s, c.Alone); err != nil {
+		return nil, err
 	}
 	var filters world.Filters
+	var err error
 	if c.Seccomp, err = filters.Get(n.spec.Linux.Seccomp); err != nil {
-		return 0, err
+		return nil, err
 	}
 	limitFiles(n.spec.Process)
 	if err := setEnv(n.spec.Process, s.passed.files[s.files.Rootfs]); err != nil {
-		return 0, err
+		return nil, err
 	}
 	n.r.grantable(n.spec.Process, ocispec.New(n.spec, specs.UserNamespace))
-	program, err := c.Program()
-	if err != nil {
-		return 0, err
-	}
-	child, err := launch(program, s.passed.files, nil, turn)
-	if err != nil {
-		return 0, err
-	}
-	ready.Close() // closed twice, which is harmless: a child that has died must not be written to
-	if err := child.converse(n.answers(ctx, &s)); err != nil {
-		return 0, named(n.spec.Process, err)
-	}
-	n.LastStep = len(program.Steps()) - 1
-	n.undo.Push("process", func(context.Context) error { task.Kill(child.pid); return nil })
-	return child.pid, nil
+	return c.Program()
 }
 
 // gate passes the door under numbers above all others, between two that say where those
 // begin and end.
 func (n *creation) gate(s *scene, a *initstage.Alone) error {
+	if n.direct {
+		a.Start, a.Report = -1, -1
+		return nil
+	}
 	last := 0
 	for _, f := range s.passed.files {
 		last = max(last, int(f.Fd()))
@@ -354,7 +394,7 @@ func (n *creation) mapUsers(pid int) error {
 // finish writes down what there is now.
 func (n *creation) finish(pid int) (err error) {
 	var lives bool
-	if n.Init, lives, err = task.Find(pid); err != nil || !lives {
+	if n.Init, lives, err = task.Find(pid); err != nil || !lives && !n.direct { // which may have done all it was to do
 		return errors.Join(err, errStillborn)
 	}
 	n.Version, n.Created = specs.Version, time.Now().UnixNano()

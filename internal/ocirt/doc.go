@@ -15,7 +15,8 @@
 //	start   the FIFO that the process waits at; a created container is one that has it
 //	report  the FIFO that tells start whether execve has succeeded
 //
-// run, which starts what it has created, does without the FIFOs.
+// A run whose process need not wait does without the FIFOs, and writes its record before that
+// has come to its command.
 //
 // A directory without a record is one whose create has not come to its end: for all
 // commands but delete it does not exist. Commands that change a container hold a lock on

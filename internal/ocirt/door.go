@@ -10,78 +10,51 @@ import (
 	"carob/internal/sys/task"
 )
 
-// door is where a created container's process waits to be started. Between processes it is
-// two FIFOs; where the process that creates also starts, two pipes, which take nothing to be
-// made and end with it.
-type door struct {
-	// The process reads a byte from wait, and writes to report what goes wrong with execve.
-	wait, report *os.File
-	// knock and hear are their other ends, nil for FIFOs.
-	knock, hear *os.File
-}
+// door is where a created container's process waits to be started: at a FIFO that it reads a
+// byte from, with another one to which it writes what goes wrong with execve.
+type door struct{ wait, report *os.File }
 
 const (
 	startFile  = "start"
 	reportFile = "report"
 )
 
-// openDoor makes the door of a container, for this process to start it or for another.
-func openDoor(c *Container, here bool) (err error) {
-	d := &c.door
-	if here {
-		if d.wait, d.knock, err = task.Pipe(); err == nil {
-			d.hear, d.report, err = task.Pipe()
-		}
+// openDoor makes the door of a container whose process waits.
+func (n *creation) openDoor() (err error) {
+	if n.direct {
+		return nil
+	}
+	if n.door.wait, err = task.FIFO(n.file(startFile)); err != nil {
 		return err
 	}
-	if d.wait, err = task.FIFO(c.file(startFile)); err != nil {
-		return err
-	}
-	d.report, err = task.FIFO(c.file(reportFile))
+	n.door.report, err = task.FIFO(n.file(reportFile))
 	return err
 }
 
-// leave closes the process's ends, which it has itself.
-func (d *door) leave() {
-	fd.CloseAll([]*os.File{d.wait, d.report})
-	d.wait, d.report = nil, nil
-}
-
-// close closes all that is open.
-func (d *door) close() {
-	d.leave()
-	fd.CloseAll([]*os.File{d.knock, d.hear})
-	d.knock, d.hear = nil, nil
-}
+// close closes the process's ends, which it has itself.
+func (d *door) close() { fd.CloseAll([]*os.File{d.wait, d.report}) }
 
 // waits tells whether a container's process, which lives, waits to be started.
 func waits(c *Container) bool {
 	_, err := os.Lstat(c.file(startFile))
-	return err == nil || c.door.knock != nil
+	return err == nil
 }
 
 // knock wakes the process and hears whether its execve has succeeded.
 func knock(c *Container) error {
-	d := &c.door
-	defer d.close()
-	here := d.knock != nil
-	var err error
-	if here {
-		if _, err = d.knock.Write([]byte{0}); errors.Is(err, fd.EPIPE) {
-			err = errStillborn
-		}
-	} else if d.hear, err = task.Listen(c.file(reportFile)); err == nil {
-		err = task.Knock(c.file(startFile))
-	}
+	hear, err := task.Listen(c.file(reportFile))
 	if err != nil {
 		return err
 	}
-	if !here { // from now on the container is not a created one, whatever comes
-		if err := errors.Join(os.Remove(c.file(startFile)), os.Remove(c.file(reportFile))); err != nil {
-			return err
-		}
+	defer hear.Close()
+	if err := task.Knock(c.file(startFile)); err != nil {
+		return err
 	}
-	report := spawn.Child{Report: int(d.hear.Fd())}
+	// From now on the container is not a created one, whatever comes.
+	if err := errors.Join(os.Remove(c.file(startFile)), os.Remove(c.file(reportFile))); err != nil {
+		return err
+	}
+	report := spawn.Child{Report: int(hear.Fd())}
 	r, failed, errno := report.ReadReport()
 	switch {
 	case errno != 0:

@@ -118,7 +118,11 @@ func run(ctx context.Context, h specs.Hook, state specs.State) error {
 	cmd.Dir = state.Bundle
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(text), &said, &said
 	cmd.WaitDelay = grace
-	if err := cmd.Run(); err != nil && !errors.Is(err, exec.ErrWaitDelay) { // which is success
+	err = task.Start(cmd)
+	if err == nil {
+		err = cmd.Wait()
+	}
+	if err != nil && !errors.Is(err, exec.ErrWaitDelay) { // which is success
 		return fmt.Errorf("%w, %s", err, bytes.TrimSpace(said))
 	}
 	return nil

@@ -27,9 +27,6 @@ func (c *Container) Start(ctx context.Context) error {
 		return err
 	}
 	defer lock.Close()
-	if c.door.knock != nil { // nobody else can have started it
-		return c.begin(ctx)
-	}
 	status, err := c.Status()
 	if err != nil {
 		return err

@@ -32,7 +32,7 @@ func New(listen int) (*Supervisor, loop.Errno) {
 	v := &Supervisor{}
 	loop.SmallPages(v)
 	v.poll, v.slots, v.buf.mem, v.clients.w = poll, make([]watch, 64), loop.Map(chunk), &v.watches
-	if v.nest, e = spawn.NewNest(); e != 0 { // from here on: what is mapped above is not the children's
+	if v.nest, e = spawn.NewNest(0); e != 0 { // from here on: what is mapped above is not the children's
 		return nil, e
 	}
 	v.conn = conn{watches: &v.watches, listen: listen, fd: -1}

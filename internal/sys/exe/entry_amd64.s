@@ -15,6 +15,15 @@ GLOBL none<>(SB), RODATA, $8
 DATA readOnly<>+0(SB)/8, $1
 GLOBL readOnly<>(SB), RODATA, $32
 
+// What the timer slack was, 0 as long as Entry has not changed it.
+GLOBL slack<>(SB), NOPTR, $8
+
+// func Slack() uint64
+TEXT ·Slack(SB), NOSPLIT, $0-8
+	MOVQ slack<>(SB), AX
+	MOVQ AX, ret+0(FP)
+	RET
+
 // func Entry()
 //
 // At 0(SP) is what execve(2) leaves there: the number of arguments, the arguments, 0, the
@@ -99,5 +108,17 @@ closeFile:
 	MOVQ R13, DI
 	SYSCALL
 start:
+	MOVQ $157, AX // prctl
+	MOVQ $30, DI  // PR_GET_TIMERSLACK
+	SYSCALL
+	LEAQ -1(AX), CX
+	CMPQ CX, $(1000000-1)
+	JCC  begin // none, or as much already
+	MOVQ AX, slack<>(SB)
+	MOVQ $157, AX
+	MOVQ $29, DI // PR_SET_TIMERSLACK
+	MOVQ $1000000, SI
+	SYSCALL
+begin:
 	MOVQ R12, SP
 	JMP  _rt0_amd64_linux(SB)

@@ -67,6 +67,7 @@ type Program struct {
 	regs  [maxRegs + 1]uintptr
 	pidfd int32
 	stack []byte // of a child that shares memory
+	slack uintptr
 }
 
 // Link maps a program for this process, where it need not travel as a file.

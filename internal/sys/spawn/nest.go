@@ -20,6 +20,7 @@ type nest struct {
 	// local is where the child's thread-local storage ends: Go's, an empty one.
 	local [2]uint64
 	_     [4]uint64
+	slack uint64
 	stack [8192]byte
 }
 
@@ -34,7 +35,9 @@ func nests() bool { return !raced && !withC && exitHandler() < programEnd }
 // NewNest makes a nest and withholds the memory that this process has now from all its
 // children to come, but not the program itself: only the Nest may start them from then on.
 // It is the zero one in a process that is watched by the race detector or may have C in it.
-func NewNest() (Nest, syscall.Errno) {
+// slack is the timer slack that children have, in nanoseconds; 0 is that of the thread that
+// starts them.
+func NewNest(slack uint64) (Nest, syscall.Errno) {
 	if !nests() {
 		return Nest{}, 0
 	}
@@ -47,7 +50,9 @@ func NewNest() (Nest, syscall.Errno) {
 	if err != nil {
 		return Nest{}, errno(err)
 	}
-	return Nest{(*nest)(unsafe.Pointer(unsafe.SliceData(mem)))}, 0
+	n := Nest{(*nest)(unsafe.Pointer(unsafe.SliceData(mem)))}
+	n.slack = slack
+	return n, 0
 }
 
 // Start is Program.Start in the nest. The program must have been loaded after the nest
@@ -57,6 +62,7 @@ func (n Nest) Start(p *Program, files []int) (Child, syscall.Errno) {
 		return p.Start(files)
 	}
 	n.program = *p
+	n.program.slack = uintptr(n.slack)
 	args := cloneArgs{
 		flags: unix.CLONE_SETTLS, tls: uint64(uintptr(unsafe.Pointer(&n.local[len(n.local)-1]))),
 		stack: uint64(uintptr(unsafe.Pointer(&n.stack))), stackSize: uint64(len(n.stack)),

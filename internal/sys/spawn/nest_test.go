@@ -33,7 +33,7 @@ func TestNest(t *testing.T) {
 		t.Fatal(err)
 	}
 	own := above(t, string(maps))
-	n, e := NewNest()
+	n, e := NewNest(0)
 	if e != 0 || n.nest == nil {
 		t.Fatalf("no nest: %v", e)
 	}

@@ -171,6 +171,9 @@ func runtimeAfterFork()
 //go:nosplit
 func fork(args *cloneArgs, p *Program, report uintptr) (pid uintptr, err syscall.Errno) {
 	runtimeBeforeFork()
+	if p.slack != 0 { // the child inherits this thread's, and has it as its default
+		_, _, _ = syscall.RawSyscall6(syscall.SYS_PRCTL, unix.PR_SET_TIMERSLACK, p.slack, 0, 0, 0, 0)
+	}
 	if args.stack != 0 {
 		var e uintptr
 		pid, e = cloneOnto(args, unsafe.Sizeof(*args), p, report)

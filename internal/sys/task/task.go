@@ -8,12 +8,15 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
+	"runtime"
 	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
 
 	"carob/internal/fault"
+	"carob/internal/sys/exe"
 	"carob/internal/sys/nofile"
 )
 
@@ -28,12 +31,7 @@ type ID struct {
 // Find returns the identity of the process that has this number now, and whether it runs; a
 // zombie does not. NotFound if none has the number.
 func Find(pid int) (id ID, lives bool, err error) {
-	name := "/proc/" + strconv.Itoa(pid) + "/stat"
-	text, err := os.ReadFile(name)
-	if err != nil {
-		return ID{}, false, fault.Wrap(fault.NotFound, name, err)
-	}
-	s, err := parseStat(string(text))
+	s, err := look(pid)
 	return ID{pid, s.started}, err == nil && s.lives(), err
 }
 
@@ -43,11 +41,32 @@ func (t ID) Lives() bool {
 	return lives && now == t
 }
 
+// Stillborn tells whether a child that has not been waited for has ended before execve.
+func Stillborn(pid int) bool {
+	const forkNoExec = 0x40 // PF_FORKNOEXEC of the kernel, which execve clears
+	var info unix.Siginfo
+	err := unix.Waitid(unix.P_PID, pid, &info, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT, nil)
+	if err != nil || info.Signo == 0 { // it has not ended
+		return false
+	}
+	s, err := look(pid)
+	return err == nil && s.flags&forkNoExec != 0
+}
+
+func look(pid int) (stat, error) {
+	name := "/proc/" + strconv.Itoa(pid) + "/stat"
+	text, err := os.ReadFile(name)
+	if err != nil {
+		return stat{}, fault.Wrap(fault.NotFound, name, err)
+	}
+	return parseStat(string(text))
+}
+
 // stat is what is of interest in /proc/PID/stat.
 type stat struct {
-	state   byte // the first thread's
-	threads string
-	started uint64
+	state          byte // the first thread's
+	threads        string
+	flags, started uint64
 }
 
 // lives tells a zombie from a process that goes on without its first thread: see Ask.
@@ -64,8 +83,11 @@ func parseStat(text string) (s stat, err error) {
 	if len(f) < 20 || len(f[0]) != 1 {
 		return s, fault.New(fault.Internal, "stat: is not as proc_pid_stat(5) says")
 	}
-	started, err := strconv.ParseUint(f[19], 10, 64)
-	return stat{f[0][0], f[17], started}, err
+	s.state, s.threads = f[0][0], f[17]
+	if s.flags, err = strconv.ParseUint(f[6], 10, 64); err == nil {
+		s.started, err = strconv.ParseUint(f[19], 10, 64)
+	}
+	return s, err
 }
 
 func cutLast(s, sep string) (before, after string, ok bool) {
@@ -300,6 +322,21 @@ func Size(tty *os.File) (rows, columns uint16, err error) {
 
 // Files returns the limits of open files that this process was started with.
 func Files() (soft, hard uint64) { return nofile.Started() }
+
+// Slack is exe.Slack: the timer slack that what is started must have.
+func Slack() uint64 { return exe.Slack() }
+
+// Start starts a program that has the timer slack that this process was started with.
+func Start(cmd *exec.Cmd) error {
+	if slack := Slack(); slack != 0 {
+		runtime.LockOSThread() // whose timer slack the program inherits
+		defer runtime.UnlockOSThread()
+		if err := unix.Prctl(unix.PR_SET_TIMERSLACK, uintptr(slack), 0, 0, 0); err != nil {
+			return failed("prctl PR_SET_TIMERSLACK", err)
+		}
+	}
+	return cmd.Start()
+}
 
 func failed(call string, err error) error {
 	kind := fault.Internal

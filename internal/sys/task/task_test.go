@@ -12,9 +12,9 @@ import (
 )
 
 func TestParseStat(t *testing.T) {
-	tail := " S 1 1 1 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 777 0 0"
+	tail := " S 1 1 1 0 -1 64 0 0 0 0 0 0 0 0 20 0 1 0 777 0 0"
 	for name, command := range map[string]string{"plain": "(sh)", "hostile": "(a) R 1 ) (b)"} {
-		if s, err := parseStat("12 " + command + tail); s != (stat{'S', "1", 777}) || err != nil {
+		if s, err := parseStat("12 " + command + tail); s != (stat{state: 'S', threads: "1", flags: 64, started: 777}) || err != nil {
 			t.Errorf("%s: %+v, %v", name, s, err)
 		}
 	}

@@ -3,10 +3,14 @@ package oci
 import (
 	"bufio"
 	"encoding/json"
+	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -114,5 +118,27 @@ func TestEvents(t *testing.T) {
 	}
 	if err := cmd.Wait(); err != nil {
 		t.Errorf("events: %v", err)
+	}
+}
+
+// TestTimerSlack: the runtime's own is none of what it starts has.
+func TestTimerSlack(t *testing.T) {
+	const setSlack, slack = 29, 70_000 // PR_SET_TIMERSLACK; what this thread has, and who inherits from it
+	runtime.LockOSThread()             // and not unlocked: the thread ends with the test
+	if _, _, e := syscall.RawSyscall(syscall.SYS_PRCTL, setSlack, slack, 0); e != 0 {
+		t.Fatal(e)
+	}
+	b := newBox(t)
+	seen := filepath.Join(b.dir, "seen")
+	hook := specs.Hook{Path: "/bin/sh", Args: []string{"sh", "-c", "cat /proc/self/timerslack_ns > " + seen}, Env: []string{"PATH=/bin:/usr/bin"}}
+	b.spec.Hooks = &specs.Hooks{CreateRuntime: []specs.Hook{hook}}
+	b.sh("cat /proc/self/timerslack_ns")
+	b.write()
+	want := fmt.Sprintln(slack)
+	if out := b.call("run", b.id); out+"\n" != want {
+		t.Errorf("the process has %q, want %q", out, want)
+	}
+	if got, err := os.ReadFile(seen); string(got) != want {
+		t.Errorf("a hook has %q, %v, want %q", got, err, want)
 	}
 }
