@@ -10,7 +10,7 @@ BUILD   := CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)'
 
 # Packages that hold decisions only: they build, vet and pass their tests on any
 # operating system, which is the proof that no Linux hides in them.
-PURE := ./internal/fault ./internal/lifecycle ./internal/plan/... ./internal/ref \
+PURE := ./internal/fault ./internal/lifecycle ./internal/mountinfo ./internal/plan/... ./internal/ref \
         ./internal/spec ./internal/status ./internal/undo
 # Packages whose tests need the machine, most of them root. They run apart, without
 # the race detector: what they start shares memory with a child that it cannot see.

@@ -13,6 +13,7 @@ import (
 	"carob/internal/logfile"
 	"carob/internal/pod"
 	"carob/internal/status"
+	"carob/internal/sys/disk"
 	"carob/internal/sys/mount"
 )
 
@@ -37,6 +38,7 @@ type hostMounts struct{}
 
 func (hostMounts) Tmpfs(dir string, size int64) error { return mount.Tmpfs(dir, size) }
 func (hostMounts) Unmount(dir string) error           { return mount.Unmount(dir) }
+func (hostMounts) Remove(dir string) error            { return disk.Remove(context.Background(), dir) }
 
 type logTail struct{}
 

@@ -6,8 +6,6 @@ import (
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
-	v1 "github.com/opencontainers/image-spec/specs-go/v1"
-
 	"carob/internal/archive"
 	"carob/internal/spec"
 	"carob/internal/status"
@@ -320,9 +318,9 @@ type PathParams struct {
 // ImportParams name an image made from a root file system. Its content is either
 // Files.Data, a tar stream, or the host's directory Dir.
 type ImportParams struct {
-	Name   string         `json:"name"`
-	Dir    string         `json:"dir,omitempty"`
-	Config v1.ImageConfig `json:"config,omitzero"`
+	Name   string           `json:"name"`
+	Dir    string           `json:"dir,omitempty"`
+	Config spec.ImageConfig `json:"config,omitzero"`
 }
 
 // SaveParams name images and the archive's format: docker-archive or oci-archive.
@@ -354,12 +352,12 @@ type HostMount struct {
 // CommitParams name a container and the image to make of it. Config overrides what the
 // container was made with. Pause holds the container's processes meanwhile.
 type CommitParams struct {
-	Ref     string         `json:"ref"`
-	Name    string         `json:"name,omitempty"`
-	Config  v1.ImageConfig `json:"config,omitzero"`
-	Author  string         `json:"author,omitempty"`
-	Comment string         `json:"comment,omitempty"`
-	Pause   bool           `json:"pause,omitempty"`
+	Ref     string           `json:"ref"`
+	Name    string           `json:"name,omitempty"`
+	Config  spec.ImageConfig `json:"config,omitzero"`
+	Author  string           `json:"author,omitempty"`
+	Comment string           `json:"comment,omitempty"`
+	Pause   bool             `json:"pause,omitempty"`
 }
 
 // CheckpointParams name a container to be written down. Without LeaveRunning it has ended
@@ -387,15 +385,15 @@ type Pruned struct {
 // Image is one image of the host; Size is its layers' bytes on disk, LayerSizes each
 // one's.
 type Image struct {
-	ID         string         `json:"id"`
-	Names      []string       `json:"names,omitempty"`
-	Digests    []string       `json:"digests,omitempty"`
-	Created    time.Time      `json:"created"`
-	Size       int64          `json:"size"`
-	Config     v1.ImageConfig `json:"config"`
-	Layers     []string       `json:"layers,omitempty"`
-	LayerSizes []int64        `json:"layerSizes,omitempty"`
-	Pinned     bool           `json:"pinned,omitempty"`
+	ID         string           `json:"id"`
+	Names      []string         `json:"names,omitempty"`
+	Digests    []string         `json:"digests,omitempty"`
+	Created    time.Time        `json:"created"`
+	Size       int64            `json:"size"`
+	Config     spec.ImageConfig `json:"config"`
+	Layers     []string         `json:"layers,omitempty"`
+	LayerSizes []int64          `json:"layerSizes,omitempty"`
+	Pinned     bool             `json:"pinned,omitempty"`
 }
 
 // ImageDetails is an image and its configuration, byte for byte as its ID says.

@@ -11,7 +11,7 @@ type room struct {
 }
 
 // pure rooms decide and do no I/O.
-var pure = []string{"fault", "undo", "ref", "lifecycle", "spec", "status", "plan"}
+var pure = []string{"fault", "undo", "ref", "lifecycle", "spec", "status", "plan", "mountinfo"}
 
 // rooms are the directions of the house:
 // cmd → {cli, cri, api, kube} → pod → {image, network, runtime, store} → sys → fault.
@@ -26,11 +26,12 @@ var rooms = []room{
 	{"spec", []string{"fault"}},
 	{"status", []string{"fault", "lifecycle", "spec"}},
 	{"host", []string{"fault"}},
-	{"plan", []string{"fault", "ref", "spec", "status", "host"}},
+	{"mountinfo", nil},
+	{"plan", []string{"mountinfo", "fault", "ref", "spec", "status", "host"}},
 	{"config", []string{"fault", "plan"}},
-	{"sys", []string{"fault", "plan"}}, // plan: the edge applies what was decided
+	{"sys", []string{"mountinfo", "fault", "plan"}}, // plan: the edge applies what was decided
 	{"archive", []string{"fault", "sys"}},
-	{"criu", []string{"fault", "plan", "sys"}},
+	{"criu", []string{"mountinfo", "fault", "plan", "sys"}},
 	{"logfile", []string{"fault", "sys"}},
 	{"podproc", []string{"fault", "sys"}},
 	{"store", []string{"fault", "sys", "undo"}},
@@ -38,7 +39,7 @@ var rooms = []room{
 	{"image/registry/call", nil},
 	{"image", []string{"image/registry/call", "fault", "ref", "sys", "undo", "status", "archive"}},
 	{"volume", []string{"fault", "plan", "status", "sys"}},
-	{"look", []string{"fault", "sys"}},
+	{"look", []string{"mountinfo", "fault", "sys"}},
 	{"view", []string{"fault", "look"}}, // shows what look observes, and nothing else
 	{"cdi", []string{"fault", "spec", "plan"}},
 	{"world", []string{"archive", "fault", "plan", "sys"}},
@@ -58,7 +59,7 @@ var rooms = []room{
 	// The protocol: its words, its frames and who asks. Who answers knows the engine.
 	{"api", []string{"fault", "spec", "status", "sys", "archive", "image/registry/call"}},
 	{"api/server", []string{"api", "checkpoint", "fault", "spec", "status", "pod", "image", "image/registry/call", "sys", "logfile", "archive"}},
-	{"kube", []string{"fault", "undo", "spec", "status", "lifecycle"}},
+	{"kube", []string{"mountinfo", "fault", "undo", "spec", "status", "lifecycle"}},
 	// The CRI is what the kubelet has instead of api.
 	{"cri", []string{"checkpoint", "archive", "undo", "fault", "lifecycle", "ref", "spec", "status", "host", "pod", "image", "sys"}},
 	// The command line speaks to the daemon: api is its protocol. What looks at the

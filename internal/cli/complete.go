@@ -1,9 +1,12 @@
 package cli
 
 import (
+	"context"
+
 	"github.com/spf13/cobra"
 
 	"carob/internal/api"
+	"carob/internal/cli/entry"
 	"carob/internal/cli/show"
 	"carob/internal/status"
 )
@@ -27,37 +30,25 @@ func first(f cobra.CompletionFunc) cobra.CompletionFunc {
 	}
 }
 
-func (w words) list(cmd *cobra.Command, f status.Filter) ([]string, cobra.ShellCompDirective) {
-	list, err := call(cmd.Context(), w.app, api.Containers, f)
-	if err != nil {
-		return nil, cobra.ShellCompDirectiveError
-	}
-	var found []string
-	for _, c := range list {
-		found = append(found, show.Title(c))
-	}
-	return found, noFiles
+func (w words) list(f status.Filter) cobra.CompletionFunc {
+	return entry.Names(func(ctx context.Context) ([]status.Container, error) {
+		return call(ctx, w.app, api.Containers, f)
+	}, show.Title)
 }
 
-func (w words) containers(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
-	return w.list(cmd, status.Filter{})
+func (w words) containers(cmd *cobra.Command, args []string, start string) ([]string, cobra.ShellCompDirective) {
+	return w.list(status.Filter{})(cmd, args, start)
 }
 
-func (w words) running(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
-	return w.list(cmd, status.Filter{States: []string{"running"}})
+func (w words) running(cmd *cobra.Command, args []string, start string) ([]string, cobra.ShellCompDirective) {
+	return w.list(status.Filter{States: []string{"running"}})(cmd, args, start)
 }
 
-func (w words) pods(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
-	no := false
-	list, err := call(cmd.Context(), w.app, api.Pods, status.Filter{Solo: &no})
-	if err != nil {
-		return nil, cobra.ShellCompDirectiveError
+func (w words) pods(cmd *cobra.Command, args []string, start string) ([]string, cobra.ShellCompDirective) {
+	list := func(ctx context.Context) ([]status.Pod, error) {
+		return call(ctx, w.app, api.Pods, status.Filter{Solo: new(false)})
 	}
-	var found []string
-	for _, p := range list {
-		found = append(found, p.Name)
-	}
-	return found, noFiles
+	return entry.Names(list, func(p status.Pod) string { return p.Name })(cmd, args, start)
 }
 
 func (w words) images(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
@@ -72,28 +63,17 @@ func (w words) images(cmd *cobra.Command, _ []string, _ string) ([]string, cobra
 	return found, noFiles
 }
 
-func (w words) handlers(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
-	h, err := call(cmd.Context(), w.app, api.Info, api.None{})
-	if err != nil {
-		return nil, cobra.ShellCompDirectiveError
+func (w words) handlers(cmd *cobra.Command, args []string, start string) ([]string, cobra.ShellCompDirective) {
+	list := func(ctx context.Context) ([]api.Handler, error) {
+		h, err := call(ctx, w.app, api.Info, api.None{})
+		return h.Handlers, err
 	}
-	var found []string
-	for _, x := range h.Handlers {
-		found = append(found, x.Name)
-	}
-	return found, noFiles
+	return entry.Names(list, func(h api.Handler) string { return h.Name })(cmd, args, start)
 }
 
-func (w words) networks(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
-	list, err := call(cmd.Context(), w.app, api.Networks, api.None{})
-	if err != nil {
-		return nil, cobra.ShellCompDirectiveError
-	}
-	var found []string
-	for _, n := range list {
-		found = append(found, n.Name)
-	}
-	return found, noFiles
+func (w words) networks(cmd *cobra.Command, args []string, start string) ([]string, cobra.ShellCompDirective) {
+	list := func(ctx context.Context) ([]status.Network, error) { return call(ctx, w.app, api.Networks, api.None{}) }
+	return entry.Names(list, func(n status.Network) string { return n.Name })(cmd, args, start)
 }
 
 // volumes completes the names before the colon of --volume; a path of the host fits, too.

@@ -14,17 +14,18 @@ import (
 	"strings"
 
 	"carob/internal/fault"
+	"carob/internal/mountinfo"
 	"carob/internal/plan/checkpoint"
 	"carob/internal/sys/cgroup"
 	"carob/internal/sys/fd"
 )
 
 // mountsOf reads the mounts that a process sees.
-func mountsOf(pid int) ([]checkpoint.Mount, error) {
+func mountsOf(pid int) ([]mountinfo.Mount, error) {
 	return mountsIn(fmt.Sprintf("/proc/%d/mountinfo", pid))
 }
 
-func mountsIn(name string) ([]checkpoint.Mount, error) {
+func mountsIn(name string) ([]mountinfo.Mount, error) {
 	f, err := os.Open(name)
 	if err != nil {
 		return nil, fault.Wrap(fault.NotFound, "mounts", err)

@@ -224,18 +224,17 @@ func (w waste) sweepTemps() error {
 	return errors.Join(errs...)
 }
 
-// removeTree removes a tree that a container may have written. RemoveAll follows no
-// links and needs no readable modes as root; only inode flags stop it, so those are
-// taken off when it has failed.
+// removeTree removes a tree that a container may have written. Inode flags stop that, so
+// those are taken off when it has failed.
 func removeTree(dir string) error {
-	err := os.RemoveAll(dir)
-	if err == nil || !errors.Is(err, fs.ErrPermission) {
+	err := disk.Remove(context.Background(), dir) // nobody waits who could give up
+	if !errors.Is(err, fs.ErrPermission) {
 		return err
 	}
 	if e := unlockTree(dir); e != nil {
 		return errors.Join(err, e)
 	}
-	return os.RemoveAll(dir)
+	return disk.Remove(context.Background(), dir)
 }
 
 // unlockTree walks by file descriptors below dir: a link in it leads nowhere else.

@@ -45,12 +45,15 @@ type Engine interface {
 	Containers
 }
 
-// Mounts puts memory file systems on directories of the host.
+// Mounts puts memory file systems on directories of the host, and removes what volumes hold.
 type Mounts interface {
 	// Tmpfs mounts one of at most size bytes, 0 for the kernel's default.
 	Tmpfs(dir string, size int64) error
 	// Unmount takes off what is mounted on dir; nothing there is no error.
 	Unmount(dir string) error
+	// Remove removes a tree that containers have written, but nothing that is mounted in it,
+	// which is a Conflict.
+	Remove(dir string) error
 }
 
 // Logs reads containers' log files.

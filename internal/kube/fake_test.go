@@ -241,6 +241,8 @@ func (f *fake) Unmount(dir string) error {
 	return nil
 }
 
+func (f *fake) Remove(dir string) error { return os.RemoveAll(dir) }
+
 func (f *fake) below(dir string) ([]string, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -1,13 +1,13 @@
 package kube
 
 import (
-	"bufio"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
+
+	"carob/internal/mountinfo"
 )
 
 // maxStacked bounds how many mounts on top of each other are taken off.
@@ -27,45 +27,18 @@ func mountsBelow(dir string) ([]string, error) {
 	return parseMountinfo(f, real)
 }
 
-// parseMountinfo reads the fifth field of proc_pid_mountinfo(5) lines.
-func parseMountinfo(r io.Reader, dir string) ([]string, error) {
-	var found []string
-	in := bufio.NewReader(r)
-	for {
-		line, err := in.ReadString('\n')
-		if f := strings.Fields(line); len(f) >= 5 {
-			at := unescape(f[4])
-			if at == dir || strings.HasPrefix(at, strings.TrimSuffix(dir, "/")+"/") {
-				found = append(found, at)
-			}
-		} else if line != "" && line != "\n" {
-			return nil, fmt.Errorf("mountinfo: line %q", line)
+// parseMountinfo finds them in a mountinfo. A line that is not understood is an error: what is
+// below dir is about to be removed.
+func parseMountinfo(r io.Reader, dir string) (found []string, err error) {
+	lines := mountinfo.Scanner(r)
+	for lines.Scan() {
+		m, ok := mountinfo.Parse(lines.Text())
+		if !ok {
+			return nil, fmt.Errorf("mountinfo: line %q", lines.Text())
 		}
-		if err == io.EOF {
-			return found, nil
-		}
-		if err != nil {
-			return nil, err
+		if m.Point == dir || strings.HasPrefix(m.Point, strings.TrimSuffix(dir, "/")+"/") {
+			found = append(found, m.Point)
 		}
 	}
-}
-
-// unescape resolves \040 and the like: the kernel escapes space, tab, newline,
-// backslash and # as three octal digits.
-func unescape(s string) string {
-	var b strings.Builder
-	for {
-		i := strings.IndexByte(s, '\\')
-		if i < 0 || i+4 > len(s) {
-			b.WriteString(s)
-			return b.String()
-		}
-		b.WriteString(s[:i])
-		if n, err := strconv.ParseUint(s[i+1:i+4], 8, 8); err == nil {
-			b.WriteByte(byte(n))
-		} else {
-			b.WriteString(s[i : i+4])
-		}
-		s = s[i+4:]
-	}
+	return found, lines.Err()
 }

@@ -247,7 +247,7 @@ func (a *Applier) removeVolumes(uid string) error {
 			return fmt.Errorf("volumes: %w", err)
 		}
 		if len(mounts) == 0 {
-			return os.RemoveAll(dir)
+			return a.Mounts.Remove(dir)
 		}
 		for i := len(mounts) - 1; i >= 0; i-- {
 			if err := a.Mounts.Unmount(mounts[i]); err != nil {

@@ -1,6 +1,7 @@
 package kube
 
 import (
+	"context"
 	"net"
 	"os"
 	"path/filepath"
@@ -15,6 +16,7 @@ import (
 	"carob/internal/fault"
 	"carob/internal/kube/manifest"
 	"carob/internal/spec"
+	"carob/internal/sys/disk"
 	"carob/internal/testenv"
 	"carob/internal/undo"
 )
@@ -198,6 +200,8 @@ func (kernelMounts) Tmpfs(dir string, _ int64) error {
 }
 
 func (kernelMounts) Unmount(dir string) error { return unix.Unmount(dir, unix.MNT_DETACH) }
+
+func (kernelMounts) Remove(dir string) error { return disk.Remove(context.Background(), dir) }
 
 // TestRealMounts: a delete takes off the memory volume and what a container has
 // mounted into a volume, whose files stay.

@@ -3,12 +3,12 @@ package ocirt
 import (
 	"fmt"
 	"path/filepath"
-	"strings"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"carob/internal/fault"
 	"carob/internal/plan/mountopt"
+	"carob/internal/plan/ocispec"
 	"carob/internal/sys/fd"
 	"carob/internal/sys/initstage"
 	"carob/internal/sys/mount"
@@ -63,13 +63,13 @@ func (s *scene) bind(i int, o mountopt.Options) error {
 // sources up by the host's paths when everything before is there. Here the path is
 // looked up in the container's root: no link of an image's leads out of it.
 func inner(s *scene, i int, o mountopt.Options) (at string, ok bool) {
-	at, ok = within(s.rootPath(), s.spec.Mounts[i].Source)
+	at, ok = ocispec.Within(s.rootPath(), s.spec.Mounts[i].Source)
 	if !ok {
 		return "", false
 	}
 	for _, earlier := range s.spec.Mounts[:i] {
-		_, covers := within(earlier.Destination, at)
-		_, below := within(at, earlier.Destination)
+		_, covers := ocispec.Within(earlier.Destination, at)
+		_, below := ocispec.Within(at, earlier.Destination)
 		if earlier.Type != initstage.Remount && (covers || below && (o.Tree || !o.Bind)) {
 			return at, true
 		}
@@ -93,15 +93,6 @@ func mapInner(mapping world.Mapping, pid int, number uint64) error {
 		return fmt.Errorf("id mapping of a mount: %w", err)
 	}
 	return nil
-}
-
-// within tells whether a path is dir or below, by its words, and returns it as seen from there.
-func within(dir, name string) (rest string, ok bool) {
-	rest, ok = strings.CutPrefix(filepath.Clean(name), strings.TrimSuffix(filepath.Clean(dir), "/"))
-	if rest == "" {
-		rest = "/"
-	}
-	return rest, ok && rest[0] == '/'
 }
 
 // mapping makes a user namespace with the mapping that a bind mount asks for: its own,

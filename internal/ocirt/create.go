@@ -347,7 +347,7 @@ func (n *creation) gate(s *scene, a *initstage.Alone) error {
 
 func (n *creation) alone(s *scene) *initstage.Alone {
 	a := &initstage.Alone{
-		RootPath: n.Rootfs, Hooks: hooked(n.spec), NoPivot: n.o.NoPivot, Rootless: n.r.Rootless,
+		RootPath: n.Rootfs, Hooks: ocispec.Hooked(n.spec), NoPivot: n.o.NoPivot, Rootless: n.r.Rootless,
 		Own: streamsToGive(n.spec.Process, outside(s.spec.Linux.UIDMappings, n.spec.Process.User.UID)), Preserve: n.o.Preserve,
 	}
 	if !n.o.NoNewKeyring {

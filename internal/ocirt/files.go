@@ -83,7 +83,7 @@ func (s *scene) prepare() error {
 	}
 	s.tidy()
 	s.nodes()
-	if err := s.ownNull(root); err != nil {
+	if err := ownNull(s.files.Nodes, root); err != nil {
 		return err
 	}
 	return s.enter()
@@ -102,7 +102,7 @@ func (s *scene) joins() error {
 		if err != nil {
 			return err
 		}
-		if why := changes(s.spec, n.Type); why != "" && isOwn(f, n.Type) {
+		if why := ocispec.Changes(s.spec, n.Type); why != "" && isOwn(f, n.Type) {
 			f.Close()
 			return fault.New(fault.Invalid, "linux.namespaces: "+n.Path+": is the "+string(n.Type)+" namespace of the host, "+why)
 		}
@@ -115,20 +115,6 @@ func (s *scene) joins() error {
 		s.files.Joins = append(s.files.Joins, initstage.Join{File: s.passed.add(f), Type: initstage.NamespaceFlag(string(n.Type))})
 	}
 	return nil
-}
-
-// changes says what the container would change in a namespace of this kind: it must not be
-// the host's then (CVE-2022-0532). "" is nothing.
-func changes(s *specs.Spec, kind specs.LinuxNamespaceType) string {
-	switch {
-	case kind == specs.MountNamespace:
-		return "whose root would be the container's from then on"
-	case kind == specs.UTSNamespace && s.Hostname+s.Domainname != "":
-		return "whose name would be the container's"
-	case ocispec.Sets(s, kind):
-		return "in which linux.sysctl is not allowed"
-	}
-	return ""
 }
 
 // isOwn tells whether a namespace is this process's, or that of the first process.
@@ -295,7 +281,7 @@ func (s *scene) fileSystem(m specs.Mount, o mountopt.Options) (*os.File, error) 
 // outsideDevices are the devices with the host's ids.
 func (s *scene) outsideDevices() *specs.Spec {
 	l := *s.spec.Linux
-	l.Devices = ownDevices(l.Devices)
+	l.Devices = ocispec.OwnDevices(l.Devices)
 	for i := range l.Devices {
 		d := &l.Devices[i]
 		if d.UID != nil {
@@ -308,12 +294,6 @@ func (s *scene) outsideDevices() *specs.Spec {
 		}
 	}
 	return &specs.Spec{Linux: &l}
-}
-
-// ownDevices leaves out /dev/ptmx, which is always the container's own (and which engines
-// list all the same).
-func ownDevices(all []specs.LinuxDevice) []specs.LinuxDevice {
-	return slices.DeleteFunc(slices.Clone(all), func(d specs.LinuxDevice) bool { return d.Path == "/dev/ptmx" })
 }
 
 func ranges(mappings []specs.LinuxIDMapping) (out []task.Range) {
@@ -344,7 +324,7 @@ func (s *scene) nodes() {
 	foreign := slices.ContainsFunc(s.spec.Mounts, func(m specs.Mount) bool {
 		return m.Destination == "/dev" && m.Type != initstage.Remount
 	})
-	devices := ownDevices(s.spec.Linux.Devices)
+	devices := ocispec.OwnDevices(s.spec.Linux.Devices)
 	if !foreign {
 		if !s.rootless {
 			devices = withDefaults(devices)
@@ -377,7 +357,7 @@ func withDefaults(devices []specs.LinuxDevice) []specs.LinuxDevice {
 func (s *scene) borrowDevices() {
 	whole := slices.ContainsFunc(s.spec.Mounts, func(m specs.Mount) bool { return m.Destination == "/dev" && m.Type != "tmpfs" })
 	l := *s.spec.Linux
-	for _, d := range withDefaults(ownDevices(l.Devices)) {
+	for _, d := range withDefaults(ocispec.OwnDevices(l.Devices)) {
 		if !whole || !strings.HasPrefix(d.Path, "/dev/") {
 			s.spec.Mounts = append(s.spec.Mounts, specs.Mount{Destination: d.Path, Type: "bind", Source: d.Path, Options: []string{"bind"}})
 		}
@@ -422,23 +402,7 @@ func (s *scene) enterBy(entry cgroup.Entry) {
 	if entry.Dir != nil {
 		s.files.Group = s.passed.add(entry.Dir)
 	}
-	if scant(s.spec) {
+	if ocispec.Scant(s.spec) {
 		s.files.Group = -1
 	}
-}
-
-// scant tells whether the memory limit is so low that what builds the world, some 300 KB,
-// must not be charged to the container: then the slow way into the group is taken, late.
-func scant(s *specs.Spec) bool {
-	const enough = 16 << 20
-	m := s.Linux.Resources.Memory
-	return m != nil && m.Limit != nil && *m.Limit > 0 && *m.Limit < enough
-}
-
-// hooked tells whether something has to be done in the container's namespaces before
-// its process leaves the host's root.
-func hooked(s *specs.Spec) bool {
-	h := s.Hooks
-	//lint:ignore SA1019 a deprecated field must still be honoured
-	return len(s.Linux.NetDevices) > 0 || h != nil && len(h.Prestart)+len(h.CreateRuntime)+len(h.CreateContainer) > 0
 }

@@ -21,7 +21,7 @@ import (
 // what must not be there is refused. Where it leads is inside of the root whatever it
 // says, and the init stage looks it up again.
 func (s *scene) aim(m *specs.Mount, root *os.File) error {
-	if at, ok := within(s.rootPath(), m.Destination); ok { // runc takes the host's path of it, too
+	if at, ok := ocispec.Within(s.rootPath(), m.Destination); ok { // runc takes the host's path of it, too
 		m.Destination = at
 	}
 	for _, kernel := range []string{"/proc", "/sys", "/dev"} {
@@ -69,9 +69,9 @@ func (s *scene) tidy() {
 
 // ownNull refuses a root file system that has something else in the place of the null
 // device where that is not mounted over: masks are made of it (CVE-2025-31133).
-func (s *scene) ownNull(root *os.File) error {
+func ownNull(nodes []initstage.Node, root *os.File) error {
 	const null = "/dev/null"
-	if !slices.ContainsFunc(s.files.Nodes, func(n initstage.Node) bool { return n.Path == null }) {
+	if !slices.ContainsFunc(nodes, func(n initstage.Node) bool { return n.Path == null }) {
 		return nil
 	}
 	at, err := fd.InRoot(root, null, false)

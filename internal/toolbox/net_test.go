@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -128,7 +129,16 @@ func TestSpin(t *testing.T) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	time.Sleep(testenv.Patience(300 * time.Millisecond))
+	used := func() (ticks int) { // of 10 ms
+		text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", cmd.Process.Pid))
+		if f := strings.Fields(string(text)); len(f) > 13 {
+			ticks, _ = strconv.Atoi(f[13])
+		}
+		return ticks
+	}
+	for end := time.Now().Add(testenv.Patience(20 * time.Second)); used() < 3 && time.Now().Before(end); {
+		time.Sleep(10 * time.Millisecond)
+	}
 	cmd.Process.Signal(syscall.SIGTERM)
 	err := cmd.Wait()
 	if exit, ok := err.(*exec.ExitError); !ok || exit.UserTime() < 20*time.Millisecond {

@@ -121,6 +121,24 @@ func Do[P, E, R any](ctx context.Context, c *Client, m api.Method[P, E, R], x Ex
 	return result, err
 }
 
+// Dialer connects to the daemon, starting one when none runs.
+type Dialer func(context.Context) (*Client, error)
+
+// CallBy is Call over a connection that is made for it.
+func CallBy[P, E, R any](ctx context.Context, dial Dialer, m api.Method[P, E, R], p P) (R, error) {
+	return DoBy(ctx, dial, m, Exchange[P, E]{Params: p})
+}
+
+// DoBy is Do over a connection that is made for it.
+func DoBy[P, E, R any](ctx context.Context, dial Dialer, m api.Method[P, E, R], x Exchange[P, E]) (r R, err error) {
+	c, err := dial(ctx)
+	if err != nil {
+		return r, err
+	}
+	defer func() { _ = c.Close() }() // at most a connection that was not needed
+	return Do(ctx, c, m, x)
+}
+
 type asking[P, E, R any] struct {
 	m api.Method[P, E, R]
 	x Exchange[P, E]

@@ -64,7 +64,7 @@ func (s *commits) commit(ctx context.Context, p api.CommitParams) (made api.Imag
 		}()
 	}
 	request := image.Commit{
-		Parent: parent.ID, Name: p.Name, Config: configOf(parent.Config, c.Spec, p.Config),
+		Parent: parent.ID, Name: p.Name, Config: configOf(parent.Config, c.Spec, v1.ImageConfig(p.Config)),
 		Author: p.Author, Comment: p.Comment, CreatedBy: strings.Join(c.Command, " "),
 	}
 	m, err := s.s.Committer.Commit(ctx, c.ID, request, mapping(pod.UserMapping))

@@ -4,10 +4,13 @@ import (
 	"context"
 	"errors"
 
+	v1 "github.com/opencontainers/image-spec/specs-go/v1"
+
 	"carob/internal/api"
 	"carob/internal/fault"
 	"carob/internal/image"
 	"carob/internal/image/layout"
+	"carob/internal/spec"
 	"carob/internal/status"
 )
 
@@ -39,7 +42,7 @@ func (s *images) one(m image.Image, err error) (api.Image, error) {
 	}
 	return api.Image{
 		ID: m.ID, Names: m.Names, Digests: m.Digests, Created: m.Created, Size: m.Size,
-		Config: m.Config, Layers: m.Layers, LayerSizes: m.LayerSizes, Pinned: m.Pinned,
+		Config: spec.ImageConfig(m.Config), Layers: m.Layers, LayerSizes: m.LayerSizes, Pinned: m.Pinned,
 	}, nil
 }
 
@@ -91,13 +94,13 @@ var errNoData = errors.New("no tar stream was passed")
 
 func (s *images) importOne(ctx context.Context, p api.ImportParams, t turnOf[api.None]) (api.Image, error) {
 	if p.Dir != "" {
-		return s.one(s.store.ImportDir(ctx, p.Name, p.Dir, p.Config))
+		return s.one(s.store.ImportDir(ctx, p.Name, p.Dir, v1.ImageConfig(p.Config)))
 	}
 	if t.Data == nil {
 		return api.Image{}, fault.Wrap(fault.Invalid, "image import", errNoData)
 	}
 	defer closeOn(ctx, t.Data)()
-	return s.one(s.store.ImportTar(ctx, p.Name, t.Data, p.Config))
+	return s.one(s.store.ImportTar(ctx, p.Name, t.Data, v1.ImageConfig(p.Config)))
 }
 
 func (s *images) load(ctx context.Context, _ api.None, t turnOf[api.None]) ([]api.Image, error) {

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"strings"
 
-	v1 "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/spf13/pflag"
 
 	"carob/internal/fault"
@@ -15,8 +14,8 @@ import (
 const Instructions = "CMD, ENTRYPOINT, ENV, EXPOSE, LABEL, USER, VOLUME, WORKDIR, STOPSIGNAL"
 
 // Changes reads the instructions of `import --change`, written as in a Dockerfile.
-func Changes(words []string) (v1.ImageConfig, error) {
-	var c v1.ImageConfig
+func Changes(words []string) (spec.ImageConfig, error) {
+	var c spec.ImageConfig
 	for _, w := range words {
 		verb, rest, _ := strings.Cut(strings.TrimSpace(w), " ")
 		rest = strings.TrimSpace(rest)
@@ -35,7 +34,7 @@ func Changes(words []string) (v1.ImageConfig, error) {
 }
 
 // replaced carries out an instruction whose last one counts.
-func replaced(c *v1.ImageConfig, verb, rest string) bool {
+func replaced(c *spec.ImageConfig, verb, rest string) bool {
 	switch verb {
 	case "CMD":
 		c.Cmd = argv(rest)
@@ -54,7 +53,7 @@ func replaced(c *v1.ImageConfig, verb, rest string) bool {
 }
 
 // added carries out an instruction that adds to what is there.
-func added(c *v1.ImageConfig, verb, rest string) bool {
+func added(c *spec.ImageConfig, verb, rest string) bool {
 	switch verb {
 	case "ENV":
 		c.Env = append(c.Env, rest)

@@ -36,7 +36,7 @@ archive, wherever it is restored. Needs criu, and --userns host for the containe
 }
 
 func (e Env) checkpoint(ctx context.Context, w *os.File, p api.CheckpointParams) error {
-	_, err := do(ctx, e, api.Checkpoint, client.Exchange[api.CheckpointParams, api.None]{Params: p, Files: api.Files{Data: w}})
+	_, err := client.DoBy(ctx, e.Daemon, api.Checkpoint, client.Exchange[api.CheckpointParams, api.None]{Params: p, Files: api.Files{Data: w}})
 	return err
 }
 

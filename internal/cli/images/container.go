@@ -41,7 +41,7 @@ volumes and other mounts. The image runs by default what the container was made 
 			if p.Config, err = ask.Changes(changes); err != nil {
 				return err
 			}
-			m, err := do(cmd.Context(), e, api.Commit, client.Exchange[api.CommitParams, api.None]{Params: p})
+			m, err := client.DoBy(cmd.Context(), e.Daemon, api.Commit, client.Exchange[api.CommitParams, api.None]{Params: p})
 			if err != nil {
 				return err
 			}
@@ -66,7 +66,7 @@ was is changed, too. Volumes and other mounts are not part of it.`,
 		Example: "  carob diff web\n  carob diff web --format '{{.Kind}} {{.Path}}'",
 		Args:    cobra.ExactArgs(1), ValidArgsFunction: e.Containers,
 		RunE: func(cmd *cobra.Command, refs []string) error {
-			list, err := do(cmd.Context(), e, api.Changes, client.Exchange[api.Ref, api.None]{Params: api.Ref{Ref: refs[0]}})
+			list, err := client.DoBy(cmd.Context(), e.Daemon, api.Changes, client.Exchange[api.Ref, api.None]{Params: api.Ref{Ref: refs[0]}})
 			if err != nil {
 				return err
 			}
@@ -111,6 +111,6 @@ mounts. carob import makes an image of one layer of it.`,
 }
 
 func (e Env) export(ctx context.Context, w *os.File, ref string) error {
-	_, err := do(ctx, e, api.Export, client.Exchange[api.Ref, api.None]{Params: api.Ref{Ref: ref}, Files: api.Files{Data: w}})
+	_, err := client.DoBy(ctx, e.Daemon, api.Export, client.Exchange[api.Ref, api.None]{Params: api.Ref{Ref: ref}, Files: api.Files{Data: w}})
 	return err
 }

@@ -6,16 +6,16 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	v1 "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"carob/internal/api"
 	"carob/internal/fault"
+	"carob/internal/spec"
 )
 
 func TestFilters(t *testing.T) {
 	now := time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
 	image := func(id string, age time.Duration, labels map[string]string, names ...string) api.Image {
-		return api.Image{ID: "sha256:" + id, Created: now.Add(-age), Names: names, Config: v1.ImageConfig{Labels: labels}}
+		return api.Image{ID: "sha256:" + id, Created: now.Add(-age), Names: names, Config: spec.ImageConfig{Labels: labels}}
 	}
 	all := []api.Image{
 		image("aa", time.Hour, map[string]string{"env": "prod"}, "web:1", "web:2"),

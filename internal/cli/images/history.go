@@ -19,7 +19,7 @@ func historyCommand(e Env) *cobra.Command {
 		Example: "  carob history toolbox\n  carob history --no-trunc --format '{{.CreatedBy}}' my/app:1",
 		Args:    cobra.ExactArgs(1), ValidArgsFunction: e.Images,
 		RunE: func(cmd *cobra.Command, refs []string) error {
-			m, err := do(cmd.Context(), e, api.InspectImage, client.Exchange[api.Ref, api.None]{Params: api.Ref{Ref: refs[0]}})
+			m, err := client.DoBy(cmd.Context(), e.Daemon, api.InspectImage, client.Exchange[api.Ref, api.None]{Params: api.Ref{Ref: refs[0]}})
 			if err != nil {
 				return err
 			}

@@ -14,7 +14,6 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
-	"carob/internal/api"
 	"carob/internal/api/client"
 	"carob/internal/cli/remote"
 )
@@ -23,7 +22,7 @@ import (
 type Env struct {
 	Stdin, Stdout, Stderr *os.File
 	// Daemon connects to the daemon, starting one when none runs.
-	Daemon func(context.Context) (*client.Client, error)
+	Daemon client.Dialer
 	// Images and Containers complete names.
 	Images, Containers cobra.CompletionFunc
 	LookupEnv          func(string) (string, bool)
@@ -66,14 +65,4 @@ func Removed(w io.Writer, removed []string) {
 		}
 		fmt.Fprintln(w, word+r)
 	}
-}
-
-// do makes a call on the daemon.
-func do[P, E, R any](ctx context.Context, e Env, m api.Method[P, E, R], x client.Exchange[P, E]) (R, error) {
-	c, err := e.Daemon(ctx)
-	if err != nil {
-		var none R
-		return none, err
-	}
-	return client.Do(ctx, c, m, x)
 }

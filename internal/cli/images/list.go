@@ -28,7 +28,7 @@ func ListCommand(e Env, name string) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			list, err := do(cmd.Context(), e, api.Images, client.Exchange[api.None, api.None]{})
+			list, err := client.DoBy(cmd.Context(), e.Daemon, api.Images, client.Exchange[api.None, api.None]{})
 			if err != nil {
 				return err
 			}

@@ -53,7 +53,7 @@ gzip or zstd if you like.`,
 
 // save lets the daemon write to w itself.
 func (e Env) save(ctx context.Context, w *os.File, p api.SaveParams) error {
-	_, err := do(ctx, e, api.ImageSave, client.Exchange[api.SaveParams, api.None]{Params: p, Files: api.Files{Data: w}})
+	_, err := client.DoBy(ctx, e.Daemon, api.ImageSave, client.Exchange[api.SaveParams, api.None]{Params: p, Files: api.Files{Data: w}})
 	return err
 }
 

@@ -25,7 +25,7 @@ containers that do not run.`,
 		Example: "  carob df\n  carob df -v\n  carob df -o json",
 		Args:    cobra.NoArgs, ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			u, err := do(cmd.Context(), e, api.DiskUsage, client.Exchange[api.None, api.None]{})
+			u, err := client.DoBy(cmd.Context(), e.Daemon, api.DiskUsage, client.Exchange[api.None, api.None]{})
 			if err != nil {
 				return err
 			}

@@ -13,6 +13,7 @@ import (
 	"carob/internal/api"
 	"carob/internal/api/client"
 	"carob/internal/cli/ask"
+	"carob/internal/cli/entry"
 	"carob/internal/cli/show"
 	"carob/internal/fault"
 	"carob/internal/plan/port"
@@ -20,12 +21,9 @@ import (
 	"carob/internal/status"
 )
 
-// Daemon connects to the daemon, starting it when none runs.
-type Daemon func(context.Context) (*client.Client, error)
-
 // Env is what the commands work with.
 type Env struct {
-	Daemon Daemon
+	Daemon client.Dialer
 	Stdout io.Writer
 }
 
@@ -33,39 +31,19 @@ type Env struct {
 const Group = "networks"
 
 // names completes names of networks.
-func (e Env) names(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
-	list, err := call(cmd.Context(), e.Daemon, api.Networks, api.None{})
-	if err != nil {
-		return nil, cobra.ShellCompDirectiveError
+func (e Env) names(cmd *cobra.Command, words []string, begun string) ([]string, cobra.ShellCompDirective) {
+	list := func(ctx context.Context) ([]status.Network, error) {
+		return client.CallBy(ctx, e.Daemon, api.Networks, api.None{})
 	}
-	var found []string
-	for _, n := range list {
-		found = append(found, n.Name)
-	}
-	return found, cobra.ShellCompDirectiveNoFileComp
+	return entry.Names(list, func(n status.Network) string { return n.Name })(cmd, words, begun)
 }
 
 // containers completes names of containers.
-func (e Env) containers(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
-	list, err := call(cmd.Context(), e.Daemon, api.Containers, status.Filter{})
-	if err != nil {
-		return nil, cobra.ShellCompDirectiveError
+func (e Env) containers(cmd *cobra.Command, words []string, begun string) ([]string, cobra.ShellCompDirective) {
+	list := func(ctx context.Context) ([]status.Container, error) {
+		return client.CallBy(ctx, e.Daemon, api.Containers, status.Filter{})
 	}
-	var found []string
-	for _, c := range list {
-		found = append(found, show.Title(c))
-	}
-	return found, cobra.ShellCompDirectiveNoFileComp
-}
-
-// call is client.Call on the daemon.
-func call[P, R any](ctx context.Context, d Daemon, m api.Method[P, api.None, R], p P) (R, error) {
-	c, err := d(ctx)
-	if err != nil {
-		var none R
-		return none, err
-	}
-	return client.Call(ctx, c, m, p)
+	return entry.Names(list, show.Title)(cmd, words, begun)
 }
 
 // Commands returns the commands.
@@ -95,7 +73,7 @@ func networkCreateCommand(e Env) *cobra.Command {
 			if w.Labels, err = ask.Labels(labels); err != nil {
 				return err
 			}
-			made, err := call(cmd.Context(), e.Daemon, api.NetworkCreate, w)
+			made, err := client.CallBy(cmd.Context(), e.Daemon, api.NetworkCreate, w)
 			if err == nil {
 				fmt.Fprintln(e.Stdout, made.Name)
 			}
@@ -114,7 +92,7 @@ func networkListCommand(e Env) *cobra.Command {
 		Example: "  carob network ls -o wide",
 		Args:    cobra.NoArgs, ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			list, err := call(cmd.Context(), e.Daemon, api.Networks, api.None{})
+			list, err := client.CallBy(cmd.Context(), e.Daemon, api.Networks, api.None{})
 			if err != nil {
 				return err
 			}
@@ -136,7 +114,7 @@ func networkInspectCommand(e Env) *cobra.Command {
 		RunE: func(cmd *cobra.Command, names []string) error {
 			var all []status.Network
 			for _, n := range names {
-				one, err := call(cmd.Context(), e.Daemon, api.InspectNetwork, api.Ref{Ref: n})
+				one, err := client.CallBy(cmd.Context(), e.Daemon, api.InspectNetwork, api.Ref{Ref: n})
 				if err != nil {
 					return err
 				}
@@ -158,7 +136,7 @@ func networkRemoveCommand(e Env) *cobra.Command {
 		RunE: func(cmd *cobra.Command, names []string) error {
 			var errs []error
 			for _, n := range names {
-				_, err := call(cmd.Context(), e.Daemon, api.NetworkRemove, api.Ref{Ref: n})
+				_, err := client.CallBy(cmd.Context(), e.Daemon, api.NetworkRemove, api.Ref{Ref: n})
 				errs = append(errs, err)
 				if err == nil {
 					fmt.Fprintln(e.Stdout, n)
@@ -178,7 +156,7 @@ func connectCommand(e Env) *cobra.Command {
 		Args:    cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, words []string) error {
 			j.Network = words[0]
-			_, err := call(cmd.Context(), e.Daemon, api.Connect, api.ConnectParams{Ref: words[1], Join: j})
+			_, err := client.CallBy(cmd.Context(), e.Daemon, api.Connect, api.ConnectParams{Ref: words[1], Join: j})
 			return err
 		},
 		ValidArgsFunction: e.names,
@@ -195,7 +173,7 @@ func disconnectCommand(e Env) *cobra.Command {
 		Example: "  carob network disconnect back web",
 		Args:    cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, words []string) error {
-			_, err := call(cmd.Context(), e.Daemon, api.Disconnect, api.ConnectParams{Ref: words[1], Join: spec.Join{Network: words[0]}})
+			_, err := client.CallBy(cmd.Context(), e.Daemon, api.Disconnect, api.ConnectParams{Ref: words[1], Join: spec.Join{Network: words[0]}})
 			return err
 		},
 		ValidArgsFunction: e.names,
@@ -246,11 +224,11 @@ func (e Env) portOf(ref, wanted string, published []spec.Port) error {
 
 // connections are those of a pod, or of a container's.
 func connections(ctx context.Context, e Env, ref string) ([]status.Connection, error) {
-	found, err := call(ctx, e.Daemon, api.Pods, status.Filter{PodRef: ref})
+	found, err := client.CallBy(ctx, e.Daemon, api.Pods, status.Filter{PodRef: ref})
 	if err == nil && len(found) == 0 {
 		var c status.Container
-		if c, err = call(ctx, e.Daemon, api.Container, api.Ref{Ref: ref}); err == nil {
-			found, err = call(ctx, e.Daemon, api.Pods, status.Filter{PodRef: c.PodID})
+		if c, err = client.CallBy(ctx, e.Daemon, api.Container, api.Ref{Ref: ref}); err == nil {
+			found, err = client.CallBy(ctx, e.Daemon, api.Pods, status.Filter{PodRef: c.PodID})
 		}
 	}
 	if err != nil || len(found) == 0 {

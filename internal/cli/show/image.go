@@ -6,10 +6,10 @@ import (
 	"time"
 
 	"github.com/docker/go-units"
-	v1 "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"carob/internal/api"
 	"carob/internal/fault"
+	"carob/internal/spec"
 )
 
 // ImageDetails is an image in the shape of `docker image inspect`, and below
@@ -36,7 +36,7 @@ type ImageDetails struct {
 
 // ImageConfig is image-spec's and what Docker has beyond it.
 type ImageConfig struct {
-	v1.ImageConfig
+	spec.ImageConfig
 	Healthcheck *Healthcheck `json:",omitempty"`
 	OnBuild     []string     `json:",omitempty"`
 	Shell       []string     `json:",omitempty"`
@@ -56,12 +56,27 @@ type RootFS struct {
 	Layers []string
 }
 
-// document is an image's configuration: Docker's, of which image-spec's is a part.
+// document is what is shown of an image's configuration: Docker's, of which image-spec's is a
+// part.
 type document struct {
-	v1.Image
+	Author        string      `json:"author"`
+	Architecture  string      `json:"architecture"`
+	Variant       string      `json:"variant"`
+	OS            string      `json:"os"`
+	OSVersion     string      `json:"os.version"`
 	Config        ImageConfig `json:"config"`
 	Comment       string      `json:"comment"`
 	DockerVersion string      `json:"docker_version"`
+	RootFS        struct {
+		Type    string   `json:"type"`
+		DiffIDs []string `json:"diff_ids"`
+	} `json:"rootfs"`
+	History []struct {
+		Created    time.Time `json:"created"`
+		CreatedBy  string    `json:"created_by"`
+		Comment    string    `json:"comment"`
+		EmptyLayer bool      `json:"empty_layer"`
+	} `json:"history"`
 }
 
 // DockerImage shows an image in Docker's shape.
@@ -73,7 +88,7 @@ func DockerImage(m api.ImageDetails) (ImageDetails, error) {
 	d := ImageDetails{
 		ID: m.ID, RepoTags: m.Names, RepoDigests: m.Digests, Comment: doc.Comment, Created: m.Created, Author: doc.Author,
 		Architecture: doc.Architecture, Variant: doc.Variant, Os: doc.OS, OsVersion: doc.OSVersion, Size: m.Size,
-		Config: doc.Config, RootFS: RootFS{Type: doc.RootFS.Type, Layers: []string{}},
+		Config: doc.Config, RootFS: RootFS{Type: doc.RootFS.Type, Layers: append([]string{}, doc.RootFS.DiffIDs...)},
 		Layers: m.Layers, LayerSizes: m.LayerSizes, Pinned: m.Pinned, DockerVersion: doc.DockerVersion,
 	}
 	if d.RepoTags == nil {
@@ -81,9 +96,6 @@ func DockerImage(m api.ImageDetails) (ImageDetails, error) {
 	}
 	if d.RepoDigests == nil {
 		d.RepoDigests = []string{}
-	}
-	for _, id := range doc.RootFS.DiffIDs {
-		d.RootFS.Layers = append(d.RootFS.Layers, id.String())
 	}
 	return d, nil
 }
@@ -116,10 +128,7 @@ func Steps(m api.ImageDetails) ([]Step, error) {
 	}
 	for i := len(doc.History) - 1; i >= 0; i-- {
 		h := doc.History[i]
-		s := Step{ID: elsewhere, CreatedBy: h.CreatedBy, Comment: h.Comment}
-		if h.Created != nil {
-			s.CreatedAt = *h.Created
-		}
+		s := Step{ID: elsewhere, CreatedBy: h.CreatedBy, Comment: h.Comment, CreatedAt: h.Created}
 		if !h.EmptyLayer {
 			s.Size = take()
 		}

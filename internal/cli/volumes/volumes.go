@@ -16,6 +16,7 @@ import (
 	"carob/internal/api"
 	"carob/internal/api/client"
 	"carob/internal/cli/ask"
+	"carob/internal/cli/entry"
 	"carob/internal/cli/show"
 	"carob/internal/fault"
 	"carob/internal/status"
@@ -23,33 +24,17 @@ import (
 
 // Env is what the commands work with.
 type Env struct {
-	// Daemon connects to the daemon, starting one when none runs.
-	Daemon func(context.Context) (*client.Client, error)
+	Daemon client.Dialer
 	Stdin  io.Reader
 	Stdout io.Writer
 }
 
-// call makes a call on the daemon.
-func call[P, R any](ctx context.Context, e Env, m api.Method[P, api.None, R], p P) (R, error) {
-	c, err := e.Daemon(ctx)
-	if err != nil {
-		var none R
-		return none, err
-	}
-	return client.Call(ctx, c, m, p)
-}
-
 // names completes names of volumes.
-func (e Env) names(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
-	list, err := call(cmd.Context(), e, api.Volumes, api.None{})
-	if err != nil {
-		return nil, cobra.ShellCompDirectiveError
+func (e Env) names(cmd *cobra.Command, words []string, begun string) ([]string, cobra.ShellCompDirective) {
+	list := func(ctx context.Context) ([]status.Volume, error) {
+		return client.CallBy(ctx, e.Daemon, api.Volumes, api.None{})
 	}
-	var found []string
-	for _, v := range list {
-		found = append(found, v.Name)
-	}
-	return found, cobra.ShellCompDirectiveNoFileComp
+	return entry.Names(list, func(v status.Volume) string { return v.Name })(cmd, words, begun)
 }
 
 // Command returns the group of commands.
@@ -76,7 +61,7 @@ func createCommand(e Env) *cobra.Command {
 			if len(words) == 1 && words[0] == "" {
 				return fault.New(fault.Invalid, "volume create: the name is empty")
 			}
-			v, err := call(cmd.Context(), e, api.VolumeCreate, api.Ref{Ref: strings.Join(words, "")})
+			v, err := client.CallBy(cmd.Context(), e.Daemon, api.VolumeCreate, api.Ref{Ref: strings.Join(words, "")})
 			if err == nil {
 				fmt.Fprintln(e.Stdout, v.Name)
 			}
@@ -97,7 +82,7 @@ func listCommand(e Env) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			list, err := call(cmd.Context(), e, api.Volumes, api.None{})
+			list, err := client.CallBy(cmd.Context(), e.Daemon, api.Volumes, api.None{})
 			if err != nil {
 				return err
 			}
@@ -125,7 +110,7 @@ func inspectCommand(e Env) *cobra.Command {
 			found := []show.VolumeRow{}
 			var errs []error
 			for _, ref := range refs {
-				v, err := call(cmd.Context(), e, api.InspectVolume, api.Ref{Ref: ref})
+				v, err := client.CallBy(cmd.Context(), e.Daemon, api.InspectVolume, api.Ref{Ref: ref})
 				if err != nil {
 					errs = append(errs, err)
 					continue
@@ -162,7 +147,7 @@ the error names the container.`,
 		RunE: func(cmd *cobra.Command, names []string) error {
 			var errs []error
 			for _, n := range names {
-				_, err := call(cmd.Context(), e, api.VolumeRemove, api.Ref{Ref: n})
+				_, err := client.CallBy(cmd.Context(), e.Daemon, api.VolumeRemove, api.Ref{Ref: n})
 				switch {
 				case err == nil:
 					fmt.Fprintln(e.Stdout, n)

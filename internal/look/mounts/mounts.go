@@ -4,7 +4,6 @@
 package mounts
 
 import (
-	"bufio"
 	"fmt"
 	"io"
 	"os"
@@ -12,6 +11,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"carob/internal/mountinfo"
 )
 
 // Mount is one line of a mountinfo.
@@ -34,15 +35,11 @@ type Mount struct {
 	Super  []string `json:"-"`
 }
 
-// longest is the longest line that is read; an overlay of 500 layers stays below it.
-const longest = 1 << 20
-
 // Parse reads a mountinfo in the order of its lines. A line that is not of the
 // documented form is skipped: a newer kernel may add what this reader does not know.
 func Parse(r io.Reader) ([]Mount, error) {
 	var out []Mount
-	s := bufio.NewScanner(r)
-	s.Buffer(make([]byte, 0, 4096), longest)
+	s := mountinfo.Scanner(r)
 	for n := 1; s.Scan(); n++ {
 		if m, ok := parse(s.Text()); ok {
 			m.Line = n
@@ -66,48 +63,17 @@ func Read(file string) ([]Mount, error) {
 }
 
 func parse(line string) (Mount, bool) {
-	left, right, ok := strings.Cut(line, " - ")
-	l, r := strings.Fields(left), strings.Fields(right)
-	if !ok || len(l) < 6 || len(r) < 2 {
-		return Mount{}, false
-	}
-	id, err1 := strconv.Atoi(l[0])
-	parent, err2 := strconv.Atoi(l[1])
-	if err1 != nil || err2 != nil {
-		return Mount{}, false
-	}
+	from, ok := mountinfo.Parse(line)
 	m := Mount{
-		Text: line, ID: id, Parent: parent, Device: l[2], Root: unescape(l[3]), Point: unescape(l[4]),
-		Options: strings.Split(l[5], ","), Type: r[0], Source: unescape(r[1]),
+		Text: line, ID: from.ID, Parent: from.Parent, Device: from.Device, Root: from.Root, Point: from.Point,
+		Options: from.Options, Type: from.Type, Source: from.Source, Super: from.Super,
 	}
-	if len(r) > 2 {
-		m.Super = strings.Split(r[2], ",")
-	}
-	for _, tag := range l[6:] {
+	for _, tag := range from.Tags {
 		if n, ok := strings.CutPrefix(tag, "shared:"); ok {
 			m.Shared, _ = strconv.Atoi(n) // 0, not shared, for what is no number
 		}
 	}
-	return m, true
-}
-
-// unescape undoes the kernel's \ooo for blanks, line ends, backslashes and '#'.
-func unescape(s string) string {
-	if !strings.Contains(s, `\`) {
-		return s
-	}
-	var b strings.Builder
-	for i := 0; i < len(s); i++ {
-		if s[i] == '\\' && i+3 < len(s) {
-			if n, err := strconv.ParseUint(s[i+1:i+4], 8, 8); err == nil {
-				b.WriteByte(byte(n))
-				i += 3
-				continue
-			}
-		}
-		b.WriteByte(s[i])
-	}
-	return b.String()
+	return m, ok
 }
 
 // ReadOnly reports whether nothing can be written through the mount, because it or its

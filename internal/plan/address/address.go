@@ -4,9 +4,11 @@ package address
 
 import (
 	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"net/netip"
-	"regexp"
+	"slices"
+	"strings"
 
 	"carob/internal/fault"
 )
@@ -123,11 +125,12 @@ func CheckSubnets(subnets []netip.Prefix) error {
 	return nil
 }
 
-// An even second digit: the address of one interface, not of a group.
-var hardware = regexp.MustCompile(`^[0-9a-fA-F][02468aceACE](:[0-9a-fA-F]{2}){5}$`)
-
-// MAC reports whether s is the hardware address of one interface.
-func MAC(s string) bool { return hardware.MatchString(s) }
+// MAC reports whether s is the hardware address of one interface: six bytes, and no group's.
+func MAC(s string) bool {
+	parts := strings.Split(s, ":")
+	b, err := hex.DecodeString(strings.Join(parts, ""))
+	return err == nil && len(parts) == 6 && !slices.ContainsFunc(parts, func(p string) bool { return len(p) != 2 }) && b[0]&1 == 0
+}
 
 // Range is the addresses of one subnet. The first is the gateway; of IPv4 the last is
 // broadcast. A released address is given out again as late as possible.

@@ -125,7 +125,7 @@ func TestRange(t *testing.T) {
 func TestMAC(t *testing.T) {
 	for s, want := range map[string]bool{
 		"02:00:00:00:00:01": true, "FE:aB:00:00:00:01": true, "01:00:00:00:00:01": false, "02:00:00:00:00": false,
-		"02:00:00:00:00:01:02": false, "02-00-00-00-00-01": false, "": false, "02:00:00:00:00:0g": false,
+		"02:00:00:00:00:01:02": false, "02-00-00-00-00-01": false, "": false, "02:00:00:00:00:0g": false, "0200:0:00:00:00:1": false,
 	} {
 		if MAC(s) != want {
 			t.Errorf("%q: %v", s, !want)

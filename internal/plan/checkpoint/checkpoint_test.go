@@ -8,10 +8,11 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"carob/internal/fault"
+	"carob/internal/mountinfo"
 	"carob/internal/plan/checkpoint"
 )
 
-const mountinfo = `10 9 0:50 / / rw,relatime - overlay overlay rw,lowerdir=/l
+const table = `10 9 0:50 / / rw,relatime - overlay overlay rw,lowerdir=/l
 11 10 0:51 / /dev rw,nosuid - tmpfs tmpfs rw,size=64k
 12 10 0:52 / /proc rw - proc proc rw
 13 12 0:51 /null /proc/keys rw - tmpfs tmpfs rw
@@ -23,7 +24,7 @@ const mountinfo = `10 9 0:50 / / rw,relatime - overlay overlay rw,lowerdir=/l
 19 10 0:55 / /tmp rw - tmpfs tmpfs ro
 `
 
-func mounts(t *testing.T, text string) []checkpoint.Mount {
+func mounts(t *testing.T, text string) []mountinfo.Mount {
 	t.Helper()
 	all, err := checkpoint.Mounts(strings.NewReader(text))
 	if err != nil {
@@ -35,7 +36,7 @@ func mounts(t *testing.T, text string) []checkpoint.Mount {
 // TestExternal: masks and read-only paths are the container's own, volumes, cgroups and what is
 // named are not.
 func TestExternal(t *testing.T) {
-	all := mounts(t, strings.ReplaceAll(mountinfo, `\\`, `\`))
+	all := mounts(t, strings.ReplaceAll(table, `\\`, `\`))
 	got := checkpoint.External(all, []string{"/dev/shm"})
 	if diff := cmp.Diff([]string{"/dev/shm", "/data dir", "/cg/memory"}, got); diff != "" {
 		t.Error(diff)
@@ -43,7 +44,7 @@ func TestExternal(t *testing.T) {
 }
 
 func TestStreams(t *testing.T) {
-	all := mounts(t, mountinfo)
+	all := mounts(t, table)
 	for want, s := range map[string]checkpoint.Stream{
 		"pipe:[7]":   {Link: "pipe:[7]", Mount: 3},
 		"file[3:1f]": {Link: "/dev/null", Mount: 3, Inode: 31},
@@ -78,7 +79,7 @@ func seen(t *testing.T) checkpoint.Seen {
 	return checkpoint.Seen{
 		Status: "Name:\tx\nUid:\t7\t7\t7\t7\nGid:\t8\t8\t8\t8\nGroups:\t8 9 \nCapInh:\t0\nCapPrm:\t1\nCapEff:\t1\nCapBnd:\t1\nCapAmb:\t0\nNoNewPrivs:\t1\nSeccomp:\t2\n",
 		Cgroup: "4:memory:/carob/x/sub\n0::/\n", Profile: "mine (enforce)\n",
-		Namespaces: map[string]string{"net": "net:[1]", "mnt": "mnt:[9]"}, Mounts: mounts(t, strings.ReplaceAll(mountinfo, `\\`, `\`)),
+		Namespaces: map[string]string{"net": "net:[1]", "mnt": "mnt:[9]"}, Mounts: mounts(t, strings.ReplaceAll(table, `\\`, `\`)),
 	}
 }
 
@@ -106,8 +107,8 @@ func TestJudge(t *testing.T) {
 		`AppArmor profile "other"`:    func(_ *checkpoint.Wish, s *checkpoint.Seen) { s.Profile = "other (enforce)" },
 		"a file system of type ext4":  func(w *checkpoint.Wish, _ *checkpoint.Seen) { w.Devices = w.Devices[:1] },
 		"a writable root file system": func(w *checkpoint.Wish, _ *checkpoint.Seen) { w.Spec.Root.Readonly = true },
-		"/data dir writable":          func(_ *checkpoint.Wish, s *checkpoint.Seen) { s.Mounts[6].ReadOnly = false },
-		"/proc/sys writable":          func(_ *checkpoint.Wish, s *checkpoint.Seen) { s.Mounts[4].ReadOnly = false },
+		"/data dir writable":          func(_ *checkpoint.Wish, s *checkpoint.Seen) { s.Mounts[6].Options, s.Mounts[6].Super = nil, nil },
+		"/proc/sys writable":          func(_ *checkpoint.Wish, s *checkpoint.Seen) { s.Mounts[4].Options, s.Mounts[4].Super = nil, nil },
 		"/proc/keys, which is masked": func(_ *checkpoint.Wish, s *checkpoint.Seen) { s.Mounts[3].Point = "/proc/other" },
 		"/proc/none, which is masked": func(w *checkpoint.Wish, _ *checkpoint.Seen) { w.Absent = nil },
 	} {
@@ -120,7 +121,7 @@ func TestJudge(t *testing.T) {
 }
 
 func FuzzMounts(f *testing.F) {
-	f.Add(mountinfo)
+	f.Add(table)
 	f.Fuzz(func(t *testing.T, text string) {
 		all, err := checkpoint.Mounts(strings.NewReader(text))
 		if err == nil && len(checkpoint.External(all, nil)) > len(all) {

@@ -10,6 +10,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"carob/internal/fault"
+	"carob/internal/mountinfo"
 )
 
 // Wish is what a container that has been made again may be: what was asked for, and nothing
@@ -32,7 +33,7 @@ type Seen struct {
 	// Status, Cgroup and Profile are files of /proc/PID.
 	Status, Cgroup, Profile string
 	Namespaces              map[string]string
-	Mounts                  []Mount
+	Mounts                  []mountinfo.Mount
 }
 
 // Judge holds a task that CRIU has made against what was asked for: images of CRIU's say
@@ -157,14 +158,14 @@ func kernelTypes() []string {
 
 // mounts wants no file system that was not given, and every protection that was asked for.
 func (w *Wish) mounts(s Seen) error {
-	top := map[string]Mount{} // the uppermost mount at each point
+	top := map[string]mountinfo.Mount{} // the uppermost mount at each point
 	for _, m := range s.Mounts {
 		if !slices.Contains(kernelTypes(), m.Type) && !slices.Contains(w.Devices, m.Device) {
 			return denied("a file system of type %.20s at %.80q", m.Type, m.Point)
 		}
 		top[m.Point] = m
 	}
-	if w.Spec.Root.Readonly && !top["/"].ReadOnly {
+	if w.Spec.Root.Readonly && !top["/"].ReadOnly() {
 		return denied("a writable root file system")
 	}
 	for _, m := range w.Spec.Mounts {
@@ -177,7 +178,7 @@ func (w *Wish) mounts(s Seen) error {
 
 // fixed wants what is to be read-only to be that. Of cgroups of v1 the directory that they
 // are in is nobody's but the container's.
-func fixed(m specs.Mount, top map[string]Mount) error {
+func fixed(m specs.Mount, top map[string]mountinfo.Mount) error {
 	if !slices.Contains(m.Options, "ro") {
 		return nil
 	}
@@ -186,7 +187,7 @@ func fixed(m specs.Mount, top map[string]Mount) error {
 		if m.Type == "cgroup" {
 			this = strings.HasPrefix(at.Type, "cgroup")
 		}
-		if this && !at.ReadOnly {
+		if this && !at.ReadOnly() {
 			return denied("%s writable", point)
 		}
 	}
@@ -194,12 +195,12 @@ func fixed(m specs.Mount, top map[string]Mount) error {
 }
 
 // protections wants all masks, and read-only what shall be.
-func (w *Wish) protections(top map[string]Mount) error {
+func (w *Wish) protections(top map[string]mountinfo.Mount) error {
 	if w.Spec.Linux == nil {
 		return nil
 	}
 	for _, p := range w.Spec.Linux.ReadonlyPaths {
-		if at, there := top[p]; w.exposes(p, there) || there && !at.ReadOnly {
+		if at, there := top[p]; w.exposes(p, there) || there && !at.ReadOnly() {
 			return denied("%s writable", p)
 		}
 	}

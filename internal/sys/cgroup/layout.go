@@ -18,7 +18,6 @@
 package cgroup
 
 import (
-	"bufio"
 	"bytes"
 	"fmt"
 	"io"
@@ -28,6 +27,7 @@ import (
 	"strings"
 
 	"carob/internal/fault"
+	"carob/internal/mountinfo"
 	plan "carob/internal/plan/cgroup"
 )
 
@@ -97,37 +97,19 @@ var v1Names = [...][2]string{
 // parseMounts finds the cgroup mounts in a mountinfo (proc_pid_mountinfo(5)).
 func parseMounts(r io.Reader) ([]mountPoint, error) {
 	var out []mountPoint
-	s := bufio.NewScanner(r)
-	s.Buffer(make([]byte, 0, 4096), 1<<20)
+	s := mountinfo.Scanner(r)
 	for s.Scan() {
 		if !bytes.Contains(s.Bytes(), []byte(" - cgroup")) { // a host has hundreds of others
 			continue
 		}
-		left, right, ok := strings.Cut(s.Text(), " - ")
-		if !ok {
-			continue
+		if m, ok := mountinfo.Parse(s.Text()); ok && (m.Type == "cgroup" || m.Type == "cgroup2") {
+			out = append(out, mountPoint{dir: m.Point, v2: m.Type == "cgroup2", options: m.Super})
 		}
-		l, f := strings.Fields(left), strings.Fields(right)
-		if len(l) < 5 || len(f) < 3 || (f[0] != "cgroup" && f[0] != "cgroup2") {
-			continue
-		}
-		out = append(out, mountPoint{dir: unescape(l[4]), v2: f[0] == "cgroup2", options: strings.Split(f[2], ",")})
 	}
 	if err := s.Err(); err != nil {
 		return nil, fmt.Errorf("mountinfo: %w", err)
 	}
 	return out, nil
-}
-
-// unescape undoes the kernel's \ooo for blanks and backslashes.
-func unescape(s string) string {
-	if !strings.Contains(s, `\`) {
-		return s
-	}
-	for _, e := range [...][2]string{{`\040`, " "}, {`\011`, "\t"}, {`\012`, "\n"}, {`\134`, `\`}} {
-		s = strings.ReplaceAll(s, e[0], e[1])
-	}
-	return s
 }
 
 // newLayout keeps the first mount of each controller.

@@ -22,13 +22,23 @@ func shown(t *testing.T, flags string) (program string) {
 	return program
 }
 
+// ownSlack is the timer slack that what is started here begins with.
+func ownSlack(t *testing.T) string {
+	t.Helper()
+	own, err := os.ReadFile("/proc/self/timerslack_ns")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.TrimSpace(string(own))
+}
+
 // TestProtect: one that is linked without Entry does the same by itself, once.
 func TestProtect(t *testing.T) {
 	testenv.Require(t, testenv.Root, testenv.Toolchain)
 	cmd := exec.Command(shown(t, ""), "protect", "a")
 	cmd.Env = []string{"A=1"}
 	out, err := cmd.CombinedOutput()
-	if want := `["protect" "a"] ["A=1" "GOMAXPROCS=1"] true <nil> shown 0 ` + slack(t); err != nil || string(out) != want {
+	if want := `["protect" "a"] ["A=1" "GOMAXPROCS=1"] true <nil> shown 0 ` + ownSlack(t); err != nil || string(out) != want {
 		t.Errorf("%v: %s\nwant %s", err, out, want)
 	}
 }
@@ -38,6 +48,7 @@ func TestProtect(t *testing.T) {
 func TestEntry(t *testing.T) {
 	testenv.Require(t, testenv.Root, testenv.Toolchain)
 	program := shown(t, "-E carob/internal/sys/exe.Entry")
+	slack := " " + ownSlack(t) + " 1000000"
 	for _, c := range []struct {
 		args, env []string
 		want      string
@@ -49,19 +60,8 @@ func TestEntry(t *testing.T) {
 		cmd := exec.Command(program, c.args...)
 		cmd.Env = append([]string{}, c.env...)
 		out, err := cmd.CombinedOutput()
-		slack := " " + slack(t) + " 1000000" // what it was, and what it is
 		if err != nil || !strings.HasPrefix(string(out), c.want+" ") || !strings.HasSuffix(string(out), slack) {
-			t.Errorf("%q: %v: %s\nwant %s …%s", c.args, err, out, c.want, slack)
+			t.Errorf("%q: %v: %s\nwant %s … %s", c.args, err, out, c.want, slack)
 		}
 	}
-}
-
-// slack is this process's timer slack.
-func slack(t *testing.T) string {
-	t.Helper()
-	text, err := os.ReadFile("/proc/self/timerslack_ns")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return strings.TrimSpace(string(text))
 }
