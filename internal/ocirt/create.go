@@ -414,19 +414,7 @@ func (n *creation) finish(pid int) (err error) {
 	if err := n.write(n.text); err != nil {
 		return err
 	}
-	return writePid(n.o.PidFile, pid)
-}
-
-// writePid writes a pid file at once: who waits for it must not read half of it.
-func writePid(name string, pid int) error {
-	if name == "" {
-		return nil
-	}
-	next := filepath.Join(filepath.Dir(name), "."+filepath.Base(name))
-	if err := os.WriteFile(next, []byte(strconv.Itoa(pid)), 0o644); err != nil {
-		return err
-	}
-	return os.Rename(next, name)
+	return task.WritePid(n.o.PidFile, pid)
 }
 
 // limitFiles lets the process have the limit that this one was started with, if the

@@ -70,7 +70,7 @@ func (c *Container) Exec(_ context.Context, o ExecOptions) (pid int, err error) 
 		return 0, named(o.Process, err)
 	}
 	pid = child.pid
-	err = errors.Join(term.hand(o.ConsoleSocket), sendPidfd(o.PidfdSocket, pid), writePid(o.PidFile, pid))
+	err = errors.Join(term.hand(o.ConsoleSocket), sendPidfd(o.PidfdSocket, pid), task.WritePid(o.PidFile, pid))
 	if err != nil {
 		task.Kill(pid)
 		return 0, err

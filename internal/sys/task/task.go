@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
 	"strconv"
 	"strings"
@@ -318,6 +319,19 @@ func Size(tty *os.File) (rows, columns uint16, err error) {
 		return 0, 0, failed("ioctl TIOCGWINSZ", err)
 	}
 	return w.Row, w.Col, nil
+}
+
+// WritePid writes a pid file at once: who waits for it must not read half of it. Without a
+// name there is none.
+func WritePid(name string, pid int) error {
+	if name == "" {
+		return nil
+	}
+	next := filepath.Join(filepath.Dir(name), "."+filepath.Base(name))
+	if err := os.WriteFile(next, []byte(strconv.Itoa(pid)), 0o644); err != nil {
+		return err
+	}
+	return os.Rename(next, name)
 }
 
 // Files returns the limits of open files that this process was started with.
