@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"carob/internal/api"
+	"carob/internal/api/launch"
 	"carob/internal/image/registry"
 )
 
@@ -30,7 +31,7 @@ type configuration struct {
 func newConfiguration(said, now settings, hangUp <-chan os.Signal) *configuration {
 	c := &configuration{said: said, now: now, level: &slog.LevelVar{}, hangUp: hangUp}
 	c.level.Set(now.level)
-	c.log = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: c.level}))
+	c.log = slog.New(slog.NewTextHandler(launch.NewLog(now.run, os.Stderr), &slog.HandlerOptions{Level: c.level}))
 	return c
 }
 
