@@ -19,27 +19,35 @@ func before(path string, n int) string {
 	return path + "." + strconv.Itoa(n)
 }
 
-// Rotate moves the log at path out of the way if it has come to size bytes: it becomes
-// path.1, what was that path.2, and so on, so that keep files are left with the next one at
-// path. It reports whether the writer, which goes on in the renamed file, is now to be given
-// the one at path, which the caller makes: also where an earlier rotation has been cut short
-// before that, and nothing or an empty file is there.
-func Rotate(path string, size int64, keep int) (next bool, err error) {
-	info, err := os.Stat(path)
+// Log is a log with its bounds; none with an empty Path. Unless Size is 0 another file is
+// begun when the one at Path has come to about that many bytes, and Files of them are kept.
+type Log struct {
+	Path  string
+	Size  int64
+	Files int
+}
+
+// Rotate moves the file at the log's path out of the way if it has come to its size: it
+// becomes path.1, what was that path.2, and so on, so that as many are left as are to be kept
+// with the next one at path. It reports whether the writer, which goes on in the renamed
+// file, is now to be given the one at path, which the caller makes: also where an earlier
+// rotation has been cut short before that, and nothing or an empty file is there.
+func (l Log) Rotate() (next bool, err error) {
+	info, err := os.Stat(l.Path)
 	if errors.Is(err, fs.ErrNotExist) || err == nil && info.Size() == 0 {
 		return true, nil
 	}
 	if err != nil {
 		return false, fault.Wrap(fault.Internal, "log", err)
 	}
-	if info.Size() < size {
+	if info.Size() < l.Size {
 		return false, nil
 	}
-	if keep <= 1 {
-		err = os.Remove(path)
+	if l.Files <= 1 {
+		err = os.Remove(l.Path)
 	}
-	for n := keep - 1; n > 0 && err == nil; n-- {
-		if err = os.Rename(before(path, n-1), before(path, n)); n > 1 && errors.Is(err, fs.ErrNotExist) {
+	for n := l.Files - 1; n > 0 && err == nil; n-- {
+		if err = os.Rename(before(l.Path, n-1), before(l.Path, n)); n > 1 && errors.Is(err, fs.ErrNotExist) {
 			err = nil // there have not been so many yet
 		}
 	}

@@ -61,7 +61,7 @@ func TestRotate(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			path := lay(t, c.before)
-			next, err := Rotate(path, c.size, c.keep)
+			next, err := Log{path, c.size, c.keep}.Rotate()
 			if err != nil || next != c.next {
 				t.Fatalf("%t, %v", next, err)
 			}
@@ -153,7 +153,7 @@ func TestFollowRotations(t *testing.T) {
 	for n := 1; n < lines; n++ {
 		switch n % each {
 		case 0:
-			if next, err := Rotate(path, 1, lines); err != nil || !next {
+			if next, err := (Log{path, 1, lines}).Rotate(); err != nil || !next {
 				t.Fatal(next, err)
 			}
 		case late - 1:

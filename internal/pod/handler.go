@@ -9,6 +9,7 @@ import (
 
 	"carob/internal/fault"
 	"carob/internal/image"
+	"carob/internal/logfile"
 	"carob/internal/spec"
 	"carob/internal/status"
 )
@@ -231,7 +232,7 @@ type Sandbox struct {
 // or an exec, with the cgroup, log and deadline its Process had.
 type KnownProcess struct {
 	ID, Cgroup string
-	Log        Log
+	Log        logfile.Log
 	// Deadline says that there was one, Paused that its container is paused.
 	Deadline, Paused bool
 }
@@ -275,8 +276,8 @@ type Process struct {
 	IDs  status.IDMapping
 	// Cgroup is the group the process enters, last.
 	Cgroup string
-	// Log is none for execs.
-	Log Log
+	// Log is where the output goes, in the CRI's format; none for execs.
+	Log logfile.Log
 	// Stdin keeps a pipe open even with nobody attached; Init asks for a reaping PID 1.
 	Stdin, StdinOnce, Init bool
 	// Resume is a checkpoint archive of package archive/checkpoint's: Start goes on from it
@@ -289,21 +290,6 @@ type Process struct {
 	// Deadline, when set, prepares the process so that KillExec can find all it
 	// started.
 	Deadline time.Time
-}
-
-// Log is the file that a process's output goes to, in the CRI's format; none with an empty
-// Path. Unless Size is 0 the handler begins another one when the file has come to about that
-// many bytes, and keeps Files of them (package logfile).
-type Log struct {
-	Path  string
-	Size  int64
-	Files int
-}
-
-// LogOf is where a container's output goes.
-func LogOf(c *status.Container) Log {
-	size, files := c.Spec.LogBounds()
-	return Log{c.LogPath, size, files}
 }
 
 // Streams are the client's ends of a process's standard streams; nil ones are not

@@ -23,9 +23,10 @@ const (
 const (
 	// NoLogLimit as MaxSize lets a log's one file grow.
 	NoLogLimit = -1
-	// MostLogFiles is the most that MaxFiles can be, MinLogSize the least that MaxSize can.
+	// MostLogFiles is the most that MaxFiles can be.
 	MostLogFiles = 100
-	MinLogSize   = 4 << 10
+	// MinLogSize is the least that MaxSize can be.
+	MinLogSize = 4 << 10
 )
 
 // LogBounds are the size of one file of c's log, in bytes, and the number of files; 0 is no

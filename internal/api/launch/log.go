@@ -66,7 +66,7 @@ func (l *Log) Write(line []byte) (int, error) {
 
 // next begins another file under the same descriptor: a crash writes to that.
 func (l *Log) next() error {
-	if _, err := logfile.Rotate(l.path, l.size, logFiles); err != nil {
+	if _, err := (logfile.Log{Path: l.path, Size: l.size, Files: logFiles}).Rotate(); err != nil {
 		return err
 	}
 	f, err := openLog(l.path)

@@ -120,13 +120,19 @@ func Container(c *spec.Container) error {
 }
 
 func logs(c *spec.Container) error {
-	switch l := c.Log; {
+	switch {
 	case c.LogPath != "" && (!path.IsAbs(c.LogPath) || path.Clean(c.LogPath) != c.LogPath):
 		return fault.New(fault.Invalid, fmt.Sprintf("log path %.100q: not absolute and clean", c.LogPath))
-	case c.LogPath != "" && l != spec.Log{}:
+	case c.LogPath != "" && c.Log != spec.Log{}:
 		return fault.New(fault.Invalid, "log: one whose path is given is not rotated")
-	case l.Off && (l.MaxSize != 0 || l.MaxFiles != 0):
+	case c.Log.Off && c.Log != spec.Log{Off: true}:
 		return fault.New(fault.Invalid, "log: there is none to be rotated")
+	}
+	return bounds(c.Log)
+}
+
+func bounds(l spec.Log) error {
+	switch {
 	case l.MaxSize != 0 && l.MaxSize != spec.NoLogLimit && l.MaxSize < spec.MinLogSize:
 		return fault.New(fault.Invalid, fmt.Sprintf("log: a file of %d bytes is too small, %d is the least", l.MaxSize, spec.MinLogSize))
 	case l.MaxFiles < 0 || l.MaxFiles > spec.MostLogFiles:

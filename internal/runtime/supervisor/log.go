@@ -7,7 +7,6 @@ import (
 
 	"carob/internal/fault"
 	"carob/internal/logfile"
-	"carob/internal/pod"
 	"carob/internal/podproc/wire"
 	"carob/internal/sys/fd"
 )
@@ -15,7 +14,7 @@ import (
 // rotation keeps a process's log within its bounds. The supervisor writes and says when a
 // file is full; what it may not do itself, to name files and to open them, is done here.
 type rotation struct {
-	log pod.Log
+	log logfile.Log
 
 	mu   sync.Mutex // held while the files are renamed, so that nobody removes them meanwhile
 	over bool
@@ -30,7 +29,7 @@ func (r *rotation) end() {
 
 // openLog opens a log to be gone on with, nil for none; room is how much of it may be
 // written until it is full, 0 being no bound.
-func openLog(l pod.Log) (f *os.File, room uint64, err error) {
+func openLog(l logfile.Log) (f *os.File, room uint64, err error) {
 	if l.Path == "" {
 		return nil, 0, nil
 	}
@@ -51,7 +50,7 @@ func openLog(l pod.Log) (f *os.File, room uint64, err error) {
 
 // rotate begins another file if a process's log is full, or if an earlier daemon did not
 // live to give the supervisor the one that it had begun.
-func (n *Pool) rotate(s *Sandbox, p *process) {
+func rotate(n *Pool, s *Sandbox, p *process) {
 	if p.log.Path == "" || p.log.Size == 0 {
 		return
 	}
@@ -63,13 +62,22 @@ func (n *Pool) rotate(s *Sandbox, p *process) {
 	})
 }
 
+// rotateAll sees to what no daemon has heard of.
+func rotateAll(n *Pool, s *Sandbox, all []Known) {
+	for _, k := range all {
+		if p, ok := s.find(k.ID); ok && k.Exit == nil {
+			rotate(n, s, p)
+		}
+	}
+}
+
 func (s *Sandbox) rotate(ctx context.Context, p *process) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.over {
 		return nil
 	}
-	next, err := logfile.Rotate(p.log.Path, p.log.Size, p.log.Files)
+	next, err := p.log.Rotate()
 	if err != nil || !next {
 		return err
 	}
@@ -82,10 +90,10 @@ func (n *Pool) ReopenLog(ctx context.Context, podID, processID, path string) err
 	if err != nil {
 		return err
 	}
-	return sb.reopen(ctx, processID, pod.Log{Path: path})
+	return sb.reopen(ctx, processID, logfile.Log{Path: path})
 }
 
-func (s *Sandbox) reopen(ctx context.Context, processID string, l pod.Log) error {
+func (s *Sandbox) reopen(ctx context.Context, processID string, l logfile.Log) error {
 	f, room, err := openLog(l)
 	if err != nil {
 		return err

@@ -328,7 +328,7 @@ func (n *Pool) happened(sb *Sandbox, p wire.Packet) {
 		return
 	}
 	if p.Op == wire.Full {
-		n.rotate(sb, proc)
+		rotate(n, sb, proc)
 		return
 	}
 	exit := exitOf(p.A, p.B, p.D)
@@ -434,11 +434,7 @@ func (n *Pool) Reconnect(ctx context.Context, s pod.Sandbox) (*Sandbox, []Known,
 		sb.reaper = all[i].Pid
 		all = slices.Delete(all, i, i+1)
 	}
-	for _, k := range all {
-		if p, ok := sb.find(k.ID); ok && k.Exit == nil {
-			n.rotate(sb, p)
-		}
-	}
+	rotateAll(n, sb, all)
 	return sb, all, nil
 }
 
