@@ -285,6 +285,17 @@ type Process struct {
 	CPU     uint64 `json:"cpu"`
 	Started int64  `json:"started"`
 	Command string `json:"command"`
+	// Comm is the name of its program, cut by the kernel to 15 bytes.
+	Comm string `json:"comm"`
+	// PGID and SID are its process group and session, TTY its terminal, "" if it has none;
+	// Foreground is whether its group has that.
+	PGID       int    `json:"pgid"`
+	SID        int    `json:"sid"`
+	TTY        string `json:"tty,omitempty"`
+	Foreground bool   `json:"foreground,omitempty"`
+	Nice       int    `json:"nice"`
+	Threads    int    `json:"threads"`
+	VSZ        uint64 `json:"vsz"` // bytes
 }
 
 // Event is one change of state. Events of one pod are in order; Seq is unique and
