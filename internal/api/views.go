@@ -39,6 +39,9 @@ func (s *views) entries() []entry {
 func (s *views) stats(ctx context.Context, p StatsParams, t turnOf[[]status.Stats]) (None, error) {
 	for {
 		now, err := s.s.Engine.Stats(ctx, p.Refs...)
+		if err == nil {
+			err = s.traffic(now)
+		}
 		if err != nil {
 			return None{}, err
 		}

@@ -234,8 +234,17 @@ type Stats struct {
 	PidsLimit uint64 `json:"pidsLimit"`
 	IORead    uint64 `json:"ioRead"`
 	IOWrite   uint64 `json:"ioWrite"`
+	// Network is what the interfaces of its network namespace have carried, which it may
+	// share; nil for the host's.
+	Network *NetworkUse `json:"network,omitempty"`
 	// Details are what only the CRI shows.
 	Details Details `json:"-"`
+}
+
+// NetworkUse is traffic in bytes, without loopback's.
+type NetworkUse struct {
+	Received uint64 `json:"received"`
+	Sent     uint64 `json:"sent"`
 }
 
 // Details are further numbers of a group; those that the kernel does not have are

@@ -21,7 +21,8 @@ func TestTopAsPS(t *testing.T) {
 	if err := unix.Setpriority(unix.PRIO_PROCESS, h.pid(name), 5); err != nil {
 		t.Fatal(err)
 	}
-	const columns = "pid=,ppid=,pgid=,sid=,uid=,ni=,nlwp=,tty=,stat=,vsz=,comm=,cmd="
+	// Of terminals that are not the host's ps knows no name, and of SCHED_IDLE no priority.
+	const columns = "pid=,ppid=,pgid=,sid=,uid=,nlwp=,stat=,vsz=,comm=,cmd="
 	for l := range strings.Lines(h.ok("top", name, "-eo", columns)) {
 		f := strings.Fields(l)
 		out, err := exec.Command("ps", "-o", columns, "-p", f[0]).Output()
@@ -31,6 +32,9 @@ func TestTopAsPS(t *testing.T) {
 		if want := strings.Fields(string(out)); strings.Join(f, " ") != strings.Join(want, " ") {
 			t.Errorf("top has %q, ps %q", f, want)
 		}
+	}
+	if out := strings.Fields(h.ok("top", name, "-o", "ni=,tty=")); out[0] != "5" || out[1] != "pts/0" {
+		t.Errorf("priority and terminal: %v", out)
 	}
 	for options, wants := range map[string]string{"-ef": "UID PID PPID C STIME TTY TIME CMD", "aux": "USER PID %CPU %MEM VSZ RSS TTY STAT START TIME COMMAND"} {
 		out := h.ok("top", name, options)

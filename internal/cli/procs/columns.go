@@ -72,7 +72,9 @@ func useOf(name string) (column, bool) {
 	case "etimes":
 		return column{"ELAPSED", true, func(p status.Process, f Facts) string { return strconv.Itoa(int(age(p, f).Seconds())) }}, true
 	case "lstart":
-		return column{"STARTED", false, func(p status.Process, f Facts) string { return time.Unix(p.Started, 0).In(f.Now.Location()).Format(time.ANSIC) }}, true
+		return column{"STARTED", false, func(p status.Process, f Facts) string {
+			return time.Unix(p.Started, 0).In(f.Now.Location()).Format(time.ANSIC)
+		}}, true
 	case "start_time":
 		return column{"START", false, started}, true
 	case "stime":
