@@ -23,12 +23,13 @@ RACE := $(if $(shell command -v $${CC:-cc} 2>/dev/null),-race)
 
 .DEFAULT_GOAL := build
 .PHONY: build
-build: ## build bin/carob, carobd, carob-pod, carob-init, carob-oci and carob-toolbox (static)
+build: ## build bin/carob, carobd, carob-look, carob-pod, carob-init, carob-oci and carob-toolbox (static)
 	@mkdir -p bin
 	$(BUILD) -o bin/carob ./cmd/carob
 	$(BUILD) -tags nri_no_wasm -o bin/carobd ./cmd/carobd
+	$(BUILD) -o bin/carob-look ./cmd/carob-look
 	$(BUILD) -o bin/carob-pod ./cmd/carob-pod
-	$(BUILD) -o bin/carob-init ./cmd/carob-init
+	$(BUILD) -ldflags '$(LDFLAGS) -E carob/internal/sys/reaper.Entry' -o bin/carob-init ./cmd/carob-init
 	$(BUILD) -ldflags '$(LDFLAGS) -E carob/internal/sys/exe.Entry' -o bin/carob-oci ./cmd/carob-oci
 	$(BUILD) -o bin/carob-toolbox ./cmd/carob-toolbox
 
@@ -81,6 +82,7 @@ install: build ## install to DESTDIR/PREFIX (carob and carob-oci to bin, the oth
 	install -D -m 0755 bin/carob $(DESTDIR)$(PREFIX)/bin/carob
 	install -D -m 0755 bin/carob-oci $(DESTDIR)$(PREFIX)/bin/carob-oci
 	install -D -m 0755 bin/carobd $(DESTDIR)$(PREFIX)/libexec/carob/carobd
+	install -D -m 0755 bin/carob-look $(DESTDIR)$(PREFIX)/libexec/carob/carob-look
 	install -D -m 0755 bin/carob-pod $(DESTDIR)$(PREFIX)/libexec/carob/carob-pod
 	install -D -m 0755 bin/carob-init $(DESTDIR)$(PREFIX)/libexec/carob/carob-init
 	install -D -m 0755 bin/carob-toolbox $(DESTDIR)$(PREFIX)/libexec/carob/carob-toolbox

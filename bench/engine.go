@@ -7,16 +7,17 @@ import (
 	"time"
 
 	"carob/internal/api"
+	"carob/internal/api/client"
 	"carob/internal/fault"
 	"carob/internal/spec"
 )
 
 // engine measures the daemon's own work: calls over its socket as another program
 // would make them, without a command line to start.
-type engine struct{ c *api.Client }
+type engine struct{ c *client.Client }
 
 func (b *bench) engine() (*engine, error) {
-	c, err := api.Dial(filepath.Join(b.runDir, "api.sock"))
+	c, err := client.Dial(filepath.Join(b.runDir, "api.sock"))
 	return &engine{c}, err
 }
 
@@ -54,20 +55,20 @@ func (e *engine) scenarios() []scenario {
 			before: e.once(func(ctx context.Context) error { return e.sandbox(ctx, enginePod, spec.Namespaces{}) }),
 			once:   func(ctx context.Context) error { return e.start(ctx, enginePod, "c") },
 			after: func(ctx context.Context) error {
-				_, err := api.Call(ctx, e.c, api.Remove, api.RemoveParams{Ref: enginePod + "/c", Force: true})
+				_, err := client.Call(ctx, e.c, api.Remove, api.RemoveParams{Ref: enginePod + "/c", Force: true})
 				return err
 			},
 		}),
 		rested(one("pod of two, ready", 10, subject{once: ready, after: gone})),
 		one("teardown of that pod", 10, subject{before: ready, once: gone}),
 		one("exec true", 2, subject{once: func(ctx context.Context) error {
-			_, err := api.Call(ctx, e.c, api.Exec, api.ExecParams{Ref: "target", Exec: spec.Exec{Command: []string{"true"}}})
+			_, err := client.Call(ctx, e.c, api.Exec, api.ExecParams{Ref: "target", Exec: spec.Exec{Command: []string{"true"}}})
 			return err
 		}}),
 		one(fmt.Sprintf("stats of %d containers", manySize), 10, subject{
 			before: e.once(e.many),
 			once: func(ctx context.Context) error {
-				_, err := api.Call(ctx, e.c, api.Stats, api.StatsParams{})
+				_, err := client.Call(ctx, e.c, api.Stats, api.StatsParams{})
 				return err
 			},
 		}),
@@ -87,18 +88,18 @@ func (e *engine) once(f func(context.Context) error) func(context.Context) error
 }
 
 func (e *engine) sandbox(ctx context.Context, name string, ns spec.Namespaces) error {
-	_, err := api.Call(ctx, e.c, api.PodCreate, spec.Pod{Name: name, Namespaces: ns})
+	_, err := client.Call(ctx, e.c, api.PodCreate, spec.Pod{Name: name, Namespaces: ns})
 	return err
 }
 
 func (e *engine) start(ctx context.Context, pod, name string) error {
-	_, err := api.Call(ctx, e.c, api.Create, api.RunParams{PodRef: pod, Container: spec.Container{
+	_, err := client.Call(ctx, e.c, api.Create, api.RunParams{PodRef: pod, Container: spec.Container{
 		Name: name, Image: image, Command: []string{"sleep", "1000000"},
 	}})
 	if err != nil {
 		return err
 	}
-	_, err = api.Call(ctx, e.c, api.Start, api.StartParams{Ref: pod + "/" + name})
+	_, err = client.Call(ctx, e.c, api.Start, api.StartParams{Ref: pod + "/" + name})
 	return err
 }
 
@@ -116,10 +117,10 @@ func (e *engine) podOfTwo(ctx context.Context, name string) error {
 
 func (e *engine) remove(ctx context.Context, pod string) error {
 	now := time.Duration(0)
-	if _, err := api.Call(ctx, e.c, api.PodStop, api.StopParams{Ref: pod, Timeout: &now}); err != nil {
+	if _, err := client.Call(ctx, e.c, api.PodStop, api.StopParams{Ref: pod, Timeout: &now}); err != nil {
 		return err
 	}
-	_, err := api.Call(ctx, e.c, api.PodRemove, api.RemoveParams{Ref: pod})
+	_, err := client.Call(ctx, e.c, api.PodRemove, api.RemoveParams{Ref: pod})
 	return err
 }
 

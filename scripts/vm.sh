@@ -27,7 +27,7 @@ minutes=${VMTIME:-60}
 fail() { echo "vm: $*" >&2; exit 2; }
 [ "$(id -u)" = 0 ] || fail "making and booting a machine needs root"
 [ "$(uname -m)" = x86_64 ] || fail "only amd64 so far"
-for b in carob carobd carob-pod carob-init carob-oci carob-toolbox; do [ -x bin/$b ] || fail "no bin/$b; run make"; done
+for b in carob carobd carob-look carob-pod carob-init carob-oci carob-toolbox; do [ -x bin/$b ] || fail "no bin/$b; run make"; done
 
 # get installs packages. Another apt may hold a lock, and a mirror fail for a moment.
 get() {

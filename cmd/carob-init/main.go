@@ -1,17 +1,8 @@
 // Command carob-init is the first process of a container with --init under an OCI runtime:
-// it is mounted into the container and executes the command that its arguments are.
+// it is mounted into the container and executes the command that its arguments are. All of
+// it is reaper.Entry, with which it must be linked.
 package main
 
-import (
-	"os"
+import _ "carob/internal/sys/reaper"
 
-	"carob/internal/sys/reaper"
-)
-
-func main() {
-	code, err := reaper.Run(os.Args[1:])
-	if err != nil {
-		_, _ = os.Stderr.WriteString("carob-init: " + err.Error() + "\n") // there is nobody else to tell
-	}
-	os.Exit(code)
-}
+func main() { panic("carob-init: not linked with -E carob/internal/sys/reaper.Entry") }

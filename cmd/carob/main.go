@@ -1,7 +1,7 @@
-// Command carob is the command line. `carob serve` becomes the daemon, carobd, a
-// binary of its own: what only the daemon links (gRPC, protobuf, Kubernetes' types)
-// costs each start of a program 1.5 ms of initialisation. See docs/adr/0014. Nor does it look for the CPU limit of its own
-// cgroup, which takes Go longer than the limit would matter.
+// Command carob is the command line. `carob serve` becomes the daemon, carobd, and `carob look`
+// becomes carob-look: what only they link (gRPC, Kubernetes' types; fonts, HTTP) costs each start
+// of a program milliseconds of initialisation. See docs/adr/0014 and 0025. Nor does it look for
+// the CPU limit of its own cgroup, which takes Go longer than the limit would matter.
 //
 //go:debug containermaxprocs=0
 //go:debug updatemaxprocs=0
@@ -11,7 +11,6 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"path/filepath"
 
 	"github.com/spf13/cobra"
 
@@ -26,12 +25,8 @@ import (
 // version is set by the linker.
 var version = "dev"
 
-// defaultRun is where the daemon is found when nothing else is said.
-const defaultRun = "/run/carob"
-
 func main() {
-	run := setting("CAROB_RUN", defaultRun)
-	socket := setting("CAROB_SOCKET", filepath.Join(run, launch.SocketName))
+	run, socket := launch.RunDir(os.Getenv), launch.Socket(os.Getenv)
 	start := launch.Starter{Socket: socket, RunDir: run, Note: os.Stderr, Env: environment(os.LookupEnv)}
 	if exe, err := os.Executable(); err == nil {
 		// Not the root, which the configuration file may name: the daemon knows CAROB_ROOT.
@@ -39,30 +34,40 @@ func main() {
 	}
 	os.Exit(cli.Main(context.Background(), cli.Env{
 		Args: os.Args[1:], Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, LookupEnv: os.LookupEnv,
-		Dial: start.Dial, About: launch.About(version), RunDirs: []string{run},
+		Dial: start.Dial, About: launch.About(version),
 		Extra: append(network.Commands(network.Env{Daemon: start.Dial, Stdout: os.Stdout}),
 			volumes.Command(volumes.Env{Daemon: start.Dial, Stdin: os.Stdin, Stdout: os.Stdout}),
 			forward.Command(forward.Env{Stdout: os.Stdout, Stderr: os.Stderr, Dial: start.Dial}),
-			daemonCommand("serve [FLAGS]", "Run the daemon in the foreground"),
-			daemonCommand("config COMMAND", "The daemon's configuration file"),
+			become("carobd", "system", "serve [FLAGS]", "Run the daemon in the foreground"),
+			become("carobd", "system", "config COMMAND", "The daemon's configuration file"),
+			become("carob-look", "look", "look COMMAND", "See what containers and pods really are"),
+			become("carob-look", "look", "explain POD|CONTAINER|PID", "Explain a container, pod or process in plain sentences"),
+			become("carob-look", "look", "view [FLAGS] [POD|CONTAINER|PID]", "Show the drawing as a live page for a browser"),
 		),
 	}))
 }
 
-// daemonCommand turns this process into the daemon, which keeps the pid, the words of
-// the command line and the environment.
-func daemonCommand(use, short string) *cobra.Command {
-	return &cobra.Command{
-		Use: use, Short: short,
-		DisableFlagParsing: true, // the daemon's words
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			path, err := launch.Beside("carobd")
-			if err != nil {
-				return fmt.Errorf("%s: %w", cmd.Name(), err)
-			}
-			return fmt.Errorf("%s: %w", cmd.Name(), session.Become(path, os.Args))
+// become is a command of another binary of carob. This process turns into that, which has the
+// pid, the words of the command line and the environment, for its help and its completion too.
+func become(binary, group, use, short string) *cobra.Command {
+	turn := func(cmd *cobra.Command) error {
+		path, err := launch.Beside(binary)
+		if err == nil {
+			err = session.Become(path, os.Args)
+		}
+		return fmt.Errorf("%s: %w", cmd.Name(), err)
+	}
+	c := &cobra.Command{
+		Use: use, Short: short, GroupID: group,
+		DisableFlagParsing: true, // the other binary's words
+		RunE:               func(cmd *cobra.Command, _ []string) error { return turn(cmd) },
+		ValidArgsFunction: func(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
+			_ = turn(cmd) // without its binary it has no words
+			return nil, cobra.ShellCompDirectiveError
 		},
 	}
+	c.SetHelpFunc(func(cmd *cobra.Command, _ []string) { cmd.PrintErrln("carob:", turn(cmd)) })
+	return c
 }
 
 // environment is all that a daemon started from here learns of it: where its images
@@ -74,26 +79,10 @@ func environment(lookup func(string) (string, bool)) []string {
 	} {
 		if v, ok := lookup(name); ok {
 			if name == "CAROB_ROOT" && v != "" {
-				v = absolute(v)
+				v = launch.Absolute(v)
 			}
 			env = append(env, name+"="+v)
 		}
 	}
 	return env
-}
-
-// absolute is a path from here: the daemon that is started works from the root.
-func absolute(path string) string {
-	if abs, err := filepath.Abs(path); err == nil {
-		return abs
-	}
-	return path // there is no working directory; the daemon says so
-}
-
-func setting(name, otherwise string) string {
-	v := os.Getenv(name)
-	if v == "" {
-		return otherwise
-	}
-	return absolute(v)
 }

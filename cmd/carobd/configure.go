@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"carob/internal/api"
+	"carob/internal/api/client"
 	"carob/internal/api/launch"
 	"carob/internal/config"
 )
@@ -63,12 +64,12 @@ that is wrong changes nothing.`,
 // askReload asks the daemon that the other commands speak with; it starts none, which
 // would have read the file just now.
 func askReload(ctx context.Context, s settings) (done api.Reloaded, err error) {
-	c, err := api.Dial(cmp.Or(s.socket, filepath.Join(cmp.Or(s.run, defaultRun), launch.SocketName)))
+	c, err := client.Dial(cmp.Or(s.socket, filepath.Join(cmp.Or(s.run, defaultRun), launch.SocketName)))
 	if err != nil {
 		return done, err
 	}
 	defer func() { err = errors.Join(err, c.Close()) }()
-	return api.Call(ctx, c, api.Reload, api.None{})
+	return client.Call(ctx, c, api.Reload, api.None{})
 }
 
 func tellReloaded(w io.Writer, done api.Reloaded) error {

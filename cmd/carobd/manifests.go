@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"carob/internal/api"
+	"carob/internal/api/server"
 	"carob/internal/kube"
 	"carob/internal/kube/manifest"
 	"carob/internal/logfile"
@@ -29,7 +30,7 @@ func (e kubeEngine) RemoveContainer(ctx context.Context, ref string) error {
 }
 
 func (e kubeEngine) WaitContainer(ctx context.Context, ref string) (status.Exit, error) {
-	return e.Engine.WaitContainer(ctx, ref, pod.WaitExit)
+	return e.Engine.WaitContainer(ctx, ref, status.WaitExit)
 }
 
 type hostMounts struct{}
@@ -71,25 +72,25 @@ func (m manifests) Delete(ctx context.Context, p api.DeleteParams, progress func
 }
 
 // Images are those of the pods that have to be made.
-func (m manifests) Images(document []byte) ([]api.WantedImage, error) {
+func (m manifests) Images(document []byte) ([]server.WantedImage, error) {
 	pods, err := manifest.Parse(bytes.NewReader(document))
 	if err != nil {
 		return nil, err
 	}
 	pods = slices.DeleteFunc(pods, m.Stands)
-	var all []api.WantedImage
-	want := func(w api.WantedImage) {
+	var all []server.WantedImage
+	want := func(w server.WantedImage) {
 		if !slices.Contains(all, w) {
 			all = append(all, w)
 		}
 	}
 	for _, one := range pods {
 		for _, c := range slices.Concat(one.Pod.Spec.InitContainers, one.Pod.Spec.Containers) {
-			want(api.WantedImage{Image: c.Image, Policy: string(c.ImagePullPolicy)})
+			want(server.WantedImage{Image: c.Image, Policy: string(c.ImagePullPolicy)})
 		}
 		for _, v := range one.Pod.Spec.Volumes {
 			if v.Image != nil {
-				want(api.WantedImage{Image: v.Image.Reference, Policy: string(v.Image.PullPolicy)})
+				want(server.WantedImage{Image: v.Image.Reference, Policy: string(v.Image.PullPolicy)})
 			}
 		}
 	}

@@ -69,7 +69,7 @@ func (c *connections) containers() map[string][]names.Container {
 		return nil
 	}
 	all := map[string][]names.Container{}
-	for _, one := range e.Containers(pod.Filter{}) {
+	for _, one := range e.Containers(status.Filter{}) {
 		all[one.PodID] = append(all[one.PodID], names.Container{ID: one.ID, Name: one.Name})
 	}
 	return all

@@ -16,6 +16,7 @@ import (
 
 	"carob/internal/api"
 	"carob/internal/api/launch"
+	"carob/internal/api/server"
 	"carob/internal/checkpoint"
 	"carob/internal/cri"
 	"carob/internal/cri/checkpoints"
@@ -30,8 +31,10 @@ import (
 	"carob/internal/plan/oci"
 	"carob/internal/pod"
 	"carob/internal/roots"
+	"carob/internal/status"
 	"carob/internal/sys/apparmor"
 	"carob/internal/sys/cgroup"
+	"carob/internal/sys/mount"
 	"carob/internal/sys/netns"
 	"carob/internal/sys/session"
 	"carob/internal/sys/task"
@@ -194,9 +197,9 @@ func attend(ctx context.Context, c settings, door *launch.Door, h house) (err er
 		log.Warn("ready", "error", err) // whoever started the daemon has gone
 	}
 	log.Info("ready", "version", version, "socket", c.socket, "root", c.root)
-	return api.Serve(ctx, door, api.Services{
+	return server.Serve(ctx, door, server.Services{
 		Engine: engine, Images: h.images, Volumes: h.volumes, HostMounts: image.NewHostMounts(h.images), Committer: image.NewCommitter(h.images), Checkpoints: maker(c, h), Registries: registries, Manifests: manifests{applier},
-		Networks: shown{h.networks.builtin, h.networks.CNI}, Wiring: pod.Wiring{Engine: engine}, Dial: netns.DialProcess,
+		Networks: shown{h.networks.builtin, h.networks.CNI}, Wiring: pod.Wiring{Engine: engine}, Dial: netns.DialProcess, Clone: mount.CloneFrom,
 		Host: describe(c, h.facts, h.cgroups.Driver), Handlers: h.handlers.describe, Reload: h.conf.reload, Watch: h.watch.calls(), Log: log,
 	})
 }
@@ -292,7 +295,7 @@ func idRanges(c settings) (pod.Ranges, error) {
 
 func liveUIDs(e *pod.Engine) func(string) bool {
 	live := map[string]bool{}
-	for _, p := range e.Pods(pod.Filter{}) {
+	for _, p := range e.Pods(status.Filter{}) {
 		live[p.Spec.UID] = true
 	}
 	return func(uid string) bool { return live[uid] }

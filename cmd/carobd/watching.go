@@ -15,7 +15,6 @@ import (
 	"carob/internal/cri"
 	"carob/internal/image"
 	"carob/internal/image/registry"
-	"carob/internal/pod"
 	"carob/internal/status"
 	"carob/internal/telemetry"
 	"carob/internal/telemetry/metrics"
@@ -131,8 +130,8 @@ func (w *watching) serve(ctx context.Context, s cri.Services) {
 		return
 	}
 	all := metrics.Sources{
-		Pods:       func() []status.Pod { return s.Engine.Pods(pod.Filter{}) },
-		Containers: func() []status.Container { return s.Engine.Containers(pod.Filter{}) },
+		Pods:       func() []status.Pod { return s.Engine.Pods(status.Filter{}) },
+		Containers: func() []status.Container { return s.Engine.Containers(status.Filter{}) },
 		Figures:    figures(s),
 	}
 	counted := make(chan struct{})

@@ -9,8 +9,6 @@ import (
 	v1 "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"carob/internal/archive"
-	"carob/internal/image"
-	"carob/internal/pod"
 	"carob/internal/spec"
 	"carob/internal/status"
 )
@@ -68,12 +66,12 @@ const (
 
 // The methods that look.
 const (
-	Containers       Method[pod.Filter, None, []status.Container] = "containers"
-	Container        Method[Ref, None, status.Container]          = "container"
-	InspectContainer Method[Ref, None, pod.ContainerInspection]   = "inspect-container"
-	Pods             Method[pod.Filter, None, []status.Pod]       = "pods"
-	InspectPod       Method[Ref, None, pod.PodInspection]         = "inspect-pod"
-	Top              Method[Ref, None, []status.Process]          = "top"
+	Containers       Method[status.Filter, None, []status.Container] = "containers"
+	Container        Method[Ref, None, status.Container]             = "container"
+	InspectContainer Method[Ref, None, status.ContainerInspection]   = "inspect-container"
+	Pods             Method[status.Filter, None, []status.Pod]       = "pods"
+	InspectPod       Method[Ref, None, status.PodInspection]         = "inspect-pod"
+	Top              Method[Ref, None, []status.Process]             = "top"
 	// Stats reports once, and again every Interval until the call is cancelled.
 	Stats Method[StatsParams, []status.Stats, None] = "stats"
 	// Events reports what happens until the call is cancelled, beginning with
@@ -140,7 +138,7 @@ const (
 	// Commit makes an image of a container.
 	Commit Method[CommitParams, None, Image] = "commit"
 	// Changes lists what a container has changed of its image.
-	Changes Method[Ref, None, []image.Change] = "changes"
+	Changes Method[Ref, None, []status.Change] = "changes"
 	// Export writes a container's root file system to Files.Data as a tar stream,
 	// without what is mounted in it.
 	Export Method[Ref, None, None] = "export"
@@ -155,20 +153,6 @@ const (
 	ImageMounts  Method[None, None, []HostMount]      = "image-mounts"
 	// ImageSave writes images to Files.Data as one archive.
 	ImageSave Method[SaveParams, None, None] = "image-save"
-)
-
-// The methods on registries. Their events say how far they are.
-const (
-	// ImagePull gets an image; the credentials are used for this call and forgotten.
-	ImagePull Method[PullParams, PullProgress, Image] = "image-pull"
-	// ImagePush sends an image to the registry of its name and returns the digest it has
-	// there.
-	ImagePush Method[PullParams, PullProgress, Pushed] = "image-push"
-	// RegistryLogin asks a registry whether it takes credentials.
-	RegistryLogin Method[LoginParams, PullProgress, None] = "registry-login"
-	// ManifestImages tells which images of a manifest have to be pulled before it can be
-	// applied; only Document is used.
-	ManifestImages Method[ApplyParams, None, []string] = "manifest-images"
 )
 
 // Ref names a thing: by ID, unique beginning of an ID, or name.
@@ -257,14 +241,21 @@ type ResizeParams struct {
 
 // WaitParams say what is waited for.
 type WaitParams struct {
-	Ref       string            `json:"ref"`
-	Condition pod.WaitCondition `json:"condition,omitempty"`
+	Ref       string               `json:"ref"`
+	Condition status.WaitCondition `json:"condition,omitempty"`
 }
 
 // StatsParams name containers; none is all that run. Interval 0 reports once.
 type StatsParams struct {
 	Refs     []string      `json:"refs,omitempty"`
 	Interval time.Duration `json:"interval,omitempty"`
+}
+
+// EventsParams say with which event to begin: 1 is the oldest that is kept, 0 the next
+// one to come. Until, if there is one, ends the call; what happened by then has come.
+type EventsParams struct {
+	From  uint64    `json:"from,omitempty"`
+	Until time.Time `json:"until,omitzero"`
 }
 
 // LogsParams choose the part of a log. Tail is negative for all of it.
@@ -478,19 +469,3 @@ type Handler struct {
 	RecursiveReadOnlyMounts bool `json:"recursiveReadOnlyMounts"`
 	UserNamespaces          bool `json:"userNamespaces"`
 }
-
-// The engine's own words, for clients, which do not know the engine.
-type (
-	// Filter chooses what is listed.
-	Filter = pod.Filter
-	// ContainerInspection is all that is known of a container.
-	ContainerInspection = pod.ContainerInspection
-	// PodInspection is all that is known of a pod.
-	PodInspection = pod.PodInspection
-	// StartError is a process that did not start, with its exit code.
-	StartError = pod.StartError
-	// Change is one difference between a container and its image.
-	Change = image.Change
-	// DeadlineError is an exec that was killed at its deadline.
-	DeadlineError = pod.DeadlineError
-)

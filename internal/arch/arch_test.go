@@ -64,7 +64,7 @@ func limit(found []finding, subject, unit string, n, most int) []finding {
 
 // rules are all the names that exceptions.txt may use.
 var rules = map[string]bool{
-	"direction": true, "pure": true, "kernel": true, "supervisor": true, "fan-out": true,
+	"direction": true, "command line": true, "pure": true, "kernel": true, "supervisor": true, "fan-out": true,
 	"comment": true, "doc": true, "name": true, "todo": true, "init": true, "mutable": true,
 	"file": true, "function": true, "parameters": true, "complexity": true, "nesting": true,
 	"methods": true, "package": true,

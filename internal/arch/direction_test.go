@@ -119,7 +119,7 @@ func TestFanOut(t *testing.T) {
 // and what it links is paid for in memory by every pod. fmt, net and encoding/json
 // alone double its private memory.
 func TestSupervisorDependencies(t *testing.T) {
-	g := supervisorGraph(t)
+	g := linked(t, "cmd/carob-pod")
 	allowed := []string{"cmd/carob-pod", "internal/podproc", "internal/sys", "internal/fault"}
 	refused := []string{"fmt", "net", "encoding/json", "log", "log/slog", "os", "os/exec", "text/template", "regexp"}
 	var found []finding
@@ -142,11 +142,31 @@ func TestSupervisorDependencies(t *testing.T) {
 	report(t, "supervisor", found)
 }
 
-// supervisorGraph is the whole import graph of cmd/carob-pod as the go tool builds
-// it for Linux, standard library included, by import path.
-func supervisorGraph(t *testing.T) Graph {
+// TestCommandLineDependencies keeps what answers out of cmd/carob: a command is a process of
+// a few milliseconds, and each package initialises itself before main.
+func TestCommandLineDependencies(t *testing.T) {
+	g := linked(t, "cmd/carob")
+	own := []string{
+		"api/server", "host", "image", "kube", "logfile", "look", "network", "pod", "podproc", "runtime", "store", "view", "volume",
+	}
+	const words = "image/registry/call"
+	var found []finding
+	for dep := range g {
+		room, mine := strings.CutPrefix(dep, Module+"/internal/")
+		answers := mine && room != words && slices.ContainsFunc(own, func(r string) bool { return room == r || strings.HasPrefix(room, r+"/") })
+		if answers || dep == "net/http" || dep == "crypto/tls" {
+			path := g.Path(Module+"/cmd/carob", func(p string) bool { return p == dep })
+			found = append(found, finding{subject: dep, text: "costs every command: " + strings.Join(path, " → ")})
+		}
+	}
+	report(t, "command line", found)
+}
+
+// linked is the whole import graph of a command as the go tool builds it for Linux,
+// standard library included, by import path.
+func linked(t *testing.T, command string) Graph {
 	t.Helper()
-	cmd := exec.Command("go", "list", "-deps", "-f", `{{.ImportPath}} {{join .Imports " "}}`, "./cmd/carob-pod")
+	cmd := exec.Command("go", "list", "-deps", "-f", `{{.ImportPath}} {{join .Imports " "}}`, "./"+command)
 	cmd.Dir = "../.."
 	cmd.Env = append(cmd.Environ(), "GOOS=linux", "CGO_ENABLED=0")
 	out, err := cmd.CombinedOutput()

@@ -3,7 +3,8 @@ package arch
 import "strings"
 
 // A room is a package or a tree of packages and what it may import directly of
-// this module. Read from top to bottom: an arrow never points up.
+// this module. A room inside another one is none of the outer's packages. Read from top to
+// bottom: an arrow never points up.
 type room struct {
 	name string
 	may  []string
@@ -33,7 +34,9 @@ var rooms = []room{
 	{"logfile", []string{"fault", "sys"}},
 	{"podproc", []string{"fault", "sys"}},
 	{"store", []string{"fault", "sys", "undo"}},
-	{"image", []string{"fault", "ref", "sys", "undo", "status", "archive"}},
+	// What is said to those who speak with registries, for whoever has it done.
+	{"image/registry/call", nil},
+	{"image", []string{"image/registry/call", "fault", "ref", "sys", "undo", "status", "archive"}},
 	{"volume", []string{"fault", "plan", "status", "sys"}},
 	{"look", []string{"fault", "sys"}},
 	{"view", []string{"fault", "look"}}, // shows what look observes, and nothing else
@@ -52,7 +55,9 @@ var rooms = []room{
 	{"nri", []string{"fault", "lifecycle", "spec", "status", "plan", "pod"}},
 	{"runtime", []string{"fault", "undo", "spec", "status", "plan", "host", "sys", "podproc", "logfile", "image", "pod", "roots", "world", "criu", "archive"}},
 	{"checkpoint", []string{"fault", "status", "archive", "image", "pod"}},
-	{"api", []string{"checkpoint", "fault", "lifecycle", "spec", "status", "pod", "image", "sys", "logfile", "archive"}},
+	// The protocol: its words, its frames and who asks. Who answers knows the engine.
+	{"api", []string{"fault", "spec", "status", "sys", "archive", "image/registry/call"}},
+	{"api/server", []string{"api", "checkpoint", "fault", "spec", "status", "pod", "image", "image/registry/call", "sys", "logfile", "archive"}},
 	{"kube", []string{"fault", "undo", "spec", "status", "lifecycle"}},
 	// The CRI is what the kubelet has instead of api.
 	{"cri", []string{"checkpoint", "archive", "undo", "fault", "lifecycle", "ref", "spec", "status", "host", "pod", "image", "sys"}},
@@ -65,14 +70,22 @@ var rooms = []room{
 	{"arch", nil},
 }
 
-// roomOf returns the room of a package directory, "" for one outside internal.
+// roomOf returns the innermost room of a package directory, "" for one outside internal.
 func roomOf(dir string) string {
 	rest, ok := strings.CutPrefix(dir, "internal/")
 	if !ok {
 		return ""
 	}
-	name, _, _ := strings.Cut(rest, "/")
-	return name
+	for name := rest; ; {
+		if _, known := findRoom(name); known {
+			return name
+		}
+		i := strings.LastIndexByte(name, '/')
+		if i < 0 {
+			return name
+		}
+		name = name[:i]
+	}
 }
 
 func findRoom(name string) (room, bool) {

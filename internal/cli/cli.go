@@ -15,7 +15,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -23,10 +22,12 @@ import (
 	"github.com/spf13/cobra"
 
 	"carob/internal/api"
+	"carob/internal/api/client"
 	"carob/internal/cli/ask"
+	"carob/internal/cli/entry"
 	"carob/internal/cli/show"
-	"carob/internal/cli/sight"
 	"carob/internal/fault"
+	"carob/internal/status"
 	"carob/internal/sys/fd"
 )
 
@@ -36,9 +37,7 @@ type Env struct {
 	Stdin, Stdout, Stderr *os.File
 	LookupEnv             func(string) (string, bool)
 	// Dial connects to the daemon, starting one when none runs.
-	Dial func(ctx context.Context) (*api.Client, error)
-	// RunDirs are carob's run directories, where names are read without a daemon.
-	RunDirs []string
+	Dial func(ctx context.Context) (*client.Client, error)
 	// About is this binary; Extra are further commands.
 	About api.About
 	Extra []*cobra.Command
@@ -49,60 +48,22 @@ type app struct {
 	Env
 	// mu guards client: signals are passed on beside the main call.
 	mu     sync.Mutex
-	client *api.Client
+	client *client.Client
 }
-
-// exitCode ends the process with a code. Err is shown when there is one.
-type exitCode struct {
-	code int
-	err  error
-}
-
-func (e *exitCode) Error() string {
-	if e.err == nil {
-		return fmt.Sprintf("exit code %d", e.code)
-	}
-	return e.err.Error()
-}
-
-func (e *exitCode) Unwrap() error { return e.err }
 
 // Main runs one command line and returns the exit code of the process.
 func Main(ctx context.Context, env Env) int {
 	a := &app{Env: env}
-	root := a.root()
-	root.SetArgs(env.Args)
-	root.SetIn(env.Stdin)
-	root.SetOut(env.Stdout)
-	root.SetErr(env.Stderr)
-	err := root.ExecuteContext(ctx)
+	code := entry.Line{Args: env.Args, Stdin: env.Stdin, Stdout: env.Stdout, Stderr: env.Stderr}.Run(ctx, a.root())
 	if a.client != nil {
 		_ = a.client.Close() // at most a connection that was not needed
-	}
-	return a.end(err)
-}
-
-// end shows an error, one line for each thing that is wrong, and gives the code.
-func (a *app) end(err error) int {
-	if err == nil {
-		return 0
-	}
-	var x *exitCode
-	code, shown := 1, err
-	if errors.As(err, &x) {
-		code, shown = x.code, x.err
-	}
-	if shown != nil && !errors.Is(shown, context.Canceled) {
-		for _, line := range strings.Split(shown.Error(), "\n") {
-			fmt.Fprintln(a.Stderr, "carob: "+line)
-		}
 	}
 	return code
 }
 
 // daemon returns the client, connecting at its first use: a command that needs no
 // daemon starts none.
-func (a *app) daemon(ctx context.Context) (*api.Client, error) {
+func (a *app) daemon(ctx context.Context) (*client.Client, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.client != nil {
@@ -123,25 +84,25 @@ func (a *app) forget() {
 	a.client = nil
 }
 
-// call is api.Call on the daemon. One that goes away while it is only looked at, is asked
+// call is client.Call on the daemon. One that goes away while it is only looked at, is asked
 // for again once: by then another may have been started, or is.
 func call[P, E, R any](ctx context.Context, a *app, m api.Method[P, E, R], p P) (R, error) {
-	r, err := do(ctx, a, m, api.Exchange[P, E]{Params: p})
-	if errors.Is(err, api.ErrLost) && m.Looks() && ctx.Err() == nil {
+	r, err := do(ctx, a, m, client.Exchange[P, E]{Params: p})
+	if errors.Is(err, client.ErrLost) && m.Looks() && ctx.Err() == nil {
 		a.forget()
-		r, err = do(ctx, a, m, api.Exchange[P, E]{Params: p})
+		r, err = do(ctx, a, m, client.Exchange[P, E]{Params: p})
 	}
 	return r, err
 }
 
-// do is api.Do on the daemon.
-func do[P, E, R any](ctx context.Context, a *app, m api.Method[P, E, R], x api.Exchange[P, E]) (R, error) {
+// do is client.Do on the daemon.
+func do[P, E, R any](ctx context.Context, a *app, m api.Method[P, E, R], x client.Exchange[P, E]) (R, error) {
 	c, err := a.daemon(ctx)
 	if err != nil {
 		var none R
 		return none, err
 	}
-	return api.Do(ctx, c, m, x)
+	return client.Do(ctx, c, m, x)
 }
 
 // forgiven is told and fails nothing: what -f finds missing.
@@ -196,14 +157,10 @@ needed and not running; containers go on when it stops.`,
 		Example: `  carob run --rm toolbox echo hello
   carob apply -f pod.yaml
   carob ps`,
-		SilenceErrors: true, SilenceUsage: true,
 		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: false},
 		Args:              cobra.NoArgs,
 		RunE:              func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return a.usage(cmd, err)
-	})
 	for _, g := range []cobra.Group{
 		{ID: groupContainers, Title: "Containers:"}, {ID: groupPods, Title: "Pods:"},
 		{ID: groupImages, Title: "Images:"}, {ID: groupNetworks, Title: "Networks:"}, {ID: groupLook, Title: "Look:"},
@@ -213,17 +170,15 @@ needed and not running; containers go on when it stops.`,
 	}
 	all := []grouped{
 		{groupContainers, containerCommands(a)}, {groupPods, podCommands(a)},
-		{groupImages, imageCommands(a)}, {groupLook, []*cobra.Command{lookCommand(a), sight.Explain(a.sight()), viewCommand(a)}},
+		{groupImages, imageCommands(a)},
 		{groupSystem, append(systemCommands(a), a.Extra...)},
 	}
 	for _, g := range all {
 		for _, c := range g.commands {
 			c.GroupID = cmp.Or(c.GroupID, g.id)
-			a.checkArgs(c)
 			root.AddCommand(c)
 		}
 	}
-	shape(root, a.Stdout)
 	return root
 }
 
@@ -232,52 +187,23 @@ type grouped struct {
 	commands []*cobra.Command
 }
 
-// checkArgs makes a wrong number of words a usage error like a wrong flag.
-func (a *app) checkArgs(c *cobra.Command) {
-	if check := c.Args; check != nil {
-		c.Args = func(cmd *cobra.Command, args []string) error {
-			err := check(cmd, args)
-			if err != nil && len(args) > 0 && !cmd.HasSubCommands() && strings.HasPrefix(err.Error(), "unknown command") {
-				err = fmt.Errorf("takes no arguments, not %q", args[0]) // cobra's words are about the root
-			}
-			if err != nil {
-				return a.usage(cmd, err)
-			}
-			return nil
-		}
-	}
-	for _, sub := range c.Commands() {
-		a.checkArgs(sub)
-	}
-}
-
-// usage is an error in the command line itself: one line and where to read more.
-func (a *app) usage(cmd *cobra.Command, err error) error {
-	code := 1
-	if slices.Contains([]string{"run", "create"}, cmd.Name()) {
-		code = 125
-	}
-	text, _, _ := strings.Cut(err.Error(), ": strconv.") // what follows is Go's business
-	return &exitCode{code, fmt.Errorf("%s: %s (see '%s --help')", cmd.Name(), text, cmd.CommandPath())}
-}
-
 // refusal gives an error of run or exec its exit code.
 func refusal(err error, otherwise int) error {
-	var start *api.StartError
-	var late *api.DeadlineError
+	var start *status.StartError
+	var late *status.DeadlineError
 	switch {
 	case err == nil:
 		return nil
 	case errors.As(err, &start):
-		return &exitCode{start.Code, err}
+		return &entry.Exit{Code: start.Code, Err: err}
 	case errors.As(err, &late):
-		return &exitCode{124, err}
+		return &entry.Exit{Code: 124, Err: err}
 	}
-	var x *exitCode
+	var x *entry.Exit
 	if errors.As(err, &x) {
 		return err
 	}
-	return &exitCode{otherwise, err}
+	return &entry.Exit{Code: otherwise, Err: err}
 }
 
 // style holds -o, --format and -q of a command that lists.

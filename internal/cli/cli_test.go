@@ -18,8 +18,11 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"carob/internal/api"
+	"carob/internal/api/client"
+	"carob/internal/api/server"
 	"carob/internal/fault"
 	"carob/internal/image"
+	wish "carob/internal/image/registry/call"
 	"carob/internal/lifecycle"
 	"carob/internal/pod"
 	"carob/internal/spec"
@@ -31,7 +34,7 @@ import (
 // fake is an engine whose containers are goroutines: run executes "program" with the
 // streams that were passed and returns the exit code.
 type fake struct {
-	api.Engine
+	server.Engine
 	program func(io pod.Streams, signals <-chan int) int
 	refuse  error
 	pulled  atomic.Bool  // what is below far/ is here
@@ -103,9 +106,9 @@ func (f *fake) StartContainer(_ context.Context, _ string, io pod.Streams) error
 	return nil
 }
 
-func (f *fake) Waiter(_ string, cond pod.WaitCondition) (func(context.Context) (status.Exit, error), error) {
+func (f *fake) Waiter(_ string, cond status.WaitCondition) (func(context.Context) (status.Exit, error), error) {
 	return func(ctx context.Context) (status.Exit, error) {
-		if cond == pod.WaitRemoved {
+		if cond == status.WaitRemoved {
 			return status.Exit{}, nil
 		}
 		select {
@@ -117,14 +120,14 @@ func (f *fake) Waiter(_ string, cond pod.WaitCondition) (func(context.Context) (
 	}, nil
 }
 
-func (f *fake) WaitContainer(ctx context.Context, ref string, c pod.WaitCondition) (status.Exit, error) {
+func (f *fake) WaitContainer(ctx context.Context, ref string, c status.WaitCondition) (status.Exit, error) {
 	w, _ := f.Waiter(ref, c)
 	return w(ctx)
 }
 
 func (f *fake) KillContainer(_ context.Context, _ string, n int) error { f.signals <- n; return nil }
-func (f *fake) Containers(pod.Filter) []status.Container               { return []status.Container{f.it()} }
-func (f *fake) Pods(pod.Filter) []status.Pod                           { return nil }
+func (f *fake) Containers(status.Filter) []status.Container            { return []status.Container{f.it()} }
+func (f *fake) Pods(status.Filter) []status.Pod                        { return nil }
 
 func (f *fake) Container(ref string) (status.Container, error) {
 	if ref != "c" && ref != fullID {
@@ -142,7 +145,7 @@ func (f *fake) RemoveContainer(context.Context, string, pod.RemoveOptions) error
 
 // shelf has the images that were pulled.
 type shelf struct {
-	api.ImageStore
+	server.ImageStore
 	*fake
 }
 
@@ -158,7 +161,7 @@ func (s shelf) Config(string) ([]byte, error) { return []byte("{}"), nil }
 // far is a registry with every image below far/.
 type far struct{ *fake }
 
-func (r far) Pull(_ context.Context, name string, o api.PullOptions) (image.Image, error) {
+func (r far) Pull(_ context.Context, name string, o wish.PullOptions) (image.Image, error) {
 	r.asked.Add(1)
 	if !strings.HasPrefix(name, "far/") {
 		return image.Image{}, fault.New(fault.NotFound, "pull "+name+": the registry does not have it")
@@ -168,7 +171,7 @@ func (r far) Pull(_ context.Context, name string, o api.PullOptions) (image.Imag
 	return image.Image{ID: "sha256:2"}, nil
 }
 
-func (r far) Push(_ context.Context, name string, _ api.PushOptions) (digest.Digest, error) {
+func (r far) Push(_ context.Context, name string, _ wish.PushOptions) (digest.Digest, error) {
 	if !strings.HasPrefix(name, "far/") {
 		return "", fault.New(fault.Denied, "push "+name+": not yours")
 	}
@@ -192,7 +195,7 @@ func serve(t *testing.T, f *fake, path string) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() {
-		done <- api.Serve(ctx, l, api.Services{Engine: f, Images: shelf{fake: f}, Registries: far{f}, Log: slog.New(slog.DiscardHandler)})
+		done <- server.Serve(ctx, l, server.Services{Engine: f, Images: shelf{fake: f}, Registries: far{f}, Log: slog.New(slog.DiscardHandler)})
 	}()
 	var once sync.Once
 	return func() {
@@ -216,16 +219,16 @@ func line(t *testing.T, f *fake, stdin string, args ...string) result {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "sock")
 	defer serve(t, f, path)()
-	return with(t, func(context.Context) (*api.Client, error) { return api.Dial(path) }, stdin, args...)
+	return with(t, func(context.Context) (*client.Client, error) { return client.Dial(path) }, stdin, args...)
 }
 
-func with(t *testing.T, dial func(context.Context) (*api.Client, error), stdin string, args ...string) result {
+func with(t *testing.T, dial func(context.Context) (*client.Client, error), stdin string, args ...string) result {
 	t.Helper()
 	return at(t, "", dial, stdin, args...)
 }
 
 // at is with, in somebody's home.
-func at(t *testing.T, home string, dial func(context.Context) (*api.Client, error), stdin string, args ...string) result {
+func at(t *testing.T, home string, dial func(context.Context) (*client.Client, error), stdin string, args ...string) result {
 	t.Helper()
 	in, inw, err := os.Pipe()
 	if err != nil {
@@ -296,9 +299,9 @@ func TestRunRefusals(t *testing.T) {
 		args   []string
 		want   result
 	}{
-		{"missing command", &api.StartError{Code: 127, Err: fault.New(fault.NotFound, `container c: start: exec "x": command not found`)},
+		{"missing command", &status.StartError{Code: 127, Err: fault.New(fault.NotFound, `container c: start: exec "x": command not found`)},
 			[]string{"run", "img", "x"}, result{127, "", "carob: container c: start: exec \"x\": command not found\n"}},
-		{"not executable", &api.StartError{Code: 126, Err: errors.New("container c: start: permission denied")},
+		{"not executable", &status.StartError{Code: 126, Err: errors.New("container c: start: permission denied")},
 			[]string{"run", "img", "x"}, result{126, "", "carob: container c: start: permission denied\n"}},
 		{"missing image", nil, []string{"run", "none"}, result{125, "", "carob: pull none: the registry does not have it\n"}},
 		{"bad value", nil, []string{"run", "--memory", "lots", "img"},
@@ -376,12 +379,12 @@ func TestDaemonDiesInTheMiddle(t *testing.T) {
 		close(dead)
 	}()
 	dials := 0
-	got := with(t, func(context.Context) (*api.Client, error) {
+	got := with(t, func(context.Context) (*client.Client, error) {
 		if dials++; dials > 1 {
 			<-dead
 			t.Cleanup(serve(t, f, path))
 		}
-		return api.Dial(path)
+		return client.Dial(path)
 	}, "", "run", "img")
 	if got.code != 9 || got.out != "before after" {
 		t.Errorf("got %+v", got)
@@ -407,13 +410,13 @@ func TestDaemonDiesBeforeItAnswers(t *testing.T) {
 	}()
 	f := newFake(nil)
 	dials := 0
-	dial := func(context.Context) (*api.Client, error) {
+	dial := func(context.Context) (*client.Client, error) {
 		dials++
 		if dials > 1 {
 			<-gone
 			t.Cleanup(serve(t, f, path))
 		}
-		return api.Dial(path)
+		return client.Dial(path)
 	}
 	if got := with(t, dial, "", "ps", "-aq"); got.code != 0 || got.out != "001122334455\n" {
 		t.Errorf("got %+v", got)
@@ -431,33 +434,6 @@ func TestPs(t *testing.T) {
 	if got := line(t, f, "", "ps", "--filter", "name=zzz", "-q"); got.out != "" || got.code != 0 {
 		t.Errorf("got %+v", got)
 	}
-}
-
-// Every command has help with an example, and says it without a daemon.
-func TestHelp(t *testing.T) {
-	a := &app{Env: Env{Stdout: os.Stdout, LookupEnv: os.LookupEnv}}
-	var walk func(path []string)
-	walk = func(path []string) {
-		root := a.root()
-		c, _, err := root.Find(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, sub := range c.Commands() {
-			if sub.Name() == "help" || sub.Name() == "completion" {
-				continue
-			}
-			if sub.Example == "" || sub.Short == "" {
-				t.Errorf("%s: no example or no summary", sub.CommandPath())
-			}
-			got := with(t, nil, "", append(append([]string{}, path...), sub.Name(), "--help")...)
-			if got.code != 0 || !strings.Contains(got.out, "Examples:") {
-				t.Errorf("%s: %+v", sub.CommandPath(), got)
-			}
-			walk(append(append([]string{}, path...), sub.Name()))
-		}
-	}
-	walk(nil)
 }
 
 func TestCompletion(t *testing.T) {

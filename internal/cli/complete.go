@@ -5,6 +5,7 @@ import (
 
 	"carob/internal/api"
 	"carob/internal/cli/show"
+	"carob/internal/status"
 )
 
 // words completes the command line with the names there are.
@@ -26,7 +27,7 @@ func first(f cobra.CompletionFunc) cobra.CompletionFunc {
 	}
 }
 
-func (w words) list(cmd *cobra.Command, f api.Filter) ([]string, cobra.ShellCompDirective) {
+func (w words) list(cmd *cobra.Command, f status.Filter) ([]string, cobra.ShellCompDirective) {
 	list, err := call(cmd.Context(), w.app, api.Containers, f)
 	if err != nil {
 		return nil, cobra.ShellCompDirectiveError
@@ -39,16 +40,16 @@ func (w words) list(cmd *cobra.Command, f api.Filter) ([]string, cobra.ShellComp
 }
 
 func (w words) containers(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
-	return w.list(cmd, api.Filter{})
+	return w.list(cmd, status.Filter{})
 }
 
 func (w words) running(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
-	return w.list(cmd, api.Filter{States: []string{"running"}})
+	return w.list(cmd, status.Filter{States: []string{"running"}})
 }
 
 func (w words) pods(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
 	no := false
-	list, err := call(cmd.Context(), w.app, api.Pods, api.Filter{Solo: &no})
+	list, err := call(cmd.Context(), w.app, api.Pods, status.Filter{Solo: &no})
 	if err != nil {
 		return nil, cobra.ShellCompDirectiveError
 	}

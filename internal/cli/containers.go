@@ -9,9 +9,12 @@ import (
 	"github.com/spf13/cobra"
 
 	"carob/internal/api"
+	"carob/internal/api/client"
 	"carob/internal/cli/ask"
+	"carob/internal/cli/entry"
 	"carob/internal/cli/images"
 	"carob/internal/cli/show"
+	"carob/internal/status"
 	"carob/internal/sys/session"
 )
 
@@ -58,14 +61,14 @@ func psCommand(a *app) *cobra.Command {
 			if latest {
 				last = 1
 			}
-			list, err := call(cmd.Context(), a, api.Containers, api.Filter{PodRef: f.Pod, States: f.States(all || last > 0)})
+			list, err := call(cmd.Context(), a, api.Containers, status.Filter{PodRef: f.Pod, States: f.States(all || last > 0)})
 			if err != nil {
 				return err
 			}
 			if list = f.Containers(list); last > 0 {
 				list = list[:min(last, len(list))] // they come newest first
 			}
-			pods, err := call(cmd.Context(), a, api.Pods, api.Filter{PodRef: f.Pod})
+			pods, err := call(cmd.Context(), a, api.Pods, status.Filter{PodRef: f.Pod})
 			if err != nil {
 				return err
 			}
@@ -104,7 +107,7 @@ func waitCommand(a *app) *cobra.Command {
 func waitFor(ctx context.Context, a *app, ref string) (api.Ended, error) {
 	for {
 		ended, err := call(ctx, a, api.Wait, api.WaitParams{Ref: ref})
-		if !errors.Is(err, api.ErrLost) || ctx.Err() != nil {
+		if !errors.Is(err, client.ErrLost) || ctx.Err() != nil {
 			return ended, err
 		}
 		a.forget()
@@ -231,7 +234,7 @@ func updateCommand(a *app) *cobra.Command {
 				p.Restart = &r
 			}
 			if p.Resources == nil && p.Restart == nil {
-				return a.usage(cmd, errors.New("nothing to change: give at least one limit"))
+				return entry.Usage(cmd, errors.New("nothing to change: give at least one limit"))
 			}
 			return a.each(refs, func(ref string) error {
 				p.Ref = ref

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"carob/internal/api"
+	"carob/internal/api/client"
 	"carob/internal/archive"
 	"carob/internal/fault"
 	"carob/internal/sys/fd"
@@ -164,7 +165,7 @@ func (c *copying) receive(ctx context.Context, p api.PathParams, read func(io.Re
 		_ = r.Close() // a daemon that still writes sees that nobody reads
 		done <- err
 	}()
-	_, err = do(ctx, c.app, api.CopyOut, api.Exchange[api.PathParams, api.None]{Params: p, Files: api.Files{Data: w}})
+	_, err = do(ctx, c.app, api.CopyOut, client.Exchange[api.PathParams, api.None]{Params: p, Files: api.Files{Data: w}})
 	_ = w.Close() // the reader sees the end
 	rerr := <-done
 	if err != nil && (rerr == nil || !errors.Is(err, fs.ErrClosed)) {
@@ -196,7 +197,7 @@ func (c *copying) in(ctx context.Context, from, ref, to string) error {
 		return err
 	}
 	p := api.PathParams{Ref: ref, Path: plan.Into, KeepOwner: c.archive}
-	skipped, err := piped(ctx, c.app, api.CopyIn, api.Exchange[api.PathParams, api.None]{Params: p}, func(w io.Writer) error {
+	skipped, err := piped(ctx, c.app, api.CopyIn, client.Exchange[api.PathParams, api.None]{Params: p}, func(w io.Writer) error {
 		return archive.Pack(ctx, w, f, plan.As, archive.IDs{})
 	})
 	c.tell(skipped)

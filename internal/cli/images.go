@@ -11,6 +11,7 @@ import (
 	"golang.org/x/term"
 
 	"carob/internal/api"
+	"carob/internal/api/client"
 	"carob/internal/archive"
 	"carob/internal/cli/ask"
 	"carob/internal/cli/images"
@@ -40,7 +41,7 @@ func (w words) env() images.Env {
 // feed makes a call whose data comes from a stream: a file is passed as it is, what
 // else there is (a terminal, a pipe) goes through a pipe of our own.
 func feed[P, R any](ctx context.Context, a *app, m api.Method[P, api.None, R], p P, from *os.File) (R, error) {
-	x := api.Exchange[P, api.None]{Params: p}
+	x := client.Exchange[P, api.None]{Params: p}
 	if info, err := from.Stat(); err == nil && info.Mode().IsRegular() {
 		x.Files.Data = from
 		return do(ctx, a, m, x)
@@ -53,7 +54,7 @@ func feed[P, R any](ctx context.Context, a *app, m api.Method[P, api.None, R], p
 
 // piped makes a call whose data is written by write. An error of the daemon counts
 // before one of the writer, which then only met a closed pipe.
-func piped[P, R any](ctx context.Context, a *app, m api.Method[P, api.None, R], x api.Exchange[P, api.None], write func(io.Writer) error) (R, error) {
+func piped[P, R any](ctx context.Context, a *app, m api.Method[P, api.None, R], x client.Exchange[P, api.None], write func(io.Writer) error) (R, error) {
 	var none R
 	r, w, err := os.Pipe()
 	if err != nil {
@@ -184,7 +185,7 @@ func load(ctx context.Context, a *app, f *os.File) ([]api.Image, error) {
 	if info, err := f.Stat(); err != nil || !info.IsDir() {
 		return feed(ctx, a, api.ImageLoad, api.None{}, f)
 	}
-	return piped(ctx, a, api.ImageLoad, api.Exchange[api.None, api.None]{}, func(w io.Writer) error {
+	return piped(ctx, a, api.ImageLoad, client.Exchange[api.None, api.None]{}, func(w io.Writer) error {
 		return archive.Pack(ctx, w, f, ".", archive.IDs{})
 	})
 }

@@ -11,6 +11,7 @@ import (
 	"carob/internal/api"
 	"carob/internal/cli/show"
 	"carob/internal/fault"
+	"carob/internal/status"
 )
 
 func bindInspect(c *cobra.Command, st *show.Style) {
@@ -94,7 +95,7 @@ func (i inspection) container(ctx context.Context, ref string) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	around, err := call(ctx, i.app, api.Pods, api.Filter{PodRef: in.PodID})
+	around, err := call(ctx, i.app, api.Pods, status.Filter{PodRef: in.PodID})
 	if err != nil {
 		return nil, err
 	}

@@ -12,6 +12,8 @@ import (
 	"golang.org/x/term"
 
 	"carob/internal/api"
+	"carob/internal/api/client"
+	"carob/internal/cli/entry"
 	"carob/internal/fault"
 	"carob/internal/sys/session"
 )
@@ -74,7 +76,7 @@ func (i *interaction) run(ctx context.Context, do caller) error {
 		s.pump()
 	})
 	s.passed()
-	if errors.Is(err, api.ErrLost) && i.running.Load() && i.left.Load() == 0 {
+	if errors.Is(err, client.ErrLost) && i.running.Load() && i.left.Load() == 0 {
 		ended, err = i.again(ctx)
 	}
 	return i.end(s, ended, err)
@@ -99,7 +101,7 @@ func leave(code int) error {
 	if code == 0 {
 		return nil
 	}
-	return &exitCode{code: code}
+	return &entry.Exit{Code: code}
 }
 
 // again asks a restarted daemon for the end of a process whose daemon went away. The
@@ -108,7 +110,7 @@ func (i *interaction) again(ctx context.Context) (api.Ended, error) {
 	for {
 		i.forget()
 		ended, err := i.wait(ctx, *i.id.Load())
-		if errors.Is(err, api.ErrLost) && ctx.Err() == nil {
+		if errors.Is(err, client.ErrLost) && ctx.Err() == nil {
 			continue // Dial waits until a daemon answers: this does not spin
 		}
 		return ended, err
@@ -178,7 +180,7 @@ func (i *interaction) handle(ctx context.Context, s os.Signal) {
 		case <-ctx.Done():
 			return
 		}
-		if err := i.signal(ctx, *i.id.Load(), n); err == nil || !errors.Is(err, api.ErrLost) {
+		if err := i.signal(ctx, *i.id.Load(), n); err == nil || !errors.Is(err, client.ErrLost) {
 			return // what has ended needs no signal
 		}
 	}

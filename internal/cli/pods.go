@@ -11,9 +11,12 @@ import (
 	"github.com/spf13/cobra"
 
 	"carob/internal/api"
+	"carob/internal/api/client"
 	"carob/internal/cli/ask"
+	"carob/internal/cli/entry"
 	"carob/internal/cli/show"
 	"carob/internal/fault"
+	"carob/internal/status"
 )
 
 func podCommands(a *app) []*cobra.Command {
@@ -96,7 +99,7 @@ func applyCommand(a *app) *cobra.Command {
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if len(files) == 0 {
-				return a.usage(cmd, errors.New("name a manifest with -f"))
+				return entry.Usage(cmd, errors.New("name a manifest with -f"))
 			}
 			var err error
 			if p.Document, err = documents(a, files); err != nil {
@@ -105,7 +108,7 @@ func applyCommand(a *app) *cobra.Command {
 			if err := pullFor(cmd.Context(), a, p.Document); err != nil {
 				return err
 			}
-			list, err := do(cmd.Context(), a, api.Apply, api.Exchange[api.ApplyParams, api.Progress]{Params: p, OnEvent: a.progress(verbose)})
+			list, err := do(cmd.Context(), a, api.Apply, client.Exchange[api.ApplyParams, api.Progress]{Params: p, OnEvent: a.progress(verbose)})
 			if err != nil {
 				return err
 			}
@@ -141,13 +144,13 @@ func deleteCommand(a *app) *cobra.Command {
 			}
 			p := api.DeleteParams{Refs: refs, Grace: seconds(cmd, grace)}
 			if len(files) == 0 && len(refs) == 0 {
-				return a.usage(cmd, errors.New("name a manifest with -f, or pods"))
+				return entry.Usage(cmd, errors.New("name a manifest with -f, or pods"))
 			}
 			var err error
 			if p.Document, err = documents(a, files); err != nil {
 				return err
 			}
-			list, err := do(cmd.Context(), a, api.Delete, api.Exchange[api.DeleteParams, api.Progress]{Params: p, OnEvent: a.progress(verbose)})
+			list, err := do(cmd.Context(), a, api.Delete, client.Exchange[api.DeleteParams, api.Progress]{Params: p, OnEvent: a.progress(verbose)})
 			errs := []error{err}
 			list = slices.DeleteFunc(list, func(r api.Applied) bool {
 				missing := r.Action == "absent" && len(files) == 0
@@ -179,7 +182,7 @@ func podsCommand(a *app, name string) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			f := api.Filter{Labels: want}
+			f := status.Filter{Labels: want}
 			if !all {
 				f.Solo = &all
 			}

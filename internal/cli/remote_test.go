@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"carob/internal/api"
+	"carob/internal/api/client"
 	"carob/internal/pod"
 )
 
@@ -57,7 +57,7 @@ func TestLogin(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "sock")
 	defer serve(t, f, path)()
 	do := func(stdin string, args ...string) result {
-		return at(t, home, func(context.Context) (*api.Client, error) { return api.Dial(path) }, stdin, args...)
+		return at(t, home, func(context.Context) (*client.Client, error) { return client.Dial(path) }, stdin, args...)
 	}
 	file := filepath.Join(home, ".docker", "config.json")
 	if got := do("wrong\n", "login", "-u", "me", "--password-stdin", "far.example"); got.code != 1 {

@@ -6,6 +6,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"carob/internal/api"
+	"carob/internal/api/client"
 	"carob/internal/cli/ask"
 	"carob/internal/cli/images"
 	"carob/internal/status"
@@ -25,7 +26,7 @@ written come with the archive.`,
 		Args:    cobra.RangeArgs(1, 2),
 		RunE: func(cmd *cobra.Command, words []string) error {
 			if !isFile(words[0]) {
-				_, err := do(cmd.Context(), a, api.Start, api.Exchange[api.StartParams, status.Container]{Params: api.StartParams{Ref: words[0]}})
+				_, err := do(cmd.Context(), a, api.Start, client.Exchange[api.StartParams, status.Container]{Params: api.StartParams{Ref: words[0]}})
 				return refusal(err, 125)
 			}
 			r.Checkpoint, r.Detach = words[0], true

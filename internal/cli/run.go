@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"carob/internal/api"
+	"carob/internal/api/client"
 	"carob/internal/cli/ask"
 	"carob/internal/fault"
 	"carob/internal/status"
@@ -118,7 +119,7 @@ func (a *app) run(ctx context.Context, r *ask.Run, words []string) error {
 func runOnce(ctx context.Context, a *app, r *ask.Run, p api.RunParams) error {
 	if r.Detach {
 		p.Detach = true
-		ended, err := do(ctx, a, api.Run, api.Exchange[api.RunParams, status.Container]{Params: p})
+		ended, err := do(ctx, a, api.Run, client.Exchange[api.RunParams, status.Container]{Params: p})
 		if err != nil {
 			return err
 		}
@@ -133,7 +134,7 @@ func runOnce(ctx context.Context, a *app, r *ask.Run, p api.RunParams) error {
 	i := a.container(r.Stdin, r.TTY, keys, r.SigProxy)
 	return i.run(ctx, func(ctx context.Context, files api.Files, started func(string)) (api.Ended, error) {
 		events := 0
-		return do(ctx, a, api.Run, api.Exchange[api.RunParams, status.Container]{
+		return do(ctx, a, api.Run, client.Exchange[api.RunParams, status.Container]{
 			Params: p, Files: files,
 			OnEvent: func(c status.Container) { // created, then running
 				i.made.Store(true)
@@ -177,7 +178,7 @@ func startCommand(a *app) *cobra.Command {
 				return refusal(a.attached(cmd.Context(), api.Start, attachment{refs[0], stdin, proxy, keys}), 125)
 			}
 			return a.each(refs, func(ref string) error {
-				_, err := do(cmd.Context(), a, api.Start, api.Exchange[api.StartParams, status.Container]{Params: api.StartParams{Ref: ref}})
+				_, err := do(cmd.Context(), a, api.Start, client.Exchange[api.StartParams, status.Container]{Params: api.StartParams{Ref: ref}})
 				return err
 			})
 		},
@@ -230,7 +231,7 @@ func (a *app) attached(ctx context.Context, m api.Method[api.StartParams, status
 	i.made.Store(true)
 	p := api.StartParams{Ref: c.ID, Wait: true, Size: a.size(c.Spec.TTY)}
 	return i.run(ctx, func(ctx context.Context, files api.Files, started func(string)) (api.Ended, error) {
-		return do(ctx, a, m, api.Exchange[api.StartParams, status.Container]{
+		return do(ctx, a, m, client.Exchange[api.StartParams, status.Container]{
 			Params: p, Files: files, OnEvent: func(c status.Container) { started(c.ID) },
 		})
 	})
@@ -267,7 +268,7 @@ func (a *app) exec(ctx context.Context, x *ask.Exec, words []string) error {
 	}
 	p := api.ExecParams{Ref: words[0], Exec: e, Detach: x.Detach}
 	if x.Detach {
-		_, err := do(ctx, a, api.Exec, api.Exchange[api.ExecParams, api.ExecStarted]{Params: p})
+		_, err := do(ctx, a, api.Exec, client.Exchange[api.ExecParams, api.ExecStarted]{Params: p})
 		return err
 	}
 	p.Size = a.size(e.TTY)
@@ -282,7 +283,7 @@ func (a *app) exec(ctx context.Context, x *ask.Exec, words []string) error {
 		},
 	}
 	return i.run(ctx, func(ctx context.Context, files api.Files, started func(string)) (api.Ended, error) {
-		return do(ctx, a, api.Exec, api.Exchange[api.ExecParams, api.ExecStarted]{
+		return do(ctx, a, api.Exec, client.Exchange[api.ExecParams, api.ExecStarted]{
 			Params: p, Files: files, OnEvent: func(s api.ExecStarted) { started(s.ID) },
 		})
 	})

@@ -18,7 +18,9 @@ import (
 	"golang.org/x/term"
 
 	"carob/internal/api"
+	"carob/internal/api/client"
 	"carob/internal/cli/ask"
+	"carob/internal/cli/entry"
 	"carob/internal/cli/images"
 	"carob/internal/cli/procs"
 	"carob/internal/cli/show"
@@ -101,7 +103,7 @@ func showStats(ctx context.Context, a *app, refs []string, s *style, once bool) 
 	var before []status.Stats
 	var failed error
 	reports := 0
-	_, err := do(ctx, a, api.Stats, api.Exchange[api.StatsParams, []status.Stats]{
+	_, err := do(ctx, a, api.Stats, client.Exchange[api.StatsParams, []status.Stats]{
 		Params: api.StatsParams{Refs: refs, Interval: interval},
 		OnEvent: func(now []status.Stats) {
 			if reports++; reports > 1 && failed == nil {
@@ -154,7 +156,7 @@ func eventLine(a *app, output, format string) (func(status.Event) error, error) 
 	if output == "json" || format == "json" {
 		format = "{{json .}}"
 	} else if output != "" && output != "table" {
-		return nil, a.usage(&cobra.Command{Use: "events"}, fmt.Errorf("-o %s: use table or json", output))
+		return nil, entry.Usage(&cobra.Command{Use: "events"}, fmt.Errorf("-o %s: use table or json", output))
 	}
 	if format == "" {
 		return func(e status.Event) error {
@@ -177,7 +179,7 @@ func showEvents(ctx context.Context, a *app, w ask.EventWindow, line func(status
 	if !w.Since.IsZero() {
 		p.From = 1
 	}
-	_, err := do(ctx, a, api.Events, api.Exchange[api.EventsParams, status.Event]{
+	_, err := do(ctx, a, api.Events, client.Exchange[api.EventsParams, status.Event]{
 		Params: p,
 		OnEvent: func(e status.Event) {
 			if failed == nil && w.Fits(e) {
@@ -238,7 +240,7 @@ func showLogs(ctx context.Context, a *app, p api.LogsParams) error {
 	}
 	// Our writing ends are closed by the call itself having passed them: there is no
 	// event, so they are closed when it ends.
-	_, err := do(ctx, a, api.Logs, api.Exchange[api.LogsParams, api.None]{Params: p, Files: files})
+	_, err := do(ctx, a, api.Logs, client.Exchange[api.LogsParams, api.None]{Params: p, Files: files})
 	_ = files.Stdout.Close() // the readers see the end
 	_ = files.Stderr.Close()
 	copies.Wait()

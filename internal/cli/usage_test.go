@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"os"
 	"strings"
 	"testing"
 )
@@ -18,4 +19,31 @@ func TestUsageSaysThingsOnce(t *testing.T) {
 			t.Errorf("%v: %q", words, usage)
 		}
 	}
+}
+
+// Every command has help with an example, and says it without a daemon.
+func TestHelp(t *testing.T) {
+	a := &app{Env: Env{Stdout: os.Stdout, LookupEnv: os.LookupEnv}}
+	var walk func(path []string)
+	walk = func(path []string) {
+		root := a.root()
+		c, _, err := root.Find(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, sub := range c.Commands() {
+			if sub.Name() == "help" || sub.Name() == "completion" {
+				continue
+			}
+			if sub.Example == "" || sub.Short == "" {
+				t.Errorf("%s: no example or no summary", sub.CommandPath())
+			}
+			got := with(t, nil, "", append(append([]string{}, path...), sub.Name(), "--help")...)
+			if got.code != 0 || !strings.Contains(got.out, "Examples:") {
+				t.Errorf("%s: %+v", sub.CommandPath(), got)
+			}
+			walk(append(append([]string{}, path...), sub.Name()))
+		}
+	}
+	walk(nil)
 }

@@ -17,7 +17,6 @@ import (
 	crierrors "k8s.io/cri-api/pkg/errors"
 
 	"carob/internal/fault"
-	"carob/internal/pod"
 	"carob/internal/status"
 )
 
@@ -40,7 +39,7 @@ func TestCodes(t *testing.T) {
 		{t.Context(), fault.New(fault.Unavailable, "x"), codes.Unavailable},
 		{t.Context(), fault.New(fault.Denied, "x"), codes.PermissionDenied},
 		{t.Context(), errors.New("x"), codes.Internal},
-		{t.Context(), &pod.DeadlineError{Err: fault.New(fault.Unavailable, "x")}, codes.DeadlineExceeded},
+		{t.Context(), &status.DeadlineError{Err: fault.New(fault.Unavailable, "x")}, codes.DeadlineExceeded},
 		{late, fault.New(fault.Unavailable, "x"), codes.DeadlineExceeded},
 		{gone, fault.New(fault.Unavailable, "x"), codes.Canceled},
 	} {

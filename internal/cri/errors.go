@@ -12,12 +12,12 @@ import (
 	crierrors "k8s.io/cri-api/pkg/errors"
 
 	"carob/internal/fault"
-	"carob/internal/pod"
+	"carob/internal/status"
 )
 
 // code is the gRPC code of an error: the one map from the engine's kinds.
 func code(ctx context.Context, err error) codes.Code {
-	var late *pod.DeadlineError
+	var late *status.DeadlineError
 	switch {
 	case errors.As(err, &late), errors.Is(err, context.DeadlineExceeded), errors.Is(ctx.Err(), context.DeadlineExceeded):
 		return codes.DeadlineExceeded

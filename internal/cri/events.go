@@ -9,7 +9,6 @@ import (
 
 	"carob/internal/cri/shown"
 	"carob/internal/fault"
-	"carob/internal/pod"
 	"carob/internal/spec"
 	"carob/internal/status"
 )
@@ -88,7 +87,7 @@ func (v *events) snapshot(ctx context.Context, podID string) *cri.ContainerEvent
 		return nil
 	}
 	out := &cri.ContainerEventResponse{PodSandboxStatus: shown.SandboxStatus(p), CreatedAt: time.Now().UnixNano()}
-	for _, c := range v.s.Engine.Containers(pod.Filter{PodRef: p.ID}) {
+	for _, c := range v.s.Engine.Containers(status.Filter{PodRef: p.ID}) {
 		if c.State != "" {
 			out.ContainersStatuses = append(out.ContainersStatuses, v.s.status(ctx, c))
 		}

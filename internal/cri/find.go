@@ -66,7 +66,7 @@ type selection struct {
 }
 
 func (f finder) sandboxes(s selection) []status.Pod {
-	all := f.e.Pods(pod.Filter{ID: s.id, Labels: s.labels})
+	all := f.e.Pods(status.Filter{ID: s.id, Labels: s.labels})
 	out := all[:0]
 	for _, p := range all {
 		if visible(p) {
@@ -79,7 +79,7 @@ func (f finder) sandboxes(s selection) []status.Pod {
 // containers returns the chosen containers of the kubelet's pods. Those of one pod cost
 // no more when there are many others.
 func (f finder) containers(s selection) []status.Container {
-	filter := pod.Filter{ID: s.id, Labels: s.labels}
+	filter := status.Filter{ID: s.id, Labels: s.labels}
 	if s.sandbox != "" {
 		p, err := f.sandbox(s.sandbox)
 		if err != nil {

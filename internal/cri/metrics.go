@@ -10,7 +10,6 @@ import (
 
 	"carob/internal/cri/shown"
 	"carob/internal/lifecycle"
-	"carob/internal/pod"
 	"carob/internal/status"
 	"carob/internal/sys/disk"
 )
@@ -77,7 +76,7 @@ func (m *metrics) sandbox(ctx context.Context, p status.Pod, space disk.Space) (
 			return nil, err
 		}
 	}
-	running := slices.DeleteFunc(m.n.s.Engine.Containers(pod.Filter{PodRef: p.ID}), func(c status.Container) bool {
+	running := slices.DeleteFunc(m.n.s.Engine.Containers(status.Filter{PodRef: p.ID}), func(c status.Container) bool {
 		return c.State != lifecycle.ContainerRunning
 	})
 	u.Containers, err = readAll(ctx, running, func(c status.Container) (*shown.ContainerUse, error) {
@@ -120,7 +119,7 @@ func (m *metrics) container(ctx context.Context, c status.Container, space disk.
 func Figures(s Services) func(context.Context) ([]shown.Figure, error) {
 	m := &metrics{newStats(s), shown.NewFamilies()}
 	return func(ctx context.Context) ([]shown.Figure, error) {
-		all, err := m.take(ctx, s.Engine.Pods(pod.Filter{}))
+		all, err := m.take(ctx, s.Engine.Pods(status.Filter{}))
 		var out []shown.Figure
 		for _, u := range all {
 			out = append(out, m.families.Figures(u)...)

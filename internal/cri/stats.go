@@ -13,8 +13,8 @@ import (
 	"carob/internal/cri/shown"
 	"carob/internal/lifecycle"
 	"carob/internal/status"
-	"carob/internal/sys/procfs"
 	"carob/internal/sys/disk"
+	"carob/internal/sys/procfs"
 )
 
 // stats reads the use of resources. It keeps the last CPU time of each group, from

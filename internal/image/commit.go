@@ -16,6 +16,7 @@ import (
 	"carob/internal/image/delta"
 	"carob/internal/image/unpack"
 	"carob/internal/ref"
+	"carob/internal/status"
 )
 
 // Committer makes images of containers.
@@ -37,12 +38,9 @@ type Commit struct {
 	Author, Comment, CreatedBy string
 }
 
-// Change is one difference between a container's root file system and its image's.
-type Change = delta.Change
-
 // Changes lists what a container has changed of its image's files. NotFound is a
 // container without a root file system.
-func (c *Committer) Changes(ctx context.Context, containerID string) ([]Change, error) {
+func (c *Committer) Changes(ctx context.Context, containerID string) ([]status.Change, error) {
 	root, err := c.rootfs(containerID)
 	if err != nil {
 		return nil, err
@@ -75,7 +73,7 @@ func (c *Committer) Diff(ctx context.Context, containerID string, w io.Writer, i
 		return nil, err
 	}
 	for _, one := range all {
-		if one.Kind == delta.Deleted {
+		if one.Kind == status.Deleted {
 			deleted = append(deleted, one.Path)
 		}
 	}

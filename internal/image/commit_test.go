@@ -14,6 +14,7 @@ import (
 
 	"carob/internal/archive"
 	"carob/internal/fault"
+	"carob/internal/status"
 )
 
 func TestCommitAddsALayer(t *testing.T) {
@@ -31,7 +32,7 @@ func TestCommitAddsALayer(t *testing.T) {
 		t.Fatal(err)
 	}
 	changes, err := c.Changes(t.Context(), "c")
-	if d := cmp.Diff([]Change{{Kind: "A", Path: "/own"}}, changes); err != nil || d != "" {
+	if d := cmp.Diff([]status.Change{{Kind: "A", Path: "/own"}}, changes); err != nil || d != "" {
 		t.Error(err, d)
 	}
 	own, err := c.Commit(t.Context(), "c", Commit{Parent: base.ID}, archive.IDs{})

@@ -123,12 +123,12 @@ func (n *Plugins) Serve(e *pod.Engine) error {
 
 // learn fills known with what an earlier daemon has left.
 func (n *Plugins) learn() {
-	for _, p := range n.engine.Pods(pod.Filter{}) {
+	for _, p := range n.engine.Pods(status.Filter{}) {
 		if p.State != lifecycle.PodAbsent {
 			n.known.pods[p.ID] = &knownPod{PodSandbox: shown.Pod(p), solo: p.Spec.Solo, stopped: p.State == lifecycle.PodExited && !p.Spec.Solo}
 		}
 	}
-	for _, c := range n.engine.Containers(pod.Filter{}) {
+	for _, c := range n.engine.Containers(status.Filter{}) {
 		if c.State != lifecycle.ContainerAbsent && n.known.pods[c.PodID] != nil {
 			n.known.containers[c.ID] = n.show(c)
 		}

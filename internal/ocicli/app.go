@@ -28,18 +28,21 @@ import (
 // DefaultRoot is where state is kept if --root does not say otherwise.
 const DefaultRoot = "/run/carob-oci"
 
-// Streams are what the program was started with.
-type Streams struct {
+// Program is what main supplies.
+type Program struct {
+	Version string
+	// In, Out and Err are the streams that it was started with.
 	In       *os.File
 	Out, Err io.Writer
+	// Protect is called before anything is started that could reach the program's file.
+	Protect func() error
+	Resctrl ocirt.Resctrl
 }
 
 // app is one call of the program.
 type app struct {
-	Streams
-	version string
+	Program
 	before  []string // the arguments in front of the command
-	protect func() error
 	global  arguments
 	args    arguments
 	runtime *ocirt.Runtime
@@ -81,10 +84,9 @@ func (e *exitError) Error() string { return e.err.Error() }
 func (e *exitError) Unwrap() error { return e.err }
 
 // Run reads a command line, without the program's name, carries it out, and returns the
-// exit status. protect is called before anything is started that could reach this
-// program's file.
-func Run(version string, args []string, s Streams, protect func() error) int {
-	a := &app{Streams: s, version: version, protect: protect}
+// exit status.
+func Run(p Program, args []string) int {
+	a := &app{Program: p}
 	code, err := a.run(args)
 	if err == nil {
 		return code
@@ -105,7 +107,7 @@ func (a *app) run(args []string) (code int, err error) {
 	a.before = slices.DeleteFunc(slices.Clone(args[:len(args)-len(rest)]), func(arg string) bool { return arg == "--" })
 	switch {
 	case a.global.has("version"):
-		fmt.Fprintf(a.Out, "carob-oci version %s\nspec: %s\n", a.version, specs.Version)
+		fmt.Fprintf(a.Out, "carob-oci version %s\nspec: %s\n", a.Version, specs.Version)
 		return 0, nil
 	case len(rest) == 0 || rest[0] == "help" || a.global.has("help"):
 		a.help()
@@ -142,7 +144,7 @@ func (a *app) check() error {
 		root = DefaultRoot
 	}
 	a.runtime = &ocirt.Runtime{
-		Root: root, Systemd: a.global.has("systemd-cgroup"), StartScope: systemd.StartUnit,
+		Root: root, Systemd: a.global.has("systemd-cgroup"), StartScope: systemd.StartUnit, Resctrl: a.Resctrl,
 		Warn: func(text string) { a.log("warning", text) }, Rootless: rootless,
 		InUsers: word == inUsers,
 	}
@@ -185,7 +187,7 @@ func (a *app) command(c command, args []string) (int, error) {
 		return rooted(a, c, args)
 	}
 	if c.starts {
-		if err := a.protect(); err != nil {
+		if err := a.Protect(); err != nil {
 			return 0, err
 		}
 	}

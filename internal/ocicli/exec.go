@@ -194,7 +194,7 @@ func (a *app) user(p *specs.Process) error {
 // between that and this program's. It returns the child's status. Signals that come later
 // are lost: what is left to do should be done, and 0.2 ms to have each of them back are as
 // much as that takes.
-func (a Streams) follow(id task.ID, console *os.File) (int, error) {
+func (a Program) follow(id task.ID, console *os.File) (int, error) {
 	signals := make(chan os.Signal, 64)
 	signal.Notify(signals, append(session.Forwarded(), session.Resize())...)
 	done := func() {}
@@ -226,7 +226,7 @@ func (a Streams) follow(id task.ID, console *os.File) (int, error) {
 	return code, err
 }
 
-func (a Streams) resize(console *os.File) {
+func (a Program) resize(console *os.File) {
 	if console == nil {
 		return
 	}
@@ -237,7 +237,7 @@ func (a Streams) resize(console *os.File) {
 
 // connect joins a process's terminal to this program's streams. What it returns is called
 // when the process has ended: it waits for the last output and gives the terminal back.
-func (a Streams) connect(console *os.File) (done func(), err error) {
+func (a Program) connect(console *os.File) (done func(), err error) {
 	restore := func() {}
 	if term.IsTerminal(int(a.In.Fd())) {
 		old, err := term.MakeRaw(int(a.In.Fd()))

@@ -70,7 +70,7 @@ func TestRun(t *testing.T) {
 			if line == "--log-format x" {
 				args = append(args, "list")
 			}
-			if code := Run("1.2", args, Streams{Out: &out, Err: &out}, safe); code != want.code || !strings.Contains(out.String(), want.text) {
+			if code := Run(Program{Version: "1.2", Out: &out, Err: &out, Protect: safe}, args); code != want.code || !strings.Contains(out.String(), want.text) {
 				t.Errorf("%d: %s, want %d: %s", code, out.String(), want.code, want.text)
 			}
 		})
@@ -85,7 +85,7 @@ func TestLog(t *testing.T) {
 	for format, want := range map[string]string{"text": `level=error msg="`, "json": `{"level":"error","msg":"`} {
 		var out bytes.Buffer
 		log := filepath.Join(t.TempDir(), "log")
-		Run("1", []string{"--log", log, "--log-format", format, "--root", t.TempDir(), "state", "a/b"}, Streams{Out: &out, Err: &out}, safe)
+		Run(Program{Version: "1", Out: &out, Err: &out, Protect: safe}, []string{"--log", log, "--log-format", format, "--root", t.TempDir(), "state", "a/b"})
 		if text, err := os.ReadFile(log); err != nil || !strings.Contains(string(text), want) {
 			t.Errorf("%s: %q, %v", format, text, err)
 		}

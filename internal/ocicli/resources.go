@@ -87,7 +87,7 @@ func update(_ context.Context, a *app) (int, error) {
 func (a *app) limits() (*specs.LinuxResources, error) {
 	for _, f := range []string{"l3-cache-schema", "mem-bw-schema"} {
 		if a.args.has(f) {
-			return nil, fault.New(fault.Unsupported, "--"+f+": carob does not manage resctrl groups")
+			return nil, fault.New(fault.Unsupported, "--"+f+": a container's schemata do not change")
 		}
 	}
 	if name := a.args.text("resources"); name != "" {

@@ -74,8 +74,15 @@ func (r *Runtime) Create(ctx context.Context, o CreateOptions) (c *Container, er
 	if err != nil {
 		return nil, err
 	}
+	add, err := n.share()
+	if err != nil {
+		return nil, err
+	}
 	pid, err := n.begin(ctx, group)
 	if err != nil {
+		return nil, err
+	}
+	if err := add(pid); err != nil {
 		return nil, err
 	}
 	return n.Container, n.finish(pid)

@@ -193,6 +193,11 @@ func launchExec(c *Container, s *scene, m more, init *os.File) (*child, error) {
 	if x.Seccomp, err = filters.Get(profile); err != nil {
 		return nil, err
 	}
+	shares, err := shares(c, s.spec)
+	if err != nil {
+		return nil, err
+	}
+	x.Alone.Place = shares != nil
 	program, err := x.Program()
 	if err != nil {
 		return nil, err
@@ -204,6 +209,7 @@ func launchExec(c *Container, s *scene, m more, init *os.File) (*child, error) {
 	child.turn = turn
 	ready.Close() // see begin
 	err = child.converse(answers{
+		initstage.StepPlace: func(pid int, _ uint64) error { return shares.Add(pid) },
 		initstage.StepListener: func(pid int, number uint64) error {
 			return sendListener(profile, processState(c.State(specs.StateRunning), pid), int(number))
 		},

@@ -188,8 +188,13 @@ func remove(ctx context.Context, c *Container) error {
 			return err
 		}
 	}
-	if spec, err := settled(c); err == nil && spec.Hooks != nil {
-		c.r.afterwards(ctx, spec.Hooks.Poststop, c.State(specs.StateStopped))
+	if spec, err := settled(c); err == nil {
+		if err := unshare(c, spec); err != nil {
+			return err
+		}
+		if spec.Hooks != nil {
+			c.r.afterwards(ctx, spec.Hooks.Poststop, c.State(specs.StateStopped))
+		}
 	}
 	return os.RemoveAll(c.dir)
 }

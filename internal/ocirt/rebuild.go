@@ -69,6 +69,9 @@ func (r *Runtime) Rebuild(ctx context.Context, o CreateOptions, make func(Making
 	}
 	defer n.undo.OnError(ctx, &err)
 	defer n.close()
+	if n.spec.Linux.IntelRdt != nil { // all that runs would have to be moved, while it makes more
+		return nil, fault.New(fault.Unsupported, "linux.intelRdt: a container is not restored into a resctrl group")
+	}
 	if err := n.claim(); err != nil {
 		return nil, err
 	}

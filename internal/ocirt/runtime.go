@@ -25,6 +25,7 @@ type Runtime struct {
 	// process, as systemd.StartUnit does.
 	Systemd    bool
 	StartScope func(ctx context.Context, u ocispec.Unit, pid int) error
+	Resctrl    Resctrl
 	// Rootless says that this process has no rights on the host outside of its user
 	// namespace: what takes them is done another way, or left out where runc does so.
 	Rootless bool

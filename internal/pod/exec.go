@@ -59,9 +59,6 @@ func (e *Engine) Exec(ctx context.Context, ref string, x spec.Exec, io Streams) 
 	return run.ID, nil
 }
 
-// DeadlineError is the end of an exec by its own timeout.
-type DeadlineError = execs.DeadlineError
-
 // placeOf says where a container's execs are.
 func placeOf(c *container) execs.Container {
 	return execs.Container{ID: c.id, PodID: c.pod.id, Title: c.title()}
@@ -69,9 +66,9 @@ func placeOf(c *container) execs.Container {
 
 func execFault(c *container, err error) error {
 	err = commandFault(err)
-	var refused *StartError
+	var refused *status.StartError
 	if errors.As(err, &refused) {
-		return &StartError{refused.Code, fmt.Errorf("container %s: exec: %w", c.title(), refused.Err)}
+		return &status.StartError{Code: refused.Code, Err: fmt.Errorf("container %s: exec: %w", c.title(), refused.Err)}
 	}
 	return fmt.Errorf("container %s: exec: %w", c.title(), err)
 }

@@ -28,7 +28,7 @@ func TestExecDeadlineKillsEverything(t *testing.T) {
 			id := must[string](t)(e.Exec(t.Context(), "app", spec.Exec{Command: []string{"sleep"}, Timeout: int64(time.Second)}, pod.Streams{}))
 			begin := time.Now()
 			x, err := e.WaitExec(t.Context(), id)
-			var late *pod.DeadlineError
+			var late *status.DeadlineError
 			if !errors.As(err, &late) || x.Code != 137 {
 				t.Errorf("exit %+v, error %v", x, err)
 			}
@@ -107,7 +107,7 @@ func BenchmarkList1000Pods(b *testing.B) {
 		must[status.Pod](b)(e.RunPod(b.Context(), podSpec(fmt.Sprintf("p%d", i))))
 	}
 	for b.Loop() {
-		if len(e.Pods(pod.Filter{})) != 1000 {
+		if len(e.Pods(status.Filter{})) != 1000 {
 			b.Fatal("pods are missing")
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	"carob/internal/lifecycle"
 	"carob/internal/pod"
 	"carob/internal/spec"
+	"carob/internal/status"
 	"carob/internal/systest"
 )
 
@@ -110,7 +111,7 @@ func scenes() []scene {
 
 // removed takes "no such …" after a removal for its success.
 func removed(e *pod.Engine, err error) error {
-	if err != nil && len(e.Containers(pod.Filter{})) == 0 && strings.Contains(err.Error(), "no such") {
+	if err != nil && len(e.Containers(status.Filter{})) == 0 && strings.Contains(err.Error(), "no such") {
 		return nil
 	}
 	return err
@@ -120,12 +121,12 @@ func removed(e *pod.Engine, err error) error {
 func tearDown(t *testing.T, e *pod.Engine) {
 	t.Helper()
 	ctx := t.Context()
-	for _, c := range e.Containers(pod.Filter{}) {
+	for _, c := range e.Containers(status.Filter{}) {
 		if err := e.RemoveContainer(ctx, c.ID, pod.RemoveOptions{Force: true}); err != nil {
 			t.Errorf("remove %s: %v", c.Name, err)
 		}
 	}
-	for _, p := range e.Pods(pod.Filter{}) {
+	for _, p := range e.Pods(status.Filter{}) {
 		if err := errors.Join(e.StopPod(ctx, p.ID, zero()), e.RemovePod(ctx, p.ID)); err != nil {
 			t.Errorf("remove pod %s: %v", p.Name, err)
 		}
@@ -218,7 +219,7 @@ func killAt(t *testing.T, s scene, n int, after bool) bool {
 	} else if err := s.do(ctx, e); err != nil && !done(s, err) {
 		t.Errorf("%s: after the daemon's return: %v", step, err)
 	}
-	for _, c := range e.Containers(pod.Filter{}) {
+	for _, c := range e.Containers(status.Filter{}) {
 		if running := c.State == lifecycle.ContainerRunning; running != m.Running(c.ID) {
 			t.Errorf("%s: container %s is %s, its process runs: %v", step, c.Name, c.State, m.Running(c.ID))
 		}

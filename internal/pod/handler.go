@@ -138,6 +138,9 @@ type Observer interface {
 	// namespace: it is caught, ignored on purpose, or waits blocked. NotFound when the
 	// process has ended.
 	Handles(pid, signal int) (bool, error)
+	// Traffic tells what the interfaces of a process's network namespace have carried; nil of
+	// the host's. NotFound when the process has ended.
+	Traffic(pid int) (*status.NetworkUse, error)
 	// Device reads type, numbers, mode and owner of the host's device node at an
 	// absolute path. NotFound when there is none, Invalid when it is something else.
 	Device(ctx context.Context, path string) (specs.LinuxDevice, error)

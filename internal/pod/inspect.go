@@ -5,39 +5,20 @@ import (
 	"fmt"
 	"os"
 
-	specs "github.com/opencontainers/runtime-spec/specs-go"
-
 	"carob/internal/lifecycle"
 	"carob/internal/plan/drift"
 	"carob/internal/status"
 )
 
-// ContainerInspection is all that is known of a container: what was asked, what it
-// was made from, and what the kernel shows.
-type ContainerInspection struct {
-	status.Container
-	// Observed is zero unless the container runs.
-	Observed status.Observed `json:"observed,omitzero"`
-	// OCI is what the process was made from, or would be.
-	OCI *specs.Spec `json:"oci,omitempty"`
-}
-
-// PodInspection is all that is known of a pod.
-type PodInspection struct {
-	status.Pod
-	// Observed is what the kernel shows of the pod's supervisor and cgroup.
-	Observed status.Observed `json:"observed,omitzero"`
-}
-
 // InspectContainer reads what the kernel shows of a container and says where that
 // differs from what was asked. It takes no lock; a container that ends meanwhile is
 // shown without its observation.
-func (e *Engine) InspectContainer(ctx context.Context, ref string) (ContainerInspection, error) {
+func (e *Engine) InspectContainer(ctx context.Context, ref string) (status.ContainerInspection, error) {
 	c, err := registry{e}.findContainer(ref)
 	if err != nil {
-		return ContainerInspection{}, err
+		return status.ContainerInspection{}, err
 	}
-	in := ContainerInspection{Container: c.snapshot()}
+	in := status.ContainerInspection{Container: c.snapshot()}
 	if in.OCI, err = c.spec(); err != nil {
 		return in, err
 	}
@@ -66,12 +47,12 @@ func (e *Engine) InspectContainer(ctx context.Context, ref string) (ContainerIns
 }
 
 // InspectPod reads what the kernel shows of a pod.
-func (e *Engine) InspectPod(ctx context.Context, ref string) (PodInspection, error) {
+func (e *Engine) InspectPod(ctx context.Context, ref string) (status.PodInspection, error) {
 	p, err := registry{e}.findPod(ref)
 	if err != nil {
-		return PodInspection{}, err
+		return status.PodInspection{}, err
 	}
-	in := PodInspection{Pod: p.snapshot()}
+	in := status.PodInspection{Pod: p.snapshot()}
 	if in.State != lifecycle.PodReady {
 		return in, nil
 	}

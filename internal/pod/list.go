@@ -8,7 +8,6 @@ import (
 	"maps"
 	"runtime"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -18,37 +17,11 @@ import (
 	"carob/internal/status"
 )
 
-// Filter chooses pods or containers. The zero Filter chooses all.
-type Filter struct {
-	// ID is the beginning of an ID.
-	ID string
-	// Labels must all be there with these values.
-	Labels map[string]string
-	// States are the names of states, of which one must be the thing's.
-	States []string
-	// PodRef names a pod; only it, or its containers, are chosen.
-	PodRef string
-	// Solo, when set, chooses pods that are (true) or are not solo.
-	Solo *bool
-}
-
-func (f *Filter) fits(id string, labels map[string]string, state string, solo bool) bool {
-	if !strings.HasPrefix(id, f.ID) || len(f.States) > 0 && !slices.Contains(f.States, state) || f.Solo != nil && *f.Solo != solo {
-		return false
-	}
-	for k, v := range f.Labels {
-		if got, ok := labels[k]; !ok || got != v {
-			return false
-		}
-	}
-	return true
-}
-
 // Pods returns snapshots of the chosen pods, newest first. It waits for nobody.
-func (e *Engine) Pods(f Filter) []status.Pod {
+func (e *Engine) Pods(f status.Filter) []status.Pod {
 	all := slices.DeleteFunc(e.somePods(f), func(p *pod) bool {
 		v := p.view.Load()
-		return v.gone || !f.fits(p.id, v.status.Spec.Labels, string(v.status.State), p.spec.Solo)
+		return v.gone || !f.Fits(p.id, v.status.Spec.Labels, string(v.status.State), p.spec.Solo)
 	})
 	return newest(all, (*pod).snapshot, func(p *pod) (time.Time, string) { return p.view.Load().status.CreatedAt, p.id })
 }
@@ -67,7 +40,7 @@ func newest[T, S any](all []T, snapshot func(T) S, born func(T) (time.Time, stri
 	return out
 }
 
-func (e *Engine) somePods(f Filter) []*pod {
+func (e *Engine) somePods(f status.Filter) []*pod {
 	if f.PodRef == "" {
 		e.mu.Lock()
 		defer e.mu.Unlock()
@@ -82,7 +55,7 @@ func (e *Engine) somePods(f Filter) []*pod {
 
 // Containers returns snapshots of the chosen containers, newest first. It waits for
 // nobody. Containers that are still being created are among them, with their step.
-func (e *Engine) Containers(f Filter) []status.Container {
+func (e *Engine) Containers(f status.Filter) []status.Container {
 	var all []*container
 	if f.PodRef == "" {
 		e.mu.Lock()
@@ -93,7 +66,7 @@ func (e *Engine) Containers(f Filter) []status.Container {
 	}
 	all = slices.DeleteFunc(all, func(c *container) bool {
 		v := c.view.Load()
-		return v.gone || !f.fits(c.id, v.status.Spec.Labels, string(v.status.State), c.pod.spec.Solo)
+		return v.gone || !f.Fits(c.id, v.status.Spec.Labels, string(v.status.State), c.pod.spec.Solo)
 	})
 	return newest(all, (*container).snapshot, func(c *container) (time.Time, string) { return c.view.Load().status.CreatedAt, c.id })
 }
@@ -138,7 +111,7 @@ func (e *Engine) Container(ref string) (status.Container, error) {
 func (e *Engine) Stats(ctx context.Context, refs ...string) ([]status.Stats, error) {
 	named := len(refs) > 0
 	if !named {
-		for _, c := range e.Containers(Filter{States: []string{string(lifecycle.ContainerRunning)}}) {
+		for _, c := range e.Containers(status.Filter{States: []string{string(lifecycle.ContainerRunning)}}) {
 			refs = append(refs, c.ID)
 		}
 	}
@@ -169,7 +142,11 @@ func (e *Engine) stats(ctx context.Context, ref string) (status.Stats, error) {
 	if err != nil {
 		return status.Stats{}, err
 	}
-	s, err := e.d.Groups.GroupStats(ctx, c.view.Load().status.Cgroup)
+	st := c.view.Load().status
+	s, err := e.d.Groups.GroupStats(ctx, st.Cgroup)
+	if err == nil {
+		s.Network, err = e.d.Observer.Traffic(st.Pid)
+	}
 	if err != nil {
 		return status.Stats{}, fmt.Errorf("container %s: stats: %w", c.title(), err)
 	}

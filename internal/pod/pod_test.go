@@ -157,7 +157,7 @@ func TestSoloRestsAndWakes(t *testing.T) {
 	}
 	for range 3 {
 		ok(t, e.StartContainer(ctx, c.Name, pod.Streams{}))
-		x := must[status.Exit](t)(e.WaitContainer(ctx, c.Name, pod.WaitExit))
+		x := must[status.Exit](t)(e.WaitContainer(ctx, c.Name, status.WaitExit))
 		if x.Code != 0 {
 			t.Error("exit", x)
 		}
@@ -232,13 +232,13 @@ func TestAutoRemove(t *testing.T) {
 		made := must[status.Container](t)(e.CreateSolo(t.Context(), spec.Pod{}, c))
 		err := e.StartContainer(t.Context(), "once", pod.Streams{})
 		if command == "nosuch" {
-			var failed *pod.StartError
+			var failed *status.StartError
 			if !errors.As(err, &failed) || failed.Code != 127 || !fault.Is(err, fault.NotFound) {
 				t.Errorf("%s: %v", command, err)
 			}
 		} else {
 			ok(t, err)
-			if _, err := e.WaitContainer(t.Context(), made.ID, pod.WaitRemoved); err != nil && !fault.Is(err, fault.NotFound) {
+			if _, err := e.WaitContainer(t.Context(), made.ID, status.WaitRemoved); err != nil && !fault.Is(err, fault.NotFound) {
 				t.Error(err)
 			}
 		}
@@ -264,7 +264,7 @@ func TestStartErrors(t *testing.T) {
 			c := must[status.Container](t)(e.CreateSolo(t.Context(), spec.Pod{}, tt.c))
 			err := e.StartContainer(t.Context(), c.ID, pod.Streams{})
 			refused(t, err, tt.kind, "container a", tt.word)
-			var failed *pod.StartError
+			var failed *status.StartError
 			if !errors.As(err, &failed) || failed.Code != tt.code {
 				t.Errorf("%T %v, want code %d", err, err, tt.code)
 			}

@@ -92,15 +92,15 @@ func TestEndOfOneThatRemovedItself(t *testing.T) {
 		e = newEngine(t, m)
 		synctest.Wait()
 		clean(t, m)
-		for _, cond := range []pod.WaitCondition{pod.WaitExit, pod.WaitRemoved} {
+		for _, cond := range []status.WaitCondition{status.WaitExit, status.WaitRemoved} {
 			if x := must[status.Exit](t)(e.WaitContainer(t.Context(), c.ID, cond)); x.Code != 7 {
 				t.Errorf("%q: %+v", cond, x)
 			}
 		}
-		_, err := e.WaitContainer(t.Context(), "once", pod.WaitExit)
+		_, err := e.WaitContainer(t.Context(), "once", status.WaitExit)
 		refused(t, err, fault.NotFound, "once") // the name is free again
 		time.Sleep(2 * time.Minute)
-		_, err = e.WaitContainer(t.Context(), c.ID, pod.WaitExit)
+		_, err = e.WaitContainer(t.Context(), c.ID, status.WaitExit)
 		refused(t, err, fault.NotFound)
 	})
 }
@@ -111,7 +111,7 @@ func TestSandboxDies(t *testing.T) {
 	ok(t, withRunning(t.Context(), e))
 	p := must[status.Pod](t)(e.Pod("web"))
 	m.Crash(p.ID)
-	x := must[status.Exit](t)(e.WaitContainer(t.Context(), "app", pod.WaitExit))
+	x := must[status.Exit](t)(e.WaitContainer(t.Context(), "app", status.WaitExit))
 	if c := inState(t, e, "app", lifecycle.ContainerExited); x.Code != 255 || c.Reason != "Lost" {
 		t.Errorf("exit %+v, container %+v", x, c)
 	}
@@ -131,7 +131,7 @@ func TestRepeatedExitsCountOnce(t *testing.T) {
 	events := e.Events(ctx, 0)
 	m.End(c.ID, status.Exit{Code: 3})
 	m.Repeat()
-	must[status.Exit](t)(e.WaitContainer(ctx, "app", pod.WaitExit))
+	must[status.Exit](t)(e.WaitContainer(ctx, "app", status.WaitExit))
 	ok(t, e.StartContainer(ctx, "app", pod.Streams{}))
 	ok(t, e.StopPod(ctx, "web", nil))
 	var actions []string
@@ -251,19 +251,19 @@ func TestInspect(t *testing.T) {
 	e := newEngine(t, m)
 	ctx := t.Context()
 	ok(t, withContainer(ctx, e))
-	in := must[pod.ContainerInspection](t)(e.InspectContainer(ctx, "app"))
+	in := must[status.ContainerInspection](t)(e.InspectContainer(ctx, "app"))
 	if in.OCI == nil || in.OCI.Process.Args[0] != "sleep" || in.Observed.Namespaces != nil {
 		t.Errorf("inspection %+v", in)
 	}
 	ok(t, e.StartContainer(ctx, "app", pod.Streams{}))
 	m.Observe(func(int) (status.Observed, error) { return status.Observed{SeccompMode: 0}, nil })
-	in = must[pod.ContainerInspection](t)(e.InspectContainer(ctx, "app"))
+	in = must[status.ContainerInspection](t)(e.InspectContainer(ctx, "app"))
 	if len(in.Observed.Differences) == 0 {
 		t.Error("no difference for a missing filter")
 	}
-	must[pod.PodInspection](t)(e.InspectPod(ctx, "web"))
+	must[status.PodInspection](t)(e.InspectPod(ctx, "web"))
 	ok(t, e.StopPod(ctx, "web", nil))
-	must[pod.PodInspection](t)(e.InspectPod(ctx, "web"))
+	must[status.PodInspection](t)(e.InspectPod(ctx, "web"))
 }
 
 func TestFilters(t *testing.T) {
@@ -277,19 +277,19 @@ func TestFilters(t *testing.T) {
 	must[status.Container](t)(e.CreateSolo(ctx, spec.Pod{}, container("one")))
 	yes, no := true, false
 	for i, tt := range []struct {
-		f                pod.Filter
+		f                status.Filter
 		pods, containers int
 	}{
-		{pod.Filter{}, 2, 2},
-		{pod.Filter{Solo: &yes}, 1, 1},
-		{pod.Filter{Solo: &no}, 1, 1},
-		{pod.Filter{Labels: map[string]string{"tier": "front"}}, 1, 0},
-		{pod.Filter{Labels: map[string]string{"tier": "back"}}, 0, 0},
-		{pod.Filter{States: []string{"ready"}}, 1, 0},
-		{pod.Filter{States: []string{"created"}}, 1, 2},
-		{pod.Filter{PodRef: "web"}, 1, 1},
-		{pod.Filter{PodRef: "nobody"}, 0, 0},
-		{pod.Filter{ID: "x"}, 0, 0},
+		{status.Filter{}, 2, 2},
+		{status.Filter{Solo: &yes}, 1, 1},
+		{status.Filter{Solo: &no}, 1, 1},
+		{status.Filter{Labels: map[string]string{"tier": "front"}}, 1, 0},
+		{status.Filter{Labels: map[string]string{"tier": "back"}}, 0, 0},
+		{status.Filter{States: []string{"ready"}}, 1, 0},
+		{status.Filter{States: []string{"created"}}, 1, 2},
+		{status.Filter{PodRef: "web"}, 1, 1},
+		{status.Filter{PodRef: "nobody"}, 0, 0},
+		{status.Filter{ID: "x"}, 0, 0},
 	} {
 		if p, c := len(e.Pods(tt.f)), len(e.Containers(tt.f)); p != tt.pods || c != tt.containers {
 			t.Errorf("%d: %d pods, %d containers, want %d, %d", i, p, c, tt.pods, tt.containers)

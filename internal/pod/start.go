@@ -31,22 +31,9 @@ const (
 	codeNoCommand     = 127
 )
 
-// StartError is a start that did not succeed, with the exit code that `run` ends
-// with: 127 for a missing command, 126 for one that is not executable, else 125.
-type StartError struct {
-	Code int
-	Err  error
-}
-
-// Error is the cause's text.
-func (s *StartError) Error() string { return s.Err.Error() }
-
-// Unwrap returns the cause.
-func (s *StartError) Unwrap() error { return s.Err }
-
 // StartContainer starts a created or exited container and attaches io before its
 // process can write. When it returns nil the process has been executed. Every
-// failure of the start itself is a *StartError; the container then stays created
+// failure of the start itself is a *status.StartError; the container then stays created
 // or exited, with Reason "StartError", and can be started again; one that is
 // removed automatically goes.
 func (e *Engine) StartContainer(ctx context.Context, ref string, io Streams) error {
@@ -63,7 +50,7 @@ func (e *Engine) StartContainer(ctx context.Context, ref string, io Streams) err
 	c.backoff = 0
 	c.mu.Unlock()
 	err = starter{e}.start(op, c, startOptions{streams: io, fresh: true})
-	var failed *StartError
+	var failed *status.StartError
 	if errors.As(err, &failed) && c.record().Status.Spec.AutoRemove {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undo.Timeout)
 		defer cancel()
@@ -274,9 +261,9 @@ func commandFault(err error) error {
 	case err == nil:
 		return nil
 	case errors.Is(err, ErrCommandNotFound):
-		return &StartError{codeNoCommand, err}
+		return &status.StartError{Code: codeNoCommand, Err: err}
 	case errors.Is(err, ErrNotExecutable):
-		return &StartError{codeNotExecutable, err}
+		return &status.StartError{Code: codeNotExecutable, Err: err}
 	}
 	return err
 }
@@ -285,14 +272,14 @@ func commandFault(err error) error {
 // been undone stays at rest.
 func (e starter) startFailed(ctx context.Context, c *container, err error, ended time.Time) error {
 	code := codeCannotStart
-	var refused *StartError
+	var refused *status.StartError
 	if errors.As(err, &refused) {
 		code = refused.Code
 	}
 	if e := context.Cause(ctx); e != nil && !errors.Is(err, e) {
 		err = fmt.Errorf("%w (%w)", err, e)
 	}
-	failed := &StartError{code, fmt.Errorf("container %s: start: %w", c.title(), err)}
+	failed := &status.StartError{Code: code, Err: fmt.Errorf("container %s: start: %w", c.title(), err)}
 	c.mu.Lock()
 	c.parked, c.world = nil, nil
 	c.mu.Unlock()

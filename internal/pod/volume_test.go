@@ -4,8 +4,8 @@ import (
 	"os"
 	"testing"
 
-	"carob/internal/pod"
 	"carob/internal/spec"
+	"carob/internal/status"
 	"carob/internal/systest"
 )
 
@@ -27,7 +27,7 @@ func TestVolumesAreShownBeforeTheyAreMade(t *testing.T) {
 	if _, err := os.Stat(d.LibDir + "/volumes/data"); !os.IsNotExist(err) {
 		t.Errorf("the volume is made by now: %v", err)
 	}
-	all := e.Containers(pod.Filter{})
+	all := e.Containers(status.Filter{})
 	if len(all) != 1 || len(all[0].Wish().Mounts) != 2 || all[0].Wish().Mounts[1].Source != "data" {
 		t.Errorf("shown: %+v", all)
 	}

@@ -10,24 +10,10 @@ import (
 	"carob/internal/status"
 )
 
-// WaitCondition is what WaitContainer waits for.
-type WaitCondition string
-
-// The conditions, Docker's.
-const (
-	// WaitExit is satisfied while the container does not run, at once for one that was
-	// never started; the answer is its last exit.
-	WaitExit WaitCondition = ""
-	// WaitNextExit is satisfied by the next exit after the call.
-	WaitNextExit WaitCondition = "next-exit"
-	// WaitRemoved is satisfied when the container has been removed.
-	WaitRemoved WaitCondition = "removed"
-)
-
 // WaitContainer waits for a condition and returns the latest exit. A container that
 // is removed while somebody waits for its exit ends the wait with what is known, and one
 // that removed itself is known by its ID for a minute more. It takes no lock.
-func (e *Engine) WaitContainer(ctx context.Context, ref string, cond WaitCondition) (status.Exit, error) {
+func (e *Engine) WaitContainer(ctx context.Context, ref string, cond status.WaitCondition) (status.Exit, error) {
 	wait, err := e.Waiter(ref, cond)
 	if err != nil {
 		return status.Exit{}, err
@@ -38,7 +24,7 @@ func (e *Engine) WaitContainer(ctx context.Context, ref string, cond WaitConditi
 // Waiter is WaitContainer in two steps: what is waited for counts from this call on, so
 // that a container that is started after it, ends and is removed is not missed. It
 // holds nothing; the wait need not be called.
-func (e *Engine) Waiter(ref string, cond WaitCondition) (wait func(context.Context) (status.Exit, error), err error) {
+func (e *Engine) Waiter(ref string, cond status.WaitCondition) (wait func(context.Context) (status.Exit, error), err error) {
 	c, err := registry{e}.findContainer(ref)
 	if fault.Is(err, fault.NotFound) {
 		c = e.leavers.find(ref)
@@ -48,14 +34,14 @@ func (e *Engine) Waiter(ref string, cond WaitCondition) (wait func(context.Conte
 	}
 	var until func(*containerView) bool
 	switch cond {
-	case WaitExit:
+	case status.WaitExit:
 		until = func(v *containerView) bool {
 			return v.gone || v.status.State != lifecycle.ContainerRunning && !v.starting
 		}
-	case WaitNextExit:
+	case status.WaitNextExit:
 		before := c.view.Load().exits
 		until = func(v *containerView) bool { return v.gone || v.exits > before }
-	case WaitRemoved:
+	case status.WaitRemoved:
 		until = func(v *containerView) bool { return v.gone }
 	default:
 		return nil, fault.New(fault.Invalid, "wait condition \""+string(cond)+"\": unknown (next-exit, removed)")

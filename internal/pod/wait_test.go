@@ -53,7 +53,7 @@ func TestReadersNeverWait(t *testing.T) {
 			short, cancel := context.WithTimeout(ctx, 5*time.Second)
 			defer cancel()
 			ok(t, withSolo(short, e)) // another pod does not notice
-			pods, containers := e.Pods(pod.Filter{}), e.Containers(pod.Filter{})
+			pods, containers := e.Pods(status.Filter{}), e.Containers(status.Filter{})
 			if len(pods) != 2 || len(containers) == 0 {
 				t.Errorf("%d pods, %d containers", len(pods), len(containers))
 			}
@@ -236,11 +236,11 @@ func TestResultWaitsForTheRetry(t *testing.T) {
 		refused(t, err, fault.Unavailable)
 		release()
 		synctest.Wait()
-		if n := len(e.Containers(pod.Filter{})); n != 1 {
+		if n := len(e.Containers(status.Filter{})); n != 1 {
 			t.Errorf("%d containers", n)
 		}
 		time.Sleep(3 * time.Minute)
-		if n := len(e.Containers(pod.Filter{})); n != 0 {
+		if n := len(e.Containers(status.Filter{})); n != 0 {
 			t.Errorf("%d containers that nobody wants", n)
 		}
 		ok(t, e.StopPod(t.Context(), "web", nil))
@@ -407,10 +407,10 @@ func TestWaitConditions(t *testing.T) {
 	e := newEngine(t, m)
 	ctx := t.Context()
 	c := must[status.Container](t)(e.CreateSolo(ctx, spec.Pod{}, container("app", "sleep")))
-	must[status.Exit](t)(e.WaitContainer(ctx, "app", pod.WaitExit)) // never started: at once
+	must[status.Exit](t)(e.WaitContainer(ctx, "app", status.WaitExit)) // never started: at once
 	ok(t, e.StartContainer(ctx, "app", pod.Streams{}))
 	got := make(chan status.Exit, 3)
-	for _, cond := range []pod.WaitCondition{pod.WaitExit, pod.WaitNextExit, pod.WaitRemoved} {
+	for _, cond := range []status.WaitCondition{status.WaitExit, status.WaitNextExit, status.WaitRemoved} {
 		go func() {
 			x, err := e.WaitContainer(ctx, "app", cond)
 			if err != nil {
@@ -469,8 +469,8 @@ func TestManyAtOnce(t *testing.T) {
 			}
 		})
 		wg.Go(func() {
-			e.Containers(pod.Filter{})
-			e.Pods(pod.Filter{})
+			e.Containers(status.Filter{})
+			e.Pods(status.Filter{})
 		})
 	}
 	wg.Wait()

@@ -128,7 +128,7 @@ func TestDependencies(t *testing.T) {
 	banned := map[string]bool{"fmt": true, "net": true, "encoding/json": true, "os/exec": true, "os/signal": true, "context": true, "log": true}
 	own := map[string]bool{
 		"carob/cmd/carob-pod": true, "carob/internal/podproc": true, "carob/internal/podproc/wire": true,
-		"carob/internal/sys/loop": true, "carob/internal/sys/spawn": true, "carob/internal/fault": true,
+		"carob/internal/sys/loop": true, "carob/internal/sys/spawn": true, "carob/internal/sys/reaper": true, "carob/internal/fault": true,
 	}
 	for _, d := range strings.Fields(string(out)) {
 		first, _, _ := strings.Cut(d, "/")

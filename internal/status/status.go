@@ -322,3 +322,20 @@ type Event struct {
 	Name        string            `json:"name,omitempty"`
 	Attributes  map[string]string `json:"attributes,omitempty"`
 }
+
+// ContainerInspection is all that is known of a container: what was asked, what it
+// was made from, and what the kernel shows.
+type ContainerInspection struct {
+	Container
+	// Observed is zero unless the container runs.
+	Observed Observed `json:"observed,omitzero"`
+	// OCI is what the process was made from, or would be.
+	OCI *specs.Spec `json:"oci,omitempty"`
+}
+
+// PodInspection is all that is known of a pod.
+type PodInspection struct {
+	Pod
+	// Observed is what the kernel shows of the pod's supervisor and cgroup.
+	Observed Observed `json:"observed,omitzero"`
+}

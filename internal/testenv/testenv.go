@@ -28,7 +28,7 @@ const (
 	AppArmor Need = "apparmor"
 	// Toolchain is the go command.
 	Toolchain Need = "toolchain"
-	// Binaries are bin/carob, bin/carobd, bin/carob-pod, bin/carob-init, bin/carob-oci and bin/carob-toolbox, built by make.
+	// Binaries are bin/carob, bin/carobd, bin/carob-look, bin/carob-pod, bin/carob-init, bin/carob-oci and bin/carob-toolbox, built by make.
 	Binaries Need = "binaries"
 	// CNIPlugins are the reference plugins, as Debian's containernetworking-plugins has them,
 	// and the iptables that some of them execute.
@@ -217,7 +217,7 @@ func BinDir() (string, error) {
 		}
 		dir = dir[:i]
 	}
-	for _, b := range []string{"carob", "carobd", "carob-pod", "carob-init", "carob-oci", "carob-toolbox"} {
+	for _, b := range []string{"carob", "carobd", "carob-look", "carob-pod", "carob-init", "carob-oci", "carob-toolbox"} {
 		if _, err := os.Stat(dir + "/bin/" + b); err != nil {
 			return "", err
 		}

@@ -21,7 +21,7 @@ func TestPatience(t *testing.T) {
 // TestBuildWithoutToolchain takes what is in bin of the tree around the working directory.
 func TestBuildWithoutToolchain(t *testing.T) {
 	root := t.TempDir()
-	for name, text := range map[string]string{"go.mod": "", "bin/carob": "", "bin/carobd": "", "bin/carob-pod": "#!/bin/sh\necho it is me\n", "bin/carob-init": "", "bin/carob-oci": "", "bin/carob-toolbox": "", "deep/er/x": ""} {
+	for name, text := range map[string]string{"go.mod": "", "bin/carob": "", "bin/carobd": "", "bin/carob-look": "", "bin/carob-pod": "#!/bin/sh\necho it is me\n", "bin/carob-init": "", "bin/carob-oci": "", "bin/carob-toolbox": "", "deep/er/x": ""} {
 		if err := os.MkdirAll(filepath.Dir(filepath.Join(root, name)), 0o755); err != nil {
 			t.Fatal(err)
 		}

@@ -58,7 +58,7 @@ func (h *host) hostile(change func(root string) error) (name string) {
 func TestCVE20195736(t *testing.T) {
 	h := start(t)
 	programs := func() (sums string) {
-		for _, name := range []string{"carob", "carobd", "carob-pod", "carob-toolbox"} {
+		for _, name := range []string{"carob", "carobd", "carob-look", "carob-pod", "carob-toolbox"} {
 			b, err := os.ReadFile(filepath.Join(h.dir, "bin", name))
 			if err != nil {
 				t.Fatal(err)

@@ -27,6 +27,9 @@ func initUnder(h *host, runtime string) {
 			h.Errorf("%v: the command's pid is %q", more, got)
 		}
 	}
+	if got := h.ok(with(image, "grep", "Threads", "/proc/1/status")...); got != "Threads:\t1" {
+		h.Errorf("the init has %q", got)
+	}
 	h.code(23, with(image, "sh", "-c", "exit 23")...)
 	h.code(137, with(image, "sh", "-c", "kill -9 $$")...)
 	if r := h.code(127, with(image, "nosuch")...); !strings.Contains(r.err, "nosuch") {
@@ -59,7 +62,8 @@ func initUnder(h *host, runtime string) {
 }
 
 // TestInitAndTerminal: Ctrl-C comes to the command once, though its terminal's kernel and
-// its init both could send it. In gVisor it is lost now and then, with and without an init.
+// its init both could send it: the init is not in the terminal's foreground. In gVisor it is
+// lost now and then, with and without an init.
 func TestInitAndTerminal(t *testing.T) {
 	t.Run("native", func(t *testing.T) { interruptUnder(startOwn(t), "native") })
 	for _, need := range []testenv.Need{testenv.Runc, testenv.Crun} {
@@ -71,6 +75,11 @@ func TestInitAndTerminal(t *testing.T) {
 }
 
 func interruptUnder(h *host, runtime string) {
+	// The process group of the init, the foreground's of the command's terminal.
+	groups := strings.Fields(h.ok("run", "--runtime", runtime, "--init", "--rm", "-t", image, "sh", "-c", "cut -d' ' -f5 /proc/1/stat; cut -d' ' -f8 /proc/$$/stat"))
+	if len(groups) != 2 || groups[0] == groups[1] {
+		h.Errorf("process groups of the init and of the foreground: %q", groups)
+	}
 	const times = 3
 	c := h.cmd("run", "--runtime", runtime, "--init", "--rm", "-it", image, "sh", "-c",
 		"trap 'echo interrupted' INT; n=0; echo ready; while [ $n -lt 50 ]; do n=$((n+1)); sleep 0.02; done; echo ended")

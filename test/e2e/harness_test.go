@@ -132,7 +132,7 @@ func newMachine() (*machine, error) {
 // which machine it belongs to. They are links to one copy: 60 MB for each are felt
 // wherever a disk is slow.
 func linkBinaries(to string) error {
-	binaries := []string{"carob", "carobd", "carob-pod", "carob-init", "carob-toolbox"}
+	binaries := []string{"carob", "carobd", "carob-look", "carob-pod", "carob-init", "carob-toolbox"}
 	programs.Do(func() {
 		var from string
 		if from, programs.err = testenv.BinDir(); programs.err != nil {

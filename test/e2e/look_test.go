@@ -277,15 +277,34 @@ func write(h *host, name, text string) {
 	}
 }
 
+// TestOtherBinariesWords: what another binary carries out has its help and its completion from there.
+func TestOtherBinariesWords(t *testing.T) {
+	h := start(t)
+	for args, want := range map[string]string{
+		"help look ns":         "carob look ns [POD|CONTAINER|PID",
+		"look draw --help":     "carob look draw [FLAGS]",
+		"__complete look n":    "ns\t",
+		"__complete serve --c": "--cgroup-driver\t",
+		"help serve":           "carob serve",
+	} {
+		if out := h.ok(strings.Fields(args)...); !strings.Contains(out, want) {
+			t.Errorf("%s: %s", args, out)
+		}
+	}
+	if r := h.run("look", "ns", "--frob"); r.code != 1 || !strings.Contains(r.err, "carob look ns --help") {
+		t.Errorf("%+v", r)
+	}
+}
+
 // TestLookFromInside looks from a container: it sees itself, and that it is not the host.
 func TestLookFromInside(t *testing.T) {
 	h := start(t)
-	carob := filepath.Join(h.machine.dir, "bin", "carob") + ":/carob:ro"
+	carob := filepath.Join(h.machine.dir, "bin", "carob-look") + ":/carob-look:ro"
 	var seen struct {
 		rows
 		Inner bool
 	}
-	out := h.ok("run", "--rm", "-v", carob, image, "/carob", "look", "ns", "--all", "-o", "json")
+	out := h.ok("run", "--rm", "-v", carob, image, "/carob-look", "look", "ns", "--all", "-o", "json")
 	if err := json.Unmarshal([]byte(out), &seen); err != nil {
 		t.Fatal(err)
 	}
@@ -297,7 +316,7 @@ func TestLookFromInside(t *testing.T) {
 			t.Errorf("%s: %q", kind, got)
 		}
 	}
-	if out := h.ok("run", "--rm", "-v", carob, image, "/carob", "look", "security", "1"); strings.Contains(out, "CRITICAL") || !strings.Contains(out, "a user of the host without any rights") {
+	if out := h.ok("run", "--rm", "-v", carob, image, "/carob-look", "look", "security", "1"); strings.Contains(out, "CRITICAL") || !strings.Contains(out, "a user of the host without any rights") {
 		t.Errorf("security:\n%s", out)
 	}
 }

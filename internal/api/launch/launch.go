@@ -27,7 +27,7 @@ import (
 
 	systemd "github.com/coreos/go-systemd/v22/daemon"
 
-	"carob/internal/api"
+	"carob/internal/api/client"
 	"carob/internal/fault"
 	"carob/internal/sys/fd"
 	"carob/internal/sys/session"
@@ -59,11 +59,11 @@ type Starter struct {
 
 // Dial connects to the daemon, starting it when nobody listens. Of many that find
 // none at once, one starts it and the others wait for that.
-func (s Starter) Dial(ctx context.Context) (*api.Client, error) {
+func (s Starter) Dial(ctx context.Context) (*client.Client, error) {
 	if len(s.Socket) > maxSocket {
 		return nil, fault.New(fault.Invalid, fmt.Sprintf("socket %s: a path of %d bytes, %d is the most; set CAROB_RUN or CAROB_SOCKET to a shorter one", s.Socket, len(s.Socket), maxSocket))
 	}
-	c, err := api.Dial(s.Socket)
+	c, err := client.Dial(s.Socket)
 	if errors.Is(err, fs.ErrPermission) {
 		return nil, fault.Wrap(fault.Denied, "daemon: only root may use it", err)
 	}
@@ -81,13 +81,13 @@ func (s Starter) Dial(ctx context.Context) (*api.Client, error) {
 		return nil, s.refused(err)
 	}
 	defer func() { _ = lock.Close() }() // lets the next one in
-	if c, err := api.Dial(s.Socket); err == nil || !fd.NobodyListens(err) {
+	if c, err := client.Dial(s.Socket); err == nil || !fd.NobodyListens(err) {
 		return c, err
 	}
 	if err := s.start(ctx); err != nil {
 		return nil, err
 	}
-	return api.Dial(s.Socket)
+	return client.Dial(s.Socket)
 }
 
 func (s Starter) refused(err error) error {
@@ -97,11 +97,14 @@ func (s Starter) refused(err error) error {
 	return fault.Wrap(fault.Unavailable, "daemon: start", err)
 }
 
-func (s Starter) logPath() string { return filepath.Join(s.RunDir, logName) }
+// LogPath is the log of a daemon of this run directory that a client has started.
+func LogPath(runDir string) string { return filepath.Join(runDir, "daemon.log") }
+
+func (s Starter) logPath() string { return LogPath(s.RunDir) }
 
 // start starts the daemon in a session of its own and returns when it answers.
 func (s Starter) start(ctx context.Context) error {
-	log, err := openLog(s.logPath())
+	log, err := os.OpenFile(s.logPath(), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
 	if err != nil {
 		return s.refused(err)
 	}
@@ -205,7 +208,7 @@ func lockRun(dir, socket string) (*os.File, error) {
 	path := filepath.Join(dir, "daemon.lock")
 	lock, err := fd.Lock(path, false)
 	if fault.Is(err, fault.Conflict) {
-		if c, derr := api.Dial(socket); derr == nil {
+		if c, derr := client.Dial(socket); derr == nil {
 			_ = c.Close() // it was only a question
 			return nil, fault.New(fault.Conflict, "another daemon serves "+dir)
 		}

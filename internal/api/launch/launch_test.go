@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"carob/internal/api"
+	"carob/internal/api/client"
+	"carob/internal/api/server"
 	"carob/internal/fault"
 	"carob/internal/sys/session"
 )
@@ -46,8 +48,8 @@ func daemon(run string) error {
 	if err := Ready(ReadyFD); err != nil {
 		return err
 	}
-	err = api.Serve(ctx, door, api.Services{
-		Engine: struct{ api.Engine }{}, Host: api.Host{About: api.About{Version: strconv.Itoa(os.Getpid())}}, Log: slog.New(slog.DiscardHandler),
+	err = server.Serve(ctx, door, server.Services{
+		Engine: struct{ server.Engine }{}, Host: api.Host{About: api.About{Version: strconv.Itoa(os.Getpid())}}, Log: slog.New(slog.DiscardHandler),
 	})
 	return errors.Join(err, door.Release())
 }
@@ -75,7 +77,7 @@ func ask(t *testing.T, s Starter) string {
 		return ""
 	}
 	defer c.Close()
-	v, err := api.Call(t.Context(), c, api.Version, api.None{})
+	v, err := client.Call(t.Context(), c, api.Version, api.None{})
 	if err != nil {
 		t.Error(err)
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"carob/internal/api"
+	"carob/internal/api/client"
 	"carob/internal/fault"
 	"carob/internal/lifecycle"
 	"carob/internal/status"
@@ -22,7 +23,7 @@ import (
 type Env struct {
 	Stdout, Stderr io.Writer
 	// Dial connects to the daemon, starting one when none runs.
-	Dial func(ctx context.Context) (*api.Client, error)
+	Dial func(ctx context.Context) (*client.Client, error)
 }
 
 // Command is port-forward.
@@ -58,7 +59,7 @@ func (e Env) complete(cmd *cobra.Command, words []string, _ string) (found []str
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
 	no := false
-	pods, err := call(cmd.Context(), e, api.Pods, api.Exchange[api.Filter, api.None]{Params: api.Filter{Solo: &no}})
+	pods, err := call(cmd.Context(), e, api.Pods, client.Exchange[status.Filter, api.None]{Params: status.Filter{Solo: &no}})
 	if err != nil {
 		return nil, cobra.ShellCompDirectiveError
 	}
@@ -108,25 +109,25 @@ func (e Env) run(ctx context.Context, ref string, ports, addresses []string) err
 
 // call asks the daemon that there is now. One that goes away before it answers is asked
 // for again once: nothing here changes anything.
-func call[P, E, R any](ctx context.Context, e Env, m api.Method[P, E, R], x api.Exchange[P, E]) (R, error) {
+func call[P, E, R any](ctx context.Context, e Env, m api.Method[P, E, R], x client.Exchange[P, E]) (R, error) {
 	r, err := ask(ctx, e, m, x)
-	if errors.Is(err, api.ErrLost) && ctx.Err() == nil {
+	if errors.Is(err, client.ErrLost) && ctx.Err() == nil {
 		r, err = ask(ctx, e, m, x)
 	}
 	return r, err
 }
 
-func ask[P, E, R any](ctx context.Context, e Env, m api.Method[P, E, R], x api.Exchange[P, E]) (r R, err error) {
+func ask[P, E, R any](ctx context.Context, e Env, m api.Method[P, E, R], x client.Exchange[P, E]) (r R, err error) {
 	c, err := e.Dial(ctx)
 	if err != nil {
 		return r, err
 	}
 	defer func() { _ = c.Close() }() // at most a connection that was not needed
-	return api.Do(ctx, c, m, x)
+	return client.Do(ctx, c, m, x)
 }
 
 func (e Env) inspect(ctx context.Context, ref string) (status.Pod, error) {
-	p, err := call(ctx, e, api.InspectPod, api.Exchange[api.Ref, api.None]{Params: api.Ref{Ref: ref}})
+	p, err := call(ctx, e, api.InspectPod, client.Exchange[api.Ref, api.None]{Params: api.Ref{Ref: ref}})
 	return p.Pod, err
 }
 
@@ -136,7 +137,7 @@ func (e Env) pod(ctx context.Context, ref string) (status.Pod, error) {
 	if !fault.Is(err, fault.NotFound) {
 		return p, err
 	}
-	c, cerr := call(ctx, e, api.Container, api.Exchange[api.Ref, api.None]{Params: api.Ref{Ref: ref}})
+	c, cerr := call(ctx, e, api.Container, client.Exchange[api.Ref, api.None]{Params: api.Ref{Ref: ref}})
 	if cerr != nil {
 		return p, err
 	}
@@ -144,7 +145,7 @@ func (e Env) pod(ctx context.Context, ref string) (status.Pod, error) {
 }
 
 func (e Env) dial(ctx context.Context, id string, port uint16) (socket *os.File, err error) {
-	_, err = call(ctx, e, api.PodDial, api.Exchange[api.DialParams, api.None]{
+	_, err = call(ctx, e, api.PodDial, client.Exchange[api.DialParams, api.None]{
 		Params: api.DialParams{Ref: id, Port: port}, Take: func(f *os.File) { socket = f },
 	})
 	if err == nil && socket == nil {
@@ -161,7 +162,7 @@ func (e Env) end(ctx context.Context, p status.Pod) error {
 			return err
 		}
 		watch, cancel := context.WithCancel(ctx)
-		_, err := ask(watch, e, api.Events, api.Exchange[api.EventsParams, status.Event]{
+		_, err := ask(watch, e, api.Events, client.Exchange[api.EventsParams, status.Event]{
 			Params: api.EventsParams{From: 1},
 			OnEvent: func(ev status.Event) {
 				over := ev.Action == "stop" || ev.Action == "exit" || ev.Action == "remove"
@@ -172,7 +173,7 @@ func (e Env) end(ctx context.Context, p status.Pod) error {
 		})
 		stopped := watch.Err() != nil
 		cancel()
-		if err != nil && !stopped && !errors.Is(err, api.ErrLost) {
+		if err != nil && !stopped && !errors.Is(err, client.ErrLost) {
 			return err
 		}
 	}

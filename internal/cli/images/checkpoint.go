@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"carob/internal/api"
+	"carob/internal/api/client"
 	"carob/internal/archive/checkpoint"
 )
 
@@ -35,7 +36,7 @@ archive, wherever it is restored. Needs criu, and --userns host for the containe
 }
 
 func (e Env) checkpoint(ctx context.Context, w *os.File, p api.CheckpointParams) error {
-	_, err := do(ctx, e, api.Checkpoint, api.Exchange[api.CheckpointParams, api.None]{Params: p, Files: api.Files{Data: w}})
+	_, err := do(ctx, e, api.Checkpoint, client.Exchange[api.CheckpointParams, api.None]{Params: p, Files: api.Files{Data: w}})
 	return err
 }
 

@@ -10,9 +10,11 @@ import (
 	"golang.org/x/term"
 
 	"carob/internal/api"
+	"carob/internal/api/client"
 	"carob/internal/cli/ask"
 	"carob/internal/cli/show"
 	"carob/internal/fault"
+	"carob/internal/status"
 )
 
 // ContainerCommands returns the commands on what containers made of their images.
@@ -39,7 +41,7 @@ volumes and other mounts. The image runs by default what the container was made 
 			if p.Config, err = ask.Changes(changes); err != nil {
 				return err
 			}
-			m, err := do(cmd.Context(), e, api.Commit, api.Exchange[api.CommitParams, api.None]{Params: p})
+			m, err := do(cmd.Context(), e, api.Commit, client.Exchange[api.CommitParams, api.None]{Params: p})
 			if err != nil {
 				return err
 			}
@@ -64,20 +66,20 @@ was is changed, too. Volumes and other mounts are not part of it.`,
 		Example: "  carob diff web\n  carob diff web --format '{{.Kind}} {{.Path}}'",
 		Args:    cobra.ExactArgs(1), ValidArgsFunction: e.Containers,
 		RunE: func(cmd *cobra.Command, refs []string) error {
-			list, err := do(cmd.Context(), e, api.Changes, api.Exchange[api.Ref, api.None]{Params: api.Ref{Ref: refs[0]}})
+			list, err := do(cmd.Context(), e, api.Changes, client.Exchange[api.Ref, api.None]{Params: api.Ref{Ref: refs[0]}})
 			if err != nil {
 				return err
 			}
 			if st.Output == "" && st.Format == "" {
 				st.Format = "{{.Kind}} {{.Path}}"
 			}
-			return show.Sheet[api.Change]{
-				Columns: []show.Column[api.Change]{
-					{Head: "CHANGE", Text: func(c api.Change) string { return string(c.Kind) }},
-					{Head: "PATH", Text: func(c api.Change) string { return c.Path }},
+			return show.Sheet[status.Change]{
+				Columns: []show.Column[status.Change]{
+					{Head: "CHANGE", Text: func(c status.Change) string { return string(c.Kind) }},
+					{Head: "PATH", Text: func(c status.Change) string { return c.Path }},
 				},
-				Name: func(c api.Change) string { return c.Path },
-				Row:  func(c api.Change) any { return api.Change{Kind: c.Kind, Path: show.Printable(c.Path)} },
+				Name: func(c status.Change) string { return c.Path },
+				Row:  func(c status.Change) any { return status.Change{Kind: c.Kind, Path: show.Printable(c.Path)} },
 			}.Write(e.Stdout, st, list)
 		},
 	}
@@ -109,6 +111,6 @@ mounts. carob import makes an image of one layer of it.`,
 }
 
 func (e Env) export(ctx context.Context, w *os.File, ref string) error {
-	_, err := do(ctx, e, api.Export, api.Exchange[api.Ref, api.None]{Params: api.Ref{Ref: ref}, Files: api.Files{Data: w}})
+	_, err := do(ctx, e, api.Export, client.Exchange[api.Ref, api.None]{Params: api.Ref{Ref: ref}, Files: api.Files{Data: w}})
 	return err
 }

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"carob/internal/api"
+	"carob/internal/api/client"
 	"carob/internal/plan/port"
 	"carob/internal/spec"
 )
@@ -18,7 +19,7 @@ func (e Env) Exposed(ctx context.Context, name string) ([]spec.Port, error) {
 	if err != nil {
 		return nil, err
 	}
-	img, err := api.Call(ctx, c, api.InspectImage, api.Ref{Ref: name})
+	img, err := client.Call(ctx, c, api.InspectImage, api.Ref{Ref: name})
 	if err != nil {
 		return nil, err
 	}

@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"carob/internal/api"
+	"carob/internal/api/client"
 	"carob/internal/cli/show"
 )
 
@@ -18,7 +19,7 @@ func historyCommand(e Env) *cobra.Command {
 		Example: "  carob history toolbox\n  carob history --no-trunc --format '{{.CreatedBy}}' my/app:1",
 		Args:    cobra.ExactArgs(1), ValidArgsFunction: e.Images,
 		RunE: func(cmd *cobra.Command, refs []string) error {
-			m, err := do(cmd.Context(), e, api.InspectImage, api.Exchange[api.Ref, api.None]{Params: api.Ref{Ref: refs[0]}})
+			m, err := do(cmd.Context(), e, api.InspectImage, client.Exchange[api.Ref, api.None]{Params: api.Ref{Ref: refs[0]}})
 			if err != nil {
 				return err
 			}

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/term"
 
 	"carob/internal/api"
+	"carob/internal/api/client"
 	"carob/internal/cli/remote"
 )
 
@@ -22,7 +23,7 @@ import (
 type Env struct {
 	Stdin, Stdout, Stderr *os.File
 	// Daemon connects to the daemon, starting one when none runs.
-	Daemon func(context.Context) (*api.Client, error)
+	Daemon func(context.Context) (*client.Client, error)
 	// Images and Containers complete names.
 	Images, Containers cobra.CompletionFunc
 	LookupEnv          func(string) (string, bool)
@@ -68,11 +69,11 @@ func Removed(w io.Writer, removed []string) {
 }
 
 // do makes a call on the daemon.
-func do[P, E, R any](ctx context.Context, e Env, m api.Method[P, E, R], x api.Exchange[P, E]) (R, error) {
+func do[P, E, R any](ctx context.Context, e Env, m api.Method[P, E, R], x client.Exchange[P, E]) (R, error) {
 	c, err := e.Daemon(ctx)
 	if err != nil {
 		var none R
 		return none, err
 	}
-	return api.Do(ctx, c, m, x)
+	return client.Do(ctx, c, m, x)
 }

@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"carob/internal/api"
+	"carob/internal/api/client"
 	"carob/internal/cli/ask"
 	"carob/internal/cli/show"
 )
@@ -27,7 +28,7 @@ func ListCommand(e Env, name string) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			list, err := do(cmd.Context(), e, api.Images, api.Exchange[api.None, api.None]{})
+			list, err := do(cmd.Context(), e, api.Images, client.Exchange[api.None, api.None]{})
 			if err != nil {
 				return err
 			}

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"carob/internal/api"
+	"carob/internal/api/client"
 	"carob/internal/cli/show"
 	"carob/internal/fault"
 )
@@ -32,7 +33,7 @@ removed. Without arguments lists what is mounted.`,
 		Args: cobra.MaximumNArgs(2), ValidArgsFunction: e.firstImage,
 		RunE: func(cmd *cobra.Command, words []string) error {
 			if len(words) == 0 {
-				list, err := do(cmd.Context(), e, api.ImageMounts, api.Exchange[api.None, api.None]{})
+				list, err := do(cmd.Context(), e, api.ImageMounts, client.Exchange[api.None, api.None]{})
 				if err != nil {
 					return err
 				}
@@ -46,7 +47,7 @@ removed. Without arguments lists what is mounted.`,
 				}
 				p.Path = dir
 			}
-			m, err := do(cmd.Context(), e, api.ImageMount, api.Exchange[api.MountParams, api.None]{Params: p})
+			m, err := do(cmd.Context(), e, api.ImageMount, client.Exchange[api.MountParams, api.None]{Params: p})
 			if err != nil {
 				return err
 			}
@@ -91,7 +92,7 @@ one. A mount that a process has open stays, and is an error.`,
 				return fault.New(fault.Invalid, "image unmount: give images or directories, or --all")
 			}
 			if all {
-				list, err := do(cmd.Context(), e, api.ImageMounts, api.Exchange[api.None, api.None]{})
+				list, err := do(cmd.Context(), e, api.ImageMounts, client.Exchange[api.None, api.None]{})
 				if err != nil {
 					return err
 				}
@@ -104,7 +105,7 @@ one. A mount that a process has open stays, and is an error.`,
 				if strings.HasPrefix(w, ".") || strings.HasPrefix(w, "/") {
 					w, _ = filepath.Abs(w) // the daemon refuses a relative one
 				}
-				gone, err := do(cmd.Context(), e, api.ImageUnmount, api.Exchange[api.Ref, api.None]{Params: api.Ref{Ref: w}})
+				gone, err := do(cmd.Context(), e, api.ImageUnmount, client.Exchange[api.Ref, api.None]{Params: api.Ref{Ref: w}})
 				errs = append(errs, err)
 				for _, m := range gone {
 					fmt.Fprintln(e.Stdout, m.Path)

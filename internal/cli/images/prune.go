@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"carob/internal/api"
+	"carob/internal/api/client"
 	"carob/internal/cli/ask"
 	"carob/internal/cli/show"
 	"carob/internal/fault"
@@ -34,7 +35,7 @@ container is made of, running or not, and pinned ones stay.`,
 			if !force && !show.Sure(e.Stdin, e.Stdout, warning(p.All)) {
 				return fault.New(fault.Invalid, "image prune: cancelled; -f does not ask")
 			}
-			done, err := do(cmd.Context(), e, api.ImagePrune, api.Exchange[api.PruneParams, api.None]{Params: p})
+			done, err := do(cmd.Context(), e, api.ImagePrune, client.Exchange[api.PruneParams, api.None]{Params: p})
 			if err != nil {
 				return err
 			}

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/term"
 
 	"carob/internal/api"
+	"carob/internal/api/client"
 	"carob/internal/archive"
 	"carob/internal/fault"
 )
@@ -52,7 +53,7 @@ gzip or zstd if you like.`,
 
 // save lets the daemon write to w itself.
 func (e Env) save(ctx context.Context, w *os.File, p api.SaveParams) error {
-	_, err := do(ctx, e, api.ImageSave, api.Exchange[api.SaveParams, api.None]{Params: p, Files: api.Files{Data: w}})
+	_, err := do(ctx, e, api.ImageSave, client.Exchange[api.SaveParams, api.None]{Params: p, Files: api.Files{Data: w}})
 	return err
 }
 

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"carob/internal/api"
+	"carob/internal/api/client"
 	"carob/internal/cli/show"
 )
 
@@ -24,7 +25,7 @@ containers that do not run.`,
 		Example: "  carob df\n  carob df -v\n  carob df -o json",
 		Args:    cobra.NoArgs, ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			u, err := do(cmd.Context(), e, api.DiskUsage, api.Exchange[api.None, api.None]{})
+			u, err := do(cmd.Context(), e, api.DiskUsage, client.Exchange[api.None, api.None]{})
 			if err != nil {
 				return err
 			}

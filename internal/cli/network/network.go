@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"carob/internal/api"
+	"carob/internal/api/client"
 	"carob/internal/cli/ask"
 	"carob/internal/cli/show"
 	"carob/internal/fault"
@@ -20,7 +21,7 @@ import (
 )
 
 // Daemon connects to the daemon, starting it when none runs.
-type Daemon func(context.Context) (*api.Client, error)
+type Daemon func(context.Context) (*client.Client, error)
 
 // Env is what the commands work with.
 type Env struct {
@@ -46,7 +47,7 @@ func (e Env) names(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.Sh
 
 // containers completes names of containers.
 func (e Env) containers(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
-	list, err := call(cmd.Context(), e.Daemon, api.Containers, api.Filter{})
+	list, err := call(cmd.Context(), e.Daemon, api.Containers, status.Filter{})
 	if err != nil {
 		return nil, cobra.ShellCompDirectiveError
 	}
@@ -57,14 +58,14 @@ func (e Env) containers(cmd *cobra.Command, _ []string, _ string) ([]string, cob
 	return found, cobra.ShellCompDirectiveNoFileComp
 }
 
-// call is api.Call on the daemon.
+// call is client.Call on the daemon.
 func call[P, R any](ctx context.Context, d Daemon, m api.Method[P, api.None, R], p P) (R, error) {
 	c, err := d(ctx)
 	if err != nil {
 		var none R
 		return none, err
 	}
-	return api.Call(ctx, c, m, p)
+	return client.Call(ctx, c, m, p)
 }
 
 // Commands returns the commands.
@@ -245,11 +246,11 @@ func (e Env) portOf(ref, wanted string, published []spec.Port) error {
 
 // connections are those of a pod, or of a container's.
 func connections(ctx context.Context, e Env, ref string) ([]status.Connection, error) {
-	found, err := call(ctx, e.Daemon, api.Pods, api.Filter{PodRef: ref})
+	found, err := call(ctx, e.Daemon, api.Pods, status.Filter{PodRef: ref})
 	if err == nil && len(found) == 0 {
 		var c status.Container
 		if c, err = call(ctx, e.Daemon, api.Container, api.Ref{Ref: ref}); err == nil {
-			found, err = call(ctx, e.Daemon, api.Pods, api.Filter{PodRef: c.PodID})
+			found, err = call(ctx, e.Daemon, api.Pods, status.Filter{PodRef: c.PodID})
 		}
 	}
 	if err != nil || len(found) == 0 {

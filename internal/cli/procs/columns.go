@@ -10,79 +10,47 @@ import (
 	"carob/internal/status"
 )
 
-// columnOf returns a column by any of ps's names for it.
-func columnOf(name string) (column, bool) {
-	switch name {
-	case "pid", "tgid":
-		return number("PID", func(p status.Process) int { return p.Pid }), true
-	case "ppid":
-		return number("PPID", func(p status.Process) int { return p.PPid }), true
-	case "pgid", "pgrp":
-		return number(strings.ToUpper(name), func(p status.Process) int { return p.PGID }), true
-	case "sid", "sess", "session":
-		return number("SID", func(p status.Process) int { return p.SID }), true
-	case "uid", "euid":
-		return number(strings.ToUpper(name), func(p status.Process) int { return int(p.UID) }), true
-	case "user", "euser", "uname":
-		return column{head: "USER", text: user}, true
-	case "ni", "nice":
-		return number("NI", func(p status.Process) int { return p.Nice }), true
-	case "nlwp", "thcount":
-		return number(strings.ToUpper(name), func(p status.Process) int { return p.Threads }), true
-	case "tty", "tt", "tname":
-		return column{head: "TTY", text: tty}, true
-	case "s", "state":
-		return column{head: "S", text: func(p status.Process, _ Facts) string { return p.State }}, true
-	case "stat":
-		return column{head: "STAT", text: state}, true
-	case "comm", "ucomm":
-		return column{head: "COMMAND", text: program}, true
-	case "ucmd":
-		return column{head: "CMD", text: program}, true
-	case "args", "command":
-		return column{head: "COMMAND", text: command}, true
-	case "cmd":
-		return column{head: "CMD", text: command}, true
+// columns are those there are, by each of ps's names for them.
+func columns() map[string]column {
+	all := map[string]column{}
+	for _, c := range []struct {
+		names string
+		column
+	}{
+		{"pid tgid", number("PID", func(p status.Process) int { return p.Pid })},
+		{"ppid", number("PPID", func(p status.Process) int { return p.PPid })},
+		{"pgid pgrp", number("PGID", func(p status.Process) int { return p.PGID })},
+		{"sid sess session", number("SID", func(p status.Process) int { return p.SID })},
+		{"uid euid", number("UID", func(p status.Process) int { return int(p.UID) })},
+		{"ni nice", number("NI", func(p status.Process) int { return p.Nice })},
+		{"nlwp thcount", number("NLWP", func(p status.Process) int { return p.Threads })},
+		{"user euser uname", column{"USER", false, user}},
+		{"tty tt tname", column{"TTY", false, func(p status.Process, _ Facts) string { return cmp.Or(p.TTY, "?") }}},
+		{"s state", column{"S", false, func(p status.Process, _ Facts) string { return p.State }}},
+		{"stat", column{"STAT", false, state}},
+		{"comm ucomm", column{"COMMAND", false, program}},
+		{"ucmd", column{"CMD", false, program}},
+		{"args command", column{"COMMAND", false, command}},
+		{"cmd", column{"CMD", false, command}},
+		{"rss rssize rsz", column{"RSS", true, func(p status.Process, _ Facts) string { return kib(p.RSS) }}},
+		{"vsz vsize", column{"VSZ", true, func(p status.Process, _ Facts) string { return kib(p.VSZ) }}},
+		{"%mem pmem", column{"%MEM", true, memoryShare}},
+		{"%cpu pcpu", column{"%CPU", true, func(p status.Process, f Facts) string { return fmt.Sprintf("%.1f", cpuShare(p, f)) }}},
+		{"c", column{"C", true, func(p status.Process, f Facts) string { return strconv.Itoa(int(cpuShare(p, f))) }}},
+		{"time cputime", column{"TIME", true, func(p status.Process, _ Facts) string { return clock(time.Duration(p.CPU)) }}},
+		{"bsdtime", column{"TIME", true, minutes}},
+		{"etime", column{"ELAPSED", true, func(p status.Process, f Facts) string { return elapsed(age(p, f)) }}},
+		{"etimes", column{"ELAPSED", true, func(p status.Process, f Facts) string { return strconv.Itoa(int(age(p, f).Seconds())) }}},
+		{"lstart", column{"STARTED", false, func(p status.Process, f Facts) string { return begun(p, f).Format(time.ANSIC) }}},
+		{"start_time", column{"START", false, started}},
+		{"stime", column{"STIME", false, started}},
+		{"start", column{"STARTED", false, started}},
+	} {
+		for name := range strings.FieldsSeq(c.names) {
+			all[name] = c.column
+		}
 	}
-	return useOf(name)
-}
-
-// useOf returns a column of memory or time.
-func useOf(name string) (column, bool) {
-	switch name {
-	case "rss", "rssize", "rsz":
-		return column{"RSS", true, func(p status.Process, _ Facts) string { return kib(p.RSS) }}, true
-	case "vsz", "vsize":
-		return column{"VSZ", true, func(p status.Process, _ Facts) string { return kib(p.VSZ) }}, true
-	case "%mem", "pmem":
-		return column{"%MEM", true, memoryShare}, true
-	case "%cpu", "pcpu":
-		return column{"%CPU", true, func(p status.Process, f Facts) string { return fmt.Sprintf("%.1f", cpuShare(p, f)) }}, true
-	case "c":
-		return column{"C", true, func(p status.Process, f Facts) string { return strconv.Itoa(int(cpuShare(p, f))) }}, true
-	case "time", "cputime":
-		return column{"TIME", true, func(p status.Process, _ Facts) string { return clock(time.Duration(p.CPU)) }}, true
-	case "bsdtime":
-		return column{"TIME", true, func(p status.Process, _ Facts) string {
-			s := int(time.Duration(p.CPU).Seconds())
-			return fmt.Sprintf("%d:%02d", s/60, s%60)
-		}}, true
-	case "etime":
-		return column{"ELAPSED", true, func(p status.Process, f Facts) string { return elapsed(age(p, f)) }}, true
-	case "etimes":
-		return column{"ELAPSED", true, func(p status.Process, f Facts) string { return strconv.Itoa(int(age(p, f).Seconds())) }}, true
-	case "lstart":
-		return column{"STARTED", false, func(p status.Process, f Facts) string {
-			return time.Unix(p.Started, 0).In(f.Now.Location()).Format(time.ANSIC)
-		}}, true
-	case "start_time":
-		return column{"START", false, started}, true
-	case "stime":
-		return column{"STIME", false, started}, true
-	case "start":
-		return column{"STARTED", false, started}, true
-	}
-	return column{}, false
+	return all
 }
 
 func number(head string, of func(status.Process) int) column {
@@ -96,7 +64,14 @@ func user(p status.Process, f Facts) string {
 func program(p status.Process, _ Facts) string { return p.Comm }
 func command(p status.Process, _ Facts) string { return p.Command }
 
-func tty(p status.Process, _ Facts) string { return cmp.Or(p.TTY, "?") }
+func minutes(p status.Process, _ Facts) string {
+	s := int(time.Duration(p.CPU).Seconds())
+	return fmt.Sprintf("%d:%02d", s/60, s%60)
+}
+
+func begun(p status.Process, f Facts) time.Time {
+	return time.Unix(p.Started, 0).In(f.Now.Location())
+}
 
 // state adds what ps does: priority, leader of a session, threads, foreground.
 func state(p status.Process, _ Facts) string {
@@ -152,7 +127,7 @@ func elapsed(d time.Duration) string { return strings.TrimPrefix(clock(d), "00:"
 
 // started is the time of today, or the day.
 func started(p status.Process, f Facts) string {
-	at := time.Unix(p.Started, 0).In(f.Now.Location())
+	at := begun(p, f)
 	switch {
 	case at.YearDay() == f.Now.YearDay() && at.Year() == f.Now.Year():
 		return at.Format("15:04")

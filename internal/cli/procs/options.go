@@ -21,12 +21,13 @@ type parser struct {
 	format []string // the columns, if an option has chosen them
 	asked  []column // by -o, which counts before
 	bare   bool
+	known  map[string]column
 }
 
 // Parse reads options of ps: those that select processes are all one here, where those of one
 // container are listed; those for columns choose them; an unknown one is Invalid.
 func Parse(words []string) (Table, error) {
-	p := parser{words: words, format: plainColumns}
+	p := parser{words: words, format: plainColumns, known: columns()}
 	for len(p.words) > 0 {
 		word := p.words[0]
 		p.words = p.words[1:]
@@ -37,8 +38,7 @@ func Parse(words []string) (Table, error) {
 	t := Table{columns: p.asked, bare: p.bare}
 	if len(t.columns) == 0 {
 		for _, name := range p.format {
-			c, _ := columnOf(name) // they are there
-			t.columns = append(t.columns, c)
+			t.columns = append(t.columns, p.known[name]) // it is there
 		}
 	}
 	return t, nil
@@ -124,7 +124,7 @@ func (p *parser) value(word, rest string) error {
 func (p *parser) columns(list string) error {
 	for _, word := range strings.FieldsFunc(list, func(r rune) bool { return r == ',' || r == ' ' }) {
 		name, head, named := strings.Cut(word, "=")
-		c, ok := columnOf(strings.ToLower(name))
+		c, ok := p.known[strings.ToLower(name)]
 		if !ok {
 			return fault.New(fault.Invalid, fmt.Sprintf("ps column %.40q: unknown; there are pid, ppid, pgid, sid, uid, user, tty, s, stat, ni, nlwp, %%cpu, c, %%mem, vsz, rss, time, etime, etimes, start, lstart, comm, cmd", name))
 		}

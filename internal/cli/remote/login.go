@@ -14,6 +14,7 @@ import (
 	"golang.org/x/term"
 
 	"carob/internal/api"
+	"carob/internal/api/client"
 	"carob/internal/fault"
 	"carob/internal/ref"
 )
@@ -123,7 +124,7 @@ func (e Env) login(ctx context.Context, registry string, a types.AuthConfig) err
 		return err
 	}
 	v := e.view(false)
-	_, err = api.Do(ctx, d, api.RegistryLogin, api.Exchange[api.LoginParams, api.PullProgress]{
+	_, err = client.Do(ctx, d, api.RegistryLogin, client.Exchange[api.LoginParams, api.PullProgress]{
 		Params: api.LoginParams{Registry: registry, Auth: api.RegistryAuth(a)}, OnEvent: v.show,
 	})
 	v.end()

@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"carob/internal/api"
+	"carob/internal/api/client"
 	"carob/internal/cli/ask"
 )
 
@@ -26,7 +27,7 @@ type Env struct {
 	// Size is the terminal's behind Stderr, and false when there is none to draw on.
 	Size func() (width, height int, ok bool)
 	// Daemon is the daemon's client.
-	Daemon func(context.Context) (*api.Client, error)
+	Daemon func(context.Context) (*client.Client, error)
 	// Images completes the name of an image that is here.
 	Images cobra.CompletionFunc
 }
@@ -81,7 +82,7 @@ it came from. Its ID stays the same.`,
 				return err
 			}
 			v := e.view(quiet)
-			done, err := api.Do(cmd.Context(), d, api.ImagePush, api.Exchange[api.PullParams, api.PullProgress]{
+			done, err := client.Do(cmd.Context(), d, api.ImagePush, client.Exchange[api.PullParams, api.PullProgress]{
 				Params: api.PullParams{Ref: refs[0], Auth: e.credentials(ask.RegistryOf(refs[0]))}, OnEvent: v.show,
 			})
 			v.end()
@@ -110,7 +111,7 @@ func (e Env) Pull(ctx context.Context, name string, o Options) (api.Image, error
 		return api.Image{}, err
 	}
 	v := e.view(o.Quiet)
-	img, err := api.Do(ctx, d, api.ImagePull, api.Exchange[api.PullParams, api.PullProgress]{Params: p, OnEvent: v.show})
+	img, err := client.Do(ctx, d, api.ImagePull, client.Exchange[api.PullParams, api.PullProgress]{Params: p, OnEvent: v.show})
 	v.end()
 	return img, err
 }

@@ -8,7 +8,6 @@ import (
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
-	"carob/internal/api"
 	"carob/internal/lifecycle"
 	"carob/internal/spec"
 	"carob/internal/status"
@@ -131,7 +130,7 @@ type Config struct {
 }
 
 // Docker shows an inspected container, with the pod around it, in Docker's shape.
-func Docker(in api.ContainerInspection, p status.Pod) Container {
+func Docker(in status.ContainerInspection, p status.Pod) Container {
 	c := in.Container
 	d := Container{
 		ID: c.ID, Created: c.CreatedAt, State: state(c), Image: c.ImageID, LogPath: c.LogPath, Name: "/" + Title(c),
@@ -312,7 +311,7 @@ func securityOpt(s spec.Security) (all []string) {
 
 // mountPoints takes sources from what the process was made from: there volumes have
 // their directories.
-func mountPoints(in api.ContainerInspection) []MountPoint {
+func mountPoints(in status.ContainerInspection) []MountPoint {
 	from := map[string]string{}
 	if in.OCI != nil {
 		for _, m := range in.OCI.Mounts {
@@ -336,7 +335,7 @@ func mountPoints(in api.ContainerInspection) []MountPoint {
 	return all
 }
 
-func config(in api.ContainerInspection, p status.Pod) Config {
+func config(in status.ContainerInspection, p status.Pod) Config {
 	s := *in.Wish()
 	c := Config{
 		Hostname: s.Hostname, User: s.User, WorkingDir: s.WorkingDir, Image: in.Image, Env: s.Env, Cmd: s.Args, Entrypoint: s.Command,

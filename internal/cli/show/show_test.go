@@ -118,7 +118,7 @@ func TestDocker(t *testing.T) {
 		},
 		Mounts: []spec.Mount{{Type: spec.Bind, Source: "/s", Target: "/t", ReadOnly: true}, {Type: spec.Volume, Source: "v", Target: "/v"}},
 	}
-	in := api.ContainerInspection{
+	in := status.ContainerInspection{
 		Container: c, OCI: &specs.Spec{Process: &specs.Process{Cwd: "/", Env: []string{"A=1"}}, Mounts: []specs.Mount{{Destination: "/v", Source: "/vol/v"}}},
 		Observed: status.Observed{Differences: []string{"oomScoreAdj: asked -5, kernel shows 0"}},
 	}

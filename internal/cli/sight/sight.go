@@ -31,11 +31,6 @@ type Env struct {
 	RunDirs []string
 }
 
-// Commands are the sub-commands of look.
-func Commands(e Env) []*cobra.Command {
-	return []*cobra.Command{nsCommand(e), treeCommand(e), cgroupCommand(e), diffCommand(e), securityCommand(e), watchCommand(e)}
-}
-
 // output is -o of a command.
 type output string
 

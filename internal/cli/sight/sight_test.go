@@ -82,9 +82,7 @@ func run(t *testing.T, e Env, args ...string) (string, error) {
 	var out, errs strings.Builder
 	e.Stdout, e.Stderr = &out, &errs
 	root := &cobra.Command{Use: "carob", SilenceErrors: true, SilenceUsage: true}
-	look := &cobra.Command{Use: "look"}
-	look.AddCommand(Commands(e)...)
-	root.AddCommand(look, Explain(e))
+	root.AddCommand(Look(e), Explain(e))
 	root.SetArgs(args)
 	root.SetOut(&out)
 	root.SetErr(&errs)

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"carob/internal/api"
+	"carob/internal/api/client"
 	"carob/internal/cli/ask"
 	"carob/internal/cli/show"
 	"carob/internal/fault"
@@ -23,7 +24,7 @@ import (
 // Env is what the commands work with.
 type Env struct {
 	// Daemon connects to the daemon, starting one when none runs.
-	Daemon func(context.Context) (*api.Client, error)
+	Daemon func(context.Context) (*client.Client, error)
 	Stdin  io.Reader
 	Stdout io.Writer
 }
@@ -35,7 +36,7 @@ func call[P, R any](ctx context.Context, e Env, m api.Method[P, api.None, R], p 
 		var none R
 		return none, err
 	}
-	return api.Call(ctx, c, m, p)
+	return client.Call(ctx, c, m, p)
 }
 
 // names completes names of volumes.
@@ -203,7 +204,7 @@ func (e Env) prune(ctx context.Context, p api.VolumePruneParams) error {
 		return err
 	}
 	freed := int64(0)
-	_, err = api.Do(ctx, c, api.VolumePrune, api.Exchange[api.VolumePruneParams, api.VolumeUsage]{
+	_, err = client.Do(ctx, c, api.VolumePrune, client.Exchange[api.VolumePruneParams, api.VolumeUsage]{
 		Params:  p,
 		OnEvent: func(v api.VolumeUsage) { freed += v.Size; fmt.Fprintln(e.Stdout, v.Name) },
 	})

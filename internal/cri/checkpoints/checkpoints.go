@@ -20,6 +20,7 @@ import (
 	"carob/internal/image"
 	"carob/internal/pod"
 	"carob/internal/spec"
+	"carob/internal/status"
 	"carob/internal/undo"
 )
 
@@ -72,7 +73,7 @@ func (s *Service) Pod(ctx context.Context, id string, r *cri.CheckpointPodReques
 	if len(ids) == 0 {
 		return fault.New(fault.Invalid, "container_ids: is empty")
 	}
-	for _, one := range s.Engine.Containers(pod.Filter{PodRef: id}) {
+	for _, one := range s.Engine.Containers(status.Filter{PodRef: id}) {
 		if one.Runs() != slices.Contains(ids, one.ID) {
 			return fault.New(fault.Conflict, "container_ids: container "+one.Name+" is "+string(one.State)+": exactly those that run must be named")
 		}

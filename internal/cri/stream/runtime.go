@@ -10,6 +10,7 @@ import (
 
 	"carob/internal/pod"
 	"carob/internal/spec"
+	"carob/internal/status"
 )
 
 // runtime is what the protocols' server calls: its Runtime.
@@ -47,7 +48,7 @@ func (r *runtime) Attach(ctx context.Context, containerID string, in io.Reader, 
 		return fail
 	}
 	defer p.close()
-	ended, fail := r.e.Waiter(containerID, pod.WaitExit)
+	ended, fail := r.e.Waiter(containerID, status.WaitExit)
 	if fail != nil {
 		return fail
 	}

@@ -14,31 +14,15 @@ import (
 	"path"
 	"slices"
 
+	"carob/internal/status"
 	"carob/internal/sys/disk"
 	"carob/internal/sys/fd"
 )
 
-// Kind is what happened to a path.
-type Kind string
-
-// The kinds, as `docker diff` names them.
-const (
-	Added   Kind = "A"
-	Changed Kind = "C"
-	Deleted Kind = "D"
-)
-
-// Change is one difference between a container's root file system and its image's.
-type Change struct {
-	Kind Kind `json:"kind"`
-	// Path is absolute in the container.
-	Path string `json:"path"`
-}
-
 // Changes compares an upper directory with the layers below it, the top one first. The
 // list is sorted by path. A directory that became opaque counts as changed, and what it
 // hides and has no longer as deleted. It ends early when ctx is cancelled.
-func Changes(ctx context.Context, upper string, lower []string) (all []Change, err error) {
+func Changes(ctx context.Context, upper string, lower []string) (all []status.Change, err error) {
 	var w walk
 	defer func() {
 		for _, r := range append([]*os.Root{w.upper}, w.lower...) {
@@ -62,7 +46,7 @@ func Changes(ctx context.Context, upper string, lower []string) (all []Change, e
 	if err := w.dir(ctx, ".", every); err != nil {
 		return nil, fmt.Errorf("changes: %w", err)
 	}
-	slices.SortFunc(w.found, func(a, b Change) int { return cmp.Compare(a.Path, b.Path) })
+	slices.SortFunc(w.found, func(a, b status.Change) int { return cmp.Compare(a.Path, b.Path) })
 	return w.found, nil
 }
 
@@ -70,11 +54,11 @@ func Changes(ctx context.Context, upper string, lower []string) (all []Change, e
 type walk struct {
 	upper *os.Root
 	lower []*os.Root // top first
-	found []Change
+	found []status.Change
 }
 
-func (w *walk) note(k Kind, name string) {
-	w.found = append(w.found, Change{k, path.Join("/", name)})
+func (w *walk) note(k status.ChangeKind, name string) {
+	w.found = append(w.found, status.Change{Kind: k, Path: path.Join("/", name)})
 }
 
 // dir compares a directory that is there in the upper layer; below are the layers that
@@ -112,7 +96,7 @@ func (w *walk) entry(ctx context.Context, name string, below []int) error {
 	}
 	if disk.IsWhiteout(info) {
 		if was != nil {
-			w.note(Deleted, name)
+			w.note(status.Deleted, name)
 		}
 		return nil
 	}
@@ -136,11 +120,11 @@ func (w *walk) entry(ctx context.Context, name string, below []int) error {
 	return w.dir(ctx, name, inside)
 }
 
-func kind(was fs.FileInfo) Kind {
+func kind(was fs.FileInfo) status.ChangeKind {
 	if was == nil {
-		return Added
+		return status.Added
 	}
-	return Changed
+	return status.Changed
 }
 
 // find returns what the layers below show under that name, nil for nothing, and, when
@@ -200,7 +184,7 @@ func (w *walk) hidden(name string, inside []int) error {
 				return err
 			}
 			if !disk.IsWhiteout(info) {
-				w.note(Deleted, path.Join(name, e))
+				w.note(status.Deleted, path.Join(name, e))
 			}
 		}
 	}

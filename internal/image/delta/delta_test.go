@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 
+	"carob/internal/status"
 	"carob/internal/testenv"
 )
 
@@ -44,22 +45,22 @@ func TestChanges(t *testing.T) {
 	for name, c := range map[string]struct {
 		upper []string
 		lower layers
-		want  []Change
+		want  []string
 	}{
 		"nothing": {nil, layers{{"a"}}, nil},
 		"added, changed, deleted": {[]string{"new", "a", "-b", "d/", "d/new"}, layers{{"a", "b", "d/", "d/x"}},
-			[]Change{{"C", "/a"}, {"D", "/b"}, {"C", "/d"}, {"A", "/d/new"}, {"A", "/new"}}},
-		"a new directory":                  {[]string{"d/", "d/e/", "d/e/f"}, layers{{"a"}}, []Change{{"A", "/d"}, {"A", "/d/e"}, {"A", "/d/e/f"}}},
+			[]string{"C /a", "D /b", "C /d", "A /d/new", "A /new"}},
+		"a new directory":                  {[]string{"d/", "d/e/", "d/e/f"}, layers{{"a"}}, []string{"A /d", "A /d/e", "A /d/e/f"}},
 		"whiteout of what was never there": {[]string{"-x"}, layers{{"a"}}, nil},
-		"gone in a lower layer already":    {[]string{"x", "-y"}, layers{{"-x", "-y"}, {"x", "y"}}, []Change{{"A", "/x"}}},
-		"below a lower whiteout":           {[]string{"d/", "d/f"}, layers{{"-d"}, {"d/", "d/f"}}, []Change{{"A", "/d"}, {"A", "/d/f"}}},
-		"below a lower opaque directory":   {[]string{"d/", "d/f", "d/g"}, layers{{"d/", "d/!", "d/g"}, {"d/", "d/f"}}, []Change{{"C", "/d"}, {"A", "/d/f"}, {"C", "/d/g"}}},
-		"below a file of a lower layer":    {[]string{"d/", "d/f"}, layers{{"d"}, {"d/", "d/f"}}, []Change{{"C", "/d"}, {"A", "/d/f"}}},
-		"a file over a directory":          {[]string{"d"}, layers{{"d/", "d/f"}}, []Change{{"C", "/d"}}},
+		"gone in a lower layer already":    {[]string{"x", "-y"}, layers{{"-x", "-y"}, {"x", "y"}}, []string{"A /x"}},
+		"below a lower whiteout":           {[]string{"d/", "d/f"}, layers{{"-d"}, {"d/", "d/f"}}, []string{"A /d", "A /d/f"}},
+		"below a lower opaque directory":   {[]string{"d/", "d/f", "d/g"}, layers{{"d/", "d/!", "d/g"}, {"d/", "d/f"}}, []string{"C /d", "A /d/f", "C /d/g"}},
+		"below a file of a lower layer":    {[]string{"d/", "d/f"}, layers{{"d"}, {"d/", "d/f"}}, []string{"C /d", "A /d/f"}},
+		"a file over a directory":          {[]string{"d"}, layers{{"d/", "d/f"}}, []string{"C /d"}},
 		"an opaque directory": {[]string{"d/", "d/!", "d/f", "d/n"}, layers{{"d/", "d/f", "d/g", "-d/h"}, {"d/", "d/h", "d/i"}},
-			[]Change{{"C", "/d"}, {"A", "/d/f"}, {"D", "/d/g"}, {"D", "/d/i"}, {"A", "/d/n"}}},
+			[]string{"C /d", "A /d/f", "D /d/g", "D /d/i", "A /d/n"}},
 		"merged lower directories": {[]string{"d/", "-d/a", "-d/b", "d/c"}, layers{{"d/", "d/a"}, {"d/", "d/b", "d/c"}},
-			[]Change{{"C", "/d"}, {"D", "/d/a"}, {"D", "/d/b"}, {"C", "/d/c"}}},
+			[]string{"C /d", "D /d/a", "D /d/b", "C /d/c"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var lower []string
@@ -80,7 +81,7 @@ func TestChanges(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if d := cmp.Diff(c.want, got); d != "" {
+			if d := cmp.Diff(c.want, words(got)); d != "" {
 				t.Error(d)
 			}
 		})
@@ -98,6 +99,14 @@ func TestChangesEndsWithItsContext(t *testing.T) {
 	}
 }
 
+// words are changes as `docker diff` prints them.
+func words(all []status.Change) (out []string) {
+	for _, c := range all {
+		out = append(out, string(c.Kind)+" "+c.Path)
+	}
+	return out
+}
+
 // A container's links lead nowhere but into its own directory.
 func TestChangesStaysInside(t *testing.T) {
 	up := t.TempDir()
@@ -105,7 +114,7 @@ func TestChangesStaysInside(t *testing.T) {
 		t.Fatal(err)
 	}
 	got, err := Changes(t.Context(), up, []string{t.TempDir()})
-	if d := cmp.Diff([]Change{{"A", "/etc"}}, got); err != nil || d != "" {
+	if d := cmp.Diff([]string{"A /etc"}, words(got)); err != nil || d != "" {
 		t.Error(err, d)
 	}
 }

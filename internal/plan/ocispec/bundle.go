@@ -75,7 +75,7 @@ func check(s *specs.Spec) error {
 		return invalid("ociVersion", "%.40q is not a version 1", s.Version)
 	}
 	for _, f := range []func(*specs.Spec) error{
-		root, process, namespaces, names, sysctls, mounts, devices, hooks, seccomp, rest,
+		root, process, namespaces, names, sysctls, mounts, devices, hooks, seccomp, intelRdt, rest,
 	} {
 		if err := f(s); err != nil {
 			return err

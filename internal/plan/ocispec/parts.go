@@ -186,7 +186,6 @@ func rest(s *specs.Spec) error {
 	l := s.Linux
 	err := first(
 		refusal{l.MountLabel != "", unsupported("linux.mountLabel", "carob labels nothing")},
-		refusal{l.IntelRdt != nil, unsupported("linux.intelRdt", "carob does not manage resctrl groups")},
 		refusal{slices.ContainsFunc(append(slices.Clone(l.MaskedPaths), l.ReadonlyPaths...), func(p string) bool {
 			return !path.IsAbs(p) || hasNUL(p)
 		}), invalid("linux.maskedPaths", "a path is not absolute, or a NUL byte")},

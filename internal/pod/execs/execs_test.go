@@ -113,7 +113,7 @@ func TestNextDaemon(t *testing.T) {
 		if x, err := next.Wait(t.Context(), id("2")); err != nil || x.Code != 7 {
 			t.Errorf("%+v, %v", x, err)
 		}
-		var late *DeadlineError
+		var late *status.DeadlineError
 		if x, err := next.Wait(t.Context(), id("3")); !errors.As(err, &late) || x.Code != 137 {
 			t.Errorf("%+v, %v", x, err)
 		}

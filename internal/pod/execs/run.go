@@ -22,16 +22,6 @@ const (
 // killed is the end of an exec of which no better is known.
 func killed() status.Exit { return status.Exit{Code: 128 + sigKill, Signal: sigKill, At: time.Now()} }
 
-// DeadlineError is the end of an exec by its own timeout, in distinction to the end
-// of the caller's patience.
-type DeadlineError struct{ Err error }
-
-// Error is the cause's text.
-func (d *DeadlineError) Error() string { return d.Err.Error() }
-
-// Unwrap returns the cause.
-func (d *DeadlineError) Unwrap() error { return d.Err }
-
 // run is an exec in the table. It has no goroutine: an end is told, the deadline is a timer.
 type run struct {
 	Exec

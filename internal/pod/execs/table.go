@@ -201,7 +201,7 @@ func (t *Table) Erase(containerID string) error {
 }
 
 // Wait waits for the end of an exec and forgets it; a later call is NotFound. A
-// *DeadlineError says that its deadline passed and all it started was killed, Unavailable
+// *status.DeadlineError says that its deadline passed and all it started was killed, Unavailable
 // that ctx or the daemon ended, in which case the exec goes on and can be waited for again.
 func (t *Table) Wait(ctx context.Context, id string) (status.Exit, error) {
 	r := t.find(id)
@@ -219,7 +219,7 @@ func (t *Table) Wait(ctx context.Context, id string) (status.Exit, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.expired {
-		return *r.exit, &DeadlineError{fault.New(fault.Unavailable, "container "+r.Title+": exec: timed out, everything it started was killed")}
+		return *r.exit, &status.DeadlineError{Err: fault.New(fault.Unavailable, "container "+r.Title+": exec: timed out, everything it started was killed")}
 	}
 	return *r.exit, nil
 }

@@ -44,6 +44,8 @@ type Alone struct {
 	Streams bool
 	// Preserve is how many descriptors from 3 on are left open.
 	Preserve int
+	// Place has an exec's process wait for what only its maker can put it into.
+	Place bool
 	// Rootless leaves an OOM score as it is that the maker may not give.
 	Rootless bool
 }
@@ -52,6 +54,7 @@ type Alone struct {
 const (
 	StepMapping  = "user namespace: mapping" // until the namespace has its mapping
 	StepHooks    = "hooks"                   // while hooks run, in the container's namespaces
+	StepPlace    = "place"                   // until the process is in groups that are not cgroups
 	StepListener = "seccomp listener"        // the number is the listener's descriptor
 )
 

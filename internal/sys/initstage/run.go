@@ -181,6 +181,9 @@ func (x Exec) Program() (*spawn.Builder, error) {
 	if err := x.enter(b); err != nil {
 		return nil, err
 	}
+	if x.Alone != nil && x.Alone.Place {
+		x.Alone.wait(b, StepPlace, spawn.Imm(0))
+	}
 	b.Step("session")
 	b.Call(unix.SYS_SETSID)
 	e := ending{p: x.Process, linux: x.Linux, slave: x.Slave, lastCap: x.LastCap, seccomp: x.Seccomp, alone: x.Alone, file: x.File}

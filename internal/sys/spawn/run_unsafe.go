@@ -6,6 +6,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"carob/internal/sys/reaper"
 )
 
 // Child is a process that runs a program. Its owner reads Report until it ends,
@@ -326,9 +328,8 @@ func divide(report uintptr, flags, group uint64) (uintptr, syscall.Errno) {
 	return 0, 0
 }
 
-// beInit forks; in the parent it stays for good: PID 1 of a container that asked
-// for one. Signals are blocked since the first clone, so even those that would be
-// ignored for an init without handlers wait to be taken and passed on.
+// beInit forks; the parent stays for good: PID 1 of a container that asked for one.
+// Signals are blocked since the first clone, as Serve wants it.
 //
 //go:norace
 //go:nosplit
@@ -337,41 +338,8 @@ func beInit() (uintptr, syscall.Errno) {
 	if err != 0 || child == 0 {
 		return 0, err
 	}
-	// Without this the report pipe and the container's streams would never end.
-	_, _, _ = syscall.RawSyscall6(unix.SYS_CLOSE_RANGE, 0, ^uintptr(0)>>32, 0, 0, 0, 0)
-	all := ^uint64(0)
-	for {
-		sig, _, err := syscall.RawSyscall6(syscall.SYS_RT_SIGTIMEDWAIT, uintptr(unsafe.Pointer(&all)), 0, 0, 8, 0, 0)
-		if err != 0 {
-			continue
-		}
-		if sig != uintptr(syscall.SIGCHLD) {
-			_, _, _ = syscall.RawSyscall6(syscall.SYS_KILL, child, sig, 0, 0, 0, 0)
-			continue
-		}
-		reap(child)
-	}
-}
-
-// reap waits for whatever has ended, and ends this process as its child did.
-//
-//go:norace
-//go:nosplit
-func reap(child uintptr) {
-	for {
-		var status int32
-		pid, _, err := syscall.RawSyscall6(syscall.SYS_WAIT4, ^uintptr(0), uintptr(unsafe.Pointer(&status)), syscall.WNOHANG, 0, 0, 0)
-		if err != 0 || pid == 0 {
-			return
-		}
-		if pid != child {
-			continue
-		}
-		if sig := status & 0x7f; sig != 0 {
-			exit(uintptr(128 + sig))
-		}
-		exit(uintptr(status>>8) & 0xff)
-	}
+	reaper.Serve(child)
+	return 0, 0
 }
 
 // converse does what takes somebody else: waiting and reporting.
