@@ -210,7 +210,9 @@ func TestStatsOfNetwork(t *testing.T) {
 	}
 	h.run("exec", c, "sh", "-c", "wget -T 1 http://$(ip route | sed -n 's/default via //p' | cut -d ' ' -f 1):1/") // refused: traffic all the same
 	received, sent := seen()
-	var got []struct{ Network *struct{ Received, Sent uint64 } }
+	var got []struct {
+		Network *struct{ Received, Sent uint64 }
+	}
 	if err := json.Unmarshal([]byte(h.ok("stats", "--no-stream", "-o", "json", c, hosts)), &got); err != nil || len(got) != 2 {
 		t.Fatal(err, got)
 	}
