@@ -13,22 +13,30 @@ import (
 	"carob/internal/fault"
 	"carob/internal/status"
 	"carob/internal/sys/cgroup"
+	"carob/internal/sys/task"
 )
 
 // Namespaces reads /proc/PID/ns.
 func (g *Groups) Namespaces(pid int) (map[string]string, error) {
-	dir := "/proc/" + strconv.Itoa(pid) + "/ns/"
+	out, err := task.Ask(pid, namespaces)
+	switch {
+	case os.IsNotExist(err):
+		return nil, fault.Wrap(fault.NotFound, "process "+strconv.Itoa(pid), err)
+	case err != nil:
+		return nil, fault.Wrap(fault.Denied, "process "+strconv.Itoa(pid), err)
+	}
+	return out, nil
+}
+
+func namespaces(dir string) (map[string]string, error) {
 	out := make(map[string]string, 8)
 	for _, kind := range []string{"mnt", "uts", "ipc", "pid", "net", "user", "cgroup", "time"} {
-		link, err := os.Readlink(dir + kind)
-		if os.IsNotExist(err) {
-			if kind == "mnt" {
-				return nil, fault.Wrap(fault.NotFound, "process "+strconv.Itoa(pid), err)
-			}
-			continue // a kernel without time namespaces
+		link, err := os.Readlink(dir + "/ns/" + kind)
+		if os.IsNotExist(err) && kind == "time" { // a kernel without
+			continue
 		}
 		if err != nil {
-			return nil, fault.Wrap(fault.Denied, "process "+strconv.Itoa(pid), err)
+			return nil, err
 		}
 		out[kind] = link
 	}

@@ -73,8 +73,18 @@ type machine struct {
 func newMachine(t testing.TB) machine {
 	testenv.Require(t, testenv.Root, testenv.Network)
 	must(t, run("ip", "link", "set", "lo", "up"))
+	// Pods of the test before may still be going, and its table may have been left for them.
+	eventually(t, "the links of earlier tests go", func() bool {
+		out, err := exec.Command("ip", "-br", "link", "show", "type", "veth").Output()
+		return err == nil && len(out) == 0
+	})
+	c, err := nftables.New()
+	must(t, err)
+	for _, table := range tables(t) {
+		c.DelTable(table)
+	}
+	must(t, c.Flush())
 	var m machine
-	var err error
 	if m.leases, err = store.Open(t.TempDir()); err != nil {
 		t.Fatal(err)
 	}

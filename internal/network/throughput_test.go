@@ -167,11 +167,13 @@ func within(pid int, f func() error) error {
 // way is a connection whose two ends this process has.
 type way struct{ from, to int }
 
-// newWay connects from one process's namespace to an address in another's.
+// newWay connects from one process's namespace to an address in another's. It does not listen
+// at all addresses: Go looks once in a process whether IPv6 is among them, by its loopback,
+// and in a namespace where that is down it is not, here and ever after.
 func newWay(t *testing.T, from, to int, address string) way {
 	t.Helper()
 	var l net.Listener
-	must(t, within(to, func() (err error) { l, err = net.Listen("tcp", ":0"); return err }))
+	must(t, within(to, func() (err error) { l, err = net.Listen("tcp", net.JoinHostPort(address, "0")); return err }))
 	defer func() { _ = l.Close() }()
 	_, port, _ := net.SplitHostPort(l.Addr().String())
 	var c net.Conn

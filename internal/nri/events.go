@@ -72,6 +72,9 @@ func (n teller) tellOfContainer(ev status.Event, c *api.Container) {
 	p := n.known.pod(ev.PodID)
 	switch now, err := n.engine.Container(c.Id); {
 	case err != nil:
+		if ev.Action == "exit" { // it has been removed since
+			shown.End(c, ev)
+		}
 	case ev.Action == "create", ev.Action == "update": // what it is made from may be another now
 		c = n.show(now)
 		n.known.containers[c.Id] = c

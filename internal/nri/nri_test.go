@@ -20,6 +20,7 @@ import (
 	"carob/internal/pod"
 	"carob/internal/pod/plugin"
 	"carob/internal/spec"
+	"carob/internal/status"
 	"carob/internal/systest"
 	"carob/internal/testenv"
 )
@@ -164,6 +165,31 @@ func TestOrder(t *testing.T) {
 		t.Fatal(err)
 	}
 	eventually(t, s, []string{"run a", "create a", "start a", "started a", "stop a", "stop pod a", "remove a", "remove pod a"})
+}
+
+// TestRemovedBeforeItsEndIsTold: plugins lag behind, and are told of the end all the same.
+func TestRemovedBeforeItsEndIsTold(t *testing.T) {
+	dir := t.TempDir()
+	n, err := New(Config{Socket: filepath.Join(dir, "nri.sock"), PluginDir: filepath.Join(dir, "none"), ConfigDir: dir, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	n.engine = pod.New(systest.New(dir).Deps())
+	t.Cleanup(func() {
+		if err := errors.Join(n.engine.Close(), n.Close()); err != nil {
+			t.Error(err)
+		}
+	})
+	c := &api.Container{Id: "gone", State: api.ContainerState_CONTAINER_RUNNING, Pid: 7}
+	n.known.containers[c.GetId()] = c
+	at := time.Unix(5, 0)
+	teller{n}.tell(status.Event{
+		Type: "container", Action: "exit", ContainerID: c.GetId(), Time: at, Attributes: map[string]string{"code": "137", "reason": "Error"},
+	})
+	if c.GetState() != api.ContainerState_CONTAINER_STOPPED || c.GetExitCode() != 137 || c.GetPid() != 0 ||
+		c.GetFinishedAt() != at.UnixNano() || c.GetStatusReason() != "Error" {
+		t.Errorf("told of %v", c)
+	}
 }
 
 func TestRefused(t *testing.T) {

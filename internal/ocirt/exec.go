@@ -14,6 +14,7 @@ import (
 	"carob/internal/sys/fd"
 	"carob/internal/sys/initstage"
 	"carob/internal/sys/mount"
+	"carob/internal/sys/ns"
 	"carob/internal/sys/task"
 	"carob/internal/world"
 )
@@ -144,7 +145,7 @@ func execTerminal(s *scene, init int, o ExecOptions) (terminal, error) {
 // devpts opens a process's /dev/pts, in its own mount namespace, so that the terminal has
 // a name there. A container may have put something else in its place.
 func devpts(pid int) (*os.File, error) {
-	root, err := fd.OpenPath(fmt.Sprintf("/proc/%d/root", pid))
+	root, err := ns.Root(pid)
 	if err != nil {
 		return nil, err
 	}

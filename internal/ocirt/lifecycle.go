@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -16,6 +15,7 @@ import (
 	"carob/internal/plan/ocispec"
 	"carob/internal/sys/cgroup"
 	"carob/internal/sys/fd"
+	"carob/internal/sys/ns"
 	"carob/internal/sys/task"
 )
 
@@ -39,6 +39,8 @@ func (c *Container) Start(ctx context.Context) error {
 		return c.begin(ctx)
 	case specs.StateStopped:
 		return fault.New(fault.Conflict, "cannot start a container that has stopped")
+	case Paused:
+		return fault.New(fault.Conflict, "cannot start a container in the paused state")
 	}
 	return fault.New(fault.Conflict, "cannot start an already running container")
 }
@@ -73,7 +75,7 @@ func (c *Container) begin(ctx context.Context) error {
 
 // home completes a process's environment from the container's own root.
 func home(c *Container, p *specs.Process) error {
-	root, err := fd.OpenPath(fmt.Sprintf("/proc/%d/root", c.Init.Pid))
+	root, err := ns.Root(c.Init.Pid)
 	if err != nil {
 		return err
 	}
@@ -219,14 +221,20 @@ func removeGroup(ctx context.Context, layout *cgroup.Layout, path string) error 
 	return layout.Remove(ctx, path)
 }
 
-// Discard removes what a create that did not come to its end has left of an id.
+// Discard removes what a create that did not come to its end has left of an id. One that
+// is under way fails then.
 func (r *Runtime) Discard(id string) error {
 	if err := ocispec.ID(id); err != nil {
 		return err
 	}
-	err := os.RemoveAll(filepath.Join(r.Root, id))
-	if errors.Is(err, fs.ErrNotExist) {
+	dir := filepath.Join(r.Root, id)
+	lock, err := fd.LockDir(dir) // a delete under way may have removed the record already
+	if fault.Is(err, fault.NotFound) {
 		return nil
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	defer lock.Close()
+	return os.RemoveAll(dir)
 }

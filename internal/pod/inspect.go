@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 
+	"carob/internal/fault"
 	"carob/internal/lifecycle"
 	"carob/internal/plan/drift"
 	"carob/internal/status"
@@ -26,21 +27,18 @@ func (e *Engine) InspectContainer(ctx context.Context, ref string) (status.Conta
 		return in, nil
 	}
 	in.Observed, err = e.d.Observer.Observe(ctx, in.Pid, in.Cgroup)
+	if fault.Is(err, fault.NotFound) || err != nil && c.view.Load().status.Pid != in.Pid { // it has ended
+		return status.ContainerInspection{Container: c.snapshot(), OCI: in.OCI}, nil
+	}
 	if err != nil {
-		if c.view.Load().status.Pid != in.Pid {
-			in.Container, in.Observed = c.snapshot(), status.Observed{}
-			return in, nil
-		}
 		return in, fmt.Errorf("container %s: inspect: %w", c.title(), err)
 	}
-	rec := c.record()
-	sandbox := c.pod.view.Load().status.Namespaces
 	here, err := e.d.Observer.Namespaces(os.Getpid())
 	if err != nil {
 		return in, fmt.Errorf("container %s: inspect: %w", c.title(), err)
 	}
 	in.Observed.Differences = drift.Of(drift.Expectation{
-		World: in.OCI, Modes: rec.Namespaces, SandboxModes: c.pod.record().Namespaces, Sandbox: sandbox, Host: here,
+		World: in.OCI, Modes: c.record().Namespaces, SandboxModes: c.pod.record().Namespaces, Sandbox: c.pod.view.Load().status.Namespaces, Host: here,
 		Page: os.Getpagesize(), Mapping: c.pod.view.Load().status.UserMapping,
 	}, in.Observed)
 	return in, nil
@@ -57,6 +55,9 @@ func (e *Engine) InspectPod(ctx context.Context, ref string) (status.PodInspecti
 		return in, nil
 	}
 	in.Observed, err = e.d.Observer.Observe(ctx, in.Pid, in.Cgroup)
+	if fault.Is(err, fault.NotFound) { // it has just been lost
+		return status.PodInspection{Pod: p.snapshot()}, nil
+	}
 	if err != nil {
 		return in, fmt.Errorf("pod %s: inspect: %w", p.title(), err)
 	}
@@ -64,8 +65,7 @@ func (e *Engine) InspectPod(ctx context.Context, ref string) (status.PodInspecti
 	if err != nil {
 		return in, fmt.Errorf("pod %s: inspect: %w", p.title(), err)
 	}
-	modes := p.record().Namespaces
-	in.Observed.Differences = drift.OfPod(modes, here, in.Observed)
+	in.Observed.Differences = drift.OfPod(p.record().Namespaces, here, in.Observed)
 	if p.spec.Resources != nil {
 		in.Observed.Differences = append(in.Observed.Differences, drift.Resources(p.spec.Resources, in.Observed.Resources, os.Getpagesize())...)
 	}

@@ -262,6 +262,17 @@ func TestInspect(t *testing.T) {
 		t.Error("no difference for a missing filter")
 	}
 	must[status.PodInspection](t)(e.InspectPod(ctx, "web"))
+	// It has ended, and nobody has said so yet: what is known is shown, not that nothing is.
+	m.Observe(func(int) (status.Observed, error) {
+		return status.Observed{SeccompMode: 1}, fault.New(fault.NotFound, "process")
+	})
+	in = must[status.ContainerInspection](t)(e.InspectContainer(ctx, "app"))
+	if in.Name != "app" || in.OCI == nil || in.Observed.SeccompMode != 0 {
+		t.Errorf("inspection of one that has just ended: %+v", in)
+	}
+	if lost := must[status.PodInspection](t)(e.InspectPod(ctx, "web")); lost.Name != "web" {
+		t.Errorf("inspection of one that has just been lost: %+v", lost)
+	}
 	ok(t, e.StopPod(ctx, "web", nil))
 	must[status.PodInspection](t)(e.InspectPod(ctx, "web"))
 }

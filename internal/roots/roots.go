@@ -6,7 +6,6 @@ package roots
 import (
 	"context"
 	"os"
-	"strconv"
 	"sync"
 	"time"
 
@@ -15,6 +14,7 @@ import (
 	"carob/internal/status"
 	"carob/internal/sys/fd"
 	"carob/internal/sys/mount"
+	"carob/internal/sys/ns"
 )
 
 // Roots mounts root file systems. New makes one; it is safe for concurrent use.
@@ -59,7 +59,7 @@ func (r *Roots) MountRoot(_ context.Context, p image.Rootfs, ids status.IDMappin
 
 // OpenRoot returns the root directory that a running process sees.
 func (r *Roots) OpenRoot(_ context.Context, pid int) (*os.File, error) {
-	return fd.OpenPath("/proc/" + strconv.Itoa(pid) + "/root")
+	return ns.Root(pid)
 }
 
 // OpenFile opens a regular file below root for reading. A FIFO or device in its

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"path"
-	"strconv"
 	"strings"
 
 	"carob/internal/fault"
@@ -151,7 +150,7 @@ func (w *world) named(err error) error {
 // execTerminal gives an exec a terminal of the container's own devpts. It is opened where
 // that is mounted there, in no copy of the mount: ttyname(3) finds it by its path.
 func (w *world) execTerminal() (err error) {
-	root, err := fd.OpenPath("/proc/" + strconv.Itoa(w.p.TargetPid) + "/root")
+	root, err := ns.Root(w.p.TargetPid)
 	if err != nil {
 		return fmt.Errorf("terminal: %w", err)
 	}

@@ -27,6 +27,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"carob/internal/testenv"
+	"carob/test/e2e/reap"
 )
 
 // image is the one that needs no registry.
@@ -49,16 +50,18 @@ func TestMain(m *testing.M) {
 	if isNRIPlugin() {
 		os.Exit(servePods())
 	}
-	flag.Parse()
-	code := m.Run()
-	_ = os.RemoveAll(programs.dir)
-	if shared != nil {
-		if left := shared.close(); left != "" {
-			fmt.Fprintln(os.Stderr, "left behind after all tests:\n"+left)
-			code = 1
+	reap.Main(func() int {
+		flag.Parse()
+		code := m.Run()
+		_ = os.RemoveAll(programs.dir)
+		if shared != nil {
+			if left := shared.close(); left != "" {
+				fmt.Fprintln(os.Stderr, "left behind after all tests:\n"+left)
+				code = 1
+			}
 		}
-	}
-	os.Exit(code)
+		return code
+	})
 }
 
 // A machine is one daemon with its directories.
@@ -86,6 +89,7 @@ func start(t *testing.T) *host {
 			t.Fatal(err)
 		}
 		shared = m
+		(&host{T: t, machine: m}).ok("ps") // starts the daemon, which whoever is first is told
 	}
 	h := &host{T: t, machine: shared}
 	t.Cleanup(h.sweep)
@@ -339,13 +343,15 @@ func (h *host) apply(manifest, pod string) {
 	}
 }
 
-// ns returns a namespace of a process as the kernel shows it: "net:[4026531840]".
-func (h *host) ns(pid int, kind string) string {
+// ns returns a namespace of a process as the kernel shows it: "net:[4026531840]". One that
+// has several threads and executes another program has none until that has begun.
+func (h *host) ns(pid int, kind string) (s string) {
 	h.Helper()
-	s, err := os.Readlink(fmt.Sprintf("/proc/%d/ns/%s", pid, kind))
-	if err != nil {
-		h.Fatal(err)
-	}
+	var err error
+	h.eventually("a process has its "+kind+" namespace", func() bool {
+		s, err = os.Readlink(fmt.Sprintf("/proc/%d/ns/%s", pid, kind))
+		return err == nil
+	})
 	return s
 }
 

@@ -25,7 +25,9 @@ type screen struct {
 	cmd *exec.Cmd
 	// outer is the side of whoever sits before the terminal, inner the command's.
 	outer, inner *os.File
-	raw          chan string
+	// before is the terminal's mode when the command is started, which may change it at once.
+	before unix.Termios
+	raw    chan string
 }
 
 const columns, lines = 140, 30
@@ -49,6 +51,7 @@ func (h *host) screen(args ...string) *screen {
 		_, _ = io.Copy(io.MultiWriter(s.MockTerm, &all), outer) // ends when both sides are closed
 		s.raw <- all.String()
 	}()
+	s.before = s.mode()
 	s.cmd = h.cmd(args...)
 	s.cmd.Env = append(s.cmd.Env, "TERM=xterm-256color", "LC_ALL=C.UTF-8", "NO_COLOR=")
 	s.cmd.Stdin, s.cmd.Stdout, s.cmd.Stderr = inner, inner, inner
@@ -126,7 +129,6 @@ func TestLookWatch(t *testing.T) {
 	t.Cleanup(func() { h.run("rm", "-f", name) })
 
 	s := h.screen("look", "watch", "--interval", "500ms")
-	before := s.mode()
 	s.shows("NAME")
 	s.shows(name)
 	s.shows("/64M")
@@ -150,7 +152,7 @@ func TestLookWatch(t *testing.T) {
 	s.shows("COLUMNS")
 	s.keys("q")
 	raw := s.ends()
-	if after := s.restored(before); after != "" {
+	if after := s.restored(); after != "" {
 		t.Error(after)
 	}
 	for what, code := range map[string]string{"the other screen": "\x1b[?1049l", "the cursor": "\x1b[?25h"} {
@@ -170,7 +172,7 @@ func TestLookWatch(t *testing.T) {
 }
 
 // restored says what of the terminal is not as it was.
-func (s *screen) restored(before unix.Termios) string {
+func (s *screen) restored() string {
 	inner, err := os.OpenFile(s.inner.Name(), os.O_RDWR|unix.O_NOCTTY, 0)
 	if err != nil {
 		return err.Error()
@@ -180,7 +182,7 @@ func (s *screen) restored(before unix.Termios) string {
 	if err != nil {
 		return err.Error()
 	}
-	if *after != before {
+	if *after != s.before {
 		return "the terminal's mode is another"
 	}
 	return ""

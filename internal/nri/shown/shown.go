@@ -4,6 +4,7 @@ package shown
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -71,6 +72,13 @@ func Refresh(out *api.Container, c status.Container) {
 	if c.User != nil {
 		out.User = &api.User{Uid: c.User.UID, Gid: c.User.GID, AdditionalGids: c.User.Groups}
 	}
+}
+
+// End brings up to date a container that has ended, by what its event says.
+func End(out *api.Container, exit status.Event) {
+	code, _ := strconv.Atoi(exit.Attributes["code"]) // the engine's own
+	out.State, out.Pid = api.ContainerState_CONTAINER_STOPPED, 0
+	out.FinishedAt, out.ExitCode, out.StatusReason = nanoseconds(exit.Time), int32(code), exit.Attributes["reason"]
 }
 
 func nanoseconds(t time.Time) int64 {

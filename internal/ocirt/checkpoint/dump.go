@@ -98,7 +98,7 @@ func (o *Options) dump(c *ocirt.Container, spec *specs.Spec, group *cgroup.Group
 	if o.PreDump {
 		return criu.PreDump(swrk, c.Init.Pid, o.Options)
 	}
-	root, err := fd.OpenPath(fmt.Sprintf("/proc/%d/root", c.Init.Pid))
+	root, err := ns.Root(c.Init.Pid)
 	if err != nil {
 		return err
 	}

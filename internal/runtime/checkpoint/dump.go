@@ -15,6 +15,7 @@ import (
 	"carob/internal/runtime"
 	"carob/internal/sys/cgroup"
 	"carob/internal/sys/fd"
+	"carob/internal/sys/ns"
 )
 
 // Handler is the native handler with checkpoints.
@@ -80,7 +81,7 @@ func (h *Handler) Checkpoint(_ context.Context, p pod.Process, images string, le
 	if o.External, err = network(p.TargetPid); err != nil {
 		return err
 	}
-	root, err := fd.OpenPath(fmt.Sprintf("/proc/%d/root", p.TargetPid))
+	root, err := ns.Root(p.TargetPid)
 	if err != nil {
 		return err
 	}

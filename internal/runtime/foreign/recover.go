@@ -20,6 +20,9 @@ const patience = 10 * time.Second
 // earlier daemon did not live to.
 func (h *Handler) recover(ctx context.Context, b *box, all []supervisor.Known, f bundle.Features) []pod.ProcessState {
 	r := recovery{h: h, b: b, features: f, waiters: map[string]supervisor.Known{}}
+	all = endHelpers(all, func(id string) error {
+		return h.Pool.Signal(ctx, b.PodID, id, sigKill)
+	}, func() ([]supervisor.Known, error) { return b.sb.Processes(ctx) })
 	if f.Sentry {
 		all = r.listen(ctx, all)
 	}
@@ -34,6 +37,26 @@ func (h *Handler) recover(ctx context.Context, b *box, all []supervisor.Known, f
 		}
 	}
 	return out
+}
+
+// endHelpers kills the helpers that are still at work: whoever would say what they have made
+// is gone. One that cannot be killed has ended since it was listed, and may have made its
+// process: then all are listed again.
+func endHelpers(all []supervisor.Known, kill func(id string) error, list func() ([]supervisor.Known, error)) []supervisor.Known {
+	late := false
+	for _, k := range all {
+		if k.Helped && kill(k.ID) != nil {
+			late = true
+		}
+	}
+	if !late {
+		return all
+	}
+	again, err := list()
+	if err != nil { // its connection has ended, which is told elsewhere
+		return all
+	}
+	return again
 }
 
 type recovery struct {
@@ -70,20 +93,16 @@ func (r *recovery) listen(ctx context.Context, all []supervisor.Known) []supervi
 
 // sandbox goes on with a pod's gVisor sandbox.
 func (r *recovery) sandbox(ctx context.Context, k supervisor.Known) {
-	switch {
-	case k.Helped:
-		_ = r.h.Pool.Signal(ctx, r.b.PodID, k.ID, sigKill) // see process
-	case k.Made:
-		if pid, err := readPid(filepath.Join(r.b.bundle(r.b.PodID), pidFile)); err == nil {
-			_ = r.b.sb.Adopt(ctx, k.ID, supervisor.Child{Pid: pid}) // else it has ended
-		}
+	if !k.Made {
+		return
+	}
+	if pid, err := readPid(filepath.Join(r.b.bundle(r.b.PodID), pidFile)); err == nil {
+		_ = r.b.sb.Adopt(ctx, k.ID, supervisor.Child{Pid: pid}) // else it has ended
 	}
 }
 
 func (r *recovery) process(ctx context.Context, k supervisor.Known) pod.ProcessState {
 	switch {
-	case k.Helped: // whoever would say what it has made is gone
-		_ = r.h.Pool.Signal(ctx, r.b.PodID, k.ID, sigKill) // it may have ended just now
 	case k.Made && !r.b.isChild(k.ID, r.features):
 		k.Pid, _ = readPid(r.pidFile(k.ID)) // 0 is shown when nobody knows
 		switch w, there := r.waiters[k.ID]; {

@@ -66,7 +66,9 @@ func (e *ending) add(b *spawn.Builder, procfs spawn.Arg) error {
 		return err
 	}
 	if e.alone != nil {
-		find(b, e.candidates())
+		if err := find(b, e.candidates()); err != nil {
+			return err
+		}
 	}
 	confine(b, e.p, procfs)
 	if e.alone != nil { // a filter that is there before execve need not allow these
@@ -201,7 +203,7 @@ func (x Exec) initially(b *spawn.Builder) error {
 // enter joins the container's namespaces and cgroup.
 func (x Exec) enter(b *spawn.Builder) error {
 	b.Step("namespaces: join")
-	b.Call(unix.SYS_SETNS, spawn.File(spawn.FileTarget), spawn.Imm(x.Namespaces&^unix.CLONE_NEWCGROUP|unix.CLONE_NEWPID|unix.CLONE_NEWNS))
+	spawn.Enter(b, spawn.File(spawn.FileTarget), x.Namespaces&^unix.CLONE_NEWCGROUP|unix.CLONE_NEWPID|unix.CLONE_NEWNS)
 	if x.Group >= 0 {
 		cloneIntoCgroup(b, Files{Cgroups: x.Cgroups, Group: x.Group}, 0)
 	} else {
@@ -213,7 +215,7 @@ func (x Exec) enter(b *spawn.Builder) error {
 	}
 	if x.Namespaces&unix.CLONE_NEWCGROUP != 0 { // from inside, the way into the group would be closed
 		b.Step("cgroup namespace: join")
-		b.Call(unix.SYS_SETNS, spawn.File(spawn.FileTarget), spawn.Imm(unix.CLONE_NEWCGROUP))
+		spawn.Enter(b, spawn.File(spawn.FileTarget), unix.CLONE_NEWCGROUP)
 	}
 	if x.Process.ExecCPUAffinity == nil {
 		if x.Alone != nil {
@@ -254,10 +256,11 @@ func pipes(b *spawn.Builder, p *specs.Process, otherwise [3]spawn.Arg) {
 // led out of the container once (CVE-2024-21626).
 func workingDir(b *spawn.Builder, dir string, create bool) {
 	b.Step(StepCwd)
-	if create {
-		mkdirAll(b, path.Clean(dir))
-	}
-	at := openTarget(b, dir, 0, unix.RESOLVE_IN_ROOT|unix.RESOLVE_NO_MAGICLINKS).Result()
+	at := ensure(b, dir, inImage, func() {
+		if create {
+			mkdirAll(b, path.Clean(dir), inImage)
+		}
+	})
 	b.Call(unix.SYS_FCHDIR, at)
 	b.Close(at)
 }

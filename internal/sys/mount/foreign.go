@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"carob/internal/sys/fd"
+	"carob/internal/sys/task"
 )
 
 // CloneFrom returns a detached copy of a mount that is in another process's mount
@@ -67,8 +68,8 @@ func onThread(do func() (*os.File, error)) (*os.File, error) {
 }
 
 func cloneInside(pid int, path string) (*os.File, error) {
-	name := "/proc/" + strconv.Itoa(pid) + "/ns/mnt"
-	ns, err := unix.Open(name, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	name := "mount namespace of " + strconv.Itoa(pid)
+	ns, err := task.Ask(pid, func(dir string) (int, error) { return unix.Open(dir+"/ns/mnt", unix.O_RDONLY|unix.O_CLOEXEC, 0) })
 	if err != nil {
 		return nil, wrap("open", name, err)
 	}

@@ -11,18 +11,28 @@ import (
 	"golang.org/x/sys/unix"
 
 	"carob/internal/fault"
+	"carob/internal/sys/fd"
 	"carob/internal/sys/spawn"
+	"carob/internal/sys/task"
 )
 
 // Open opens a namespace of a process; kind is a name in /proc/PID/ns. NotFound
 // when the process is gone.
 func Open(pid int, kind string) (*os.File, error) {
-	name := "/proc/" + strconv.Itoa(pid) + "/ns/" + kind
-	n, err := unix.Open(name, unix.O_RDONLY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return nil, fault.Wrap(fault.NotFound, name, err)
-	}
-	return os.NewFile(uintptr(n), name), nil
+	return task.Ask(pid, func(dir string) (*os.File, error) {
+		name := dir + "/ns/" + kind
+		n, err := unix.Open(name, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+		if err != nil {
+			return nil, fault.Wrap(fault.NotFound, name, err)
+		}
+		return os.NewFile(uintptr(n), name), nil
+	})
+}
+
+// Root opens the root directory that a process sees, as an O_PATH descriptor. NotFound when
+// the process is gone.
+func Root(pid int) (*os.File, error) {
+	return task.Ask(pid, func(dir string) (*os.File, error) { return fd.OpenPath(dir + "/root") })
 }
 
 // OpenPath opens a namespace by a path, and makes sure that it is one of this kind, named
@@ -44,13 +54,15 @@ func OpenPath(path, kind string) (*os.File, error) {
 	return os.NewFile(uintptr(n), path), nil
 }
 
-// Same reports whether two processes are in the same namespace of a kind.
+// Same reports whether two processes are in the same namespace of a kind; with one that is
+// gone none is.
 func Same(a, b int, kind string) bool {
-	one, err := os.Readlink("/proc/" + strconv.Itoa(a) + "/ns/" + kind)
+	read := func(dir string) (string, error) { return os.Readlink(dir + "/ns/" + kind) }
+	one, err := task.Ask(a, read)
 	if err != nil {
 		return false
 	}
-	two, err := os.Readlink("/proc/" + strconv.Itoa(b) + "/ns/" + kind)
+	two, err := task.Ask(b, read)
 	return err == nil && one == two
 }
 

@@ -1,6 +1,6 @@
 // Package task is what a runtime without a daemon needs of processes that it finds again
 // by what it wrote down: whether one is still the same, signals that reach no other, its
-// end, its descriptors. It keeps no state. Descriptors that it returns are
+// end, its threads, its descriptors. It keeps no state. Descriptors that it returns are
 // close-on-exec and the caller's.
 package task
 
@@ -28,8 +28,13 @@ type ID struct {
 // Find returns the identity of the process that has this number now, and whether it runs; a
 // zombie does not. NotFound if none has the number.
 func Find(pid int) (id ID, lives bool, err error) {
-	state, started, err := stat(pid)
-	return ID{pid, started}, err == nil && state != 'Z' && state != 'X', err
+	name := "/proc/" + strconv.Itoa(pid) + "/stat"
+	text, err := os.ReadFile(name)
+	if err != nil {
+		return ID{}, false, fault.Wrap(fault.NotFound, name, err)
+	}
+	s, err := parseStat(string(text))
+	return ID{pid, s.started}, err == nil && s.lives(), err
 }
 
 // Lives tells whether the process still runs.
@@ -38,25 +43,29 @@ func (t ID) Lives() bool {
 	return lives && now == t
 }
 
-func stat(pid int) (state byte, started uint64, err error) {
-	name := "/proc/" + strconv.Itoa(pid) + "/stat"
-	text, err := os.ReadFile(name)
-	if err != nil {
-		return 0, 0, fault.Wrap(fault.NotFound, name, err)
-	}
-	return parseStat(string(text))
+// stat is what is of interest in /proc/PID/stat.
+type stat struct {
+	state   byte // the first thread's
+	threads string
+	started uint64
 }
 
-// parseStat reads state and start time. The command's name is in parentheses and may hold
+// lives tells a zombie from a process that goes on without its first thread: see Ask.
+func (s stat) lives() bool {
+	others := s.threads != "1" && s.threads != "0" // 0: it is being reaped
+	return s.state != 'Z' && s.state != 'X' || others
+}
+
+// parseStat reads the contents of the file. The command's name is in parentheses and may hold
 // anything, parentheses too: what counts begins after the last one.
-func parseStat(text string) (state byte, started uint64, err error) {
+func parseStat(text string) (s stat, err error) {
 	_, rest, _ := cutLast(text, ") ")
 	f := strings.Fields(rest)
 	if len(f) < 20 || len(f[0]) != 1 {
-		return 0, 0, fault.New(fault.Internal, "stat: is not as proc_pid_stat(5) says")
+		return s, fault.New(fault.Internal, "stat: is not as proc_pid_stat(5) says")
 	}
-	started, err = strconv.ParseUint(f[19], 10, 64)
-	return f[0][0], started, err
+	started, err := strconv.ParseUint(f[19], 10, 64)
+	return stat{f[0][0], f[17], started}, err
 }
 
 func cutLast(s, sep string) (before, after string, ok bool) {
@@ -73,7 +82,7 @@ func (t ID) Open() (*os.File, error) {
 		return nil, failed("pidfd_open "+strconv.Itoa(t.Pid), err)
 	}
 	f := os.NewFile(uintptr(n), "pidfd")
-	if !t.Lives() { // now that the number cannot be used again
+	if !t.Lives() { // if it does, its was the number when that was opened
 		f.Close()
 		return nil, fault.New(fault.NotFound, "process already finished")
 	}
@@ -130,10 +139,6 @@ func Wait(pid int) (code int, err error) {
 	}
 	return s.ExitStatus(), nil
 }
-
-// End sends SIGKILL to a process that is known to be there: a child that has not been
-// waited for.
-func (t ID) End() error { return failed("kill", unix.Kill(t.Pid, unix.SIGKILL)) }
 
 // Kill kills a child and reaps it.
 func Kill(pid int) {
@@ -212,6 +217,13 @@ func openFIFO(name string, flags int) (*os.File, error) {
 	return os.NewFile(uintptr(n), name), nil
 }
 
+// Inherited tells whether a descriptor is one that this process was started with, see
+// CloseInherited.
+func Inherited(n int) bool {
+	flags, err := unix.FcntlInt(uintptr(n), unix.F_GETFD, 0)
+	return err == nil && flags&unix.FD_CLOEXEC == 0
+}
+
 // CloseInherited closes the descriptors from n on that this process was started with: what
 // whoever started it left open by mistake must not come into a container
 // (CVE-2024-21626). Those that this process opens itself are close-on-exec, which tells
@@ -226,7 +238,7 @@ func CloseInherited(n int) error {
 		if err != nil || fd < n {
 			continue
 		}
-		if flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0); err == nil && flags&unix.FD_CLOEXEC == 0 {
+		if Inherited(fd) {
 			_ = unix.Close(fd) // not ours, nothing of it is lost
 		}
 	}

@@ -14,12 +14,12 @@ import (
 func TestParseStat(t *testing.T) {
 	tail := " S 1 1 1 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 777 0 0"
 	for name, command := range map[string]string{"plain": "(sh)", "hostile": "(a) R 1 ) (b)"} {
-		if state, started, err := parseStat("12 " + command + tail); state != 'S' || started != 777 || err != nil {
-			t.Errorf("%s: %c %d %v", name, state, started, err)
+		if s, err := parseStat("12 " + command + tail); s != (stat{'S', "1", 777}) || err != nil {
+			t.Errorf("%s: %+v, %v", name, s, err)
 		}
 	}
 	for _, bad := range []string{"", "1 (x", "1 (x) S 1", "1 (x) S 1 1 1 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 x 0"} {
-		if _, _, err := parseStat(bad); err == nil {
+		if _, err := parseStat(bad); err == nil {
 			t.Errorf("%q is taken", bad)
 		}
 	}
@@ -27,7 +27,7 @@ func TestParseStat(t *testing.T) {
 
 func FuzzParseStat(f *testing.F) {
 	f.Add("1 (x) S 1 1 1 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 5 0")
-	f.Fuzz(func(_ *testing.T, text string) { _, _, _ = parseStat(text) }) // must not panic
+	f.Fuzz(func(_ *testing.T, text string) { _, _ = parseStat(text) }) // must not panic
 }
 
 // TestIdentity: a process is found again, and a number that has another start time, or

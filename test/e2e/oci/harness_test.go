@@ -23,10 +23,13 @@ import (
 
 	"carob/internal/plan/ocispec"
 	"carob/internal/testenv"
+	"carob/test/e2e/reap"
 )
 
 // count numbers bundles within this process.
 var count atomic.Int64
+
+func TestMain(m *testing.M) { reap.Main(m.Run) }
 
 // box is a bundle and the runtime's directory for it.
 type box struct {
