@@ -47,11 +47,15 @@ func Filters(words []string) (Filter, error) {
 
 // add takes one key; it returns what is wrong with it.
 func (f *Filter) add(k, v string) (wrong string) {
+	if words := map[string]*[]string{"id": &f.ids, "name": &f.names, "ancestor": &f.ancestors, "network": &f.networks, "volume": &f.volumes}[k]; words != nil {
+		*words = append(*words, v)
+		return ""
+	}
+	if ref := map[string]*string{"pod": &f.Pod, "before": &f.Before, "since": &f.Since}[k]; ref != nil {
+		*ref = v
+		return ""
+	}
 	switch k {
-	case "id":
-		f.ids = append(f.ids, v)
-	case "name":
-		f.names = append(f.names, v)
 	case "label":
 		key, value, given := strings.Cut(v, "=")
 		f.labels[key] = nil
@@ -63,26 +67,14 @@ func (f *Filter) add(k, v string) (wrong string) {
 			return "not one of " + strings.Join(states, ", ")
 		}
 		f.statuses = append(f.statuses, v)
-	case "pod":
-		f.Pod = v
-	case "before":
-		f.Before = v
-	case "since":
-		f.Since = v
-	case "network":
-		f.networks = append(f.networks, v)
-	case "volume":
-		f.volumes = append(f.volumes, v)
-	case "publish":
-		return f.publish(v)
-	case "ancestor":
-		f.ancestors = append(f.ancestors, v)
 	case "exited":
 		n, err := strconv.Atoi(v)
 		if err != nil {
 			return "not an exit code"
 		}
 		f.exited = append(f.exited, n)
+	case "publish":
+		return f.publish(v)
 	default:
 		return "unknown key (" + PSKeys + ")"
 	}
