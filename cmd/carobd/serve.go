@@ -120,7 +120,7 @@ func serve(ctx context.Context, conf *configuration) (err error) {
 	users := &roots.Users{}
 	rootfs := roots.New(users)
 	defer rootfs.Close()
-	handlers, err := openHandlers(c, layout, users)
+	handlers, err := openHandlers(c, layout, users, log)
 	if err != nil {
 		return err
 	}

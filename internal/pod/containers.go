@@ -15,6 +15,7 @@ import (
 
 	"carob/internal/fault"
 	"carob/internal/lifecycle"
+	"carob/internal/logfile"
 	"carob/internal/plan/adjust"
 	"carob/internal/plan/check"
 	"carob/internal/plan/namespace"
@@ -109,7 +110,7 @@ func (e maker) create(ctx context.Context, p *pod, s spec.Container, u *undo.Sta
 	if err != nil {
 		return nil, wrap(err)
 	}
-	if err := e.prepareLog(rec.Status.LogPath); err != nil {
+	if err := hostfile.LogDir(rec.Status.LogPath); err != nil {
 		return nil, wrap(err)
 	}
 	if s.LogPath == "" {
@@ -220,11 +221,8 @@ func (e registry) admitContainer(p *pod, s spec.Container) (*container, error) {
 		ID: id, Name: s.Name, PodID: p.id, PodName: p.name, Owner: p.spec.Owner, Image: cmp.Or(s.ImageName, s.Image), State: lifecycle.ContainerAbsent,
 		CreatedAt: time.Now(), Cgroup: group, LogPath: s.LogPath, Spec: s,
 	}
-	if st.LogPath == "" {
-		st.LogPath = filepath.Join(p.logDir(), s.Name+".log")
-		if s.Attempt > 0 {
-			st.LogPath = filepath.Join(p.logDir(), fmt.Sprintf("%s.%d.log", s.Name, s.Attempt))
-		}
+	if st.LogPath == "" && !s.Log.Off {
+		st.LogPath = filepath.Join(p.logDir(), name.Log(s.Name, s.Attempt))
 	}
 	c := e.newContainer(p, record.Container{Status: st, Namespaces: ns.Modes, Peers: ns.Peers})
 	e.containers[id] = c
@@ -267,18 +265,11 @@ func (e registry) dismissContainer(c *container) {
 	c.view.Publish(v)
 }
 
-func (e maker) prepareLog(p string) error {
-	if err := os.MkdirAll(filepath.Dir(p), 0o755); err != nil {
-		return fmt.Errorf("log: %w", err)
-	}
-	return nil
-}
-
 // removeLog removes a log that the engine placed. Its directory goes with the last.
 func (e remover) removeLog(c *container) {
 	_ = os.Remove(resumePath(c))
-	if c.rec.Status.Spec.LogPath == "" {
-		_ = os.Remove(c.rec.Status.LogPath)
+	if st := &c.rec.Status; st.Spec.LogPath == "" && st.LogPath != "" {
+		_ = logfile.Remove(st.LogPath)
 		_ = os.Remove(c.pod.logDir())
 	}
 }

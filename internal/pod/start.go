@@ -249,7 +249,7 @@ func (l *launching) process(world *specs.Spec) (Process, error) {
 	s := l.rec.Status.Wish()
 	return Process{
 		PodID: l.c.pod.id, ID: l.c.id, Spec: world, Join: join, IDs: l.c.pod.view.Load().status.UserMapping,
-		Cgroup: l.rec.Status.Cgroup, LogPath: l.rec.Status.LogPath,
+		Cgroup: l.rec.Status.Cgroup, Log: record.Log(&l.rec.Status),
 		Stdin: s.Stdin, StdinOnce: s.StdinOnce, Init: s.Init, Streams: l.streams,
 		Resume: l.rec.Resume, CreateCwd: s.WorkingDir == "" || l.c.pod.spec.Owner == spec.OwnerCRI,
 	}, nil

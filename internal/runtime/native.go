@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 
 	"carob/internal/pod"
@@ -40,11 +41,13 @@ type Config struct {
 	// StartScope has the service manager make the scope that the path of a pod's cgroup
 	// names around a process, and returns when it is there.
 	StartScope func(ctx context.Context, group string, pid int) error
+	// Log is told of logs of containers that are not rotated; nil tells nobody.
+	Log *slog.Logger
 }
 
 // New returns a handler. It starts nothing.
 func New(c Config) (*Native, error) {
-	pool, err := supervisor.New(supervisor.Config{Binary: c.Supervisor, Layout: c.Layout, StartScope: c.StartScope})
+	pool, err := supervisor.New(supervisor.Config{Binary: c.Supervisor, Layout: c.Layout, StartScope: c.StartScope, Log: c.Log})
 	if err != nil {
 		return nil, err
 	}

@@ -84,8 +84,10 @@ type Container struct {
 	Restart     Restart `json:"restart,omitzero"`
 	// AutoRemove removes the container when it has exited.
 	AutoRemove bool `json:"autoRemove,omitempty"`
-	// LogPath is where the CRI-format log goes; chosen by the engine when empty.
+	// LogPath is where the CRI-format log goes; chosen by the engine when empty, and kept as
+	// Log says.
 	LogPath string `json:"logPath,omitempty"`
+	Log     Log    `json:"log,omitzero"`
 }
 
 // Security is what a container may do.

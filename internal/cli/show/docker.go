@@ -2,6 +2,7 @@ package show
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -82,6 +83,13 @@ type HostConfig struct {
 	Sysctls                                                          map[string]string `json:",omitempty"`
 	ExtraHosts, Dns, DnsSearch, DnsOptions                           []string
 	ShmSize                                                          int64
+	LogConfig                                                        LogConfig
+}
+
+// LogConfig is Docker's.
+type LogConfig struct {
+	Type   string
+	Config map[string]string
 }
 
 // RestartPolicy is Docker's.
@@ -193,11 +201,24 @@ func hostConfig(c status.Container, p status.Pod) HostConfig {
 	if h.ShmSize == 0 {
 		h.ShmSize = 64 << 20
 	}
+	h.LogConfig = logConfig(&c.Spec)
 	if r := s.Resources; r != nil {
 		limits(&h, r)
 	}
 	lists(&h, s, p.Spec)
 	return h
+}
+
+// logConfig shows a log by podman's name for a file in the CRI's format.
+func logConfig(s *spec.Container) LogConfig {
+	if s.Log.Off {
+		return LogConfig{"none", map[string]string{}}
+	}
+	l := LogConfig{"k8s-file", map[string]string{}}
+	if size, files := s.LogBounds(); size > 0 {
+		l.Config["max-size"], l.Config["max-file"] = strconv.FormatInt(size, 10), strconv.Itoa(files)
+	}
+	return l
 }
 
 func limits(h *HostConfig, r *specs.LinuxResources) {
