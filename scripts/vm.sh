@@ -11,8 +11,9 @@
 #   VMCMD='systemd-cgls' scripts/vm.sh           a command instead, in the source tree
 #   VMTIME=90 scripts/vm.sh                      minutes until the machine is ended, 60 without
 #   VMLSM=selinux scripts/vm.sh                  SELinux, enforcing, in the place of AppArmor
+#   VMRELEASE=trixie scripts/vm.sh               Debian 13: Linux 6.12, systemd 257, AppArmor 4; without, Debian 12: 6.1, 252, 3
 #
-# CAROB_VM (default ~/.cache/carob-vm) keeps the machine's root image, made from
+# CAROB_VM (default ~/.cache/carob-vm) keeps a root image for each release, made from
 # scripts/vm/recipe.sh and again when that changes. The last run's complete output is in
 # CAROB_VM/out. Needs root and Debian; missing packages are installed. What it starts ends
 # with it, killed or not, and what a killed run left on disk the next one takes away.
@@ -25,8 +26,10 @@ needy=$(grep -rl 'testenv\.Require' --include='*_test.go' internal test | xargs 
 VMPKG=${VMPKG:-$needy demo}
 minutes=${VMTIME:-60}
 lsm=${VMLSM:-apparmor}
+release=${VMRELEASE:-bookworm}
 
 fail() { echo "vm: $*" >&2; exit 2; }
+case $release in bookworm | trixie) ;; *) fail "VMRELEASE=$release: neither bookworm nor trixie" ;; esac
 [ "$(id -u)" = 0 ] || fail "making and booting a machine needs root"
 [ "$(uname -m)" = x86_64 ] || fail "only amd64 so far"
 [ "$lsm" = apparmor ] || [ "$lsm" = selinux ] || fail "VMLSM is apparmor or selinux"
@@ -82,15 +85,15 @@ trap 'exit 130' INT TERM HUP
 # command in the foreground; and with processes and mounts that cannot outlive it.
 apart="setpriv --pdeathsig KILL unshare --mount --pid --fork --kill-child"
 
-# The root image, once per recipe. Two runs that both find none make one each; the last
+# The root image, once per release and recipe. Two runs that both find none make one each; the last
 # rename wins.
 recipe=$(sha256sum scripts/vm/recipe.sh | cut -c1-16)
-root=$CAROB_VM/root-$recipe
+root=$CAROB_VM/root-$release-$recipe
 making=
 if [ ! -d "$root" ]; then
 	echo "vm: making the root image in $root"
 	mkdir "$work/root"
-	$apart sh scripts/vm/recipe.sh "$work/root" &
+	$apart sh scripts/vm/recipe.sh "$work/root" "$release" &
 	making=$!
 	jobs=$making
 fi
@@ -131,13 +134,13 @@ rm -rf "$tree"
 if [ -n "$making" ]; then
 	wait $making || fail "no root image"
 	jobs=
-	rm -rf "$CAROB_VM"/root-*
+	rm -rf "$CAROB_VM/root-$release"-*
 	mv "$work/root" "$root"
 fi
 
 if [ "$lsm" = selinux ]; then
 	plain=$root
-	root=$CAROB_VM/selinux-$(cat scripts/vm/recipe.sh scripts/vm/selinux.sh scripts/vm/container.cil | sha256sum | cut -c1-16)
+	root=$CAROB_VM/selinux-$release-$(cat scripts/vm/recipe.sh scripts/vm/selinux.sh scripts/vm/container.cil | sha256sum | cut -c1-16)
 	if [ ! -d "$root" ]; then
 		echo "vm: making the root image in $root"
 		mkdir "$work/selinux"
@@ -145,20 +148,21 @@ if [ "$lsm" = selinux ]; then
 		jobs=$!
 		wait "$jobs" || fail "no root image with SELinux"
 		jobs=
-		rm -rf "$CAROB_VM"/selinux-*
+		rm -rf "$CAROB_VM/selinux-$release"-*
 		mv "$work/selinux" "$root"
 	fi
 fi
 
-disk() { # file, options
-	n=${n:--1}; n=$((n + 1))
-	set -- "-drive" "if=none,id=d$n,file=$1,format=raw,$2" "-device" "nvme,serial=d$n,drive=d$n"
-	disks="$disks $*"
+# Linux probes disks at once, and names those of a kind in the order in which they answer:
+# one of a kind is the root, whose name the kernel must know, and udev finds the others by
+# their serials.
+disk() { # name, device, file, options
+	disks="$disks -drive if=none,id=$1,file=$3,format=raw,$4 -device $2,serial=$1,drive=$1"
 }
 disks=
-disk "$root/root.img" snapshot=on,cache=unsafe
-disk "$work/tree.img" readonly=on
-disk "$work/result.img" cache=unsafe
+disk root nvme "$root/root.img" snapshot=on,cache=unsafe
+disk tree virtio-blk-pci "$work/tree.img" readonly=on
+disk result virtio-blk-pci "$work/result.img" cache=unsafe
 # No check of the timer, tsc and no watchdogs: an emulated processor stalls whenever the host's does. The guest's
 # tsc is the host's, whose rate bogomips are twice of: measured by a guest that stalls it
 # has come out ten times too low, and every second of a test was a tenth of one.
@@ -168,7 +172,7 @@ tsc=$(awk -F: '/^bogomips/ { printf "%d", $2 * 500; exit }' /proc/cpuinfo)
 TMPDIR=$work/tmp $apart timeout -k 10 "${minutes}m" \
 	nice -n 10 qemu-system-x86_64 -accel tcg,thread=multi,tb-size=1024 -machine q35,hpet=off -cpu max -smp 2 -m 3G \
 	-nodefaults -no-user-config -no-reboot -display none -serial stdio -kernel "$root/vmlinuz" \
-	-append "root=/dev/nvme0n1 rw console=ttyS0 quiet loglevel=3 panic=-1 mitigations=off no_timer_check tsc=reliable tsc_early_khz=$tsc nowatchdog rcupdate.rcu_cpu_stall_suppress=1 $lsm=1 security=$lsm systemd.unified_cgroup_hierarchy=1 systemd.show_status=0 net.ifnames=0 fsck.mode=skip hugepages=4" \
+	-append "root=/dev/nvme0n1 rw console=ttyS0 quiet loglevel=3 panic=-1 mitigations=off no_timer_check tsc=reliable tsc_early_khz=$tsc nowatchdog rcupdate.rcu_cpu_stall_suppress=1 $lsm=1 security=$lsm systemd.unified_cgroup_hierarchy=1 systemd.show_status=0 net.ifnames=0 fsck.mode=skip TERM=dumb hugepages=4" \
 	$disks </dev/null &
 jobs=$!
 ended=0

@@ -207,25 +207,31 @@ func (c command) takesCommand() bool { return strings.HasSuffix(c.usage, "...]")
 // preserve closes what a container's process must not inherit, and returns how many
 // descriptors from 3 on it does. What is named by one (/dev/fd/63) has been read.
 func (a *app) preserve() (int, error) {
-	n, err := a.preserved()
-	if err == nil {
-		err = task.CloseInherited(3 + n)
+	asked, err := a.args.number("preserve-fds")
+	if err != nil || asked < 0 || asked > 1<<16 {
+		return 0, errors.Join(err, rangeError(asked))
 	}
-	return n, err
+	n := int(asked) + a.listening()
+	for fd := 3; fd < 3+n; fd++ { // else a descriptor of this program's could have the number
+		if !task.Inherited(fd) {
+			return 0, fault.New(fault.Invalid, fmt.Sprintf("--preserve-fds: descriptor %d is not open", fd))
+		}
+	}
+	return n, task.CloseInherited(3 + n)
 }
 
-// preserved are the descriptors that the flag says, and those of socket activation
-// (sd_listen_fds(3)).
-func (a *app) preserved() (int, error) {
-	n, err := a.args.number("preserve-fds")
-	if err != nil || n < 0 || n > 1<<16 {
-		return 0, errors.Join(err, rangeError(n))
+// listening is how many descriptors of socket activation (sd_listen_fds(3)) are for this
+// process: those that an engine above it was started with are not.
+func (a *app) listening() int {
+	own := os.Getpid()
+	if a.runtime.InUsers { // executed anew, as a child of the process that they were for
+		own = os.Getppid()
 	}
-	listen, err := strconv.Atoi(os.Getenv("LISTEN_FDS"))
-	if err != nil || listen < 0 || listen > 1<<16 {
-		return int(n), nil
+	n, err := strconv.Atoi(os.Getenv("LISTEN_FDS"))
+	if err != nil || n < 0 || n > 1<<16 || os.Getenv("LISTEN_PID") != strconv.Itoa(own) {
+		return 0
 	}
-	return int(n) + listen, nil
+	return n
 }
 
 func rangeError(n int64) error {

@@ -75,6 +75,7 @@ func (a *app) createOptions() (o ocirt.CreateOptions, err error) {
 	if o.Bundle == "" {
 		o.Bundle = "."
 	}
+	o.Listen = a.listening()
 	o.Preserve, err = a.preserve()
 	return o, err
 }
@@ -184,7 +185,10 @@ func remove(ctx context.Context, a *app) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	return 0, c.Delete(ctx, force)
+	if err = c.Delete(ctx, force); force && fault.Is(err, fault.NotFound) { // somebody else was faster
+		err = nil
+	}
+	return 0, err
 }
 
 func list(_ context.Context, a *app) (int, error) {

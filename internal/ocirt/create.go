@@ -36,8 +36,10 @@ type CreateOptions struct {
 	// PidfdSocket is who gets a pidfd of the process.
 	PidfdSocket string
 	Console     **os.File
-	// Preserve is how many descriptors from 3 on the process inherits.
+	// Preserve is how many descriptors from 3 on the process inherits, Listen how many of
+	// them are sockets that it is told of as sd_listen_fds(3) wants it.
 	Preserve     int
+	Listen       int
 	NoPivot      bool
 	NoNewKeyring bool
 	// Here says that this process will Start the container, and nobody else can.
@@ -51,7 +53,9 @@ type creation struct {
 	text []byte // the configuration as it was read
 	undo undo.Stack
 	term terminal
-	held *ns.Held // keeps a scope; nil elsewhere
+	// claimed is the container's directory, nil when that could not be opened.
+	claimed *os.File
+	held    *ns.Held // keeps a scope; nil elsewhere
 }
 
 // Create makes a container whose process waits to be started. fault.Exists says "container
@@ -61,6 +65,7 @@ func (r *Runtime) Create(ctx context.Context, o CreateOptions) (c *Container, er
 	if err != nil {
 		return nil, err
 	}
+	defer func() { fd.CloseAll([]*os.File{n.claimed}) }()
 	defer n.undo.OnError(ctx, &err)
 	defer n.close()
 	if err := n.claim(); err != nil {
@@ -110,6 +115,9 @@ func (n *creation) read() error {
 		return fmt.Errorf("config.json: %w", err)
 	}
 	n.text = kept.Bytes()
+	if n.o.Listen > 0 { // process 1 as runc says, whatever the pid namespace
+		n.spec.Process.Env = append(n.spec.Process.Env, "LISTEN_FDS="+strconv.Itoa(n.o.Listen), "LISTEN_PID=1")
+	}
 	n.ID, n.Bundle, n.Annotations = n.o.ID, n.o.Bundle, n.spec.Annotations
 	return terminalFits(n.spec.Process.Terminal, n.o.ConsoleSocket != "", n.o.Console != nil)
 }
@@ -126,9 +134,19 @@ func (n *creation) claim() error {
 	if err != nil {
 		return err
 	}
-	n.undo.Push("state", func(context.Context) error { return os.RemoveAll(n.dir) })
-	return nil
+	n.claimed, err = fd.OpenPath(n.dir)
+	n.undo.Push("state", func(context.Context) error {
+		if !n.owns() {
+			return nil
+		}
+		return os.RemoveAll(n.dir)
+	})
+	return err
 }
+
+// owns tells whether the directory is still the one that was claimed: delete --force removes
+// it while a create is under way, and another create may have made its own.
+func (n *creation) owns() bool { return n.claimed == nil || fd.Names(n.dir, n.claimed) }
 
 // limit makes the cgroup with its limits. One that is there already must be empty.
 func (n *creation) limit(ctx context.Context) (*cgroup.Group, error) {
@@ -349,6 +367,9 @@ func (n *creation) finish(pid int) (err error) {
 	}
 	if err := sendPidfd(n.o.PidfdSocket, pid); err != nil {
 		return err
+	}
+	if !n.owns() {
+		return fault.New(fault.Conflict, "container has been deleted while it was created")
 	}
 	if err := n.write(n.text); err != nil {
 		return err

@@ -13,6 +13,7 @@ import (
 
 	"carob/internal/fault"
 	"carob/internal/plan/mountopt"
+	"carob/internal/plan/ocispec"
 	"carob/internal/sys/cgroup"
 	"carob/internal/sys/fd"
 	"carob/internal/sys/initstage"
@@ -71,13 +72,20 @@ func (s *scene) prepare() error {
 		s.borrowDevices()
 	}
 	for i := range s.spec.Mounts {
-		s.aim(&s.spec.Mounts[i], root)
-		if err := s.mount(i, root); err != nil {
-			return fmt.Errorf("mount %s: %w", s.spec.Mounts[i].Destination, err)
+		named := s.spec.Mounts[i].Destination
+		err := s.aim(&s.spec.Mounts[i], root)
+		if err == nil {
+			err = s.mount(i, root)
+		}
+		if err != nil {
+			return fmt.Errorf("mount %s: %w", named, err)
 		}
 	}
 	s.tidy()
 	s.nodes()
+	if err := s.ownNull(root); err != nil {
+		return err
+	}
 	return s.enter()
 }
 
@@ -94,9 +102,9 @@ func (s *scene) joins() error {
 		if err != nil {
 			return err
 		}
-		if n.Type == specs.MountNamespace && isOwn(f) {
+		if why := changes(s.spec, n.Type); why != "" && isOwn(f, n.Type) {
 			f.Close()
-			return fault.New(fault.Invalid, "linux.namespaces: "+n.Path+": is the mount namespace of the host, whose root would be the container's from then on")
+			return fault.New(fault.Invalid, "linux.namespaces: "+n.Path+": is the "+string(n.Type)+" namespace of the host, "+why)
 		}
 		if n.Type == specs.UserNamespace {
 			if err := s.mappings(f); err != nil {
@@ -109,14 +117,32 @@ func (s *scene) joins() error {
 	return nil
 }
 
-// isOwn tells whether a mount namespace is this process's, or that of the first process.
-func isOwn(namespace *os.File) bool {
+// changes says what the container would change in a namespace of this kind: it must not be
+// the host's then (CVE-2022-0532). "" is nothing.
+func changes(s *specs.Spec, kind specs.LinuxNamespaceType) string {
+	switch {
+	case kind == specs.MountNamespace:
+		return "whose root would be the container's from then on"
+	case kind == specs.UTSNamespace && s.Hostname+s.Domainname != "":
+		return "whose name would be the container's"
+	case ocispec.Sets(s, kind):
+		return "in which linux.sysctl is not allowed"
+	}
+	return ""
+}
+
+// isOwn tells whether a namespace is this process's, or that of the first process.
+func isOwn(namespace *os.File, kind specs.LinuxNamespaceType) bool {
 	of, err := namespace.Stat()
 	if err != nil {
 		return true
 	}
-	for _, name := range []string{"/proc/self/ns/mnt", "/proc/1/ns/mnt"} {
-		if own, err := os.Stat(name); err == nil && os.SameFile(of, own) {
+	file := map[specs.LinuxNamespaceType]string{specs.MountNamespace: "mnt", specs.NetworkNamespace: "net"}[kind]
+	if file == "" {
+		file = string(kind)
+	}
+	for _, process := range []string{"self", "1"} {
+		if own, err := os.Stat("/proc/" + process + "/ns/" + file); err == nil && os.SameFile(of, own) {
 			return true
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"os/exec"
 	"time"
@@ -15,6 +16,7 @@ import (
 
 	"carob/internal/fault"
 	"carob/internal/plan/ocispec"
+	"carob/internal/sys/fd"
 	"carob/internal/sys/initstage"
 	"carob/internal/sys/ns"
 	"carob/internal/sys/task"
@@ -71,7 +73,7 @@ func bounded(ctx context.Context, h specs.Hook, run func(context.Context) error)
 	if h.Timeout == nil {
 		return run(ctx)
 	}
-	limit := time.Duration(*h.Timeout) * time.Second
+	limit := time.Duration(min(*h.Timeout, math.MaxInt64/int(time.Second))) * time.Second
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	err := run(ctx)
@@ -168,7 +170,11 @@ func runInside(ctx context.Context, h specs.Hook, state specs.State, start insid
 		defer close(heard)
 		_, _ = io.Copy(&text, said)
 	}()
-	stop := context.AfterFunc(ctx, func() { _ = task.ID{Pid: child.pid}.End() })
+	id, _, err := task.Find(child.pid)
+	if err != nil {
+		return err
+	}
+	stop := context.AfterFunc(ctx, func() { _ = id.Signal(fd.SIGKILL) }) // nobody else, if it has ended and been waited for just then
 	code, err := task.Wait(child.pid)
 	stop()
 	if err != nil || code == 0 {

@@ -10,6 +10,7 @@ import (
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
+	"carob/internal/sys/fd"
 	"carob/internal/sys/task"
 	"carob/internal/testenv"
 )
@@ -84,8 +85,12 @@ func end1000(t *testing.T, file string) {
 		return
 	}
 	pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	id, _, err := task.Find(pid)
 	if err == nil {
-		err = task.ID{Pid: pid}.End()
+		err = id.Signal(fd.SIGKILL)
 	}
 	if err != nil {
 		t.Error(err)
@@ -116,5 +121,17 @@ func TestPoststop(t *testing.T) {
 	}
 	if _, err := r.Load("c"); err == nil {
 		t.Error("the container is still there")
+	}
+}
+
+// TestHookEnvironment: a hook has nothing of the runtime's environment, which whoever calls
+// that may have from a container's (CVE-2025-23266).
+func TestHookEnvironment(t *testing.T) {
+	t.Setenv("LD_PRELOAD_OF_THE_TEST", "x")
+	for _, env := range [][]string{nil, {}, {"A=1"}} {
+		hook := specs.Hook{Path: "/bin/sh", Args: []string{"sh", "-c", `test -z "$LD_PRELOAD_OF_THE_TEST"`}, Env: env}
+		if err := runHooks(t.Context(), "poststart", []specs.Hook{hook}, specs.State{}); err != nil {
+			t.Errorf("with %q: %v", env, err)
+		}
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -40,6 +39,8 @@ func (c *Container) Start(ctx context.Context) error {
 		return c.begin(ctx)
 	case specs.StateStopped:
 		return fault.New(fault.Conflict, "cannot start a container that has stopped")
+	case Paused:
+		return fault.New(fault.Conflict, "cannot start a container in the paused state")
 	}
 	return fault.New(fault.Conflict, "cannot start an already running container")
 }
@@ -220,14 +221,20 @@ func removeGroup(ctx context.Context, layout *cgroup.Layout, path string) error 
 	return layout.Remove(ctx, path)
 }
 
-// Discard removes what a create that did not come to its end has left of an id.
+// Discard removes what a create that did not come to its end has left of an id. One that
+// is under way fails then.
 func (r *Runtime) Discard(id string) error {
 	if err := ocispec.ID(id); err != nil {
 		return err
 	}
-	err := os.RemoveAll(filepath.Join(r.Root, id))
-	if errors.Is(err, fs.ErrNotExist) {
+	dir := filepath.Join(r.Root, id)
+	lock, err := fd.LockDir(dir) // a delete under way may have removed the record already
+	if fault.Is(err, fault.NotFound) {
 		return nil
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	defer lock.Close()
+	return os.RemoveAll(dir)
 }

@@ -29,6 +29,9 @@ func (c *Container) Hold(ctx context.Context, f func(*specs.Spec, *cgroup.Group)
 	if err != nil {
 		return err
 	}
+	if waits(c) {
+		status = specs.StateCreated
+	}
 	if status != specs.StateRunning && status != Paused {
 		return fault.New(fault.Conflict, fmt.Sprintf("container cannot be checkpointed in %s state", status))
 	}
@@ -67,6 +70,7 @@ func (r *Runtime) Rebuild(ctx context.Context, o CreateOptions, make func(Making
 	if err != nil {
 		return nil, err
 	}
+	defer func() { fd.CloseAll([]*os.File{n.claimed}) }()
 	defer n.undo.OnError(ctx, &err)
 	defer n.close()
 	if n.spec.Linux.IntelRdt != nil { // all that runs would have to be moved, while it makes more

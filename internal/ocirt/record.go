@@ -46,11 +46,11 @@ func (r *Runtime) Load(id string) (*Container, error) {
 		return nil, err
 	}
 	c := &Container{r: r, dir: filepath.Join(r.Root, id)}
-	record, _, err := kept(c)
-	if err != nil {
+	var err error
+	if c.line, _, err = kept(c); err != nil {
 		return nil, err
 	}
-	return c, ocispec.Read(bytes.NewReader(record), &c.Record)
+	return c, ocispec.Read(bytes.NewReader(c.line), &c.Record)
 }
 
 // kept reads both parts of what is written down.
@@ -87,7 +87,8 @@ func (c *Container) write(config []byte) (err error) {
 	if err != nil {
 		return err
 	}
-	for _, part := range [][]byte{line(c.Record), config} {
+	c.line = line(c.Record)
+	for _, part := range [][]byte{c.line, {'\n'}, config} {
 		if err == nil {
 			_, err = f.Write(part)
 		}
@@ -98,7 +99,7 @@ func (c *Container) write(config []byte) (err error) {
 	return os.Rename(next, c.file(recordFile))
 }
 
-// line is a record as it is written. The form is spelled out because json.Marshal takes 0.2
+// line is a record as it is written, without the line's end. The form is spelled out because json.Marshal takes 0.2
 // ms to learn it, in a process that writes it once.
 func line(r Record) []byte {
 	b := []byte(`{"lastStep":`)
@@ -116,7 +117,7 @@ func line(r Record) []byte {
 		text, _ := json.Marshal(r.Annotations) // strings always can be
 		b = append(append(b, `,"annotations":`...), text...)
 	}
-	return append(b, "}\n"...)
+	return append(b, '}')
 }
 
 func quoted(s string) []byte {

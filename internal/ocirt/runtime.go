@@ -1,6 +1,7 @@
 package ocirt
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -50,8 +51,9 @@ func (r *Runtime) groups() (*cgroup.Layout, error) {
 // Container is one that Load or Create has returned.
 type Container struct {
 	Record
-	r   *Runtime
-	dir string
+	r    *Runtime
+	dir  string
+	line []byte // the record as it is written down
 	// spec is the configuration as create has completed it, nil in a later process.
 	spec *specs.Spec
 	door door
@@ -62,8 +64,27 @@ func errMissing() error { return fault.New(fault.NotFound, "container does not e
 
 func (c *Container) file(name string) string { return filepath.Join(c.dir, name) }
 
-// lock makes changes of one container follow one another. The caller closes the file.
-func (c *Container) lock() (*os.File, error) { return fd.LockDir(c.dir) }
+// lock makes changes of one container follow one another. The container may have been
+// deleted while this process waited, or before; one of its name that is there now is
+// another. The caller closes the file.
+func (c *Container) lock() (*os.File, error) {
+	f, err := fd.LockDir(c.dir)
+	if fault.Is(err, fault.NotFound) {
+		return nil, errMissing()
+	}
+	if err != nil {
+		return nil, err
+	}
+	now, _, err := kept(c)
+	if err == nil && !bytes.Equal(now, c.line) {
+		err = errMissing()
+	}
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
+}
 
 // List finds all containers, in the order of their names. What is made or removed
 // meanwhile may be missing.
@@ -84,8 +105,8 @@ func (r *Runtime) List() ([]*Container, error) {
 	return out, nil
 }
 
-// Paused is what a running container is while its processes are frozen: a state that runc
-// has besides the specification's.
+// Paused is what a created or running container is while its processes are frozen: a state
+// that runc has besides the specification's.
 const Paused specs.ContainerState = "paused"
 
 // Status asks the kernel what the container is.
@@ -93,15 +114,14 @@ func (c *Container) Status() (specs.ContainerState, error) {
 	if !c.Init.Lives() {
 		return specs.StateStopped, nil
 	}
-	if waits(c) {
-		return specs.StateCreated, nil
-	}
 	frozen, err := frozen(c)
-	if err != nil {
+	switch {
+	case err != nil:
 		return "", err
-	}
-	if frozen {
+	case frozen: // it cannot be started, and has to be found paused to be resumed
 		return Paused, nil
+	case waits(c):
+		return specs.StateCreated, nil
 	}
 	return specs.StateRunning, nil
 }

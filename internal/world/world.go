@@ -2,7 +2,7 @@
 // mounts, to be moved to their places by the init stage (package initstage). It knows
 // nothing of pods or containers: the native handler and carob-oci both call it. Files it
 // returns are the caller's. Paths of the host are opened once; nothing below the
-// container's root is touched, except by Fill, which reads it through a descriptor.
+// container's root is touched, except by CopyUp, which reads it through a descriptor.
 package world
 
 import (

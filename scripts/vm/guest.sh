@@ -1,7 +1,7 @@
 #!/bin/sh
 # What the virtual machine runs: every test binary below /mnt in its package's directory,
-# or the command it was given. vm.sh wrote /mnt/vm.env. Results go to /dev/nvme2n1 as a
-# tar: rc, the exit code, and the complete output of each package.
+# or the command it was given. vm.sh wrote /mnt/vm.env. Results go to the disk
+# for them as a tar: rc, the exit code, and the complete output of each package.
 stty -F /dev/ttyS0 -onlcr 2>/dev/null # no carriage returns in somebody's log
 . /mnt/vm.env
 export CAROB_TEST_REQUIRE=root,cgroup,cgroup2,binaries,systemd,$VMLSM,network,ext4,xfs,ext4-quota,xfs-quota
@@ -49,5 +49,5 @@ else
 fi
 dmesg >$out/dmesg
 echo $rc >$out/rc
-tar -C $out -cf - . | dd of=/dev/nvme2n1 bs=64k conv=fsync status=none
+tar -C $out -cf - . | dd of=/dev/disk/by-id/virtio-result bs=64k conv=fsync status=none
 echo b >/proc/sysrq-trigger # with -no-reboot, the end of qemu

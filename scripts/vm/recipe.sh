@@ -1,13 +1,13 @@
 #!/bin/sh
-# recipe.sh DIR: makes DIR/root.img, a Debian that boots to systemd with pure cgroup v2
-# and AppArmor, and DIR/vmlinuz, its kernel. vm.sh calls it and keeps what it makes
+# recipe.sh DIR RELEASE: makes DIR/root.img, a Debian that boots to systemd with pure
+# cgroup v2 and AppArmor, and DIR/vmlinuz, its kernel. vm.sh calls it and keeps what it makes
 # until this file changes. Needs root, mmdebstrap and mke2fs; leaves nothing else behind.
 set -eu
 dir=$1
-suite=bookworm # Linux 6.1 and systemd 252
-packages="systemd systemd-sysv libpam-systemd dbus udev kmod apparmor procps util-linux iproute2 nftables mawk xfsprogs linux-image-cloud-amd64"
+suite=$2
+packages="e2fsprogs systemd systemd-sysv libpam-systemd dbus udev kmod apparmor procps util-linux iproute2 nftables mawk xfsprogs linux-image-cloud-amd64"
 
-# ext4 and nvme are built into Debian's cloud kernel, so nothing needs an initramfs, and
+# ext4 and nvme are built into Debian's cloud kernels, so nothing needs an initramfs, and
 # making one takes longer than all the rest: what makes it is true(1).
 # shellcheck disable=SC2016 # for mmdebstrap's shell
 no_initramfs='ln -s /bin/true "$1/usr/sbin/update-initramfs"; chroot "$1" dpkg-divert --quiet --no-rename --divert /usr/sbin/update-initramfs.real --add /usr/sbin/update-initramfs'
@@ -21,7 +21,7 @@ debian() {
 		--dpkgopt='path-exclude=/usr/share/locale/*' --dpkgopt=force-unsafe-io \
 		--essential-hook="$no_initramfs" \
 		--include="$(echo "$packages" | tr ' ' ',')" \
-		$suite "$tree" \
+		"$suite" "$tree" \
 		"deb http://deb.debian.org/debian $suite main" \
 		"deb http://deb.debian.org/debian $suite-updates main" \
 		"deb http://deb.debian.org/debian-security $suite-security main"
@@ -35,12 +35,13 @@ rm -rf "${tree:?}"/boot/*
 cd "$tree/etc"
 echo vm >hostname
 printf '127.0.0.1 localhost vm\n' >hosts
-printf '/dev/nvme0n1 / ext4 rw,noatime 0 0\n' >fstab
+printf '%s\n' '/dev/nvme0n1 / ext4 rw,noatime 0 0' '/dev/disk/by-id/virtio-tree /mnt ext4 ro,noload,x-systemd.device-timeout=0 0 0' >fstab
 echo ca0b0000000000000000000000000001 >machine-id # a fixed one: without it, this is a first boot
 printf 'overlay\nnf_conntrack\n' >modules-load.d/carob.conf
 
-# What waits for hardware or the clock, and terminals that would read the console.
-for unit in getty.target serial-getty@ttyS0.service systemd-timesyncd.service apt-daily.timer apt-daily-upgrade.timer \
+# What waits for hardware or the clock, and terminals that would read the console. And the
+# tmpfs that Debian 13 has on /tmp: images are on a disk where users are.
+for unit in tmp.mount getty.target serial-getty@ttyS0.service systemd-timesyncd.service apt-daily.timer apt-daily-upgrade.timer \
 	dpkg-db-backup.timer e2scrub_all.timer e2scrub_reap.service fstrim.timer systemd-pstore.service \
 	systemd-random-seed.service systemd-hwdb-update.service ldconfig.service systemd-update-utmp.service \
 	systemd-update-utmp-runlevel.service systemd-binfmt.service; do
@@ -56,7 +57,6 @@ After=multi-user.target dbus.service apparmor.service systemd-logind.service
 [Service]
 Type=exec
 Environment=HOME=/root LC_ALL=C.UTF-8
-ExecStartPre=/bin/mount -t ext4 -o ro,noload /dev/nvme1n1 /mnt
 ExecStart=/bin/sh /mnt/scripts/vm/guest.sh
 StandardOutput=tty
 StandardError=tty

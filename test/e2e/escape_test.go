@@ -152,6 +152,20 @@ func TestCVE202641579(t *testing.T) {
 	}
 }
 
+// TestMagicLinks is the same through a magic link of procfs: the root of a process of the
+// host's, where those are in sight.
+func TestMagicLinks(t *testing.T) {
+	h := start(t)
+	bait := h.bait()
+	name := h.hostile(func(root string) error {
+		return os.Symlink(fmt.Sprintf("/proc/%d/root", os.Getpid())+bait, filepath.Join(root, "data"))
+	})
+	given := t.TempDir()
+	for _, args := range [][]string{{"-w", "/data/new"}, {"-v", given + ":/data/sub"}, {"-v", filepath.Join(bait, "secret") + ":/data/file"}} {
+		h.run(append(append([]string{"run", "--rm", "--userns", "host", "--pid", "host"}, args...), name, "true")...)
+	}
+}
+
 // TestCVE202655686 has links on the way to a working directory, to a mount's target and to
 // the files of /etc.
 func TestCVE202655686(t *testing.T) {

@@ -61,7 +61,7 @@ func wish() *checkpoint.Wish {
 		Spec: &specs.Spec{
 			Root: &specs.Root{},
 			Process: &specs.Process{
-				User: specs.User{UID: 7}, NoNewPrivileges: true, ApparmorProfile: "mine",
+				User: specs.User{UID: 7, GID: 8, AdditionalGids: []uint32{9}}, NoNewPrivileges: true, ApparmorProfile: "mine",
 				Capabilities: &specs.LinuxCapabilities{Bounding: caps, Permitted: caps, Effective: caps},
 			},
 			Mounts: []specs.Mount{{Destination: "/data dir", Options: []string{"ro"}}},
@@ -76,7 +76,7 @@ func wish() *checkpoint.Wish {
 
 func seen(t *testing.T) checkpoint.Seen {
 	return checkpoint.Seen{
-		Status: "Name:\tx\nUid:\t7\t7\t7\t7\nCapInh:\t0\nCapPrm:\t1\nCapEff:\t1\nCapBnd:\t1\nCapAmb:\t0\nNoNewPrivs:\t1\nSeccomp:\t2\n",
+		Status: "Name:\tx\nUid:\t7\t7\t7\t7\nGid:\t8\t8\t8\t8\nGroups:\t8 9 \nCapInh:\t0\nCapPrm:\t1\nCapEff:\t1\nCapBnd:\t1\nCapAmb:\t0\nNoNewPrivs:\t1\nSeccomp:\t2\n",
 		Cgroup: "4:memory:/carob/x/sub\n0::/\n", Profile: "mine (enforce)\n",
 		Namespaces: map[string]string{"net": "net:[1]", "mnt": "mnt:[9]"}, Mounts: mounts(t, strings.ReplaceAll(mountinfo, `\\`, `\`)),
 	}
@@ -97,6 +97,8 @@ func TestJudge(t *testing.T) {
 		"new privileges":              status("NoNewPrivs:\t1", "NoNewPrivs:\t0"),
 		"no seccomp filter":           status("Seccomp:\t2", "Seccomp:\t0"),
 		"user 0":                      status("Uid:\t7\t7", "Uid:\t7\t0"),
+		"group 0":                     status("Gid:\t8\t8", "Gid:\t8\t0"),
+		"group 5":                     status("Groups:\t8 9", "Groups:\t8 5"),
 		"another net namespace":       func(_ *checkpoint.Wish, s *checkpoint.Seen) { s.Namespaces["net"] = "net:[3]" },
 		"the mnt of self":             func(_ *checkpoint.Wish, s *checkpoint.Seen) { s.Namespaces["mnt"] = "mnt:[2]" },
 		"cgroup /carob/xy of memory":  func(_ *checkpoint.Wish, s *checkpoint.Seen) { s.Cgroup = "4:memory:/carob/xy\n" },

@@ -109,19 +109,35 @@ func (w *Wish) credentials(s Seen) error {
 	return w.ids(f)
 }
 
-// ids: who cannot change to another user must be the one that was asked for.
+// ids: who cannot change to another user or group must be in those that were asked for.
 func (w *Wish) ids(f map[string]string) error {
 	p := w.Spec.Process
-	if p.User.UID == 0 || !p.NoNewPrivileges || slices.Contains(capabilities(p).Bounding, "CAP_SETUID") {
-		return nil
+	may := func(capability string) bool {
+		return !p.NoNewPrivileges || slices.Contains(capabilities(p).Bounding, capability)
 	}
-	want := strconv.FormatUint(uint64(p.User.UID), 10)
-	for _, id := range strings.Fields(f["Uid"]) {
-		if id != want {
+	if p.User.UID != 0 && !may("CAP_SETUID") {
+		if id := foreign(f["Uid"], []uint32{p.User.UID}); id != "" {
 			return denied("user %s", id)
 		}
 	}
+	if may("CAP_SETGID") {
+		return nil
+	}
+	if id := foreign(f["Gid"]+" "+f["Groups"], append([]uint32{p.User.GID}, p.User.AdditionalGids...)); id != "" {
+		return denied("group %s", id)
+	}
 	return nil
+}
+
+// foreign is the first id of a list that is not among these, "" if all are.
+func foreign(list string, these []uint32) string {
+	for _, id := range strings.Fields(list) {
+		n, err := strconv.ParseUint(id, 10, 32)
+		if err != nil || !slices.Contains(these, uint32(n)) {
+			return id
+		}
+	}
+	return ""
 }
 
 func (w *Wish) profile(s Seen) error {

@@ -212,6 +212,16 @@ func sysctls(s *specs.Spec) error {
 	return nil
 }
 
+// Sets tells whether a sysctl of a namespace of this kind is asked for.
+func Sets(s *specs.Spec, kind specs.LinuxNamespaceType) bool {
+	for key := range s.Linux.Sysctl {
+		if sysctlNamespace(strings.ReplaceAll(key, "/", ".")) == kind {
+			return true
+		}
+	}
+	return false
+}
+
 func sysctlNamespace(key string) specs.LinuxNamespaceType {
 	switch {
 	case strings.HasPrefix(key, "net."):

@@ -86,7 +86,7 @@ func mounts(s *specs.Spec) error {
 }
 
 func mount(m *specs.Mount, o mountopt.Options) error {
-	bind := m.Type == "bind" || o.Bind || o.Tree
+	bind := binds(*m, o)
 	err := first(
 		refusal{m.Destination == "/" && !o.Remount, invalid("destination", "/ would cover the root file system")},
 		refusal{bind && m.Source == "" && !o.Remount, invalid("source", "a bind mount needs one")},
@@ -101,20 +101,20 @@ func mount(m *specs.Mount, o mountopt.Options) error {
 	if err = idRanges("uidMappings", append(slices.Clone(m.UIDMappings), m.GIDMappings...)); err != nil {
 		return err
 	}
-	return kernelDir(m, bind)
+	return Destination(*m)
 }
 
-// kernelDir protects procfs and sysfs: what is mounted over parts of them could stand
-// for the files that privileges are written to (CVE-2019-16884, CVE-2025-52881). The few
-// that lxcfs and its like replace are allowed.
-func kernelDir(m *specs.Mount, bind bool) error {
+// Destination protects procfs: what is mounted over parts of it could stand for the files
+// that privileges are written to (CVE-2019-16884, CVE-2025-52881). The few that lxcfs and
+// its like replace are allowed. It is asked again of where a destination leads.
+func Destination(m specs.Mount) error {
 	below, ok := strings.CutPrefix(m.Destination, "/proc")
 	if !ok || below != "" && below[0] != '/' {
 		return nil
 	}
 	switch below {
 	case "":
-		if m.Type != "proc" && !bind {
+		if o, err := mountopt.Parse(m.Options); err != nil || m.Type != "proc" && !binds(m, o) {
 			return invalid("destination", "/proc takes nothing but procfs, not %.40q", m.Type)
 		}
 		return nil
@@ -127,6 +127,8 @@ func kernelDir(m *specs.Mount, bind bool) error {
 	}
 	return invalid("destination", "%.80q cannot be mounted because it is inside /proc", m.Destination)
 }
+
+func binds(m specs.Mount, o mountopt.Options) bool { return m.Type == "bind" || o.Bind || o.Tree }
 
 func devices(s *specs.Spec) error {
 	seen := map[string]bool{}

@@ -246,11 +246,12 @@ func (s *stage) wishes() (err error) {
 	}
 	s.wish = criu.Wish{Spec: &spec, Cgroup: s.p.Cgroup, Namespaces: map[string]string{}, Not: map[string]string{}}
 	for _, kind := range []string{"net", "ipc", "uts", "user"} {
-		_, name, err := s.namespaceOf(kind)
-		if err == nil {
-			s.wish.Namespaces[kind], err = os.Readlink(name)
-		}
+		f, _, err := s.namespaceOf(kind)
 		if err != nil {
+			return err
+		}
+		s.files = append(s.files, f)
+		if s.wish.Namespaces[kind], err = os.Readlink(fd.Path(f)); err != nil {
 			return err
 		}
 	}

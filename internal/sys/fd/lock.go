@@ -33,16 +33,32 @@ func Lock(path string, wait bool) (*os.File, error) {
 }
 
 // LockDir takes an exclusive flock on a directory, as Lock does on a file. It waits.
+// NotFound says that there is none, or that it has been removed meanwhile, whatever has
+// its name now.
 func LockDir(path string) (*os.File, error) {
 	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_DIRECTORY, 0)
 	if err != nil {
-		return nil, err
+		return nil, failed("open", path, err)
 	}
-	if err := control(f, func(n int) error { return retry(func() error { return unix.Flock(n, unix.LOCK_EX) }) }); err != nil {
-		_ = f.Close() // never locked
+	err = control(f, func(n int) error { return retry(func() error { return unix.Flock(n, unix.LOCK_EX) }) })
+	if err == nil && !Names(path, f) {
+		err = unix.ENOENT
+	}
+	if err != nil {
+		_ = f.Close() // nobody waits for what is gone
 		return nil, failed("flock", path, err)
 	}
 	return f, nil
+}
+
+// Names tells whether a path still leads to an open file.
+func Names(path string, f *os.File) bool {
+	own, err := f.Stat()
+	if err != nil {
+		return false
+	}
+	now, err := os.Stat(path)
+	return err == nil && os.SameFile(own, now)
 }
 
 // NobodyListens tells whether dialling a unix socket failed because there is no

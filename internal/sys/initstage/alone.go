@@ -1,7 +1,9 @@
 package initstage
 
 import (
+	"fmt"
 	"maps"
+	"math"
 	"path"
 	"slices"
 	"strconv"
@@ -10,6 +12,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
+	"carob/internal/fault"
 	"carob/internal/plan/mountopt"
 	"carob/internal/sys/spawn"
 )
@@ -270,19 +273,28 @@ func rootPropagation(asked string) uint {
 
 // nodes makes the devices that are not part of a /dev that was prepared.
 func (c standalone) nodes(b *spawn.Builder) {
+	if len(c.Files.Nodes)+len(c.Files.Links) == 0 {
+		return
+	}
+	b.Step("devices")
+	umask := b.Call(unix.SYS_UMASK, spawn.Imm(0)).Result() // their modes are what is asked
 	for _, n := range c.Files.Nodes {
 		b.Step("device " + n.Path)
-		mkdirAll(b, path.Dir(n.Path))
-		b.Call(unix.SYS_MKNODAT, cwd(), b.Str(n.Path), spawn.Imm(n.Mode), spawn.Imm(unix.Mkdev(n.Major, n.Minor))).
-			Allow(uintptr(unix.EEXIST)).SkipOnErr(2)
-		b.Call(unix.SYS_FCHOWNAT, cwd(), b.Str(n.Path), spawn.Imm(n.UID), spawn.Imm(n.GID), spawn.Imm(unix.AT_SYMLINK_NOFOLLOW))
-		b.Call(unix.SYS_FCHMODAT, cwd(), b.Str(n.Path), spawn.Imm(n.Mode&0o7777))
+		mkdirAll(b, path.Dir(n.Path), inImage)
+		inParent(b, n.Path, inImage, func(dir, base spawn.Arg) {
+			b.Call(unix.SYS_MKNODAT, dir, base, spawn.Imm(n.Mode), spawn.Imm(unix.Mkdev(n.Major, n.Minor))).
+				Allow(uintptr(unix.EEXIST)).SkipOnErr(1)
+			b.Call(unix.SYS_FCHOWNAT, dir, base, spawn.Imm(n.UID), spawn.Imm(n.GID), spawn.Imm(unix.AT_SYMLINK_NOFOLLOW))
+		})
 	}
 	for _, l := range c.Files.Links {
 		b.Step("link " + l[0])
-		mkdirAll(b, path.Dir(l[0]))
-		b.Call(unix.SYS_SYMLINKAT, b.Str(l[1]), cwd(), b.Str(l[0])).Allow(uintptr(unix.EEXIST), uintptr(unix.EROFS))
+		mkdirAll(b, path.Dir(l[0]), inImage)
+		inParent(b, l[0], inImage, func(dir, base spawn.Arg) {
+			b.Call(unix.SYS_SYMLINKAT, b.Str(l[1]), dir, base).Allow(uintptr(unix.EEXIST), uintptr(unix.EROFS))
+		})
 	}
+	b.Call(unix.SYS_UMASK, umask)
 }
 
 // remounts changes what is mounted already.
@@ -319,7 +331,10 @@ func (a *Alone) inherited(b *spawn.Builder, p *specs.Process) {
 
 // find looks for the command before anybody waits for a start: who creates a container
 // wants to know of a command that is not there.
-func find(b *spawn.Builder, candidates []string) {
+func find(b *spawn.Builder, candidates []string) error {
+	if len(candidates) > math.MaxUint8 { // calls that one can leave out
+		return fault.New(fault.Invalid, fmt.Sprintf("process.env: PATH has more than %d directories", math.MaxUint8))
+	}
 	b.Step(StepFind)
 	for i, file := range candidates {
 		call := b.Call(unix.SYS_FACCESSAT, cwd(), b.Str(file), spawn.Imm(unix.X_OK))
@@ -327,6 +342,7 @@ func find(b *spawn.Builder, candidates []string) {
 			call.Allow(uintptr(unix.ENOENT), uintptr(unix.ENOTDIR), uintptr(unix.EACCES)).SkipOnOK(len(candidates) - 1 - i)
 		}
 	}
+	return nil
 }
 
 // Hook is a program that runs a hook in a container's namespaces: all of the process that

@@ -317,8 +317,7 @@ func (c Container) mounts(b *spawn.Builder, which []int, kernel map[int]spawn.Ar
 		if !ok {
 			return fault.New(fault.Unsupported, "mount "+m.Destination+": file system "+m.Type+" is not supported")
 		}
-		target(b, m.Destination, m.Type == BindFile)
-		place(b, mnt, m.Destination)
+		place(b, mnt, target(b, m.Destination, m.Type == BindFile))
 	}
 	return nil
 }
@@ -329,7 +328,6 @@ func (c Container) special(b *spawn.Builder, m specs.Mount) bool {
 		return true
 	}
 	if m.Type == "cgroup" {
-		target(b, m.Destination, false)
 		c.cgroupMounts(b, m.Destination)
 		return true
 	}
@@ -360,9 +358,9 @@ func (c Container) console(b *spawn.Builder) {
 		return
 	}
 	b.Step("mount /dev/console")
-	target(b, "/dev/console", true)
+	at := target(b, "/dev/console", true)
 	tty := b.Call(unix.SYS_OPEN_TREE, cwd(), b.Str("/dev/pts/0"), spawn.Imm(unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_SYMLINK_NOFOLLOW)).Result()
-	place(b, tty, "/dev/console")
+	place(b, tty, at)
 	b.Close(tty)
 }
 
@@ -375,68 +373,8 @@ const Remount = "remount"
 
 func (c Container) cgroupMounts(b *spawn.Builder, at string) {
 	for _, d := range c.Files.CgroupDirs {
-		place(b, passed(d.File), path.Join(at, d.Name))
+		place(b, passed(d.File), target(b, path.Join(at, d.Name), false))
 	}
-}
-
-// target makes what a mount goes onto, if it is missing. The kernel's own file
-// systems and carob's /dev have what is needed.
-func target(b *spawn.Builder, dest string, file bool) {
-	if dest == "/proc" || dest == "/sys" || strings.HasPrefix(dest, "/sys/") {
-		mkdir(b, firstDir(dest))
-		return
-	}
-	dir := dest
-	if file {
-		dir = path.Dir(dest)
-	}
-	mkdirAll(b, dir)
-	if file {
-		f := b.Call(unix.SYS_OPENAT, cwd(), b.Str(dest), spawn.Imm(unix.O_CREAT|unix.O_EXCL|unix.O_WRONLY|unix.O_CLOEXEC|unix.O_NOFOLLOW), spawn.Imm(0o644)).
-			Allow(uintptr(unix.EEXIST), uintptr(unix.EROFS), uintptr(unix.ELOOP)).SkipOnErr(1).Result()
-		b.Close(f)
-	}
-}
-
-func firstDir(p string) string {
-	if i := strings.IndexByte(p[1:], '/'); i >= 0 {
-		return p[:i+1]
-	}
-	return p
-}
-
-func mkdir(b *spawn.Builder, dir string) {
-	b.Call(unix.SYS_MKDIRAT, cwd(), b.Str(dir), spawn.Imm(0o755)).Allow(uintptr(unix.EEXIST), uintptr(unix.EROFS))
-}
-
-func mkdirAll(b *spawn.Builder, dir string) {
-	for i := 1; i <= len(dir); i++ {
-		if i == len(dir) && dir != "/" || i < len(dir) && dir[i] == '/' {
-			mkdir(b, dir[:i])
-		}
-	}
-}
-
-// place opens the target, inside the root and without magic links, and moves the
-// mount onto what was opened. The kernel's file systems go where they are named or
-// nowhere: an image in which /proc is a symbolic link would have them elsewhere,
-// without the masks (CVE-2019-19921, CVE-2026-41579).
-func place(b *spawn.Builder, mnt spawn.Arg, dest string) {
-	resolve := uint64(unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS)
-	switch firstDir(dest) {
-	case "/proc", "/sys", "/dev":
-		resolve |= unix.RESOLVE_NO_SYMLINKS
-	}
-	at := openTarget(b, dest, 0, resolve).Result()
-	moveMount(b, mnt, at, "")
-	b.Close(at)
-}
-
-func openTarget(b *spawn.Builder, dest string, flags, resolve uint64) spawn.Ref {
-	how := make([]byte, 24) // struct open_how: flags, mode, resolve
-	putU64(how, unix.O_PATH|unix.O_CLOEXEC|flags)
-	putU64(how[16:], resolve)
-	return b.Call(unix.SYS_OPENAT2, cwd(), b.Str(dest), b.Bytes(how), spawn.Imm(len(how)))
 }
 
 // joinCgroup moves the process: a "0" written to a v1 tasks file costs microseconds.

@@ -29,12 +29,15 @@ func MappingStep(m specs.Mount) string {
 // inner makes an Inner mount. Whether it is a file or a directory turns out here.
 func (c Container) inner(b *spawn.Builder, m specs.Mount, in Inner) {
 	o, _ := mountopt.Parse(m.Options) // package ocispec has checked them
-	const resolve = unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS
-	mkdirAll(b, path.Dir(m.Destination))
-	openTarget(b, in.Source, unix.O_DIRECTORY, resolve).Allow(uintptr(unix.ENOTDIR)).SkipOnErr(1)
-	mkdir(b, m.Destination)
-	target(b, m.Destination, true) // a directory that is there stays
-	source := openTarget(b, in.Source, 0, resolve).Result()
+	resolve := resolution(m.Destination)
+	at := ensure(b, m.Destination, resolve, func() {
+		mkdirAll(b, path.Dir(m.Destination), resolve)
+		isDir := openTarget(b, in.Source, unix.O_DIRECTORY, inImage).Allow(uintptr(unix.ENOTDIR))
+		mkdir(b, m.Destination, resolve)
+		isDir.SkipOnErr(isDir.Since())
+		create(b, m.Destination, resolve) // a directory that is there stays
+	})
+	source := openTarget(b, in.Source, 0, inImage).Result()
 	flags, tree := unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_EMPTY_PATH, 0
 	if o.Tree || !o.Bind {
 		tree = unix.AT_RECURSIVE
@@ -44,14 +47,14 @@ func (c Container) inner(b *spawn.Builder, m specs.Mount, in Inner) {
 	if in.Mapped {
 		c.Alone.wait(b, MappingStep(m), mnt)
 	}
-	place(b, mnt, m.Destination)
+	place(b, mnt, at)
 	b.Close(mnt)
 	b.Close(source)
 }
 
 // remount changes a mount that is there, of which the kernel takes attributes only.
 func remount(b *spawn.Builder, dest string, o mountopt.Options) {
-	at := openTarget(b, dest, 0, unix.RESOLVE_IN_ROOT|unix.RESOLVE_NO_MAGICLINKS).Result()
+	at := openTarget(b, dest, 0, inImage).Result()
 	change(b, at, o, unix.AT_RECURSIVE)
 	b.Close(at)
 }

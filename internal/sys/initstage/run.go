@@ -66,7 +66,9 @@ func (e *ending) add(b *spawn.Builder, procfs spawn.Arg) error {
 		return err
 	}
 	if e.alone != nil {
-		find(b, e.candidates())
+		if err := find(b, e.candidates()); err != nil {
+			return err
+		}
 	}
 	confine(b, e.p, procfs)
 	if e.alone != nil { // a filter that is there before execve need not allow these
@@ -228,10 +230,11 @@ func pipes(b *spawn.Builder, p *specs.Process, otherwise [3]spawn.Arg) {
 // led out of the container once (CVE-2024-21626).
 func workingDir(b *spawn.Builder, dir string, create bool) {
 	b.Step(StepCwd)
-	if create {
-		mkdirAll(b, path.Clean(dir))
-	}
-	at := openTarget(b, dir, 0, unix.RESOLVE_IN_ROOT|unix.RESOLVE_NO_MAGICLINKS).Result()
+	at := ensure(b, dir, inImage, func() {
+		if create {
+			mkdirAll(b, path.Clean(dir), inImage)
+		}
+	})
 	b.Call(unix.SYS_FCHDIR, at)
 	b.Close(at)
 }

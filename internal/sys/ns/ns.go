@@ -54,7 +54,8 @@ func OpenPath(path, kind string) (*os.File, error) {
 	return os.NewFile(uintptr(n), path), nil
 }
 
-// Same reports whether two processes are in the same namespace of a kind.
+// Same reports whether two processes are in the same namespace of a kind; with one that is
+// gone none is.
 func Same(a, b int, kind string) bool {
 	read := func(dir string) (string, error) { return os.Readlink(dir + "/ns/" + kind) }
 	one, err := task.Ask(a, read)

@@ -2,6 +2,7 @@ package spawn
 
 import (
 	"encoding/binary"
+	"math"
 	"syscall"
 )
 
@@ -67,6 +68,7 @@ type Builder struct {
 	files  int
 	regs   int
 	free   []uint64
+	far    bool // more is to be left out than a call can say
 	strs   map[string]uint64
 }
 
@@ -253,16 +255,21 @@ func (r Ref) AllowAny() Ref {
 	return r
 }
 
-// SkipOnOK leaves out the next n calls when this one succeeds.
+// SkipOnOK leaves out the next n calls, at most 255, when this one succeeds.
 func (r Ref) SkipOnOK(n int) Ref {
-	r.b.calls[r.i].skipOK = uint8(n)
+	r.b.calls[r.i].skipOK = r.skip(n)
 	return r
 }
 
-// SkipOnErr leaves out the next n calls when this one fails in an allowed way.
+// SkipOnErr leaves out the next n calls, at most 255, when this one fails in an allowed way.
 func (r Ref) SkipOnErr(n int) Ref {
-	r.b.calls[r.i].skipErr = uint8(n)
+	r.b.calls[r.i].skipErr = r.skip(n)
 	return r
+}
+
+func (r Ref) skip(n int) uint8 {
+	r.b.far = r.b.far || n > math.MaxUint8
+	return uint8(n)
 }
 
 // Result keeps the call's result and is an argument for later calls. A call that
@@ -278,6 +285,12 @@ func (r Ref) Result() Arg {
 	r.b.calls[r.i].out = uint8(min(reg, maxRegs))
 	return Arg{kindReg, reg}
 }
+
+// Since is how many calls have been added since this one, for SkipOnOK and SkipOnErr.
+func (r Ref) Since() int { return len(r.b.calls) - 1 - r.i }
+
+// Into keeps the call's result in the place of an earlier one that is still in use.
+func (r Ref) Into(result Arg) { r.b.calls[r.i].out = uint8(min(result.value, maxRegs)) }
 
 // Close adds close(2) of a result, which must not be used afterwards.
 func (b *Builder) Close(result Arg) Ref {

@@ -31,9 +31,9 @@ type header struct {
 }
 
 // Image returns the program as bytes. It is an error (fault.Invalid) when the
-// program has more results or data than a runner takes.
+// program has more results, data or calls to be left out than a runner takes.
 func (b *Builder) Image() ([]byte, error) {
-	if b.regs > maxRegs || len(b.steps) > math.MaxUint16 {
+	if b.regs > maxRegs || len(b.steps) > math.MaxUint16 || b.far {
 		return nil, fault.New(fault.Invalid, "program: too many steps")
 	}
 	b.align()

@@ -1,8 +1,11 @@
 package spawn
 
 import (
+	"encoding/binary"
 	"strconv"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
 // Listing shows the program as text, a line per call, in the manner of strace;
@@ -38,6 +41,10 @@ func line(c *call, data []byte, name func(nr uint32) string) string {
 	}
 	args := make([]string, 0, 6)
 	for k := range last + 1 {
+		if words := structure(c, k, data); words != "" {
+			args = append(args, words)
+			continue
+		}
 		args = append(args, argument(c.kinds[k], c.args[k], data))
 	}
 	word, ok := pseudo()[c.nr]
@@ -58,6 +65,20 @@ func line(c *call, data []byte, name func(nr uint32) string) string {
 		s += ", else skip " + strconv.Itoa(int(c.skipOK))
 	}
 	return s
+}
+
+// structure shows the words of struct open_how and struct mount_attr, which say how a path
+// is looked up and what is protected; "" for all other arguments.
+func structure(c *call, k int, data []byte) string {
+	size := map[[2]int]uint64{{unix.SYS_OPENAT2, 2}: 24, {unix.SYS_MOUNT_SETATTR, 3}: 32}[[2]int{int(c.nr), k}]
+	if size == 0 || c.kinds[k] != kindData {
+		return ""
+	}
+	var words []string
+	for at := c.args[k]; at < c.args[k]+size; at += 8 {
+		words = append(words, "0x"+strconv.FormatUint(binary.NativeEndian.Uint64(data[at:]), 16))
+	}
+	return "{" + strings.Join(words, " ") + "}"
 }
 
 func argument(kind uint8, v uint64, data []byte) string {

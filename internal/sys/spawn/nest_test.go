@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"carob/internal/testenv"
 )
 
 // TestNest starts children in a nest, in a process of its own since nothing else can then:
@@ -18,6 +20,7 @@ import (
 func TestNest(t *testing.T) {
 	const mark = "SPAWN_TEST_NEST"
 	if os.Getenv(mark) == "" {
+		testenv.Require(t, testenv.Toolchain)
 		cmd := osexec.Command("go", "test", "-count=1", "-run=^TestNest$", "-v", ".") // neither C nor the race detector in it
 		cmd.Env = append(os.Environ(), mark+"=1", "CGO_ENABLED=0", "GOFLAGS=")
 		if out, err := cmd.CombinedOutput(); err != nil || !bytes.Contains(out, []byte("--- PASS: TestNest")) {

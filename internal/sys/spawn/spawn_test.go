@@ -363,3 +363,14 @@ func TestShared(t *testing.T) {
 
 // BenchmarkSharedTrue is BenchmarkSpawnTrue with memory that is shared until execve.
 func BenchmarkSharedTrue(b *testing.B) { benchmarkTrue(b, (*Program).StartShared) }
+
+// TestTooFar: a call cannot leave out more than its program can say.
+func TestTooFar(t *testing.T) {
+	for n, ok := range map[int]bool{255: true, 256: false} {
+		b := &Builder{}
+		b.Call(unix.SYS_GETPID).SkipOnOK(n)
+		if _, err := b.Image(); (err == nil) != ok {
+			t.Errorf("%d: %v", n, err)
+		}
+	}
+}

@@ -82,7 +82,7 @@ func (t ID) Open() (*os.File, error) {
 		return nil, failed("pidfd_open "+strconv.Itoa(t.Pid), err)
 	}
 	f := os.NewFile(uintptr(n), "pidfd")
-	if !t.Lives() { // now that the number cannot be used again
+	if !t.Lives() { // if it does, its was the number when that was opened
 		f.Close()
 		return nil, fault.New(fault.NotFound, "process already finished")
 	}
@@ -139,10 +139,6 @@ func Wait(pid int) (code int, err error) {
 	}
 	return s.ExitStatus(), nil
 }
-
-// End sends SIGKILL to a process that is known to be there: a child that has not been
-// waited for.
-func (t ID) End() error { return failed("kill", unix.Kill(t.Pid, unix.SIGKILL)) }
 
 // Kill kills a child and reaps it.
 func Kill(pid int) {
@@ -221,6 +217,13 @@ func openFIFO(name string, flags int) (*os.File, error) {
 	return os.NewFile(uintptr(n), name), nil
 }
 
+// Inherited tells whether a descriptor is one that this process was started with, see
+// CloseInherited.
+func Inherited(n int) bool {
+	flags, err := unix.FcntlInt(uintptr(n), unix.F_GETFD, 0)
+	return err == nil && flags&unix.FD_CLOEXEC == 0
+}
+
 // CloseInherited closes the descriptors from n on that this process was started with: what
 // whoever started it left open by mistake must not come into a container
 // (CVE-2024-21626). Those that this process opens itself are close-on-exec, which tells
@@ -235,7 +238,7 @@ func CloseInherited(n int) error {
 		if err != nil || fd < n {
 			continue
 		}
-		if flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0); err == nil && flags&unix.FD_CLOEXEC == 0 {
+		if Inherited(fd) {
 			_ = unix.Close(fd) // not ours, nothing of it is lost
 		}
 	}

@@ -152,6 +152,34 @@ func TestDescriptors(t *testing.T) {
 	if out, err := cmd.CombinedOutput(); err != nil || lines(string(out), "/sys/fs/cgroup") != 1 {
 		t.Errorf("one was to be preserved: %v: %s", err, out)
 	}
+	cmd = b.cmd("run", "--preserve-fds", "3", b.id)
+	cmd.ExtraFiles = []*os.File{secret, secret}
+	if out, err := cmd.CombinedOutput(); err == nil || !strings.Contains(string(out), "--preserve-fds: descriptor 5 is not open") {
+		t.Errorf("one more than there are: %v: %s", err, out)
+	}
+}
+
+// TestListeningSockets: sockets of socket activation are passed on, and named, when they are for
+// carob-oci; those of an engine above it, whose environment it has, are closed.
+func TestListeningSockets(t *testing.T) {
+	b := newBox(t)
+	secret, err := os.Open("/sys/fs/cgroup")
+	b.must(err)
+	defer secret.Close()
+	b.sh(`readlink /proc/$$/fd/3; env; true`)
+	b.write()
+	for pid, want := range map[string]int{"$$": 1, "1": 0} {
+		b.before = []string{"/bin/sh", "-c", `LISTEN_FDS=1 LISTEN_PID=` + pid + ` exec "$0" "$@"`}
+		cmd := b.cmd("run", b.id)
+		cmd.ExtraFiles = []*os.File{secret, secret}
+		out, err := cmd.CombinedOutput()
+		for _, line := range []string{"/sys/fs/cgroup", "LISTEN_FDS=1", "LISTEN_PID=1"} {
+			if err != nil || lines(string(out), line) != want {
+				t.Errorf("for process %s: %v: %d times %s in %q", pid, err, lines(string(out), line), line, out)
+			}
+		}
+	}
+	b.before = nil
 }
 
 // lines counts the lines that are exactly this. The toolbox, a Go program, has files below
@@ -200,6 +228,15 @@ func TestWorkingDirectory(t *testing.T) {
 	}
 }
 
+// link puts a link into the place of something in the root.
+func link(b *box, name, to string) {
+	b.must(os.RemoveAll(b.rootfs(name)))
+	b.must(os.Symlink(to, b.rootfs(name)))
+}
+
+// unmasked leaves out the masks, which are looked up without links, too.
+func unmasked(b *box) { b.spec.Linux.MaskedPaths, b.spec.Linux.ReadonlyPaths = nil, nil }
+
 // TestHostileRoot: links in the place of what is mounted lead nowhere outside, and what
 // belongs to the kernel's file systems is not mounted through a link at all.
 func TestHostileRoot(t *testing.T) {
@@ -207,10 +244,6 @@ func TestHostileRoot(t *testing.T) {
 		dir := filepath.Join(b.dir, "outside")
 		b.must(os.MkdirAll(dir, 0o755))
 		return dir
-	}
-	link := func(b *box, name, to string) {
-		b.must(os.RemoveAll(b.rootfs(name)))
-		b.must(os.Symlink(to, b.rootfs(name)))
 	}
 	for name, c := range map[string]struct {
 		set     func(b *box)
@@ -224,9 +257,13 @@ func TestHostileRoot(t *testing.T) {
 			link(b, "data", "../../../../../../../.."+outside(b))
 			add(b, specs.Mount{Destination: "/data/below", Type: "tmpfs", Source: "tmpfs"})
 		}, false},
-		"proc": {func(b *box) { link(b, "proc", "tmp") }, true},
-		"sys":  {func(b *box) { link(b, "sys", "tmp") }, true},
-		"dev":  {func(b *box) { link(b, "dev", outside(b)) }, true},
+		"proc": {func(b *box) { link(b, "proc", "tmp"); unmasked(b) }, true},
+		"sys":  {func(b *box) { link(b, "sys", "tmp"); unmasked(b) }, true},
+		"dev to a directory": {func(b *box) {
+			link(b, "dev", "tmp")
+			unmasked(b)
+		}, true},
+		"dev": {func(b *box) { link(b, "dev", outside(b)) }, true},
 		"dev without a mount": {func(b *box) {
 			link(b, "dev", outside(b))
 			b.spec.Mounts = b.spec.Mounts[:1]
@@ -236,6 +273,18 @@ func TestHostileRoot(t *testing.T) {
 			link(b, "etc/hosts", filepath.Join(outside(b), "made"))
 			add(b, specs.Mount{Destination: "/etc/hosts", Type: "bind", Source: filepath.Join(b.dir, "config.json"), Options: []string{"bind"}})
 		}, false},
+		"volume through a link into /proc": {func(b *box) {
+			link(b, "data", "/proc/sys")
+			add(b, specs.Mount{Destination: "/data/kernel", Type: "tmpfs", Source: "tmpfs"})
+		}, true},
+		"volume over a link into /proc": {func(b *box) {
+			b.must(os.MkdirAll(b.rootfs("proc/1/attr"), 0o755))
+			link(b, "data", "tmp/../proc/1")
+			add(b, specs.Mount{Destination: "/data/attr", Type: "tmpfs", Source: "tmpfs"})
+		}, true},
+		"volume by the host's path into /proc": {func(b *box) {
+			add(b, specs.Mount{Destination: b.rootfs("proc/sys/kernel"), Type: "tmpfs", Source: "tmpfs"})
+		}, true},
 		"working directory": {func(b *box) {
 			link(b, "data", outside(b))
 			b.spec.Process.Cwd = "/data/below"
@@ -265,5 +314,15 @@ func TestMaskIsTheNullDevice(t *testing.T) {
 	b.spec.Linux.MaskedPaths = []string{"/proc/uptime"}
 	if got := b.run(`cat /proc/uptime; stat -c "%t %T" /proc/uptime`); got != "1 3" {
 		t.Errorf("got %q", got)
+	}
+	b.spec.Mounts = b.spec.Mounts[:1] // no /dev that would cover it
+	b.sh("true")
+	b.write()
+	for _, what := range []string{"a link", "a file"} {
+		if out, err := b.try("run", b.id); err == nil || !strings.Contains(out, "/dev/null") {
+			t.Errorf("%s at /dev/null: %v: %s", what, err, out)
+		}
+		b.must(os.Remove(b.rootfs("dev/null")))
+		b.must(os.WriteFile(b.rootfs("dev/null"), []byte("the image's"), 0o600))
 	}
 }

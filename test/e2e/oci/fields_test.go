@@ -219,6 +219,26 @@ func TestNamespacesByPath(t *testing.T) {
 		}
 	}
 	second.call("delete", "--force", second.id)
+	for name, c := range map[string]struct {
+		kind specs.LinuxNamespaceType
+		set  func(s *specs.Spec)
+	}{
+		"uts": {"uts", func(s *specs.Spec) { s.Hostname = "changed" }},
+		"net": {"network", func(s *specs.Spec) { s.Linux.Sysctl = map[string]string{"net.ipv4.conf.lo.forwarding": "0"} }},
+		"ipc": {"ipc", func(s *specs.Spec) { s.Linux.Sysctl = map[string]string{"kernel.msgmax": "9000"} }},
+	} {
+		third := newBox(t)
+		third.before = []string{"unshare", "--uts", "--net", "--ipc"} // which stand for the host's
+		third.spec.Hostname = ""
+		third.spec.Linux.Namespaces = append(without(third.spec.Linux.Namespaces, c.kind), specs.LinuxNamespace{Type: c.kind, Path: "/proc/self/ns/" + name})
+		third.run("true")
+		c.set(third.spec)
+		third.write()
+		out, err := third.try("run", third.id)
+		if err == nil || !strings.Contains(out, "namespace of the host") {
+			t.Errorf("the host's %s namespace by path: %v: %s", name, err, out)
+		}
+	}
 	second.spec.Linux.Namespaces[1].Path = "/etc/hostname"
 	second.write()
 	if out, err := second.try("run", second.id); err == nil || !strings.Contains(out, "namespace /etc/hostname") {

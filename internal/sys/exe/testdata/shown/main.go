@@ -1,4 +1,5 @@
-// Command shown prints how it was executed, for the test of Entry.
+// Command shown prints how it was executed, for the tests of Entry and, with an argument
+// "protect", of Protect.
 package main
 
 import (
@@ -8,10 +9,16 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	_ "carob/internal/sys/exe"
+	"carob/internal/sys/exe"
 )
 
 func main() {
+	if len(os.Args) > 1 && os.Args[1] == "protect" {
+		if err := exe.Protect(); err != nil {
+			fmt.Print(err)
+			return
+		}
+	}
 	var st unix.Statfs_t
 	err := unix.Statfs("/proc/self/exe", &st)
 	name, _ := os.ReadFile("/proc/self/comm")
