@@ -260,7 +260,7 @@ func (c Container) kernelMounts(b *spawn.Builder, which []int) map[int]spawn.Arg
 		case "mqueue":
 			b.Step("mount " + m.Destination)
 			made[i] = newMount(b, m, "")
-			label(b, made[i], c.Spec.Linux.MountLabel)
+			c.labelQueues(b, made[i])
 		}
 		if m.Source == ShmSource && c.Files.Shm < 0 && c.Alone == nil {
 			b.Step("mount " + m.Destination)

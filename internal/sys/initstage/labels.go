@@ -1,6 +1,7 @@
 package initstage
 
 import (
+	"slices"
 	"strconv"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -48,11 +49,26 @@ func attribute(b *spawn.Builder, procfs spawn.Arg, name, value string) {
 // already, or that takes none as an option. From then on what is made in it is of that type.
 // The working directory means nothing until the root is there.
 func label(b *spawn.Builder, mnt spawn.Arg, label string) {
-	if label == "" {
+	if label != "" {
+		b.Call(unix.SYS_FCHDIR, mnt)
+		setLabel(b, label)
+	}
+}
+
+func setLabel(b *spawn.Builder, label string) spawn.Ref {
+	return b.Call(unix.SYS_SETXATTR, b.Str("."), b.Str("security.selinux"), b.Str(label), spawn.Imm(len(label)), spawn.Imm(0))
+}
+
+// labelQueues labels the mqueue file system of an IPC namespace that is neither the host's
+// nor somebody else's. Its root belongs to who made the namespace: for a user namespace that
+// was made at the same time that is the host's root, and the label stays as it is.
+func (c Container) labelQueues(b *spawn.Builder, mnt spawn.Arg) {
+	joined := slices.ContainsFunc(c.Files.Joins, func(j Join) bool { return j.Type == unix.CLONE_NEWIPC })
+	if c.Spec.Linux.MountLabel == "" || c.Spec.Process.SelinuxLabel == "" || joined {
 		return
 	}
 	b.Call(unix.SYS_FCHDIR, mnt)
-	b.Call(unix.SYS_SETXATTR, b.Str("."), b.Str("security.selinux"), b.Str(label), spawn.Imm(len(label)), spawn.Imm(0))
+	setLabel(b, c.Spec.Linux.MountLabel).Allow(uintptr(unix.EPERM))
 }
 
 // covering is how many calls cover a masked directory.

@@ -18,7 +18,7 @@ var update = flag.Bool("update", false, "rewrite the golden files")
 
 func name(nr uint32) string {
 	names := map[uint32]string{
-		unix.SYS_SETNS: "setns", unix.SYS_SETSID: "setsid", unix.SYS_FSOPEN: "fsopen", unix.SYS_FSCONFIG: "fsconfig",
+		unix.SYS_SETNS: "setns", unix.SYS_SETSID: "setsid", unix.SYS_FSOPEN: "fsopen", unix.SYS_SETXATTR: "setxattr", unix.SYS_FSCONFIG: "fsconfig",
 		unix.SYS_FSMOUNT: "fsmount", unix.SYS_CLOSE: "close", unix.SYS_OPEN_TREE: "open_tree", unix.SYS_MOVE_MOUNT: "move_mount",
 		unix.SYS_FCHDIR: "fchdir", unix.SYS_PIVOT_ROOT: "pivot_root", unix.SYS_UMOUNT2: "umount2", unix.SYS_CHDIR: "chdir",
 		unix.SYS_MKDIRAT: "mkdirat", unix.SYS_OPENAT: "openat", unix.SYS_OPENAT2: "openat2", unix.SYS_WRITE: "write",
