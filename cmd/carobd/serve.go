@@ -36,6 +36,7 @@ import (
 	"carob/internal/sys/cgroup"
 	"carob/internal/sys/mount"
 	"carob/internal/sys/netns"
+	"carob/internal/sys/selinux"
 	"carob/internal/sys/session"
 	"carob/internal/sys/task"
 	"carob/internal/telemetry"
@@ -238,6 +239,12 @@ func machine(c settings, log *slog.Logger) (facts host.Facts, cgroups plan.Place
 		err := apparmor.LoadDefault(oci.AppArmorProfile)
 		if facts.DefaultProfile = err == nil; err != nil {
 			log.Warn("no default AppArmor profile", "error", err)
+		}
+	}
+	if facts.SELinux {
+		facts.SELinuxProcess, facts.SELinuxFile, err = selinux.Defaults()
+		if err != nil {
+			log.Warn("no default SELinux labels", "error", err)
 		}
 	}
 	cgroups, err = plan.Place(plan.Driver(c.cgroupDriver), facts)

@@ -3,7 +3,6 @@ package pod
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -30,14 +29,6 @@ import (
 	"carob/internal/status"
 	"carob/internal/undo"
 )
-
-// sameSpec compares what was asked; a record that has been read back has lost the
-// difference between an empty list and none.
-func sameSpec(a, b any) bool {
-	x, errX := json.Marshal(a)
-	y, errY := json.Marshal(b)
-	return errX == nil && errY == nil && string(x) == string(y)
-}
 
 // CreateContainer adds a container to a ready pod: image found, mounts checked,
 // cgroup and root file system made, nothing started. A retry with the same pod,
@@ -117,7 +108,7 @@ func (e maker) create(ctx context.Context, p *pod, s spec.Container, u *undo.Sta
 		u.Push("log", func(context.Context) error { remover(e).removeLog(c); return nil })
 	}
 	c.step.Set("cgroup and root file system")
-	if err := e.foundation(ctx, c, foundation{&rec, world.Linux.Resources}, u); err != nil {
+	if err := e.foundation(ctx, c, foundation{&rec, world.Linux}, u); err != nil {
 		return nil, wrap(err)
 	}
 	rec.Creating = false
@@ -170,8 +161,8 @@ func (e maker) settle(ctx context.Context, c *container, rec *record.Container, 
 }
 
 type foundation struct {
-	rec    *record.Container
-	limits *specs.LinuxResources
+	rec   *record.Container
+	linux *specs.Linux
 }
 
 // foundation makes the cgroup and, at the same time, the root file system's
@@ -179,9 +170,10 @@ type foundation struct {
 func (e maker) foundation(ctx context.Context, c *container, f foundation, u *undo.Stack) error {
 	group := f.rec.Status.Cgroup
 	errs := steps.Parallel(
-		func() error { return e.d.Groups.CreateGroup(ctx, group, f.limits) },
+		func() error { return e.d.Groups.CreateGroup(ctx, group, f.linux.Resources) },
 		func() (err error) {
 			f.rec.Rootfs, err = e.d.Images.NewRootfs(ctx, c.id, f.rec.Status.ImageID, f.rec.Status.Spec.StorageSize)
+			f.rec.Rootfs.Label = f.linux.MountLabel
 			return err
 		})
 	if errs[0] == nil {

@@ -334,7 +334,7 @@ func (e starter) request(c *container, rec record.Container) oci.Request {
 		Pod: &c.pod.spec, Container: asked, Image: rec.Image, Facts: e.d.Facts,
 		Namespaces: rec.Namespaces, Identity: rec.Identity, IDs: c.pod.view.Load().status.UserMapping,
 		Hostname: hostname, Files: hostfile.Etc(c.pod.dir, asked.Mounts), Volumes: rec.Volumes,
-		Devices: rec.Devices, Cgroup: rec.Status.Cgroup, Joined: joined,
+		Devices: rec.Devices, Cgroup: rec.Status.Cgroup, Joined: joined, Level: c.pod.view.Load().status.Level,
 	}
 }
 

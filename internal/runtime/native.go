@@ -90,7 +90,7 @@ func (n *Native) PrepareSandbox(ctx context.Context, s pod.Sandbox) (pod.Sandbox
 func (n *Native) start(ctx context.Context, s pod.Sandbox, named initstage.Named, ahead bool) (*supervisor.Sandbox, error) {
 	var files fileList
 	defer files.close()
-	root, err := mount.Empty(initstage.SandboxDirs())
+	root, err := mount.Empty(initstage.SandboxDirs(), "")
 	if err != nil {
 		return nil, err
 	}

@@ -32,6 +32,9 @@ type Pod struct {
 	Namespaces map[string]string `json:"namespaces,omitempty"`
 	// UserMapping is the pod's user namespace mapping; zero for the host's.
 	UserMapping IDMapping `json:"userMapping,omitzero"`
+	// Level is the part of SELinux labels that the pod's containers have and others have
+	// not, "s0:c1,c2"; "" where SELinux or its labels for containers are missing.
+	Level string `json:"seLinuxLevel,omitempty"`
 	// Connections are the pod's networks, that of the default route first; IPs are all
 	// the addresses they gave it. A pod in another's network has that one's.
 	Connections []Connection `json:"connections,omitempty"`

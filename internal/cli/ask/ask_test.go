@@ -192,6 +192,7 @@ func TestTranslate(t *testing.T) {
 		{"--security-opt label=type:t --security-opt label=level:s0 --security-opt apparmor=p img", func(_ *Request, c *spec.Container) {
 			c.Security = spec.Security{SELinux: "::t:s0", AppArmor: "p"}
 		}},
+		{"--security-opt label=disable img", func(_ *Request, c *spec.Container) { c.Security = spec.Security{SELinux: "disable"} }},
 		{"--privileged img", func(q *Request, c *spec.Container) {
 			c.Security = spec.Security{Privileged: true, Seccomp: "unconfined"}
 			q.Pod.Namespaces.User = spec.Host
@@ -307,8 +308,7 @@ func TestTranslateRefuses(t *testing.T) {
 	}
 }
 
-// TestRelabel: where SELinux does not run, Docker's z has nothing to do; where it does,
-// carob does not do it, and says so.
+// TestRelabel: where SELinux does not run, Docker's z has nothing to do.
 func TestRelabel(t *testing.T) {
 	h := host()
 	for _, option := range []string{"z", "Z"} {
@@ -317,8 +317,13 @@ func TestRelabel(t *testing.T) {
 		}
 	}
 	h.ReadFile = func(string) ([]byte, error) { return []byte("1"), nil }
-	if _, err := volume("/a:/b:z", h); err == nil || !strings.Contains(err.Error(), "SELinux") {
-		t.Errorf("%v", err)
+	for option, want := range map[string]spec.Relabel{"z": spec.RelabelShared, "Z": spec.RelabelPrivate, "ro": ""} {
+		if m, err := volume("/a:/b:"+option, h); err != nil || m.Relabel != want {
+			t.Errorf("%s: %+v, %v", option, m, err)
+		}
+	}
+	if _, err := volume("/a:/b:z,Z", h); err == nil || !strings.Contains(err.Error(), "z and Z") {
+		t.Errorf("both: %v", err)
 	}
 }
 
