@@ -10,6 +10,7 @@
 #   VMARGS='-test.count=9' scripts/vm.sh         more arguments for the test binaries
 #   VMCMD='systemd-cgls' scripts/vm.sh           a command instead, in the source tree
 #   VMTIME=90 scripts/vm.sh                      minutes until the machine is ended, 60 without
+#   VMLSM=selinux scripts/vm.sh                  SELinux, enforcing, in the place of AppArmor
 #   VMRELEASE=trixie scripts/vm.sh               Debian 13: Linux 6.12, systemd 257, AppArmor 4; without, Debian 12: 6.1, 252, 3
 #
 # CAROB_VM (default ~/.cache/carob-vm) keeps a root image for each release, made from
@@ -24,12 +25,14 @@ needy=$(grep -rl 'testenv\.Require' --include='*_test.go' internal test | xargs 
 [ -z "${VMSELECT:-}" ] || VMPKG=$(grep -v '^#' "scripts/vm/$VMSELECT")
 VMPKG=${VMPKG:-$needy demo}
 minutes=${VMTIME:-60}
+lsm=${VMLSM:-apparmor}
 release=${VMRELEASE:-bookworm}
 
 fail() { echo "vm: $*" >&2; exit 2; }
 case $release in bookworm | trixie) ;; *) fail "VMRELEASE=$release: neither bookworm nor trixie" ;; esac
 [ "$(id -u)" = 0 ] || fail "making and booting a machine needs root"
 [ "$(uname -m)" = x86_64 ] || fail "only amd64 so far"
+[ "$lsm" = apparmor ] || [ "$lsm" = selinux ] || fail "VMLSM is apparmor or selinux"
 for b in carob carobd carob-look carob-pod carob-init carob-oci carob-toolbox; do [ -x bin/$b ] || fail "no bin/$b; run make"; done
 
 # get installs packages. Another apt may hold a lock, and a mirror fail for a moment.
@@ -120,6 +123,7 @@ VMPKG=$(quoted "$VMPKG")
 VMRUN=$(quoted "${VMRUN:-}")
 VMARGS=$(quoted "${VMARGS:-}")
 VMCMD=$(quoted "${VMCMD:-}")
+VMLSM=$lsm
 limit=$((minutes * 60)) # seconds
 ENV
 truncate -s 1G "$work/tree.img"
@@ -134,6 +138,21 @@ if [ -n "$making" ]; then
 	mv "$work/root" "$root"
 fi
 
+if [ "$lsm" = selinux ]; then
+	plain=$root
+	root=$CAROB_VM/selinux-$release-$(cat scripts/vm/recipe.sh scripts/vm/selinux.sh scripts/vm/container.cil | sha256sum | cut -c1-16)
+	if [ ! -d "$root" ]; then
+		echo "vm: making the root image in $root"
+		mkdir "$work/selinux"
+		$apart sh scripts/vm/selinux.sh "$plain" "$work/selinux" &
+		jobs=$!
+		wait "$jobs" || fail "no root image with SELinux"
+		jobs=
+		rm -rf "$CAROB_VM/selinux-$release"-*
+		mv "$work/selinux" "$root"
+	fi
+fi
+
 # Linux probes disks at once, and names those of a kind in the order in which they answer:
 # one of a kind is the root, whose name the kernel must know, and udev finds the others by
 # their serials.
@@ -144,7 +163,7 @@ disks=
 disk root nvme "$root/root.img" snapshot=on,cache=unsafe
 disk tree virtio-blk-pci "$work/tree.img" readonly=on
 disk result virtio-blk-pci "$work/result.img" cache=unsafe
-# tsc and no watchdogs: an emulated processor stalls whenever the host's does. The guest's
+# No check of the timer, tsc and no watchdogs: an emulated processor stalls whenever the host's does. The guest's
 # tsc is the host's, whose rate bogomips are twice of: measured by a guest that stalls it
 # has come out ten times too low, and every second of a test was a tenth of one.
 tsc=$(awk -F: '/^bogomips/ { printf "%d", $2 * 500; exit }' /proc/cpuinfo)
@@ -153,7 +172,7 @@ tsc=$(awk -F: '/^bogomips/ { printf "%d", $2 * 500; exit }' /proc/cpuinfo)
 TMPDIR=$work/tmp $apart timeout -k 10 "${minutes}m" \
 	nice -n 10 qemu-system-x86_64 -accel tcg,thread=multi,tb-size=1024 -machine q35,hpet=off -cpu max -smp 2 -m 3G \
 	-nodefaults -no-user-config -no-reboot -display none -serial stdio -kernel "$root/vmlinuz" \
-	-append "root=/dev/nvme0n1 rw console=ttyS0 quiet loglevel=3 panic=-1 mitigations=off tsc=reliable tsc_early_khz=$tsc nowatchdog rcupdate.rcu_cpu_stall_suppress=1 apparmor=1 security=apparmor systemd.unified_cgroup_hierarchy=1 systemd.show_status=0 net.ifnames=0 fsck.mode=skip TERM=dumb hugepages=4" \
+	-append "root=/dev/nvme0n1 rw console=ttyS0 quiet loglevel=3 panic=-1 mitigations=off no_timer_check tsc=reliable tsc_early_khz=$tsc nowatchdog rcupdate.rcu_cpu_stall_suppress=1 $lsm=1 security=$lsm systemd.unified_cgroup_hierarchy=1 systemd.show_status=0 net.ifnames=0 fsck.mode=skip TERM=dumb hugepages=4" \
 	$disks </dev/null &
 jobs=$!
 ended=0

@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"log/slog"
 	"maps"
 	"os"
 	"os/exec"
@@ -40,7 +41,7 @@ type handlers struct {
 // wellKnown are runtimes that need no configuration when they are in PATH.
 var wellKnown = [...]string{"runc", "crun", "runsc"}
 
-func openHandlers(s settings, layout *cgroup.Layout, users *roots.Users) (*handlers, error) {
+func openHandlers(s settings, layout *cgroup.Layout, users *roots.Users, log *slog.Logger) (*handlers, error) {
 	path, err := launch.Beside("carob-pod")
 	if err != nil {
 		return nil, err
@@ -54,7 +55,7 @@ func openHandlers(s settings, layout *cgroup.Layout, users *roots.Users) (*handl
 		return nil, err
 	}
 	defer func() { _ = f.Close() }() // only read from
-	native, err := runtime.New(runtime.Config{Supervisor: f, Layout: layout, Users: users, RunDir: s.run, StartScope: systemd.StartScope})
+	native, err := runtime.New(runtime.Config{Supervisor: f, Layout: layout, Users: users, RunDir: s.run, StartScope: systemd.StartScope, Log: log})
 	if err != nil {
 		return nil, err
 	}

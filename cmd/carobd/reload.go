@@ -8,7 +8,9 @@ import (
 	"sync"
 
 	"carob/internal/api"
+	"carob/internal/api/launch"
 	"carob/internal/image/registry"
+	"carob/internal/logfile/stderr"
 )
 
 // configuration is what is in force. What can change while the daemon runs is replaced by
@@ -30,7 +32,7 @@ type configuration struct {
 func newConfiguration(said, now settings, hangUp <-chan os.Signal) *configuration {
 	c := &configuration{said: said, now: now, level: &slog.LevelVar{}, hangUp: hangUp}
 	c.level.Set(now.level)
-	c.log = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: c.level}))
+	c.log = slog.New(slog.NewTextHandler(stderr.New(launch.LogPath(now.run), os.Stderr), &slog.HandlerOptions{Level: c.level}))
 	return c
 }
 

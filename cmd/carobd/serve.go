@@ -36,6 +36,7 @@ import (
 	"carob/internal/sys/cgroup"
 	"carob/internal/sys/mount"
 	"carob/internal/sys/netns"
+	"carob/internal/sys/selinux"
 	"carob/internal/sys/session"
 	"carob/internal/sys/task"
 	"carob/internal/telemetry"
@@ -120,7 +121,7 @@ func serve(ctx context.Context, conf *configuration) (err error) {
 	users := &roots.Users{}
 	rootfs := roots.New(users)
 	defer rootfs.Close()
-	handlers, err := openHandlers(c, layout, users)
+	handlers, err := openHandlers(c, layout, users, log)
 	if err != nil {
 		return err
 	}
@@ -238,6 +239,12 @@ func machine(c settings, log *slog.Logger) (facts host.Facts, cgroups plan.Place
 		err := apparmor.LoadDefault(oci.AppArmorProfile)
 		if facts.DefaultProfile = err == nil; err != nil {
 			log.Warn("no default AppArmor profile", "error", err)
+		}
+	}
+	if facts.SELinux {
+		facts.SELinuxProcess, facts.SELinuxFile, err = selinux.Defaults()
+		if err != nil {
+			log.Warn("no default SELinux labels", "error", err)
 		}
 	}
 	cgroups, err = plan.Place(plan.Driver(c.cgroupDriver), facts)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -61,26 +62,48 @@ func psCommand(a *app) *cobra.Command {
 			if latest {
 				last = 1
 			}
-			list, err := call(cmd.Context(), a, api.Containers, status.Filter{PodRef: f.Pod, States: f.States(all || last > 0)})
+			list, err := listed(cmd.Context(), a, f, all || last > 0)
 			if err != nil {
 				return err
 			}
-			if list = f.Containers(list); last > 0 {
+			if last > 0 {
 				list = list[:min(last, len(list))] // they come newest first
 			}
-			pods, err := call(cmd.Context(), a, api.Pods, status.Filter{PodRef: f.Pod})
-			if err != nil {
-				return err
-			}
-			return write(a.Stdout, &s, show.Containers, show.List(list, pods))
+			return write(a.Stdout, &s, show.Containers, list)
 		},
 	}
 	s.bind(c, "print IDs only")
 	c.Flags().BoolVarP(&all, "all", "a", false, "also those that do not run")
-	c.Flags().VarP((*ask.List)(&filters), "filter", "f", "`KEY=VALUE`: id, name, label, status, pod, ancestor, exited")
+	c.Flags().VarP((*ask.List)(&filters), "filter", "f", "`KEY=VALUE`: "+ask.PSKeys)
 	c.Flags().IntVarP(&last, "last", "n", 0, "the last `N` that were created")
 	c.Flags().BoolVarP(&latest, "latest", "l", false, "the last that was created")
 	return c
+}
+
+// listed are the containers that a filter lets through.
+func listed(ctx context.Context, a *app, f ask.Filter, all bool) ([]show.Listed, error) {
+	var since, before status.Container
+	var err error
+	if f.Since != "" {
+		since, err = call(ctx, a, api.Container, api.Ref{Ref: f.Since})
+	}
+	if f.Before != "" && err == nil {
+		before, err = call(ctx, a, api.Container, api.Ref{Ref: f.Before})
+	}
+	if err != nil {
+		return nil, err
+	}
+	list, err := call(ctx, a, api.Containers, status.Filter{PodRef: f.Pod, States: f.States(all)})
+	if err != nil {
+		return nil, err
+	}
+	pods, err := call(ctx, a, api.Pods, status.Filter{PodRef: f.Pod})
+	if err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(show.List(list, pods), func(c show.Listed) bool {
+		return !f.Fits(ask.Seen{Container: c.Container, Networks: c.Networks, Ports: c.Ports, Since: since.CreatedAt, Before: before.CreatedAt})
+	}), nil
 }
 
 func waitCommand(a *app) *cobra.Command {

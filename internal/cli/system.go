@@ -7,7 +7,9 @@ import (
 	"io"
 	"maps"
 	"os"
+	"os/user"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -20,6 +22,7 @@ import (
 	"carob/internal/cli/ask"
 	"carob/internal/cli/entry"
 	"carob/internal/cli/images"
+	"carob/internal/cli/procs"
 	"carob/internal/cli/show"
 	"carob/internal/status"
 )
@@ -31,19 +34,46 @@ func systemCommands(a *app) []*cobra.Command {
 func topCommand(a *app) *cobra.Command {
 	var s style
 	c := &cobra.Command{
-		Use: "top [FLAGS] CONTAINER", Short: "List the processes of a container",
-		Example: "  carob top web",
-		Args:    cobra.ExactArgs(1), ValidArgsFunction: first(words{a}.running),
-		RunE: func(cmd *cobra.Command, refs []string) error {
-			list, err := call(cmd.Context(), a, api.Top, api.Ref{Ref: refs[0]})
+		Use: "top [FLAGS] CONTAINER [PS OPTIONS]", Short: "List the processes of a container",
+		Long: `Lists the processes of a container. Options of ps after its name choose columns, as with
+docker top; pids and users are the host's. No ps is needed, in the container or here.`,
+		Example: "  carob top web\n  carob top web -o pid,user,etime,cmd\n  carob top web aux\n  carob top -o json web",
+		Args:    cobra.MinimumNArgs(1), ValidArgsFunction: first(words{a}.running),
+		RunE: func(cmd *cobra.Command, given []string) error {
+			ref, options := given[0], given[1:]
+			if len(options) == 2 && options[0] == "-o" && slices.Contains(show.Formats(), options[1]) { // carob's own
+				s.Output, options = options[1], nil
+			}
+			table, err := procs.Parse(options)
 			if err != nil {
 				return err
 			}
-			return show.Processes().Write(a.Stdout, s.shown(), list)
+			list, err := call(cmd.Context(), a, api.Top, api.Ref{Ref: ref})
+			if err != nil {
+				return err
+			}
+			if len(options) == 0 {
+				return show.Processes().Write(a.Stdout, s.shown(), list)
+			}
+			host, err := call(cmd.Context(), a, api.Info, api.None{})
+			if err != nil {
+				return err
+			}
+			return table.Write(a.Stdout, list, procs.Facts{Now: time.Now(), Memory: host.Memory, User: userName})
 		},
 	}
 	s.bind(c, "")
+	c.Flags().SetInterspersed(false) // what follows the container is ps's
 	return c
+}
+
+// userName is what the host calls a user.
+func userName(uid uint32) string {
+	u, err := user.LookupId(strconv.FormatUint(uint64(uid), 10))
+	if err != nil {
+		return ""
+	}
+	return u.Username
 }
 
 func statsCommand(a *app) *cobra.Command {

@@ -1,10 +1,6 @@
 package cri
 
 import (
-	"bytes"
-	"strconv"
-
-	"carob/internal/cri/shown"
 	"carob/internal/fault"
 	"carob/internal/spec"
 	"carob/internal/status"
@@ -14,17 +10,13 @@ import (
 // readLinks reads the counters of the interfaces in a pod's network namespace, by the
 // process that holds it. A pod in the host's has none: they are not its own, and there is
 // one for every other pod, so that the answer would grow with the square of the pods.
-func readLinks(p status.Pod) ([]shown.Link, error) {
+func readLinks(p status.Pod) ([]procfs.Link, error) {
 	if p.Spec.Namespaces.Net == spec.Host {
 		return nil, nil
 	}
-	var text bytes.Buffer
-	err := procfs.File("/proc/"+strconv.Itoa(p.Pid)+"/net/dev", &text)
+	links, err := procfs.Links(p.Pid)
 	if fault.Is(err, fault.NotFound) {
 		return nil, nil // it ended meanwhile
 	}
-	if err != nil {
-		return nil, err
-	}
-	return shown.ParseLinks(text.Bytes()), nil
+	return links, err
 }

@@ -14,6 +14,7 @@ import (
 	"carob/internal/lifecycle"
 	"carob/internal/status"
 	"carob/internal/sys/disk"
+	"carob/internal/sys/procfs"
 )
 
 // stats reads the use of resources. It keeps the last CPU time of each group, from
@@ -149,7 +150,7 @@ func (n *stats) PodSandboxStats(ctx context.Context, r *cri.PodSandboxStatsReque
 
 func (n *stats) ofSandbox(ctx context.Context, p status.Pod) (*cri.PodSandboxStats, error) {
 	s := status.Stats{At: time.Now()}
-	var links []shown.Link
+	var links []procfs.Link
 	if p.State == lifecycle.PodReady {
 		var err error
 		if s, err = n.s.Groups.GroupStats(ctx, p.Cgroup); err != nil {

@@ -94,12 +94,12 @@ func TestGroupOfARealProcess(t *testing.T) {
 }
 
 func TestParseStat(t *testing.T) {
-	const rest = " S 7 1 1 0 -1 4194560 100 0 0 0 250 50 0 0 20 0 1 0 300 1000000 25 18446744073709551615 1 1"
+	const rest = " S 7 1 1 34817 1 4194560 100 0 0 0 250 50 0 0 15 -5 3 0 300 1000000 25 18446744073709551615 1 1"
 	boot := time.Unix(1000, 0)
 	page := uint64(os.Getpagesize())
 	for name, stat := range map[string]string{"[sh]": "12 (sh)" + rest, "[a) S (b]": "12 (a) S (b)" + rest} {
 		p, ok := parseStat([]byte(stat), boot)
-		want := status.Process{PPid: 7, State: "S", RSS: 25 * page, CPU: 3e9, Started: 1003, Command: name}
+		want := status.Process{PPid: 7, PGID: 1, SID: 1, TTY: "pts/1", Foreground: true, Nice: -5, Threads: 3, VSZ: 1000000, State: "S", RSS: 25 * page, CPU: 3e9, Started: 1003, Command: name, Comm: name[1 : len(name)-1]}
 		if !ok || p != want {
 			t.Errorf("got %+v, want %+v", p, want)
 		}

@@ -195,7 +195,6 @@ func parseStat(stat []byte, boot time.Time) (p status.Process, ok bool) {
 	if open < 0 || end < open {
 		return p, false
 	}
-	p.Command = "[" + string(stat[open+1:end]) + "]"
 	f := strings.Fields(string(stat[end+1:]))
 	if len(f) < 22 {
 		return p, false
@@ -204,12 +203,35 @@ func parseStat(stat []byte, boot time.Time) (p status.Process, ok bool) {
 		v, _ := strconv.ParseUint(f[i], 10, 64) // the kernel writes numbers; a negative one is 0 here
 		return v
 	}
+	p.Comm = string(stat[open+1 : end])
+	p.Command = "[" + p.Comm + "]"
 	p.State = f[0]
-	p.PPid = int(n(1))
+	p.PPid, p.PGID, p.SID = int(n(1)), int(n(2)), int(n(3))
+	p.TTY = terminal(n(4))
+	p.Foreground = p.TTY != "" && int(n(5)) == p.PGID
+	p.Nice, _ = strconv.Atoi(f[16]) // as above
+	p.Threads = int(n(17))
+	p.VSZ = n(20)
 	p.CPU = (n(11) + n(12)) * uint64(time.Second/ticksPerSecond)
 	p.Started = boot.Add(time.Duration(n(19)) * time.Second / ticksPerSecond).Unix()
 	p.RSS = n(21) * uint64(os.Getpagesize())
 	return p, true
+}
+
+// terminal names a device number as /proc/PID/stat has it, "" for 0.
+func terminal(device uint64) string {
+	major, minor := device>>8&0xfff, device&0xff|device>>12&0xfff00
+	switch {
+	case device == 0:
+		return ""
+	case major >= 136 && major <= 143: // UNIX98_PTY_SLAVE_MAJOR and seven more
+		return "pts/" + strconv.FormatUint((major-136)<<8|minor, 10) // minor is below 256 where there are several
+	case major == 4 && minor < 64:
+		return "tty" + strconv.FormatUint(minor, 10)
+	case major == 4:
+		return "ttyS" + strconv.FormatUint(minor-64, 10)
+	}
+	return strconv.FormatUint(major, 10) + ":" + strconv.FormatUint(minor, 10)
 }
 
 func statsOf(s cgroup.Stats, at time.Time) status.Stats {

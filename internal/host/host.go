@@ -31,7 +31,9 @@ type Facts struct {
 	SeccompActions []string // empty: no seccomp filters
 	AppArmor       bool     // enabled
 	DefaultProfile bool     // AppArmor's for containers that ask for none is loaded; whoever loads it says so
-	SELinux        bool     // enabled
+	SELinux        bool     // enabled, with a policy
+	SELinuxProcess string   // the policy's label for processes of containers, "" for none; whoever reads the policy says so
+	SELinuxFile    string   // the same for their files
 	Filesystems    []string // known to the kernel now; modules may add to it
 
 	CPUs           int   // online
@@ -97,7 +99,7 @@ func read(root fs.FS) (Facts, error) {
 		f.SeccompActions = strings.Fields(r.line("proc/sys/kernel/seccomp/actions_avail"))
 	}
 	f.AppArmor = r.line("sys/module/apparmor/parameters/enabled") == "Y"
-	f.SELinux = r.line("sys/fs/selinux/enforce") != ""
+	f.SELinux = r.line("sys/fs/selinux/enforce") != "" && strings.Trim(r.line("proc/self/attr/current"), "\x00") != "kernel"
 	r.parse("proc/filesystems", func(in io.Reader) (err error) { f.Filesystems, err = parseFilesystems(in); return err })
 	r.parse("sys/devices/system/cpu/online", func(in io.Reader) (err error) { f.CPUs, err = ParseCPUList(in); return err })
 	r.parse("proc/meminfo", func(in io.Reader) (err error) { f.Memory, f.Swap, err = parseMeminfo(in); return err })

@@ -20,6 +20,8 @@ type Rootfs struct {
 	// Upper (0755) takes the container's writes, Work (0700) belongs to the kernel.
 	// Both are on one file system; the caller changes their owner.
 	Upper, Work string
+	// Label is the SELinux label of every file, "" for what the layers say. Who mounts sets it.
+	Label string `json:",omitempty"`
 }
 
 // NewRootfs makes a container's writable directories and returns how to mount them

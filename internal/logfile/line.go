@@ -1,10 +1,13 @@
-// Package logfile reads container logs in the CRI's format, one line per write:
+// Package logfile reads and rotates container logs in the CRI's format, one line per write:
 //
 //	2026-01-02T15:04:05.123456789Z stdout F content
 //
 // "P" instead of "F" says that the line goes on in the next line of the same
-// stream. The package only reads; the pod supervisor writes, and may be told at
-// any time to go on in a new file while the old one is renamed.
+// stream. The pod supervisor writes, and may be told at any time to go on in a new file
+// while the old one is renamed.
+//
+// A log is one file, or several when it is rotated: LOG is the newest, LOG.1 the one before.
+// Nothing is locked: what reads finds its way by which file is which.
 package logfile
 
 import (

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"time"
@@ -31,42 +32,32 @@ type Options struct {
 	Ended <-chan struct{}
 }
 
-// Read copies the log at path to stdout and stderr. While following it survives
-// rotation: it reads the renamed file to its end and goes on in the new one. It
-// waits for inotify, never polls. A cancelled ctx ends it with ctx's error between
-// two lines; closing the writers ends it within one.
+// Read copies the log at path, from the oldest of its files on, to stdout and stderr. While
+// following it survives rotation, by whoever: it reads the renamed file to its end and goes
+// on in the next one. It waits for inotify, never polls. A cancelled ctx ends it with ctx's
+// error between two lines; closing the writers ends it within one.
 func Read(ctx context.Context, path string, o Options, stdout, stderr io.Writer) error {
-	f, err := os.Open(path)
-	if err != nil {
-		return openError(path, err)
-	}
-	r := &reader{path: path, f: f, o: o, out: [2]*bufio.Writer{
+	r := &reader{path: path, o: o, out: [2]*bufio.Writer{
 		bufio.NewWriterSize(stdout, 32<<10), bufio.NewWriterSize(stderr, 32<<10),
 	}}
-	defer func() { _ = r.f.Close() }() // only read from
+	defer func() { closeAll(r.files) }()
 	if o.Ended == nil {
 		return r.all(ctx)
 	}
 	return r.follow(ctx)
 }
 
-func openError(path string, err error) error {
-	if errors.Is(err, os.ErrNotExist) {
-		return fault.Wrap(fault.NotFound, "log", err)
-	}
-	return fault.Wrap(fault.Internal, "log", err)
-}
-
 type reader struct {
-	path string
-	f    *os.File
-	o    Options
+	path  string
+	files []*os.File // still to be shown, the present one first
+	o     Options
 	// out is empty whenever the reader waits, and when it goes from one stream to the
 	// other, so that two streams on one terminal keep their order.
 	out [2]*bufio.Writer
 
-	from starts // per stream: lines before are not shown
-	at   int64  // offset of buf's first byte
+	tail []starts // of the files, if only the end is to be shown
+	from starts   // per stream: lines of the present file before are not shown
+	at   int64    // offset of buf's first byte
 	buf  []byte
 	mid  [2]bool // the stream is within a line that was begun
 	skip [2]bool // that line is outside the time bounds
@@ -78,26 +69,64 @@ func (r *reader) all(ctx context.Context) error {
 	if err := r.start(); err != nil {
 		return err
 	}
-	if err := r.drain(ctx); err != nil {
-		return err
-	}
-	return r.flush()
+	return r.rest(ctx)
 }
 
-func (r *reader) start() error {
-	if r.o.Tail < 0 {
-		return nil
+// start opens the files there are now and finds the place to begin at.
+func (r *reader) start() (err error) {
+	if r.files, err = open(r.path, nil); err == nil && len(r.files) == 0 {
+		err = &fs.PathError{Op: "open", Path: r.path, Err: fs.ErrNotExist}
 	}
-	info, err := r.f.Stat()
-	if err != nil {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return fault.Wrap(fault.NotFound, "log", err)
+	case err != nil:
 		return fault.Wrap(fault.Internal, "log", err)
 	}
-	if r.from, err = tail(r.f, info.Size(), r.o.Tail); err != nil {
+	if r.o.Tail >= 0 {
+		if r.tail, err = tail(r.files, r.o.Tail); err != nil {
+			return fault.Wrap(fault.Internal, "log", err)
+		}
+		skipped := len(r.files) - len(r.tail)
+		closeAll(r.files[:skipped])
+		r.files = r.files[skipped:]
+	}
+	return r.enter()
+}
+
+// enter begins with the first of the files.
+func (r *reader) enter() error {
+	r.at, r.from = 0, starts{}
+	if len(r.tail) > 0 {
+		r.from, r.tail = r.tail[0], r.tail[1:]
+		r.at = min(r.from[0], r.from[1])
+	}
+	if _, err := r.files[0].Seek(r.at, io.SeekStart); err != nil {
 		return fault.Wrap(fault.Internal, "log", err)
 	}
-	r.at = min(r.from[0], r.from[1])
-	_, err = r.f.Seek(r.at, io.SeekStart)
-	return err
+	return nil
+}
+
+// rest shows the files that are open, each to its end.
+func (r *reader) rest(ctx context.Context) error {
+	for {
+		if err := r.drain(ctx); err != nil {
+			return err
+		}
+		if err := r.flush(); err != nil || len(r.files) == 1 {
+			return err
+		}
+		if err := r.leave(); err != nil {
+			return err
+		}
+	}
+}
+
+// leave goes on in the next file.
+func (r *reader) leave() error {
+	_ = r.files[0].Close() // only read from
+	r.files = r.files[1:]
+	return r.enter()
 }
 
 func (r *reader) follow(ctx context.Context) error {
@@ -144,50 +173,37 @@ func (r *reader) follow(ctx context.Context) error {
 // advance shows everything up to the end of the newest file.
 func (r *reader) advance(ctx context.Context) error {
 	for {
-		next := r.successor()
-		if err := r.drain(ctx); err != nil {
-			if next != nil {
-				_ = next.Close() // only read from
-			}
-			return err
+		if len(r.files) == 1 { // before it is read to its end: the writer has left it if there is another
+			r.files = append(r.files, r.successors()...)
 		}
-		if next == nil {
-			return nil
+		if err := r.drain(ctx); err != nil || len(r.files) == 1 {
+			return err
 		}
 		if err := r.flush(); err != nil {
 			return err
 		}
-		_ = r.f.Close() // only read from
-		r.f, r.at, r.from = next, 0, starts{}
+		if err := r.leave(); err != nil {
+			return err
+		}
 	}
 }
 
-// successor returns the file that has taken the log's path, opened, once it has
-// content: only then has the writer left the old one. nil when there is none yet.
-func (r *reader) successor() *os.File {
+// successors opens the files that the writer has used since the present one.
+func (r *reader) successors() []*os.File {
+	mine, err := r.files[0].Stat()
+	if err != nil {
+		return nil
+	}
 	now, err := os.Stat(r.path)
-	if err != nil {
-		return nil
-	}
-	mine, err := r.f.Stat()
-	if err != nil {
-		return nil
-	}
-	if os.SameFile(now, mine) {
+	if err == nil && os.SameFile(now, mine) {
 		if now.Size() < r.at { // truncated in place: begin again
-			if _, err := r.f.Seek(0, io.SeekStart); err == nil {
+			if _, err := r.files[0].Seek(0, io.SeekStart); err == nil {
 				r.at, r.from, r.buf = 0, starts{}, r.buf[:0]
 			}
 		}
 		return nil
 	}
-	if now.Size() == 0 {
-		return nil
-	}
-	next, err := os.Open(r.path)
-	if err != nil {
-		return nil // renamed again meanwhile: the next change tells
-	}
+	next, _ := open(r.path, mine) // what cannot be opened now is tried again with the next change
 	return next
 }
 
@@ -201,7 +217,7 @@ func (r *reader) drain(ctx context.Context) error {
 		if cap(r.buf)-n < block {
 			r.buf = append(make([]byte, 0, n+2*block), r.buf...)
 		}
-		got, err := r.f.Read(r.buf[n:cap(r.buf)])
+		got, err := r.files[0].Read(r.buf[n:cap(r.buf)])
 		r.buf = r.buf[:n+got]
 		if err := r.lines(); err != nil {
 			return err

@@ -3,6 +3,8 @@ package logfile
 import (
 	"bytes"
 	"io"
+	"os"
+	"slices"
 )
 
 const block = 64 << 10
@@ -17,25 +19,44 @@ func index(stderr bool) int {
 	return 0
 }
 
-// tail finds where the last n whole lines begin. A whole line is an F line with the P
-// lines of its stream before it, or P lines at the end that nothing has ended yet.
-// It reads backwards, so its cost is that of what is shown.
-func tail(f io.ReaderAt, size int64, n int) (starts, error) {
-	t := tailer{left: n, at: starts{size, size}}
-	if n <= 0 {
-		return t.at, nil
+// tail finds where the last n whole lines begin, in each of the last files of a log: those
+// before them are not to be shown at all. A whole line is an F line with the P lines of its
+// stream before it, or P lines at the end that nothing has ended yet. It reads backwards,
+// so its cost is that of what is shown.
+func tail(files []*os.File, n int) (from []starts, err error) {
+	t := tailer{left: max(n, 0)}
+	for i := len(files) - 1; i >= 0 && (from == nil || !t.done()); i-- {
+		info, err := files[i].Stat()
+		if err != nil {
+			return nil, err
+		}
+		if err := t.file(files[i], info.Size()); err != nil {
+			return nil, err
+		}
+		from = append(from, t.at)
 	}
-	var rest []byte                                                  // read, not yet split; begins at pos
-	for pos := size; pos > 0 && !t.done() && len(rest) <= maxLine; { // a longer line is none: begin after it
+	slices.Reverse(from)
+	return from, nil
+}
+
+// file takes the lines of a file.
+func (t *tailer) file(f io.ReaderAt, size int64) error {
+	t.at = starts{size, size}
+	var rest []byte // read, not yet split; begins at pos
+	for pos := size; pos > 0 && !t.done(); {
+		if len(rest) > maxLine { // a longer line is none: begin after it
+			t.left, t.closed = 0, [2]bool{true, true}
+			break
+		}
 		step := min(block, pos)
 		pos -= step
 		buf := make([]byte, step, int(step)+len(rest))
 		if _, err := f.ReadAt(buf, pos); err != nil && err != io.EOF {
-			return t.at, err
+			return err
 		}
 		rest = t.lines(append(buf, rest...), pos)
 	}
-	return t.at, nil
+	return nil
 }
 
 // lines takes the whole lines of b, which begins at pos, from its end and returns
@@ -55,7 +76,7 @@ func (t *tailer) lines(b []byte, pos int64) []byte {
 // tailer sees lines from the last to the first.
 type tailer struct {
 	left   int
-	at     starts
+	at     starts  // in the present file
 	seen   [2]bool // the stream has a counted line
 	closed [2]bool // nothing before at[i] belongs to a counted line
 }

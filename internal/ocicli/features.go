@@ -47,7 +47,7 @@ func printFeatures(_ context.Context, a *app) (int, error) {
 				Enabled: &on, Actions: seccomp.Actions(), Operators: seccomp.Operators(), Archs: seccomp.Archs(),
 				KnownFlags: seccomp.Flags(), SupportedFlags: seccomp.Flags(),
 			},
-			Apparmor: &features.Apparmor{Enabled: &armor}, Selinux: &features.Selinux{Enabled: &off},
+			Apparmor: &features.Apparmor{Enabled: &armor}, Selinux: &features.Selinux{Enabled: &on},
 			IntelRdt: &features.IntelRdt{Enabled: &on, Schemata: &on, Monitoring: &on}, NetDevices: &features.NetDevices{Enabled: &on},
 			MountExtensions: &features.MountExtensions{IDMap: &features.IDMap{Enabled: &on}},
 			MemoryPolicy:    &features.MemoryPolicy{Modes: initstage.MemoryModes(), Flags: initstage.MemoryFlags()},

@@ -85,6 +85,9 @@ func (c *Container) mayExec(o ExecOptions) error {
 	if err := ocispec.Process(o.Process); err != nil {
 		return err
 	}
+	if err := world.MayLabel("process.selinuxLabel", o.Process.SelinuxLabel); err != nil {
+		return err
+	}
 	status, err := c.Status()
 	if err != nil {
 		return err

@@ -275,7 +275,7 @@ func (s *scene) fileSystem(m specs.Mount, o mountopt.Options) (*os.File, error) 
 	if m.Destination == "/dev" || o.CopyUp { // has to be filled yet; tidy adds what makes it read-only
 		m.Options = slices.DeleteFunc(m.Options, func(w string) bool { return w == "ro" || w == "rro" })
 	}
-	return world.FileSystem(m, owner)
+	return world.FileSystem(m, owner, s.spec.Linux.MountLabel)
 }
 
 // outsideDevices are the devices with the host's ids.
@@ -305,13 +305,13 @@ func ranges(mappings []specs.LinuxIDMapping) (out []task.Range) {
 
 func (s *scene) cgroupDirs(o mountopt.Options) error {
 	if s.group == nil { // rootless: there is none to show
-		f, err := mount.Empty(nil)
+		f, err := mount.Empty(nil, s.spec.Linux.MountLabel)
 		if err == nil {
 			s.files.CgroupDirs = append(s.files.CgroupDirs, initstage.NamedFile{File: s.passed.add(f)})
 		}
 		return err
 	}
-	dirs, err := world.CgroupDirs(s.group, o.Set&mountopt.ReadOnly == 0)
+	dirs, err := world.CgroupDirs(s.group, o.Set&mountopt.ReadOnly == 0, s.spec.Linux.MountLabel)
 	for _, d := range dirs {
 		s.files.CgroupDirs = append(s.files.CgroupDirs, initstage.NamedFile{Name: d.Name, File: s.passed.add(d.File)})
 	}

@@ -16,6 +16,7 @@ import (
 	"carob/internal/plan/ocispec"
 	"carob/internal/sys/cgroup"
 	"carob/internal/sys/fd"
+	"carob/internal/world"
 )
 
 // Runtime is where containers are known. The zero value is not usable: Root must be set.
@@ -156,6 +157,12 @@ func (r *Runtime) parse(text io.Reader) (*specs.Spec, error) {
 	s, err := ocispec.Parse(text)
 	if err == nil && r.InUsers {
 		ocispec.InUsers(s)
+	}
+	if err == nil {
+		err = world.MayLabel("linux.mountLabel", s.Linux.MountLabel)
+	}
+	if err == nil {
+		err = world.MayLabel("process.selinuxLabel", s.Process.SelinuxLabel)
 	}
 	return s, err
 }

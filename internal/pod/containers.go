@@ -3,7 +3,6 @@ package pod
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -15,6 +14,7 @@ import (
 
 	"carob/internal/fault"
 	"carob/internal/lifecycle"
+	"carob/internal/logfile"
 	"carob/internal/plan/adjust"
 	"carob/internal/plan/check"
 	"carob/internal/plan/namespace"
@@ -29,14 +29,6 @@ import (
 	"carob/internal/status"
 	"carob/internal/undo"
 )
-
-// sameSpec compares what was asked; a record that has been read back has lost the
-// difference between an empty list and none.
-func sameSpec(a, b any) bool {
-	x, errX := json.Marshal(a)
-	y, errY := json.Marshal(b)
-	return errX == nil && errY == nil && string(x) == string(y)
-}
 
 // CreateContainer adds a container to a ready pod: image found, mounts checked,
 // cgroup and root file system made, nothing started. A retry with the same pod,
@@ -109,14 +101,14 @@ func (e maker) create(ctx context.Context, p *pod, s spec.Container, u *undo.Sta
 	if err != nil {
 		return nil, wrap(err)
 	}
-	if err := e.prepareLog(rec.Status.LogPath); err != nil {
+	if err := hostfile.LogDir(rec.Status.LogPath); err != nil {
 		return nil, wrap(err)
 	}
 	if s.LogPath == "" {
 		u.Push("log", func(context.Context) error { remover(e).removeLog(c); return nil })
 	}
 	c.step.Set("cgroup and root file system")
-	if err := e.foundation(ctx, c, foundation{&rec, world.Linux.Resources}, u); err != nil {
+	if err := e.foundation(ctx, c, foundation{&rec, world.Linux}, u); err != nil {
 		return nil, wrap(err)
 	}
 	rec.Creating = false
@@ -169,8 +161,8 @@ func (e maker) settle(ctx context.Context, c *container, rec *record.Container, 
 }
 
 type foundation struct {
-	rec    *record.Container
-	limits *specs.LinuxResources
+	rec   *record.Container
+	linux *specs.Linux
 }
 
 // foundation makes the cgroup and, at the same time, the root file system's
@@ -178,9 +170,10 @@ type foundation struct {
 func (e maker) foundation(ctx context.Context, c *container, f foundation, u *undo.Stack) error {
 	group := f.rec.Status.Cgroup
 	errs := steps.Parallel(
-		func() error { return e.d.Groups.CreateGroup(ctx, group, f.limits) },
+		func() error { return e.d.Groups.CreateGroup(ctx, group, f.linux.Resources) },
 		func() (err error) {
 			f.rec.Rootfs, err = e.d.Images.NewRootfs(ctx, c.id, f.rec.Status.ImageID, f.rec.Status.Spec.StorageSize)
+			f.rec.Rootfs.Label = f.linux.MountLabel
 			return err
 		})
 	if errs[0] == nil {
@@ -220,11 +213,8 @@ func (e registry) admitContainer(p *pod, s spec.Container) (*container, error) {
 		ID: id, Name: s.Name, PodID: p.id, PodName: p.name, Owner: p.spec.Owner, Image: cmp.Or(s.ImageName, s.Image), State: lifecycle.ContainerAbsent,
 		CreatedAt: time.Now(), Cgroup: group, LogPath: s.LogPath, Spec: s,
 	}
-	if st.LogPath == "" {
-		st.LogPath = filepath.Join(p.logDir(), s.Name+".log")
-		if s.Attempt > 0 {
-			st.LogPath = filepath.Join(p.logDir(), fmt.Sprintf("%s.%d.log", s.Name, s.Attempt))
-		}
+	if st.LogPath == "" && !s.Log.Off {
+		st.LogPath = filepath.Join(p.logDir(), name.Log(s.Name, s.Attempt))
 	}
 	c := e.newContainer(p, record.Container{Status: st, Namespaces: ns.Modes, Peers: ns.Peers})
 	e.containers[id] = c
@@ -267,18 +257,11 @@ func (e registry) dismissContainer(c *container) {
 	c.view.Publish(v)
 }
 
-func (e maker) prepareLog(p string) error {
-	if err := os.MkdirAll(filepath.Dir(p), 0o755); err != nil {
-		return fmt.Errorf("log: %w", err)
-	}
-	return nil
-}
-
 // removeLog removes a log that the engine placed. Its directory goes with the last.
 func (e remover) removeLog(c *container) {
 	_ = os.Remove(resumePath(c))
-	if c.rec.Status.Spec.LogPath == "" {
-		_ = os.Remove(c.rec.Status.LogPath)
+	if st := &c.rec.Status; st.Spec.LogPath == "" && st.LogPath != "" {
+		_ = logfile.Remove(st.LogPath)
 		_ = os.Remove(c.pod.logDir())
 	}
 }

@@ -9,6 +9,7 @@ import (
 
 	"carob/internal/fault"
 	"carob/internal/image"
+	"carob/internal/logfile"
 	"carob/internal/spec"
 	"carob/internal/status"
 )
@@ -137,6 +138,9 @@ type Observer interface {
 	// namespace: it is caught, ignored on purpose, or waits blocked. NotFound when the
 	// process has ended.
 	Handles(pid, signal int) (bool, error)
+	// Traffic tells what the interfaces of a process's network namespace have carried; nil of
+	// the host's. NotFound when the process has ended.
+	Traffic(pid int) (*status.NetworkUse, error)
 	// Device reads type, numbers, mode and owner of the host's device node at an
 	// absolute path. NotFound when there is none, Invalid when it is something else.
 	Device(ctx context.Context, path string) (specs.LinuxDevice, error)
@@ -228,9 +232,10 @@ type Sandbox struct {
 }
 
 // KnownProcess is a process that an earlier daemon started: a container's first one
-// or an exec, with the cgroup and deadline its Process had.
+// or an exec, with the cgroup, log and deadline its Process had.
 type KnownProcess struct {
 	ID, Cgroup string
+	Log        logfile.Log
 	// Deadline says that there was one, Paused that its container is paused.
 	Deadline, Paused bool
 }
@@ -274,8 +279,8 @@ type Process struct {
 	IDs  status.IDMapping
 	// Cgroup is the group the process enters, last.
 	Cgroup string
-	// LogPath is empty for execs.
-	LogPath string
+	// Log is where the output goes, in the CRI's format; none for execs.
+	Log logfile.Log
 	// Stdin keeps a pipe open even with nobody attached; Init asks for a reaping PID 1.
 	Stdin, StdinOnce, Init bool
 	// Resume is a checkpoint archive of package archive/checkpoint's: Start goes on from it

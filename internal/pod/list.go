@@ -142,7 +142,11 @@ func (e *Engine) stats(ctx context.Context, ref string) (status.Stats, error) {
 	if err != nil {
 		return status.Stats{}, err
 	}
-	s, err := e.d.Groups.GroupStats(ctx, c.view.Load().status.Cgroup)
+	st := c.view.Load().status
+	s, err := e.d.Groups.GroupStats(ctx, st.Cgroup)
+	if err == nil {
+		s.Network, err = e.d.Observer.Traffic(st.Pid)
+	}
 	if err != nil {
 		return status.Stats{}, fmt.Errorf("container %s: stats: %w", c.title(), err)
 	}

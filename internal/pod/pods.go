@@ -18,6 +18,7 @@ import (
 	"carob/internal/plan/etc"
 	"carob/internal/plan/ident"
 	"carob/internal/plan/namespace"
+	"carob/internal/plan/selinux"
 	"carob/internal/pod/attempt"
 	"carob/internal/pod/hostfile"
 	"carob/internal/pod/name"
@@ -111,7 +112,7 @@ func (e registry) admitPod(s spec.Pod) (*pod, error) {
 	}
 	if p := e.podNamedLocked(s, s.Name); p != nil {
 		st := &p.view.Load().status
-		if st.State == lifecycle.PodReady && sameSpec(st.Spec, s) {
+		if st.State == lifecycle.PodReady && record.SameSpec(st.Spec, s) {
 			return p, nil
 		}
 		return nil, fault.New(fault.Exists, fmt.Sprintf("pod %s: the name belongs to pod %.12s (%s); remove that or choose another name", p.title(), p.id, st.State))
@@ -152,8 +153,12 @@ func (e registry) registerPodLocked(s spec.Pod) (*pod, error) {
 			return nil, fmt.Errorf("pod %s: %w", s.Name, err)
 		}
 	}
+	level, err := e.levelLocked(c.Peers)
+	if err != nil {
+		return nil, fmt.Errorf("pod %s: %w", s.Name, err)
+	}
 	st := status.Pod{
-		ID: id, Name: s.Name, Namespace: s.Namespace, State: lifecycle.PodAbsent, CreatedAt: time.Now(),
+		ID: id, Level: level, Name: s.Name, Namespace: s.Namespace, State: lifecycle.PodAbsent, CreatedAt: time.Now(),
 		UserMapping: c.IDs, Spec: s,
 	}
 	rec := record.Pod{Status: st, Namespaces: c.Modes, Peers: c.Peers, Ahead: made}
@@ -187,6 +192,21 @@ func (e registry) allocateLocked(asked spec.IDRange) (status.IDMapping, error) {
 	}
 	got, err := ident.Allocate(used, r.First, r.Size, r.Count)
 	return status.IDMapping{HostID: got.First, Size: got.Count}, err
+}
+
+// levelLocked is the pod's part of SELinux labels: that of the pod whose processes or
+// shared memory it sees, else one that no other has.
+func (e registry) levelLocked(peers map[string]string) (string, error) {
+	for _, kind := range []string{"ipc", "pid"} {
+		if c := e.containers[peers[kind]]; c != nil {
+			return c.pod.view.Load().status.Level, nil
+		}
+	}
+	used := map[string]bool{}
+	for _, p := range e.pods {
+		used[p.view.Load().status.Level] = true
+	}
+	return selinux.Labels{Process: e.d.Facts.SELinuxProcess}.FreeLevel(used)
 }
 
 func (e registry) peerLocked(ref string) (namespace.Peer, error) {

@@ -164,7 +164,7 @@ func (e recovery) known(p *pod) []KnownProcess {
 	var all []KnownProcess
 	for _, c := range registry(e).containersOf(p) {
 		st := c.record().Status
-		all = append(all, KnownProcess{ID: c.id, Cgroup: st.Cgroup, Paused: st.Paused})
+		all = append(all, KnownProcess{ID: c.id, Cgroup: st.Cgroup, Paused: st.Paused, Log: record.Log(&st)})
 		for _, x := range e.execs.In(c.id) {
 			all = append(all, KnownProcess{ID: x.ID, Cgroup: st.Cgroup, Paused: st.Paused, Deadline: !x.Due.IsZero()})
 		}

@@ -249,7 +249,7 @@ func (l *launching) process(world *specs.Spec) (Process, error) {
 	s := l.rec.Status.Wish()
 	return Process{
 		PodID: l.c.pod.id, ID: l.c.id, Spec: world, Join: join, IDs: l.c.pod.view.Load().status.UserMapping,
-		Cgroup: l.rec.Status.Cgroup, LogPath: l.rec.Status.LogPath,
+		Cgroup: l.rec.Status.Cgroup, Log: record.Log(&l.rec.Status),
 		Stdin: s.Stdin, StdinOnce: s.StdinOnce, Init: s.Init, Streams: l.streams,
 		Resume: l.rec.Resume, CreateCwd: s.WorkingDir == "" || l.c.pod.spec.Owner == spec.OwnerCRI,
 	}, nil
@@ -334,7 +334,7 @@ func (e starter) request(c *container, rec record.Container) oci.Request {
 		Pod: &c.pod.spec, Container: asked, Image: rec.Image, Facts: e.d.Facts,
 		Namespaces: rec.Namespaces, Identity: rec.Identity, IDs: c.pod.view.Load().status.UserMapping,
 		Hostname: hostname, Files: hostfile.Etc(c.pod.dir, asked.Mounts), Volumes: rec.Volumes,
-		Devices: rec.Devices, Cgroup: rec.Status.Cgroup, Joined: joined,
+		Devices: rec.Devices, Cgroup: rec.Status.Cgroup, Joined: joined, Level: c.pod.view.Load().status.Level,
 	}
 }
 

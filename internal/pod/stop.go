@@ -15,8 +15,6 @@ import (
 
 const (
 	sigKill = 9
-	// defaultGrace is Docker's and Kubernetes' time between SIGTERM and SIGKILL.
-	defaultGrace = 10 * time.Second
 	// killPatience is how long a killed process may take to be gone: what is longer is
 	// stuck in the kernel.
 	killPatience = 10 * time.Second
@@ -24,17 +22,6 @@ const (
 	// again, and doubles from there.
 	firstHearing = 20 * time.Millisecond
 )
-
-// grace is how long a stop waits: what the caller says, else what was asked for.
-func grace(timeout *time.Duration, seconds *int) time.Duration {
-	switch {
-	case timeout != nil:
-		return max(*timeout, 0)
-	case seconds != nil:
-		return time.Duration(max(*seconds, 0)) * time.Second
-	}
-	return defaultGrace
-}
 
 // StopContainer asks the container's process to end with its stop signal, and kills
 // it when timeout has passed; nil is the container's own, 0 kills at once. It
@@ -62,7 +49,7 @@ func (e ender) stop(ctx context.Context, c *container, timeout *time.Duration) e
 		return err
 	}
 	rec := c.record()
-	wait := grace(timeout, rec.Status.Spec.StopTimeout)
+	wait := record.Grace(timeout, rec.Status.Spec.StopTimeout)
 	if c.view.Load().starting {
 		if err := e.awaitStart(ctx, c, wait); err != nil {
 			return err
@@ -312,7 +299,7 @@ func (e ender) stopPod(ctx context.Context, p *pod, timeout *time.Duration) erro
 		return nil
 	}
 	if timeout == nil {
-		d := grace(nil, p.spec.StopTimeout)
+		d := record.Grace(nil, p.spec.StopTimeout)
 		timeout = &d
 	}
 	p.step.Set("containers: stop")

@@ -68,6 +68,13 @@ func (c *conn) began(p *process) {
 	}
 }
 
+// logged tells the daemon of a log that has taken its room.
+func (c *conn) logged(p *process) {
+	if p.log.full() {
+		c.send(&wire.Packet{Op: wire.Full, Handle: p.handle})
+	}
+}
+
 // sendNow reports whether the packet is done with.
 func (c *conn) sendNow(p *wire.Packet) bool {
 	var b [wire.Size]byte

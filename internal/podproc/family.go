@@ -50,7 +50,8 @@ func (f *family) newProcess(handle, flags uint64) *process {
 	*p = process{next: f.procs, handle: handle, flags: flags, pidfd: -1, report: -1, oom: -1}
 	p.out = stream{p: p, fd: -1, name: "stdout"}
 	p.err = stream{p: p, fd: -1, name: "stderr"}
-	p.in.fd, p.log.fd = -1, -1
+	p.in.fd = -1
+	p.log.use(-1, 0)
 	f.procs = p
 	return p
 }

@@ -2,7 +2,9 @@ package podproc
 
 import (
 	"bytes"
+	"math"
 
+	"carob/internal/podproc/wire"
 	"carob/internal/sys/loop"
 )
 
@@ -18,6 +20,25 @@ type logFile struct {
 	fd   int // -1: none
 	lost uint64
 	torn bool // the file ends within a line
+	// room is how many bytes are left until the daemon is to be asked for another file.
+	room int64
+}
+
+// use goes on in this file, -1 for none.
+func (l *logFile) use(fd int, room uint64) {
+	if room == 0 || room > math.MaxInt64 {
+		room = math.MaxInt64
+	}
+	l.fd, l.torn, l.room = fd, false, int64(room)
+}
+
+// full reports that it is time to ask for another file, and again after a while.
+func (l *logFile) full() bool {
+	if l.fd < 0 || l.room > 0 {
+		return false
+	}
+	l.room = wire.FullAgain
+	return true
 }
 
 // headSize is the length of what stands before a line's text.
@@ -169,6 +190,7 @@ func (l *logFile) write(w *scribe) {
 			l.torn = pieces[0].Base != &w.full[0] && pieces[0].Base != &w.part[0]
 			return
 		}
+		l.room -= int64(n)
 		pieces = advance(pieces, n)
 	}
 	l.torn = false

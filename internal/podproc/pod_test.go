@@ -119,6 +119,7 @@ type peer struct {
 	seq     uint32
 	waiting map[uint32]chan wire.Packet
 	exits   chan wire.Packet
+	fulls   chan wire.Packet
 }
 
 func (p *pod) connect() *peer {
@@ -127,7 +128,7 @@ func (p *pod) connect() *peer {
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	c := &peer{t: p.t, conn: conn, waiting: make(map[uint32]chan wire.Packet), exits: make(chan wire.Packet, 1000)}
+	c := &peer{t: p.t, conn: conn, waiting: make(map[uint32]chan wire.Packet), exits: make(chan wire.Packet, 1000), fulls: make(chan wire.Packet, 1000)}
 	go c.receive()
 	return c
 }
@@ -152,6 +153,10 @@ func (c *peer) receive() {
 		p.Decode(&b)
 		if p.Op == wire.Exit {
 			c.exits <- p
+			continue
+		}
+		if p.Op == wire.Full {
+			c.fulls <- p
 			continue
 		}
 		c.mu.Lock()
@@ -245,6 +250,7 @@ type job struct {
 	target uint64
 	own    []*os.File // by flags
 	files  []*os.File // of the program
+	room   uint64     // in the log
 }
 
 // post spawns it and returns its handle and where the answer comes.
@@ -258,7 +264,7 @@ func (p *pod) postJob(j job) (uint64, <-chan wire.Packet) {
 	p.handles++
 	h := p.handles
 	files := append(append([]*os.File{img}, j.own...), j.files...)
-	return h, p.post(wire.Packet{Op: wire.Spawn, Handle: h, A: j.flags, B: j.target}, files...)
+	return h, p.post(wire.Packet{Op: wire.Spawn, Handle: h, A: j.flags, B: j.target, C: j.room}, files...)
 }
 
 // start spawns it and waits until it executes.

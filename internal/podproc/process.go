@@ -76,7 +76,7 @@ func (v *Supervisor) spawn(q *wire.Packet, files []int) loop.Errno {
 	}
 	p := v.newProcess(q.Handle, flags|wire.Starting)
 	p.seq, p.turn = q.Seq, v.conn.turn
-	if e := v.launch(p, prog, launch{table, files[1:given]}); e != 0 {
+	if e := v.launch(p, prog, launch{table, files[1:given], q.C}); e != 0 {
 		p.handle = 0
 		v.release(p)
 		v.recycle(p)
@@ -85,9 +85,12 @@ func (v *Supervisor) spawn(q *wire.Packet, files []int) loop.Errno {
 	return answered
 }
 
-// launch is what a process is started with: the table of its program's files, and
-// the files for the supervisor in the order of the flags.
-type launch struct{ table, own []int }
+// launch is what a process is started with: the table of its program's files, the
+// files for the supervisor in the order of the flags, and the room in its log.
+type launch struct {
+	table, own []int
+	room       uint64
+}
 
 func (v *Supervisor) launch(p *process, prog *spawn.Program, l launch) loop.Errno {
 	next := 0
@@ -98,7 +101,8 @@ func (v *Supervisor) launch(p *process, prog *spawn.Program, l launch) loop.Errn
 		next++
 		return own(l.own, next-1)
 	}
-	p.log.fd, p.oom = take(wire.HasLog), take(wire.HasOOM)
+	p.log.use(take(wire.HasLog), l.room)
+	p.oom = take(wire.HasOOM)
 	terminal := take(wire.HasTerminal)
 	p.killsBefore = kills(p.oom)
 	e := v.openStreams(p, terminal, l.table)

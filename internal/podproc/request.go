@@ -69,7 +69,7 @@ func (v *Supervisor) requestOf(p *process, q *wire.Packet, files []int) loop.Err
 			return loop.EINVAL
 		}
 		v.close(&p.log.fd)
-		p.log.fd, p.log.torn = own(files, 0), false
+		p.log.use(own(files, 0), q.A)
 		return 0
 	}
 }

@@ -84,8 +84,10 @@ func (v *Supervisor) handle(ev *loop.Event) {
 		v.sweep(int(ev.Fd))
 	case output:
 		v.outputReady(w.p, events)
+		v.conn.logged(w.p)
 	case errput:
 		v.pump(&w.p.err)
+		v.conn.logged(w.p)
 	case input:
 		v.inputReady(w.p, events)
 	case sink:

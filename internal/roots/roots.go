@@ -47,7 +47,7 @@ func (r *Roots) MountRoot(_ context.Context, p image.Rootfs, ids status.IDMappin
 	if users != nil {
 		defer users.Close()
 	}
-	root, layers, err := mount.Overlay(mount.Layers{Lower: p.Lower, Upper: p.Upper, Work: p.Work, Users: users, Owner: int(ids.HostID)})
+	root, layers, err := mount.Overlay(mount.Layers{Lower: p.Lower, Upper: p.Upper, Work: p.Work, Users: users, Owner: int(ids.HostID), Label: p.Label})
 	r.closing.Go(func() {
 		time.Sleep(outOfTheWay)
 		for _, l := range layers {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 
 	"carob/internal/pod"
@@ -40,11 +41,13 @@ type Config struct {
 	// StartScope has the service manager make the scope that the path of a pod's cgroup
 	// names around a process, and returns when it is there.
 	StartScope func(ctx context.Context, group string, pid int) error
+	// Log is told of logs of containers that are not rotated; nil tells nobody.
+	Log *slog.Logger
 }
 
 // New returns a handler. It starts nothing.
 func New(c Config) (*Native, error) {
-	pool, err := supervisor.New(supervisor.Config{Binary: c.Supervisor, Layout: c.Layout, StartScope: c.StartScope})
+	pool, err := supervisor.New(supervisor.Config{Binary: c.Supervisor, Layout: c.Layout, StartScope: c.StartScope, Log: c.Log})
 	if err != nil {
 		return nil, err
 	}
@@ -87,7 +90,7 @@ func (n *Native) PrepareSandbox(ctx context.Context, s pod.Sandbox) (pod.Sandbox
 func (n *Native) start(ctx context.Context, s pod.Sandbox, named initstage.Named, ahead bool) (*supervisor.Sandbox, error) {
 	var files fileList
 	defer files.close()
-	root, err := mount.Empty(initstage.SandboxDirs())
+	root, err := mount.Empty(initstage.SandboxDirs(), "")
 	if err != nil {
 		return nil, err
 	}

@@ -124,13 +124,13 @@ func (w *world) mount(i int, users *os.File) error {
 	case m.Type == "cgroup":
 		return w.cgroupDirs(slices.Contains(m.Options, "rw"))
 	case m.Type == "tmpfs":
-		f, err := prepare.FileSystem(*m, w.p.IDs.HostID)
+		f, err := prepare.FileSystem(*m, w.p.IDs.HostID, w.spec.Linux.MountLabel)
 		if err != nil {
 			return err
 		}
 		w.files.Mounts[i] = w.passed.add(f)
 	case m.Type == "bind", m.Type == "overlay":
-		f, dir, err := OpenSource(*m, users, strings.HasPrefix(m.Source, w.n.runDir+"/"))
+		f, dir, err := OpenSource(*m, Sources{Users: users, Own: strings.HasPrefix(m.Source, w.n.runDir+"/"), Label: w.spec.Linux.MountLabel})
 		if err != nil {
 			return err
 		}
@@ -146,14 +146,14 @@ func (w *world) mount(i int, users *os.File) error {
 func (w *world) devices(m specs.Mount) error {
 	owner := int(w.p.IDs.HostID)
 	if m.Type != "devpts" {
-		f, err := mount.Dev(owner, prepare.Devices(w.spec, 0))
+		f, err := mount.Dev(owner, prepare.Devices(w.spec, 0), w.spec.Linux.MountLabel)
 		if err != nil {
 			return err
 		}
 		w.files.Dev = w.passed.add(f)
 		return nil
 	}
-	f, err := mount.Pts(owner)
+	f, err := mount.Pts(owner, w.spec.Linux.MountLabel)
 	if err != nil {
 		return err
 	}
@@ -176,39 +176,64 @@ func (w *world) shm() error {
 	return nil
 }
 
-// OpenSource makes the mount that a bind or an overlay of the plan's asks for, detached,
-// with the mapping of users unless that is nil. own says that it is a file of
-// carob's. dir tells whether it is a directory. The file is the caller's to close.
-func OpenSource(m specs.Mount, users *os.File, own bool) (f *os.File, dir bool, err error) {
-	if m.Type == "overlay" {
-		return overlay(m, users)
-	}
-	return bind(m, users, own)
+// Sources is how OpenSource opens what a container mounts.
+type Sources struct {
+	// Users is whose mapping the mount takes on, nil for the host's.
+	Users *os.File
+	// Own says that it is a file of carob's, which a container may also read as it is where
+	// its file system cannot be mapped; anything else that cannot is an error.
+	Own bool
+	// Label is the container's SELinux label for files, for an image that is mounted.
+	Label string
 }
 
-// bind clones a mount of the host. A file system that cannot be mapped is an error,
-// except for carob's own files, which a container may also read as they are.
-func bind(m specs.Mount, users *os.File, own bool) (f *os.File, dir bool, err error) {
+// OpenSource makes the mount that a bind or an overlay of the plan's asks for, detached.
+// dir tells whether it is a directory. The file is the caller's to close.
+func OpenSource(m specs.Mount, how Sources) (f *os.File, dir bool, err error) {
+	if m.Type == "overlay" {
+		return overlay(m, how)
+	}
+	return bind(m, how)
+}
+
+// bind clones a mount of the host.
+func bind(m specs.Mount, how Sources) (f *os.File, dir bool, err error) {
 	source, err := openSource(m.Source, m.Options)
 	if err != nil {
 		return nil, false, err
 	}
 	defer source.Close()
 	info, err := source.Stat()
+	if err == nil {
+		err = relabel(source, m.Options)
+	}
 	if err != nil {
 		return nil, false, err
 	}
 	mapping := prepare.Mapping{
-		Users: users, Tree: !slices.Contains(m.Options, "bind"), Optional: own, Whole: true,
+		Users: how.Users, Tree: !slices.Contains(m.Options, "bind"), Optional: how.Own, Whole: true,
 		Top: slices.Contains(m.Options, oci.TopOption),
 	}
 	f, err = prepare.Bind(source, m, mapping)
 	return f, info.IsDir(), err
 }
 
+// relabel gives a source the SELinux label that the plan says.
+func relabel(source *os.File, options []string) error {
+	for _, o := range options {
+		if label, ok := strings.CutPrefix(o, oci.RelabelOption); ok {
+			return prepare.Relabel(source, label)
+		}
+		if label, ok := strings.CutPrefix(o, oci.LabelOption); ok {
+			return prepare.Label(source, label)
+		}
+	}
+	return nil
+}
+
 // overlay mounts layers read-only, mapped one by one, or a path in what they make
 // together.
-func overlay(m specs.Mount, users *os.File) (f *os.File, dir bool, err error) {
+func overlay(m specs.Mount, how Sources) (f *os.File, dir bool, err error) {
 	sub := ""
 	m.Options = slices.DeleteFunc(slices.Clone(m.Options), func(o string) bool {
 		path, ok := strings.CutPrefix(o, oci.SubPathOption)
@@ -217,7 +242,7 @@ func overlay(m specs.Mount, users *os.File) (f *os.File, dir bool, err error) {
 		}
 		return ok
 	})
-	return prepare.Overlay(m, sub, users)
+	return prepare.Overlay(m, sub, prepare.Layers{Users: how.Users, Label: how.Label})
 }
 
 // openSource opens what is to be mounted; a path below it is never let out of it.
@@ -310,7 +335,7 @@ func (w *world) cgroupDirs(writable bool) error {
 	if err != nil {
 		return err
 	}
-	dirs, err := prepare.CgroupDirs(g, writable)
+	dirs, err := prepare.CgroupDirs(g, writable, w.spec.Linux.MountLabel)
 	for _, d := range dirs {
 		w.files.CgroupDirs = append(w.files.CgroupDirs, initstage.NamedFile{Name: d.Name, File: w.passed.add(d.File)})
 	}

@@ -84,8 +84,10 @@ type Container struct {
 	Restart     Restart `json:"restart,omitzero"`
 	// AutoRemove removes the container when it has exited.
 	AutoRemove bool `json:"autoRemove,omitempty"`
-	// LogPath is where the CRI-format log goes; chosen by the engine when empty.
+	// LogPath is where the CRI-format log goes; chosen by the engine when empty, and kept as
+	// Log says.
 	LogPath string `json:"logPath,omitempty"`
+	Log     Log    `json:"log,omitzero"`
 }
 
 // Security is what a container may do.
@@ -105,7 +107,8 @@ type Security struct {
 	Seccomp string `json:"seccomp,omitempty"`
 	// AppArmor is a profile's name, "unconfined", "default" for carob's own profile, or ""
 	// for that profile where it is loaded and the container is not privileged.
-	// SELinux is "user:role:type:level". A host without that module refuses them.
+	// SELinux is "user:role:type:level" with what is left empty as the pod has it, or
+	// "disable". A host without that module refuses labels.
 	AppArmor string `json:"appArmor,omitempty"`
 	SELinux  string `json:"seLinux,omitempty"`
 	// Unmasked leaves /proc and /sys as the kernel shows them (Docker's
@@ -181,7 +184,21 @@ type Mount struct {
 	Mode uint32 `json:"mode,omitempty"`
 	// Options are further mount flags: nosuid, nodev, noexec, noatime, …
 	Options []string `json:"options,omitempty"`
+	// Relabel gives the files of a Bind the container's SELinux label for files; every Volume
+	// gets the shared one.
+	Relabel Relabel `json:"relabel,omitempty"`
 }
+
+// Relabel is who may use files that are given a container's label.
+type Relabel string
+
+// The ways to relabel.
+const (
+	// RelabelShared is for all containers (Docker's z).
+	RelabelShared Relabel = "shared"
+	// RelabelPrivate is for those of the pod alone (Docker's Z).
+	RelabelPrivate Relabel = "private"
+)
 
 // NoAccess as a Device's Access makes the node and allows nothing with it.
 const NoAccess = "none"

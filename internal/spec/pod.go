@@ -57,6 +57,8 @@ type Pod struct {
 	Hosts []HostAlias `json:"hosts,omitempty"`
 	// DNS changes the host's resolver configuration when set.
 	DNS *DNS `json:"dns,omitempty"`
+	// SELinux stands for what containers leave out of theirs: Security.SELinux.
+	SELinux string `json:"seLinux,omitempty"`
 	// StopTimeout is the pod's grace period in seconds; nil means 10.
 	StopTimeout *int `json:"stopTimeout,omitempty"`
 }

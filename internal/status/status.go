@@ -32,6 +32,9 @@ type Pod struct {
 	Namespaces map[string]string `json:"namespaces,omitempty"`
 	// UserMapping is the pod's user namespace mapping; zero for the host's.
 	UserMapping IDMapping `json:"userMapping,omitzero"`
+	// Level is the part of SELinux labels that the pod's containers have and others have
+	// not, "s0:c1,c2"; "" where SELinux or its labels for containers are missing.
+	Level string `json:"seLinuxLevel,omitempty"`
 	// Connections are the pod's networks, that of the default route first; IPs are all
 	// the addresses they gave it. A pod in another's network has that one's.
 	Connections []Connection `json:"connections,omitempty"`
@@ -234,8 +237,17 @@ type Stats struct {
 	PidsLimit uint64 `json:"pidsLimit"`
 	IORead    uint64 `json:"ioRead"`
 	IOWrite   uint64 `json:"ioWrite"`
+	// Network is what the interfaces of its network namespace have carried, which it may
+	// share; nil for the host's.
+	Network *NetworkUse `json:"network,omitempty"`
 	// Details are what only the CRI shows.
 	Details Details `json:"-"`
+}
+
+// NetworkUse is traffic in bytes, without loopback's.
+type NetworkUse struct {
+	Received uint64 `json:"received"`
+	Sent     uint64 `json:"sent"`
 }
 
 // Details are further numbers of a group; those that the kernel does not have are
@@ -285,6 +297,17 @@ type Process struct {
 	CPU     uint64 `json:"cpu"`
 	Started int64  `json:"started"`
 	Command string `json:"command"`
+	// Comm is the name of its program, cut by the kernel to 15 bytes.
+	Comm string `json:"comm"`
+	// PGID and SID are its process group and session, TTY its terminal, "" if it has none;
+	// Foreground is whether its group has that.
+	PGID       int    `json:"pgid"`
+	SID        int    `json:"sid"`
+	TTY        string `json:"tty,omitempty"`
+	Foreground bool   `json:"foreground,omitempty"`
+	Nice       int    `json:"nice"`
+	Threads    int    `json:"threads"`
+	VSZ        uint64 `json:"vsz"` // bytes
 }
 
 // Event is one change of state. Events of one pod are in order; Seq is unique and

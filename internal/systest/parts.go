@@ -340,6 +340,10 @@ func (o observer) Observe(ctx context.Context, pid int, _ string) (out status.Ob
 	return out, err
 }
 
+func (o observer) Traffic(int) (*status.NetworkUse, error) {
+	return nil, o.m.do(context.Background(), "Traffic", func() error { return nil })
+}
+
 func (o observer) Namespaces(pid int) (out map[string]string, err error) {
 	err = o.m.do(context.Background(), "Namespaces", func() error {
 		out = map[string]string{}

@@ -26,6 +26,8 @@ const (
 	Systemd Need = "systemd"
 	// AppArmor is a kernel that confines by it, and apparmor_parser to load profiles.
 	AppArmor Need = "apparmor"
+	// SELinux is a kernel that enforces a policy with types for containers.
+	SELinux Need = "selinux"
 	// Toolchain is the go command.
 	Toolchain Need = "toolchain"
 	// Binaries are bin/carob, bin/carobd, bin/carob-look, bin/carob-pod, bin/carob-init, bin/carob-oci and bin/carob-toolbox, built by make.
@@ -91,6 +93,7 @@ func missing(n Need) string {
 		Cgroup2:  func() string { return file("/sys/fs/cgroup/cgroup.controllers") },
 		Systemd:  func() string { return file("/run/systemd/system") }, // sd_booted(3)
 		AppArmor: appArmor,
+		SELinux:  seLinux,
 		CNIPlugins: func() string {
 			return cmp.Or(file(CNIPluginDir+"/bridge"), file(CNIPluginDir+"/firewall"), program("iptables"))
 		},
@@ -152,6 +155,17 @@ func appArmor() string {
 		return "this kernel does not run AppArmor"
 	}
 	return program("apparmor_parser")
+}
+
+func seLinux() string {
+	on, err := os.ReadFile("/sys/fs/selinux/enforce")
+	switch {
+	case err != nil:
+		return "this kernel does not run SELinux"
+	case string(on) != "1":
+		return "SELinux only warns"
+	}
+	return text(os.WriteFile("/sys/fs/selinux/context", []byte("system_u:system_r:container_t:s0"), 0))
 }
 
 func criu() string {

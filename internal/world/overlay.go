@@ -12,14 +12,21 @@ import (
 	"carob/internal/sys/mount"
 )
 
+// Layers is how Overlay mounts.
+type Layers struct {
+	Users *os.File
+	Label string
+}
+
 // Overlay mounts layers (the option lowerdir) read-only, each of them mapped for users,
-// or a path in what they make together. dir tells whether that is a directory.
-func Overlay(m specs.Mount, sub string, users *os.File) (f *os.File, dir bool, err error) {
+// or a path in what they make together, with an SELinux label unless that is empty. dir
+// tells whether it is a directory.
+func Overlay(m specs.Mount, sub string, how Layers) (f *os.File, dir bool, err error) {
 	o, err := mountopt.Parse(m.Options)
 	if err != nil {
 		return nil, false, err
 	}
-	l := mount.Layers{Users: users}
+	l := mount.Layers{Users: how.Users, Label: how.Label}
 	for _, d := range o.Data {
 		value, ok := strings.CutPrefix(d, "lowerdir=")
 		if !ok {

@@ -8,6 +8,7 @@ package world
 import (
 	"fmt"
 	"os"
+	"slices"
 	"sort"
 	"strings"
 
@@ -22,7 +23,8 @@ import (
 
 // FileSystem makes a file system of the mount's type, with its source and options. owner
 // is the host's id of the container's root: a tmpfs without uid or gid is given to it.
-func FileSystem(m specs.Mount, owner uint32) (*os.File, error) {
+// label is the SELinux label of its files, "" for none; an option context stands above it.
+func FileSystem(m specs.Mount, owner uint32, label string) (*os.File, error) {
 	o, err := mountopt.Parse(m.Options)
 	if err != nil {
 		return nil, err
@@ -38,6 +40,9 @@ func FileSystem(m specs.Mount, owner uint32) (*os.File, error) {
 	if owner > 0 && m.Type == "tmpfs" {
 		id := fmt.Sprint(owner)
 		options = append(options, mount.Option{Key: "uid", Value: id}, mount.Option{Key: "gid", Value: id})
+	}
+	if !slices.ContainsFunc(options, func(o mount.Option) bool { return o.Key == "context" }) {
+		options = append(options, mount.Context(label)...)
 	}
 	f, err := mount.New(m.Type, mount.Flags(o.Set|o.SetTree), options...)
 	if err != nil {
@@ -170,8 +175,9 @@ type Named struct {
 }
 
 // CgroupDirs prepares /sys/fs/cgroup: the group and nothing above it (CVE-2023-25809).
-// On an error what was made until then is returned, too.
-func CgroupDirs(g *cgroup.Group, writable bool) (out []Named, err error) {
+// label is the SELinux label of the directory that holds hierarchies. On an error what was
+// made until then is returned, too.
+func CgroupDirs(g *cgroup.Group, writable bool, label string) (out []Named, err error) {
 	dirs := g.Dirs()
 	names := make([]string, 0, len(dirs))
 	for name := range dirs {
@@ -183,7 +189,7 @@ func CgroupDirs(g *cgroup.Group, writable bool) (out []Named, err error) {
 		flags |= mount.ReadOnly
 	}
 	if names[0] != "" {
-		base, err := mount.Empty(names)
+		base, err := mount.Empty(names, label)
 		if err != nil {
 			return nil, err
 		}

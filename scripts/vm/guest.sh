@@ -4,14 +4,14 @@
 # for them as a tar: rc, the exit code, and the complete output of each package.
 stty -F /dev/ttyS0 -onlcr 2>/dev/null # no carriage returns in somebody's log
 . /mnt/vm.env
-export CAROB_TEST_REQUIRE=root,cgroup,cgroup2,binaries,systemd,apparmor,network,ext4,xfs,ext4-quota,xfs-quota
+export CAROB_TEST_REQUIRE=root,cgroup,cgroup2,binaries,systemd,$VMLSM,network,ext4,xfs,ext4-quota,xfs-quota
 export CAROB_TEST_SLOW=10
 out=/var/tmp/out
 rc=0
 mkdir -p $out
 
 seconds() { cut -d. -f1 /proc/uptime; }
-echo "vm: Linux $(uname -r), cgroup $(stat -fc %T /sys/fs/cgroup), PID 1 $(cat /proc/1/comm), AppArmor $(cat /sys/module/apparmor/parameters/enabled), up after $(seconds) s"
+echo "vm: Linux $(uname -r), cgroup $(stat -fc %T /sys/fs/cgroup), PID 1 $(cat /proc/1/comm), $VMLSM, up after $(seconds) s"
 
 # tested runs one binary, of PACKAGE or PACKAGE:REGEXP, until shortly before the machine's
 # end, so that a test that hangs is named by its time-out. The console shows which test

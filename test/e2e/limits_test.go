@@ -193,6 +193,41 @@ func TestStatsAreTheKernels(t *testing.T) {
 	}
 }
 
+// TestStatsOfNetwork holds NET I/O against what the container sees of its interface.
+func TestStatsOfNetwork(t *testing.T) {
+	h := start(t)
+	c, hosts := h.container("c"), h.container("hosts", "--network", "host")
+	seen := func() (received, sent uint64) {
+		t.Helper()
+		for l := range strings.Lines(h.ok("exec", c, "cat", "/proc/net/dev")) {
+			if name, rest, ok := strings.Cut(strings.TrimSpace(l), ":"); ok && name != "lo" {
+				f := strings.Fields(rest)
+				received, _ = strconv.ParseUint(f[0], 10, 64)
+				sent, _ = strconv.ParseUint(f[8], 10, 64)
+			}
+		}
+		return received, sent
+	}
+	h.run("exec", c, "sh", "-c", "wget -T 1 http://$(ip route | sed -n 's/default via //p' | cut -d ' ' -f 1):1/") // refused: traffic all the same
+	received, sent := seen()
+	var got []struct {
+		Network *struct{ Received, Sent uint64 }
+	}
+	if err := json.Unmarshal([]byte(h.ok("stats", "--no-stream", "-o", "json", c, hosts)), &got); err != nil || len(got) != 2 {
+		t.Fatal(err, got)
+	}
+	after, later := seen()
+	if n := got[0].Network; n == nil || n.Received < received || n.Received > after || n.Sent < sent || n.Sent > later || n.Sent == 0 {
+		t.Errorf("network %+v; seen %d, %d before and %d, %d after", n, received, sent, after, later)
+	}
+	if got[1].Network != nil {
+		t.Errorf("the host's network: %+v", got[1].Network)
+	}
+	if out := h.ok("stats", "--no-stream", "--format", "{{.NetIO}}", hosts); out != "-" {
+		t.Errorf("the host's network: %q", out)
+	}
+}
+
 // TestBusyParent runs below a group that has processes of its own: on v2 it can pass no
 // controller down, so what needs one is refused with the reason and all else works.
 func TestBusyParent(t *testing.T) {

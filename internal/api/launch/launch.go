@@ -6,7 +6,7 @@
 //
 // Files in the run directory: api.sock, 0600; daemon.lock, held by the daemon and
 // with its pid as content; start.lock, held by the client that starts a daemon;
-// daemon.log, what such a daemon says. In the root directory: root.lock, held by the
+// daemon.log and daemon.log.1, what such a daemon says. In the root directory: root.lock, held by the
 // daemon, with its run directory and its pid as content.
 package launch
 
@@ -97,7 +97,10 @@ func (s Starter) refused(err error) error {
 	return fault.Wrap(fault.Unavailable, "daemon: start", err)
 }
 
-func (s Starter) logPath() string { return filepath.Join(s.RunDir, "daemon.log") }
+// LogPath is the log of a daemon of this run directory that a client has started.
+func LogPath(runDir string) string { return filepath.Join(runDir, "daemon.log") }
+
+func (s Starter) logPath() string { return LogPath(s.RunDir) }
 
 // start starts the daemon in a session of its own and returns when it answers.
 func (s Starter) start(ctx context.Context) error {
@@ -116,7 +119,7 @@ func (s Starter) start(ctx context.Context) error {
 	}
 	defer func() { _ = r.Close() }() // one line is read
 	cmd := exec.Command(s.Command[0], append(s.Command[1:len(s.Command):len(s.Command)], "--ready-fd="+strconv.Itoa(ReadyFD))...)
-	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr, cmd.ExtraFiles = "/", s.Env, log, log, []*os.File{w}
+	cmd.Dir, cmd.Env, cmd.Stderr, cmd.ExtraFiles = "/", s.Env, log, []*os.File{w}
 	session.Detach(cmd)
 	err = cmd.Start()
 	_ = w.Close() // the daemon has its own; without one the read below ends

@@ -79,6 +79,11 @@ func TestTranslate(t *testing.T) {
 		{"--name web --rm -it img", func(q *Request, c *spec.Container) {
 			q.Pod.Name, c.Name, c.AutoRemove, c.Stdin, c.StdinOnce, c.TTY = "web", "web", true, true, true, true
 		}},
+		{"--log-driver json-file --log-opt max-size=1m --log-opt max-file=3 img", func(_ *Request, c *spec.Container) {
+			c.Log = spec.Log{MaxSize: 1 << 20, MaxFiles: 3}
+		}},
+		{"--log-opt max-size=-1 img", func(_ *Request, c *spec.Container) { c.Log.MaxSize = spec.NoLogLimit }},
+		{"--log-driver none img", func(_ *Request, c *spec.Container) { c.Log.Off = true }},
 		{"--runtime crun img", func(q *Request, _ *spec.Container) { q.Pod.Handler = "crun" }},
 		{"-di img", func(_ *Request, c *spec.Container) { c.Stdin = true }},
 		{"--entrypoint sh img -c x", func(_ *Request, c *spec.Container) {
@@ -187,6 +192,7 @@ func TestTranslate(t *testing.T) {
 		{"--security-opt label=type:t --security-opt label=level:s0 --security-opt apparmor=p img", func(_ *Request, c *spec.Container) {
 			c.Security = spec.Security{SELinux: "::t:s0", AppArmor: "p"}
 		}},
+		{"--security-opt label=disable img", func(_ *Request, c *spec.Container) { c.Security = spec.Security{SELinux: "disable"} }},
 		{"--privileged img", func(q *Request, c *spec.Container) {
 			c.Security = spec.Security{Privileged: true, Seccomp: "unconfined"}
 			q.Pod.Namespaces.User = spec.Host
@@ -286,6 +292,12 @@ func TestTranslateRefuses(t *testing.T) {
 		{"--storage-opt overlay2.size=1G img", `--storage-opt "overlay2.size=1G": want size`},
 		{"--workdir tmp img", `--workdir "tmp"`},
 		{"--entrypoint= img", "--entrypoint: is empty"},
+		{"--log-driver journald img", `--log-driver "journald"`},
+		{"--log-opt max-size=1k img", `--log-opt "max-size=1k": want a size`},
+		{"--log-opt max-file=0 img", `--log-opt "max-file=0": want a number`},
+		{"--log-opt labels=x img", `--log-opt "labels=x": unknown`},
+		{"--log-opt max-size=-1 --log-opt max-file=2 img", "--log-opt: max-file goes"},
+		{"--log-driver none --log-opt max-size=1m img", `--log-opt "max-size=1m": there is no log`},
 	} {
 		t.Run(c.line, func(t *testing.T) {
 			_, err := translate(c.line)
@@ -296,8 +308,7 @@ func TestTranslateRefuses(t *testing.T) {
 	}
 }
 
-// TestRelabel: where SELinux does not run, Docker's z has nothing to do; where it does,
-// carob does not do it, and says so.
+// TestRelabel: where SELinux does not run, Docker's z has nothing to do.
 func TestRelabel(t *testing.T) {
 	h := host()
 	for _, option := range []string{"z", "Z"} {
@@ -306,8 +317,13 @@ func TestRelabel(t *testing.T) {
 		}
 	}
 	h.ReadFile = func(string) ([]byte, error) { return []byte("1"), nil }
-	if _, err := volume("/a:/b:z", h); err == nil || !strings.Contains(err.Error(), "SELinux") {
-		t.Errorf("%v", err)
+	for option, want := range map[string]spec.Relabel{"z": spec.RelabelShared, "Z": spec.RelabelPrivate, "ro": ""} {
+		if m, err := volume("/a:/b:"+option, h); err != nil || m.Relabel != want {
+			t.Errorf("%s: %+v, %v", option, m, err)
+		}
+	}
+	if _, err := volume("/a:/b:z,Z", h); err == nil || !strings.Contains(err.Error(), "z and Z") {
+		t.Errorf("both: %v", err)
 	}
 }
 

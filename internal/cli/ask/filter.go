@@ -1,10 +1,14 @@
 package ask
 
 import (
+	"cmp"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
+	"carob/internal/plan/port"
+	"carob/internal/spec"
 	"carob/internal/status"
 )
 
@@ -14,7 +18,12 @@ type Filter struct {
 	// Pod names a pod whose containers alone are listed.
 	Pod string
 
+	// Before and Since are containers, by whom the others were created before, or after.
+	Before, Since string
+
 	ids, names, statuses, ancestors []string
+	networks, volumes               []string
+	published                       []spec.Port
 	labels                          map[string]*string
 	exited                          []int
 }
@@ -38,11 +47,15 @@ func Filters(words []string) (Filter, error) {
 
 // add takes one key; it returns what is wrong with it.
 func (f *Filter) add(k, v string) (wrong string) {
+	if words := map[string]*[]string{"id": &f.ids, "name": &f.names, "ancestor": &f.ancestors, "network": &f.networks, "volume": &f.volumes}[k]; words != nil {
+		*words = append(*words, v)
+		return ""
+	}
+	if ref := map[string]*string{"pod": &f.Pod, "before": &f.Before, "since": &f.Since}[k]; ref != nil {
+		*ref = v
+		return ""
+	}
 	switch k {
-	case "id":
-		f.ids = append(f.ids, v)
-	case "name":
-		f.names = append(f.names, v)
 	case "label":
 		key, value, given := strings.Cut(v, "=")
 		f.labels[key] = nil
@@ -54,19 +67,34 @@ func (f *Filter) add(k, v string) (wrong string) {
 			return "not one of " + strings.Join(states, ", ")
 		}
 		f.statuses = append(f.statuses, v)
-	case "pod":
-		f.Pod = v
-	case "ancestor":
-		f.ancestors = append(f.ancestors, v)
 	case "exited":
 		n, err := strconv.Atoi(v)
 		if err != nil {
 			return "not an exit code"
 		}
 		f.exited = append(f.exited, n)
+	case "publish":
+		return f.publish(v)
 	default:
-		return "unknown key (id, name, label, status, pod, ancestor, exited)"
+		return "unknown key (" + PSKeys + ")"
 	}
+	return ""
+}
+
+// PSKeys are the keys of Filters.
+const PSKeys = "id, name, label, status, pod, ancestor, exited, before, since, network, volume, publish"
+
+// publish takes a port of the host, or a range: 80, 80/tcp, 8000-8080/udp.
+func (f *Filter) publish(v string) (wrong string) {
+	ports, protocol, _ := strings.Cut(v, "/")
+	if protocol == "" {
+		protocol = "tcp"
+	}
+	all, err := port.Parse(ports + ":" + ports + "/" + protocol)
+	if err != nil {
+		return "not a port, or a range of ports, with tcp, udp or sctp: 8080/tcp"
+	}
+	f.published = append(f.published, all...)
 	return ""
 }
 
@@ -79,10 +107,31 @@ func (f Filter) States(all bool) []string {
 	return nil
 }
 
-// Containers applies the rest.
-func (f Filter) Containers(list []status.Container) []status.Container {
-	return slices.DeleteFunc(list, func(c status.Container) bool { return !f.fits(c) })
+// Seen is a container with what its pod has.
+type Seen struct {
+	status.Container
+	Networks []string
+	Ports    []spec.Port
+	// Since and Before are when the containers were created that the filter names.
+	Since, Before time.Time
 }
+
+// Fits applies the rest.
+func (f Filter) Fits(c Seen) bool {
+	if !c.Before.IsZero() && !c.CreatedAt.Before(c.Before) || !c.Since.IsZero() && !c.CreatedAt.After(c.Since) {
+		return false
+	}
+	return f.fits(c.Container) &&
+		anyOf(f.networks, func(v string) bool { return slices.Contains(c.Networks, v) }) &&
+		anyOf(f.volumes, func(v string) bool {
+			return slices.ContainsFunc(c.Spec.Mounts, func(m spec.Mount) bool { return v == m.Source || v == m.Target })
+		}) &&
+		anyOf(f.published, func(want spec.Port) bool {
+			return slices.ContainsFunc(c.Ports, func(p spec.Port) bool { return p.HostPort == want.HostPort && protocol(p) == protocol(want) })
+		})
+}
+
+func protocol(p spec.Port) string { return strings.ToUpper(cmp.Or(p.Protocol, "TCP")) }
 
 func (f Filter) fits(c status.Container) bool {
 	state := string(c.State)

@@ -112,8 +112,12 @@ func volumeOption(m *spec.Mount, o string) (wrong string) {
 	case slices.Contains([]string{"rw", "rbind", "consistent", "cached", "delegated"}, o):
 	case slices.Contains(propagations, o):
 		m.Propagation = o
+	case o == "z" && m.Relabel == "":
+		m.Relabel = spec.RelabelShared
+	case o == "Z" && m.Relabel == "":
+		m.Relabel = spec.RelabelPrivate
 	case o == "z", o == "Z":
-		return "option " + o + ": SELinux relabelling is not supported"
+		return "option " + o + ": z and Z are one or the other, once"
 	default:
 		return "unknown option " + o
 	}

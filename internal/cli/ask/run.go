@@ -34,7 +34,8 @@ type Run struct {
 	devices, sysctls, ulimits                 []string
 	stopSignal, restart                       string
 	stopTimeout, oomScoreAdj                  int
-	storage                                   []string
+	storage, logOptions                       []string
+	logDriver                                 string
 	addHosts, dns, dnsSearches, dnsOptions    []string
 
 	fs *pflag.FlagSet
@@ -82,6 +83,8 @@ func (r *Run) bindProcess(fs *pflag.FlagSet) {
 	fs.StringVar(&r.restart, "restart", "no", "restart `POLICY`: no, on-failure[:N], always, unless-stopped")
 	fs.IntVar(&r.oomScoreAdj, "oom-score-adj", 0, "preference of the OOM killer, a `NUMBER` from -1000 to 1000")
 	fs.Var((*List)(&r.ulimits), "ulimit", "resource limit of the process `NAME=SOFT[:HARD]`")
+	fs.StringVar(&r.logDriver, "log-driver", "", "json-file, local and k8s-file are one `KIND` of log; none keeps nothing")
+	fs.Var((*List)(&r.logOptions), "log-opt", "`OPTION` of the log: max-size=SIZE of a file, 10m when not given, max-file=N files, 5")
 	fs.StringVar(&r.Checkpoint, "checkpoint", "", "go on from the checkpoint archive `FILE` instead of executing a command")
 	fs.StringVar(&r.Pull, "pull", PullMissing, "pull the image: missing, always, never")
 }
@@ -199,6 +202,9 @@ func (r *Run) process(q *Request, h Host) (err error) {
 		return bad("pull", r.Pull, "want "+strings.Join(PullPolicies(), ", "))
 	}
 	if c.Rlimits, err = ulimits(r.ulimits); err != nil {
+		return err
+	}
+	if c.Log, err = logs(r.logDriver, r.logOptions); err != nil {
 		return err
 	}
 	c.Resources, err = r.Limits.Resources(h)

@@ -21,7 +21,10 @@ func (r *Run) securities(q *Request, h Host) error {
 			return err
 		}
 	}
-	if len(label) > 0 && label["disable"] == "" {
+	switch {
+	case label["disable"] != "":
+		s.SELinux = "disable"
+	case len(label) > 0:
 		s.SELinux = strings.Join([]string{label["user"], label["role"], label["type"], label["level"]}, ":")
 	}
 	return nil

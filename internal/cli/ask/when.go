@@ -72,7 +72,7 @@ func Events(since, until string, filters []string, now time.Time) (w EventWindow
 		k, v, ok := strings.Cut(f, "=")
 		to := map[string]*[]string{"type": &w.types, "action": &w.actions, "event": &w.actions, "pod": &w.pods, "container": &w.containers}[k]
 		if !ok || to == nil {
-			return w, fault.New(fault.Invalid, "--filter \""+f+"\": not type=, action=, pod= or container=")
+			return w, fault.New(fault.Invalid, "--filter \""+f+"\": not type=, action= (also event=), pod= or container=; events have no labels, images or networks")
 		}
 		*to = append(*to, v)
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -87,19 +88,25 @@ func networkCreateCommand(e Env) *cobra.Command {
 
 func networkListCommand(e Env) *cobra.Command {
 	var s show.Style
+	var filters []string
 	c := &cobra.Command{
 		Use: "ls", Short: "List networks",
-		Example: "  carob network ls -o wide",
+		Example: "  carob network ls -o wide\n  carob network ls -q --filter dangling=true",
 		Args:    cobra.NoArgs, ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			f, err := filterOf(filters)
+			if err != nil {
+				return err
+			}
 			list, err := client.CallBy(cmd.Context(), e.Daemon, api.Networks, api.None{})
 			if err != nil {
 				return err
 			}
-			return show.Networks().Write(e.Stdout, s, list)
+			return show.Networks().Write(e.Stdout, s, slices.DeleteFunc(list, func(n status.Network) bool { return !f.fits(n) }))
 		},
 	}
 	c.Flags().StringVarP(&s.Output, "output", "o", "", "output `FORMAT`: wide, name, json or yaml")
+	c.Flags().VarP((*ask.List)(&filters), "filter", "f", "`KEY=VALUE`: name (part of it), label, driver (builtin or cni), dangling (true or false: no pod is in it)")
 	c.Flags().StringVar(&s.Format, "format", "", "Go `TEMPLATE` for each network")
 	c.Flags().BoolVarP(&s.Quiet, "quiet", "q", false, "print names only")
 	return c

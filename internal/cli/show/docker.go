@@ -2,6 +2,7 @@ package show
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -27,9 +28,12 @@ type Container struct {
 	RestartCount int
 	Driver       string
 	Platform     string
-	HostConfig   HostConfig
-	Mounts       []MountPoint
-	Config       Config
+	// What execve changes to, and the files' label.
+	AppArmorProfile, ProcessLabel, MountLabel string
+
+	HostConfig HostConfig
+	Mounts     []MountPoint
+	Config     Config
 
 	NetworkSettings NetworkSettings
 
@@ -82,6 +86,13 @@ type HostConfig struct {
 	Sysctls                                                          map[string]string `json:",omitempty"`
 	ExtraHosts, Dns, DnsSearch, DnsOptions                           []string
 	ShmSize                                                          int64
+	LogConfig                                                        LogConfig
+}
+
+// LogConfig is Docker's.
+type LogConfig struct {
+	Type   string
+	Config map[string]string
 }
 
 // RestartPolicy is Docker's.
@@ -129,6 +140,9 @@ func Docker(in status.ContainerInspection, p status.Pod) Container {
 		RestartCount: c.RestartCount, Driver: "overlay", Platform: "linux", HostConfig: hostConfig(c, p), Mounts: mountPoints(in),
 		Config: config(in, p), NetworkSettings: networkSettings(p.Connections), Pod: PodRef{c.PodID, c.PodName, p.Namespace}, CgroupPath: c.Cgroup, Step: c.Step,
 		Asked: c.Spec, Adjusted: c.Adjusted, Differences: []string{}, OCI: in.OCI, Args: []string{},
+	}
+	if in.OCI != nil && in.OCI.Process != nil && in.OCI.Linux != nil {
+		d.AppArmorProfile, d.ProcessLabel, d.MountLabel = in.OCI.Process.ApparmorProfile, in.OCI.Process.SelinuxLabel, in.OCI.Linux.MountLabel
 	}
 	if len(c.Command) > 0 {
 		d.Path, d.Args = c.Command[0], c.Command[1:]
@@ -193,11 +207,24 @@ func hostConfig(c status.Container, p status.Pod) HostConfig {
 	if h.ShmSize == 0 {
 		h.ShmSize = 64 << 20
 	}
+	h.LogConfig = logConfig(&c.Spec)
 	if r := s.Resources; r != nil {
 		limits(&h, r)
 	}
 	lists(&h, s, p.Spec)
 	return h
+}
+
+// logConfig shows a log by podman's name for a file in the CRI's format.
+func logConfig(s *spec.Container) LogConfig {
+	if s.Log.Off {
+		return LogConfig{"none", map[string]string{}}
+	}
+	l := LogConfig{"k8s-file", map[string]string{}}
+	if size, files := s.LogBounds(); size > 0 {
+		l.Config["max-size"], l.Config["max-file"] = strconv.FormatInt(size, 10), strconv.Itoa(files)
+	}
+	return l
 }
 
 func limits(h *HostConfig, r *specs.LinuxResources) {
@@ -279,11 +306,22 @@ func securityOpt(s spec.Security) (all []string) {
 	if s.AppArmor != "" {
 		all = append(all, "apparmor="+s.AppArmor)
 	}
-	if s.SELinux != "" {
-		all = append(all, "label="+s.SELinux)
-	}
 	if s.Unmasked {
 		all = append(all, "systempaths=unconfined")
+	}
+	return append(all, labelOpt(s.SELinux)...)
+}
+
+// labelOpt is an SELinux label as it was asked for, in Docker's words.
+func labelOpt(label string) (all []string) {
+	if label == "disable" {
+		return []string{"label=disable"}
+	}
+	names := []string{"user", "role", "type", "level"}
+	for i, part := range strings.SplitN(label, ":", len(names)) {
+		if part != "" {
+			all = append(all, "label="+names[i]+":"+part)
+		}
 	}
 	return all
 }

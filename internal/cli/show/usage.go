@@ -12,16 +12,18 @@ import (
 
 // Usage is a container's use of resources between two reports.
 type Usage struct {
-	ID       string  `json:"id"`
-	Name     string  `json:"name"`
-	CPU      float64 `json:"cpuPercent"`
-	Memory   uint64  `json:"memory"`
-	Limit    uint64  `json:"memoryLimit"`
-	Percent  float64 `json:"memoryPercent"`
-	Read     uint64  `json:"ioRead"`
-	Write    uint64  `json:"ioWrite"`
-	Pids     uint64  `json:"pids"`
-	OOMKills uint64  `json:"oomKills"`
+	ID      string  `json:"id"`
+	Name    string  `json:"name"`
+	CPU     float64 `json:"cpuPercent"`
+	Memory  uint64  `json:"memory"`
+	Limit   uint64  `json:"memoryLimit"`
+	Percent float64 `json:"memoryPercent"`
+	Read    uint64  `json:"ioRead"`
+	Write   uint64  `json:"ioWrite"`
+	// Network is what the container's network has carried, nil in the host's.
+	Network  *status.NetworkUse `json:"network,omitempty"`
+	Pids     uint64             `json:"pids"`
+	OOMKills uint64             `json:"oomKills"`
 }
 
 // Between computes usage from two reports; a container that is new in the second
@@ -35,7 +37,7 @@ func Between(before, after []status.Stats) []Usage {
 	for _, s := range after {
 		u := Usage{
 			ID: s.ID, Name: s.Name, Memory: s.MemoryWorkingSet, Limit: s.MemoryLimit,
-			Read: s.IORead, Write: s.IOWrite, Pids: s.Pids, OOMKills: s.OOMKills,
+			Read: s.IORead, Write: s.IOWrite, Network: s.Network, Pids: s.Pids, OOMKills: s.OOMKills,
 		}
 		if o, ok := old[s.ID]; ok && s.At.After(o.At) && s.CPUTotal >= o.CPUTotal {
 			u.CPU = 100 * float64(s.CPUTotal-o.CPUTotal) / float64(s.At.Sub(o.At))
@@ -49,6 +51,18 @@ func Between(before, after []status.Stats) []Usage {
 }
 
 func binary(n uint64) string { return units.BytesSize(float64(n)) }
+
+// decimal is for traffic, as Docker has it.
+func decimal(n uint64) string { return units.HumanSizeWithPrecision(float64(n), 3) }
+
+func blockIO(u Usage) string { return decimal(u.Read) + " / " + decimal(u.Write) }
+
+func netIO(u Usage) string {
+	if u.Network == nil {
+		return "-"
+	}
+	return decimal(u.Network.Received) + " / " + decimal(u.Network.Sent)
+}
 
 // Usages shows use of resources.
 func Usages() Sheet[Usage] {
@@ -65,7 +79,8 @@ func Usages() Sheet[Usage] {
 			{Head: "CPU %", Text: func(u Usage) string { return fmt.Sprintf("%.2f%%", u.CPU) }},
 			{Head: "MEM USAGE / LIMIT", Text: func(u Usage) string { return binary(u.Memory) + " / " + limit(u) }},
 			{Head: "MEM %", Text: func(u Usage) string { return fmt.Sprintf("%.2f%%", u.Percent) }},
-			{Head: "BLOCK I/O", Text: func(u Usage) string { return binary(u.Read) + " / " + binary(u.Write) }},
+			{Head: "NET I/O", Text: netIO},
+			{Head: "BLOCK I/O", Text: blockIO},
 			{Head: "PIDS", Text: func(u Usage) string { return fmt.Sprint(u.Pids) }},
 			{Head: "OOM KILLS", Wide: true, Text: func(u Usage) string { return fmt.Sprint(u.OOMKills) }},
 		},
@@ -73,7 +88,7 @@ func Usages() Sheet[Usage] {
 		Row: func(u Usage) any {
 			return UsageRow{
 				Usage: u, Container: u.Name, CPUPerc: fmt.Sprintf("%.2f%%", u.CPU), MemUsage: binary(u.Memory) + " / " + limit(u),
-				MemPerc: fmt.Sprintf("%.2f%%", u.Percent), BlockIO: binary(u.Read) + " / " + binary(u.Write), PIDs: fmt.Sprint(u.Pids),
+				MemPerc: fmt.Sprintf("%.2f%%", u.Percent), NetIO: netIO(u), BlockIO: blockIO(u), PIDs: fmt.Sprint(u.Pids),
 			}
 		},
 	}
@@ -83,7 +98,7 @@ func Usages() Sheet[Usage] {
 // for what the table shows of them.
 type UsageRow struct {
 	Usage
-	Container, CPUPerc, MemUsage, MemPerc, BlockIO, PIDs string
+	Container, CPUPerc, MemUsage, MemPerc, NetIO, BlockIO, PIDs string
 }
 
 // Processes shows the processes of a container.

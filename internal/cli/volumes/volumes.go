@@ -96,7 +96,7 @@ func listCommand(e Env) *cobra.Command {
 	fs.StringVarP(&s.Output, "output", "o", "", "output `FORMAT`: "+strings.Join(show.Formats(), ", "))
 	fs.StringVar(&s.Format, "format", "", "Go `TEMPLATE` for each volume, or json")
 	fs.BoolVarP(&s.Quiet, "quiet", "q", false, "print names only")
-	fs.VarP((*ask.List)(&filters), "filter", "f", "`KEY=VALUE`: dangling (true or false: no container uses it), name (part of it)")
+	fs.VarP((*ask.List)(&filters), "filter", "f", "`KEY=VALUE`: dangling (true or false: no container uses it), driver, name (part of it)")
 	return c
 }
 
@@ -220,8 +220,11 @@ func filterOf(words []string) (f filter, err error) {
 			err = errors.New("not KEY=VALUE")
 		case k == "name":
 			f.names = append(f.names, v)
+		case k == "driver" && v == "local": // there is no other
+		case k == "driver":
+			err = errors.New("the only driver is local")
 		case k != "dangling":
-			err = errors.New("unknown key (dangling, name)")
+			err = errors.New("unknown key (dangling, driver, name); volumes have no labels")
 		case v != "true" && v != "false":
 			err = errors.New("true or false")
 		default:

@@ -34,7 +34,7 @@ func TestFilter(t *testing.T) {
 			t.Errorf("%s: %q, want %q", tt.words, got, tt.want)
 		}
 	}
-	for word, why := range map[string]string{"dangling": "not KEY=VALUE", "name=": "not KEY=VALUE", "dangling=1": "true or false", "label=a": "unknown key (dangling, name)"} {
+	for word, why := range map[string]string{"dangling": "not KEY=VALUE", "name=": "not KEY=VALUE", "dangling=1": "true or false", "label=a": "unknown key (dangling, driver, name)"} {
 		if _, err := filterOf([]string{word}); !fault.Is(err, fault.Invalid) || !strings.Contains(err.Error(), why) {
 			t.Errorf("%s: %v", word, err)
 		}

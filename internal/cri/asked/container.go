@@ -142,7 +142,7 @@ func security(s *cri.LinuxContainerSecurityContext, pod *spec.Pod, h Host, out *
 	out.Security = spec.Security{
 		Privileged: s.GetPrivileged(), NoNewPrivileges: s.GetNoNewPrivs(), ReadOnlyRootfs: s.GetReadonlyRootfs(),
 		CapAdd: s.GetCapabilities().GetAddCapabilities(), CapDrop: s.GetCapabilities().GetDropCapabilities(),
-		CapAmbient: s.GetCapabilities().GetAddAmbientCapabilities(), SELinux: selinux(s.GetSelinuxOptions()),
+		CapAmbient: s.GetCapabilities().GetAddAmbientCapabilities(), SELinux: selinux(s.GetSelinuxOptions(), h),
 		Paths: &spec.KernelPaths{Masked: s.GetMaskedPaths(), ReadOnly: s.GetReadonlyPaths()},
 	}
 	var errs [5]error

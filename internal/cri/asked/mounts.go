@@ -20,8 +20,8 @@ func mounts(in []*cri.Mount, pod *spec.Pod, h Host) ([]spec.Mount, error) {
 		if err == nil {
 			err = mountIDs(m, pod)
 		}
-		if err == nil && m.GetSelinuxRelabel() && h.Facts.SELinux {
-			err = unsupported("selinux_relabel", "files are not relabelled by this runtime")
+		if m.GetSelinuxRelabel() && h.Facts.SELinux && one.Type == spec.Bind { // an image has the label anyway
+			one.Relabel = spec.RelabelPrivate
 		}
 		if err != nil {
 			return nil, fmt.Errorf("config.mounts: %.200s: %w", m.GetContainerPath(), err)

@@ -32,7 +32,7 @@ func Pod(c *cri.PodSandboxConfig, handler string, h Host) (spec.Pod, error) {
 		Labels: c.GetLabels(), Annotations: c.GetAnnotations(),
 		Hostname: c.GetHostname(), Namespaces: namespaces, UserIDs: ids, Privileged: security.GetPrivileged(),
 		Sysctls: c.GetLinux().GetSysctls(), CgroupParent: c.GetLinux().GetCgroupParent(),
-		Handler: handler, Ports: ports, DNS: dns(c.GetDnsConfig()),
+		Handler: handler, Ports: ports, DNS: dns(c.GetDnsConfig()), SELinux: selinux(security.GetSelinuxOptions(), h),
 	}
 	if namespaces.UTS == spec.Host {
 		p.Hostname = h.Hostname

@@ -1,7 +1,6 @@
 package asked
 
 import (
-	"cmp"
 	"fmt"
 	"math"
 	"strconv"
@@ -123,12 +122,11 @@ func oldProfile(word string) *cri.SecurityProfile {
 	return &cri.SecurityProfile{ProfileType: cri.SecurityProfile_Unconfined}
 }
 
-// selinux is user:role:type:level, with the usual words for those that are not given.
-func selinux(o *cri.SELinuxOption) string {
-	if o.GetUser()+o.GetRole()+o.GetType()+o.GetLevel() == "" {
+// selinux is user:role:type:level; the plan fills in what is not given. As Kubernetes says of
+// its field, it has no effect on a host without SELinux: system pods ask for spc_t everywhere.
+func selinux(o *cri.SELinuxOption, h Host) string {
+	if !h.Facts.SELinux || o.GetUser()+o.GetRole()+o.GetType()+o.GetLevel() == "" {
 		return ""
 	}
-	return strings.Join([]string{
-		cmp.Or(o.GetUser(), "system_u"), cmp.Or(o.GetRole(), "system_r"), cmp.Or(o.GetType(), "container_t"), cmp.Or(o.GetLevel(), "s0"),
-	}, ":")
+	return strings.Join([]string{o.GetUser(), o.GetRole(), o.GetType(), o.GetLevel()}, ":")
 }

@@ -7,6 +7,7 @@ import (
 	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
 
 	"carob/internal/status"
+	"carob/internal/sys/procfs"
 )
 
 // GroupUse is what a group uses.
@@ -35,7 +36,7 @@ type ContainerUse struct {
 type PodUse struct {
 	GroupUse
 	Pod        status.Pod
-	Links      []Link
+	Links      []procfs.Link
 	Containers []*ContainerUse
 }
 
@@ -73,7 +74,7 @@ func baseLabels() []string { return []string{"container", "id", "image", "name",
 type Families struct {
 	group     []family[GroupUse]
 	container []family[ContainerUse]
-	link      []family[Link]
+	link      []family[procfs.Link]
 }
 
 // NewFamilies puts them together once for many values.
@@ -187,22 +188,22 @@ func onDevice[T interface{ device() string }](name, help string, kind kind, of f
 func (u GroupUse) device() string { return u.Device }
 
 // onLink is a family about a network interface.
-func onLink(name, help string, of func(Link) uint64) family[Link] {
-	return family[Link]{
+func onLink(name, help string, of func(procfs.Link) uint64) family[procfs.Link] {
+	return family[procfs.Link]{
 		name: name, help: help, kind: counter, labels: []string{"interface"},
-		of: func(l Link, tell func(float64, ...string)) { tell(float64(of(l)), l.Name) },
+		of: func(l procfs.Link, tell func(float64, ...string)) { tell(float64(of(l)), l.Name) },
 	}
 }
 
-func linkFamilies() []family[Link] {
-	return []family[Link]{
-		onLink("container_network_receive_bytes_total", "Bytes received", func(l Link) uint64 { return l.Received.Bytes }),
-		onLink("container_network_receive_errors_total", "Errors while receiving", func(l Link) uint64 { return l.Received.Errors }),
-		onLink("container_network_receive_packets_total", "Packets received", func(l Link) uint64 { return l.Received.Packets }),
-		onLink("container_network_receive_packets_dropped_total", "Packets dropped while receiving", func(l Link) uint64 { return l.Received.Dropped }),
-		onLink("container_network_transmit_bytes_total", "Bytes sent", func(l Link) uint64 { return l.Sent.Bytes }),
-		onLink("container_network_transmit_errors_total", "Errors while sending", func(l Link) uint64 { return l.Sent.Errors }),
-		onLink("container_network_transmit_packets_total", "Packets sent", func(l Link) uint64 { return l.Sent.Packets }),
-		onLink("container_network_transmit_packets_dropped_total", "Packets dropped while sending", func(l Link) uint64 { return l.Sent.Dropped }),
+func linkFamilies() []family[procfs.Link] {
+	return []family[procfs.Link]{
+		onLink("container_network_receive_bytes_total", "Bytes received", func(l procfs.Link) uint64 { return l.Received.Bytes }),
+		onLink("container_network_receive_errors_total", "Errors while receiving", func(l procfs.Link) uint64 { return l.Received.Errors }),
+		onLink("container_network_receive_packets_total", "Packets received", func(l procfs.Link) uint64 { return l.Received.Packets }),
+		onLink("container_network_receive_packets_dropped_total", "Packets dropped while receiving", func(l procfs.Link) uint64 { return l.Received.Dropped }),
+		onLink("container_network_transmit_bytes_total", "Bytes sent", func(l procfs.Link) uint64 { return l.Sent.Bytes }),
+		onLink("container_network_transmit_errors_total", "Errors while sending", func(l procfs.Link) uint64 { return l.Sent.Errors }),
+		onLink("container_network_transmit_packets_total", "Packets sent", func(l procfs.Link) uint64 { return l.Sent.Packets }),
+		onLink("container_network_transmit_packets_dropped_total", "Packets dropped while sending", func(l procfs.Link) uint64 { return l.Sent.Dropped }),
 	}
 }

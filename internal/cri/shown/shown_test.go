@@ -2,7 +2,6 @@ package shown
 
 import (
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
@@ -15,6 +14,7 @@ import (
 	"carob/internal/lifecycle"
 	"carob/internal/spec"
 	"carob/internal/status"
+	"carob/internal/sys/procfs"
 )
 
 func TestContainerState(t *testing.T) {
@@ -101,35 +101,10 @@ func TestNetworkUse(t *testing.T) {
 	if u := networkUse(1, nil); u != nil {
 		t.Errorf("without interfaces: %v", u)
 	}
-	u := networkUse(1, []Link{{Name: "net1"}, {Name: "eth0"}})
+	u := networkUse(1, []procfs.Link{{Name: "net1"}, {Name: "eth0"}})
 	if len(u.GetInterfaces()) != 2 || u.GetDefaultInterface().GetName() != "eth0" {
 		t.Errorf("%v", u)
 	}
-}
-
-const netDev = `Inter-|   Receive                                                |  Transmit
- face |bytes    packets errs drop fifo frame compressed multicast|bytes    packets errs drop fifo colls carrier compressed
-    lo:    5       1    0    0    0     0          0         0        5       1    0    0    0     0       0          0
-  eth0: 7000      10    1    2    0     0          0         0     8000      11    3    4    0     0       0          0
-`
-
-func TestParseLinks(t *testing.T) {
-	want := []Link{{"eth0", Traffic{7000, 10, 1, 2}, Traffic{8000, 11, 3, 4}}}
-	if d := cmp.Diff(want, ParseLinks([]byte(netDev))); d != "" {
-		t.Error(d)
-	}
-}
-
-func FuzzParseLinks(f *testing.F) {
-	f.Add([]byte(netDev))
-	f.Add([]byte("a:b"))
-	f.Fuzz(func(t *testing.T, text []byte) {
-		for _, l := range ParseLinks(text) {
-			if l.Name == "lo" || strings.ContainsAny(l.Name, "\n:") {
-				t.Errorf("%q", l.Name)
-			}
-		}
-	})
 }
 
 // TestMetrics: names are unique, and every value has the labels of its description.
@@ -143,7 +118,7 @@ func TestMetrics(t *testing.T) {
 	}
 	stall := &status.Stall{Some: status.Pressure{Total: 3_000_000}}
 	g := GroupUse{Stats: status.Stats{CPUTotal: 2_500_000_000, Details: status.Details{CPUStall: stall, MemoryStall: stall, IOStall: stall}}}
-	p := NewFamilies().SandboxMetrics(&PodUse{GroupUse: g, Links: []Link{{Name: "eth0"}}, Containers: []*ContainerUse{{GroupUse: g}}})
+	p := NewFamilies().SandboxMetrics(&PodUse{GroupUse: g, Links: []procfs.Link{{Name: "eth0"}}, Containers: []*ContainerUse{{GroupUse: g}}})
 	seen := map[string]uint64{}
 	for _, m := range slices.Concat(p.GetMetrics(), p.GetContainerMetrics()[0].GetMetrics()) {
 		if len(m.GetLabelValues()) != labels[m.GetName()] {
@@ -166,7 +141,7 @@ func TestMetrics(t *testing.T) {
 func TestPodMetrics(t *testing.T) {
 	u := &PodUse{
 		Pod:   status.Pod{ID: "p", Name: "web", Namespace: "shop", Cgroup: "/pods/p"},
-		Links: []Link{{Name: "eth0"}}, Containers: []*ContainerUse{{Container: status.Container{ID: "c", Name: "app"}, Uncounted: true}},
+		Links: []procfs.Link{{Name: "eth0"}}, Containers: []*ContainerUse{{Container: status.Container{ID: "c", Name: "app"}, Uncounted: true}},
 	}
 	labels := map[string][]string{}
 	for _, f := range NewFamilies().pod(u) {

@@ -1,14 +1,12 @@
 package shown
 
 import (
-	"bytes"
 	"math"
-	"slices"
-	"strconv"
 
 	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
 
 	"carob/internal/status"
+	"carob/internal/sys/procfs"
 )
 
 // Use is what a container uses.
@@ -91,7 +89,7 @@ func number(n uint64) *cri.UInt64Value { return &cri.UInt64Value{Value: n} }
 type SandboxUse struct {
 	Stats      status.Stats
 	Rate       uint64
-	Links      []Link
+	Links      []procfs.Link
 	Containers []*cri.ContainerStats
 }
 
@@ -112,7 +110,7 @@ func SandboxStats(p status.Pod, u SandboxUse) *cri.PodSandboxStats {
 // networkUse has eth0, or the first that is there, as the default interface. Without one
 // there is no answer: a kubelet that takes pods' stats from the CRI (v1.37) dies of an
 // answer that has no default interface.
-func networkUse(at int64, links []Link) *cri.NetworkUsage {
+func networkUse(at int64, links []procfs.Link) *cri.NetworkUsage {
 	if len(links) == 0 {
 		return nil
 	}
@@ -128,34 +126,4 @@ func networkUse(at int64, links []Link) *cri.NetworkUsage {
 		u.Interfaces = append(u.Interfaces, one)
 	}
 	return u
-}
-
-// Link is a network interface and what passed through it.
-type Link struct {
-	Name           string
-	Received, Sent Traffic
-}
-
-// Traffic counts one direction.
-type Traffic struct{ Bytes, Packets, Errors, Dropped uint64 }
-
-// ParseLinks reads /proc/PID/net/dev; loopback is left out, and what is no line of an
-// interface.
-func ParseLinks(text []byte) []Link {
-	var out []Link
-	for line := range bytes.Lines(text) {
-		name, rest, found := bytes.Cut(line, []byte(":"))
-		f := bytes.Fields(rest)
-		if !found || len(f) < 12 || string(bytes.TrimSpace(name)) == "lo" {
-			continue
-		}
-		var n [12]uint64
-		for i := range n {
-			n[i], _ = strconv.ParseUint(string(f[i]), 10, 64) // the kernel writes numbers
-		}
-		out = append(out, Link{
-			Name: string(bytes.TrimSpace(name)), Received: Traffic{n[0], n[1], n[2], n[3]}, Sent: Traffic{n[8], n[9], n[10], n[11]},
-		})
-	}
-	return slices.Clip(out)
 }

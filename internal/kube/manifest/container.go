@@ -173,9 +173,12 @@ func seLinux(o *corev1.SELinuxOptions) string {
 // mounts leaves recursiveReadOnly to the engine's way: a read-only mount is so with
 // all that is mounted below it, which every kernel carob runs on can do.
 func mounts(p *corev1.Pod, c *corev1.Container, f Facts) []spec.Mount {
-	sources := map[string]string{}
+	sources, label := map[string]string{}, map[string]spec.Relabel{}
 	for _, v := range volumes(p, f) {
 		sources[v.Name] = v.Source()
+		if v.Host == nil { // new, and the pod's alone
+			label[v.Name] = spec.RelabelPrivate
+		}
 	}
 	images := map[string]string{}
 	for _, v := range p.Spec.Volumes {
@@ -186,7 +189,7 @@ func mounts(p *corev1.Pod, c *corev1.Container, f Facts) []spec.Mount {
 	var all []spec.Mount
 	for _, m := range c.VolumeMounts {
 		out := spec.Mount{Type: spec.Bind, Source: sources[m.Name], Target: path.Clean(m.MountPath),
-			ReadOnly: m.ReadOnly, Options: m.BindMountOptions}
+			ReadOnly: m.ReadOnly, Options: m.BindMountOptions, Relabel: label[m.Name]}
 		if ref, ok := images[m.Name]; ok {
 			out.Type, out.Source, out.ReadOnly = spec.Image, ref, true
 			out.Options = append([]string{"noexec"}, m.BindMountOptions...) // as KEP-4639 has it

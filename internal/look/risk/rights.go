@@ -120,7 +120,7 @@ func (j *judge) newPrivileges() {
 func (j *judge) label() {
 	name, mode, _ := strings.Cut(j.Label, " ")
 	switch {
-	case j.Label == "" || name == "unconfined" || strings.Contains(name, "unconfined_t") || strings.Contains(name, "spc_t"):
+	case j.Label == "" || name == "unconfined" || strings.Contains(name, ":unconfined_") || strings.Contains(name, "spc_t"):
 		j.add(Low, text{"no security module confines it", "AppArmor or SELinux would be one more wall", "use a kernel with one and leave the engine's default profile on"}, "attr/current")
 	case mode == "(complain)":
 		j.add(Low, text{"its AppArmor profile only complains", "nothing is refused by " + name, "set the profile to enforce"}, "attr/current")

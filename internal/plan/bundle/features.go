@@ -70,7 +70,7 @@ func (f Features) refuse(s *specs.Spec) error {
 	case s.Process.ApparmorProfile != "" && s.Process.ApparmorProfile != oci.AppArmorProfile && f.unconfined():
 		return unsupported("AppArmor profile", f.Runtime+" does not confine by it")
 	case s.Process.SelinuxLabel != "" && (f.Sentry || f.NoSELinux):
-		return unsupported("SELinux label", f.Runtime+" does not set it")
+		return unsupported("SELinux label", f.Runtime+" does not set it (label=disable asks for none)")
 	case s.Linux.Seccomp != nil && f.NoSeccomp:
 		return unsupported("seccomp", f.Runtime+" was built without it (seccomp: unconfined)")
 	case f.Sentry:

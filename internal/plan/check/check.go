@@ -115,11 +115,32 @@ func Container(c *spec.Container) error {
 	if c.Image == "" {
 		return fault.New(fault.Invalid, subject+": no image given")
 	}
-	if c.LogPath != "" && (!path.IsAbs(c.LogPath) || path.Clean(c.LogPath) != c.LogPath) {
-		return fault.New(fault.Invalid, fmt.Sprintf("%s: log path %.100q: not absolute and clean", subject, c.LogPath))
-	}
 	_, err := oci.StopSignal(c.StopSignal)
-	return firstOf(subject, hostname(c.Hostname), cgroup.CheckParent(c.CgroupParent), err, restart(c), storage(c.StorageSize), timeout(c.StopTimeout))
+	return firstOf(subject, hostname(c.Hostname), cgroup.CheckParent(c.CgroupParent), err, logs(c), restart(c), storage(c.StorageSize), timeout(c.StopTimeout))
+}
+
+func logs(c *spec.Container) error {
+	switch {
+	case c.LogPath != "" && (!path.IsAbs(c.LogPath) || path.Clean(c.LogPath) != c.LogPath):
+		return fault.New(fault.Invalid, fmt.Sprintf("log path %.100q: not absolute and clean", c.LogPath))
+	case c.LogPath != "" && c.Log != spec.Log{}:
+		return fault.New(fault.Invalid, "log: one whose path is given is not rotated")
+	case c.Log.Off && c.Log != spec.Log{Off: true}:
+		return fault.New(fault.Invalid, "log: there is none to be rotated")
+	}
+	return bounds(c.Log)
+}
+
+func bounds(l spec.Log) error {
+	switch {
+	case l.MaxSize != 0 && l.MaxSize != spec.NoLogLimit && l.MaxSize < spec.MinLogSize:
+		return fault.New(fault.Invalid, fmt.Sprintf("log: a file of %d bytes is too small, %d is the least", l.MaxSize, spec.MinLogSize))
+	case l.MaxFiles < 0 || l.MaxFiles > spec.MostLogFiles:
+		return fault.New(fault.Invalid, fmt.Sprintf("log: %d files: from 1 to %d can be kept", l.MaxFiles, spec.MostLogFiles))
+	case l.MaxSize == spec.NoLogLimit && l.MaxFiles > 1:
+		return fault.New(fault.Invalid, "log: without a size there is one file")
+	}
+	return nil
 }
 
 func restart(c *spec.Container) error {

@@ -10,6 +10,7 @@ import (
 	"carob/internal/fault"
 	"carob/internal/plan/ident"
 	"carob/internal/plan/ocispec"
+	"carob/internal/plan/selinux"
 	"carob/internal/spec"
 	"carob/internal/status"
 )
@@ -34,6 +35,7 @@ type planner struct {
 	privileged bool
 	mapped     bool // in a user namespace of its own
 	native     bool // made by carob's own handler
+	labels     selinux.Labels
 }
 
 func newPlanner(r *Request) *planner {
@@ -53,6 +55,10 @@ func newPlanner(r *Request) *planner {
 func (b *Builder) Container(r Request) (*specs.Spec, error) {
 	p := newPlanner(&r)
 	if err := checkHostname(r.Hostname); err != nil {
+		return nil, err
+	}
+	var err error
+	if p.labels, err = p.seLinux(); err != nil {
 		return nil, err
 	}
 	caps, err := ident.Capabilities(p.c.Security.CapAdd, p.c.Security.CapDrop, p.privileged)
@@ -105,6 +111,7 @@ func (p *planner) linux(mounts []specs.Mount) (*specs.Linux, error) {
 		Namespaces:        p.namespaces(),
 		RootfsPropagation: rootPropagation(mounts),
 		MemoryPolicy:      p.c.MemoryPolicy,
+		MountLabel:        p.labels.Mount,
 	}
 	switch asked := p.c.Security.Paths; {
 	case p.privileged || p.c.Security.Unmasked:

@@ -350,3 +350,61 @@ func TestAppArmorProfile(t *testing.T) {
 		}
 	}
 }
+
+// TestSELinux: what a container is labelled with, and what of its mounts is relabelled.
+func TestSELinux(t *testing.T) {
+	const process, file = "system_u:system_r:container_t:s0", "system_u:object_r:container_file_t:s0"
+	for _, x := range []struct {
+		name                 string
+		change               func(*Request)
+		wantProcess, wantMnt string
+	}{
+		{"plain", func(*Request) {}, process + ":c1,c2", file + ":c1,c2"},
+		{"privileged", func(r *Request) { r.Container.Security = spec.Security{Privileged: true, SELinux: "::spc_t:"} }, "", file + ":c1,c2"},
+		{"host pid", func(r *Request) { r.Namespaces.PID = spec.Host }, "", file + ":c1,c2"},
+		{"the pod has the host's ipc", func(r *Request) { r.Namespaces.IPC, r.Pod.Namespaces.IPC = spec.OfPod, spec.Host }, "", file + ":c1,c2"},
+		{"host pid, asked", func(r *Request) { r.Namespaces.PID, r.Pod.SELinux = spec.Host, ":::s0:c9" }, process + ":c9", file + ":c9"},
+		{"no policy for containers", func(r *Request) { r.Facts.SELinuxProcess, r.Facts.SELinuxFile = "", "" }, "", ""},
+		{"disable without SELinux", func(r *Request) { r.Facts.SELinux, r.Container.Security.SELinux = false, "disable" }, "", ""},
+	} {
+		r := plain()
+		r.Facts.SELinux, r.Facts.SELinuxProcess, r.Facts.SELinuxFile, r.Level = true, process, file, "s0:c1,c2"
+		x.change(&r)
+		s, err := Container(r)
+		if err != nil || s.Process.SelinuxLabel != x.wantProcess || s.Linux.MountLabel != x.wantMnt {
+			t.Errorf("%s: %v, %+v", x.name, err, s)
+		}
+	}
+	r := plain()
+	r.Facts.SELinux, r.Facts.SELinuxProcess, r.Facts.SELinuxFile, r.Level = true, process, file, "s0:c1,c2"
+	r.Volumes = map[string]string{"/volume": "/v"}
+	r.Container.Mounts = []spec.Mount{
+		{Type: spec.Bind, Source: "/a", Target: "/plain"}, {Type: spec.Volume, Source: "v", Target: "/volume"},
+		{Type: spec.Bind, Source: "/a", Target: "/shared", Relabel: spec.RelabelShared},
+		{Type: spec.Bind, Source: "/a", Target: "/private", Relabel: spec.RelabelPrivate},
+	}
+	s, err := Container(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]string{"/plain": "", "/volume": LabelOption + file, "/shared": RelabelOption + file, "/private": RelabelOption + file + ":c1,c2"}
+	for _, m := range s.Mounts {
+		got := ""
+		for _, o := range m.Options {
+			if strings.HasPrefix(o, LabelOption) || strings.HasPrefix(o, RelabelOption) {
+				got = o
+			}
+		}
+		if asked, ok := want[m.Destination]; ok && got != asked {
+			t.Errorf("%s: %q, want %q", m.Destination, got, asked)
+		}
+	}
+	r.Facts.SELinuxFile = ""
+	if _, err := Container(r); !fault.Is(err, fault.Unsupported) || !strings.Contains(err.Error(), "relabel") {
+		t.Errorf("no label to give: %v", err)
+	}
+	r.Facts.SELinux = false
+	if _, err := Container(r); err != nil {
+		t.Errorf("without SELinux: %v", err)
+	}
+}

@@ -29,6 +29,10 @@ const (
 	CreateOption = "carob:create="
 	// TopOption confines a bind's "ro" to the source's own mount.
 	TopOption = "carob:ro-top"
+	// RelabelOption starts the option that has the source, and all in it, given an SELinux
+	// label beforehand; LabelOption does so only where the source itself has another.
+	RelabelOption = "carob:relabel="
+	LabelOption   = "carob:label="
 )
 
 // defaultShmSize is Docker's and Kubernetes' size of /dev/shm in bytes.
@@ -132,7 +136,7 @@ func (t tree) fileMounts(taken map[string]bool) ([]specs.Mount, error) {
 			return nil, err
 		}
 		if !taken[at] {
-			out = append(out, t.bind(at, source, []string{"rbind", readOnly(t.c.Security.ReadOnlyRootfs), "rprivate"}))
+			out = append(out, t.bind(at, source, t.label(LabelOption, t.labels.Mount, "rbind", readOnly(t.c.Security.ReadOnlyRootfs), "rprivate")))
 		}
 	}
 	byTarget(out)
@@ -172,7 +176,7 @@ func (t tree) askedMounts() ([]specs.Mount, error) {
 		if !path.IsAbs(source) {
 			return nil, fault.New(fault.Invalid, "mount "+clip(target)+": source \""+clip(source)+"\" is not an absolute path")
 		}
-		image = append(image, t.bind(target, source, []string{"rbind", "rw", "rprivate"}))
+		image = append(image, t.bind(target, source, t.label(LabelOption, t.labels.Shared(), "rbind", "rw", "rprivate")))
 	}
 	byTarget(image)
 	return append(out, image...), nil
@@ -222,10 +226,43 @@ func (t tree) mount(m *spec.Mount, target, volume string) (specs.Mount, error) {
 		return specs.Mount{}, fault.New(fault.Invalid, "size and mode are for tmpfs")
 	}
 	options, err := bindOptions(m)
+	if err == nil {
+		options, err = t.relabel(m, options)
+	}
 	if err != nil {
 		return specs.Mount{}, err
 	}
 	return t.bind(target, source, options), nil
+}
+
+// label adds an option about a label, if there is one.
+func (t tree) label(option, label string, options ...string) []string {
+	if label == "" {
+		return options
+	}
+	return append(options, option+label)
+}
+
+// relabel adds what becomes of the source's files. A volume is for all containers, so that
+// the next one can use it.
+func (t tree) relabel(m *spec.Mount, options []string) ([]string, error) {
+	own := t.labels.Mount
+	switch m.Relabel {
+	case "":
+		if m.Type == spec.Volume {
+			options = t.label(LabelOption, t.labels.Shared(), options...)
+		}
+		return options, nil
+	case spec.RelabelShared:
+		own = t.labels.Shared()
+	case spec.RelabelPrivate:
+	default:
+		return nil, fault.New(fault.Invalid, "relabel \""+clip(string(m.Relabel))+"\" is neither shared nor private")
+	}
+	if own == "" && t.r.Facts.SELinux {
+		return nil, fault.New(fault.Unsupported, "relabel: this host's SELinux policy has no label for files of containers (container-selinux has)")
+	}
+	return t.label(RelabelOption, own, options...), nil
 }
 
 // image plans a read-only overlay of an image's layers, whose lowerdir is. Flags for
@@ -235,7 +272,7 @@ func (t tree) image(m *spec.Mount, target, lowerdir string) (specs.Mount, error)
 	if lowerdir == "" {
 		return specs.Mount{}, fault.New(fault.Internal, "image \""+clip(m.Source)+"\" has no layers")
 	}
-	if m.Size != 0 || m.Mode != 0 || m.Create != "" || m.Propagation != "" || m.NonRecursive {
+	if m.Size != 0 || m.Mode != 0 || m.Create+m.Propagation+string(m.Relabel) != "" || m.NonRecursive {
 		return specs.Mount{}, fault.New(fault.Invalid, "an image takes a subpath and mount flags, nothing else")
 	}
 	asked, err := bindOptions(m)
@@ -341,7 +378,7 @@ func tmpfs(m *spec.Mount, target string) (specs.Mount, error) {
 
 func checkTmpfs(m *spec.Mount) error {
 	switch {
-	case m.Source != "" || m.SubPath != "" || m.Create != "":
+	case m.Source != "" || m.SubPath != "" || m.Create != "" || m.Relabel != "":
 		return fault.New(fault.Invalid, "a tmpfs has no source")
 	case m.Propagation != "" || m.NonRecursive:
 		return fault.New(fault.Invalid, "a tmpfs has no propagation")

@@ -10,6 +10,7 @@ import (
 
 	"carob/internal/fault"
 	"carob/internal/plan/ident"
+	"carob/internal/plan/selinux"
 	"carob/internal/spec"
 )
 
@@ -56,10 +57,9 @@ func (p *planner) process(caps *specs.LinuxCapabilities) (*specs.Process, error)
 	if out.OOMScoreAdj, err = p.oomScoreAdj(); err != nil {
 		return nil, err
 	}
-	if err := p.labels(out); err != nil {
-		return nil, err
-	}
-	return out, nil
+	out.SelinuxLabel = p.labels.Process
+	out.ApparmorProfile, err = p.appArmor()
+	return out, err
 }
 
 // Command is the argument vector: Docker's and Kubernetes' rule. A Command replaces the
@@ -266,21 +266,26 @@ func (p *planner) appArmor() (string, error) {
 	return s.AppArmor, noNUL("apparmor profile", []string{s.AppArmor})
 }
 
-// labels refuses a label of a security module that the host does not run: the
-// process would be less confined than it was asked to be.
-func (p *planner) labels(out *specs.Process) (err error) {
-	s := p.c.Security
-	if out.ApparmorProfile, err = p.appArmor(); err != nil || s.SELinux == "" {
-		return err
+// seLinux is the container's labels. One that was asked for is refused where the host does
+// not run SELinux: the process would be less confined than it was asked to be. As with
+// Docker and CRI-O a container that is privileged, or sees the host's processes or shared
+// memory, keeps the daemon's domain.
+func (p *planner) seLinux() (selinux.Labels, error) {
+	f, requests := p.r.Facts, []string{p.pod.SELinux, p.c.Security.SELinux}
+	if !f.SELinux {
+		for _, label := range requests {
+			if label != "" && label != selinux.Disable {
+				return selinux.Labels{}, fault.New(fault.Unsupported, "selinux label \""+clip(label)+"\": this host does not run SELinux")
+			}
+		}
+		return selinux.Labels{}, nil
 	}
-	if !p.r.Facts.SELinux {
-		return fault.New(fault.Unsupported, "selinux label \""+clip(s.SELinux)+"\": this host does not run SELinux")
+	pid := p.r.Namespaces.PID
+	open := pid == spec.Host || pid == spec.OfPod && p.pod.Namespaces.PID == spec.Host || (tree{p}).ipc() == spec.Host
+	if p.privileged || open && requests[0]+requests[1] == "" {
+		requests = append(requests, selinux.Disable)
 	}
-	if strings.Count(s.SELinux, ":") < 3 || noNUL("", []string{s.SELinux}) != nil {
-		return fault.New(fault.Invalid, "selinux label \""+clip(s.SELinux)+"\" is not user:role:type:level")
-	}
-	out.SelinuxLabel = s.SELinux
-	return nil
+	return selinux.Labels{Process: f.SELinuxProcess, Mount: f.SELinuxFile}.With(p.r.Level, requests...)
 }
 
 // checkHostname keeps what becomes a file's content and an environment variable to

@@ -35,6 +35,8 @@ type Request struct {
 	Devices []specs.LinuxDevice
 	// Cgroup is the container's cgroup.
 	Cgroup string
+	// Level is the pod's part of SELinux labels, "" for none.
+	Level string
 	// Joined has the kinds whose namespace is taken from another container.
 	Joined map[string]bool
 }

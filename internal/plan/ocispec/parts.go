@@ -10,6 +10,7 @@ import (
 
 	"carob/internal/fault"
 	"carob/internal/plan/mountopt"
+	"carob/internal/plan/selinux"
 )
 
 func process(s *specs.Spec) error {
@@ -17,6 +18,11 @@ func process(s *specs.Spec) error {
 		return invalid("process", "is missing")
 	}
 	return Process(s.Process)
+}
+
+// context refuses what is no SELinux label. Whether the host has any, its runtime knows.
+func context(field, label string) refusal {
+	return refusal{label != "" && selinux.Context(label) != nil, invalid(field, "%.100q is not user:role:type:level", label)}
 }
 
 // unchanged is no id: to setresuid(2) it says that the id stays what it is, which is root's.
@@ -32,7 +38,7 @@ func Process(p *specs.Process) error {
 		refusal{p.User.GID == unchanged, invalid("process.user.gid", "%d is no id", unchanged)},
 		refusal{p.User.Umask != nil && *p.User.Umask > 0o777, invalid("process.user.umask", "is above 0777")},
 		refusal{p.OOMScoreAdj != nil && (*p.OOMScoreAdj < -1000 || *p.OOMScoreAdj > 1000), invalid("process.oomScoreAdj", "is not between -1000 and 1000")},
-		refusal{p.SelinuxLabel != "", unsupported("process.selinuxLabel", "selinux label is specified in config, but carob labels nothing")},
+		context("process.selinuxLabel", p.SelinuxLabel),
 		refusal{hasNUL(p.ApparmorProfile), invalid("process.apparmorProfile", "a NUL byte")},
 		refusal{p.ConsoleSize != nil && (p.ConsoleSize.Height > 0xffff || p.ConsoleSize.Width > 0xffff), invalid("process.consoleSize", "is above 65535")},
 		refusal{slices.ContainsFunc(p.Args, hasNUL), invalid("process.args", "a NUL byte")},
@@ -187,7 +193,7 @@ func seccomp(s *specs.Spec) error {
 func rest(s *specs.Spec) error {
 	l := s.Linux
 	err := first(
-		refusal{l.MountLabel != "", unsupported("linux.mountLabel", "carob labels nothing")},
+		context("linux.mountLabel", l.MountLabel),
 		refusal{slices.ContainsFunc(append(slices.Clone(l.MaskedPaths), l.ReadonlyPaths...), func(p string) bool {
 			return !path.IsAbs(p) || hasNUL(p)
 		}), invalid("linux.maskedPaths", "a path is not absolute, or a NUL byte")},

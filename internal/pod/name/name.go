@@ -5,6 +5,7 @@ package name
 import (
 	"crypto/rand"
 	"encoding/hex"
+	"fmt"
 )
 
 // The words of generated names: what grows in a dry garden.
@@ -43,4 +44,12 @@ func suggest(try int) string {
 		name += "-" + hex.EncodeToString(b[2:])
 	}
 	return name
+}
+
+// Log is the name of the log file of a pod's container, in its so manieth attempt.
+func Log(container string, attempt uint32) string {
+	if attempt > 0 {
+		return fmt.Sprintf("%s.%d.log", container, attempt)
+	}
+	return container + ".log"
 }

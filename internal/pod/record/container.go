@@ -135,3 +135,17 @@ func (r *Container) EndSignal() int {
 
 // User is who the process is to be, in the words of the request or else the image's.
 func (r *Container) User() string { return cmp.Or(r.Status.Spec.User, r.Image.User) }
+
+// defaultGrace is Docker's and Kubernetes' time between SIGTERM and SIGKILL.
+const defaultGrace = 10 * time.Second
+
+// Grace is how long a stop waits: what the caller says, else what was asked for.
+func Grace(timeout *time.Duration, seconds *int) time.Duration {
+	switch {
+	case timeout != nil:
+		return max(*timeout, 0)
+	case seconds != nil:
+		return time.Duration(max(*seconds, 0)) * time.Second
+	}
+	return defaultGrace
+}

@@ -4,6 +4,7 @@
 package record
 
 import (
+	"encoding/json"
 	"fmt"
 	"time"
 
@@ -65,4 +66,12 @@ func (r *Pod) Exit() error {
 	r.Status.Connect(nil)
 	r.Since, r.Reaper = time.Time{}, 0
 	return r.Move(lifecycle.Exit)
+}
+
+// SameSpec compares what was asked; a record that has been read back has lost the
+// difference between an empty list and none.
+func SameSpec(a, b any) bool {
+	x, errX := json.Marshal(a)
+	y, errY := json.Marshal(b)
+	return errX == nil && errY == nil && string(x) == string(y)
 }

@@ -12,12 +12,12 @@
 //	op        files                                    A                    B             C         reply
 //	Hello     –                                        version              –             –         A version, B processes, C pid
 //	Setup     program, its files                       0 or Ahead           –             –         Err, A step
-//	Spawn     program, by flags: log, oom, terminal,   flags                target        –         A pid, or Err, A step
+//	Spawn     program, by flags: log, oom, terminal,   flags                target        room      A pid, or Err, A step
 //	          client stdin, stdout, stderr; its files                       handle
 //	Signal    –                                        signal               –             –         Err
 //	Attach    by flags: stdin, stdout, stderr          flags                –             –         Err
 //	Resize    –                                        rows                 columns       –         Err
-//	Reopen    log                                      –                    –             –         Err
+//	Reopen    log                                      room                 –             –         Err
 //	Adopt     by flags: terminal, stdin, stdout,       flags                pid           –         A pid
 //	          stderr
 //	End       –                                        wait status          –             –         Err
@@ -25,6 +25,7 @@
 //	Forget    –                                        –                    –             –         Err
 //	Quit      –                                        0 or 1               –             –         Err
 //	Exit      (event)                                  wait status          flags         oom kills D ended
+//	Full      (event)                                  –                    –             –         –
 //
 // Handle names a process; the daemon chooses it at random, never 0. Err is an
 // errno. Times are nanoseconds since 1970. The files of a request are the
@@ -59,6 +60,9 @@
 //     flag would be the container's.
 //   - Reopen also gives a log to a process without one. ENOTTY: Resize without a
 //     terminal.
+//   - Room is how many bytes a log may take until Full asks for another file, 0 being no
+//     bound. The log goes on meanwhile: Full comes again with every FullAgain bytes until
+//     Reopen. Nobody hears it without a daemon: the next one looks at the file.
 //   - Exit comes once, on the connection of the moment. List has it until Forget.
 //     EBUSY: Forget of a process that runs.
 //   - Quit is EBUSY with live processes, or with clients that have not read all of
@@ -92,7 +96,11 @@ const (
 	Adopt
 	End
 	Exit Op = 100
+	Full Op = 101
 )
+
+// FullAgain is how many bytes a log that has taken its room takes until the next Full.
+const FullAgain = 1 << 20
 
 // Flags of Spawn and Attach (what files come, in this order, and how the process
 // runs) and of Exit and List (how it ended).

@@ -39,7 +39,7 @@ func (h *Handler) Prepare(ctx context.Context, p pod.Process) (pod.Launch, error
 		if m.Source == oci.ShmSource || !bound(m.Type, m.Source) {
 			continue
 		}
-		f, dir, err := runtime.OpenSource(m, nil, strings.HasPrefix(m.Source, h.RunDir+"/"))
+		f, dir, err := runtime.OpenSource(m, runtime.Sources{Own: strings.HasPrefix(m.Source, h.RunDir+"/"), Label: p.Spec.Linux.MountLabel})
 		if err != nil {
 			l.Close()
 			return nil, fmt.Errorf("mount %s: %w", m.Destination, err)

@@ -160,7 +160,7 @@ func (s *stage) set() (err error) {
 			return err
 		}
 	}
-	if keep["/dev"], err = mount.Dev(0, nil); err != nil {
+	if keep["/dev"], err = mount.Dev(0, nil, ""); err != nil {
 		return err
 	}
 	if keep["/tmp"], err = mount.New("tmpfs", mount.NoSuid|mount.NoDev); err != nil {

@@ -57,7 +57,9 @@ func (h *Handler) Prepare(_ context.Context, p pod.Process) (pod.Launch, error) 
 		if !bundle.Prepared(m) {
 			continue
 		}
-		file, dir, err := runtime.OpenSource(m, users, m.Source == h.Init || strings.HasPrefix(m.Source, h.RunDir+"/"))
+		file, dir, err := runtime.OpenSource(m, runtime.Sources{
+			Users: users, Own: m.Source == h.Init || strings.HasPrefix(m.Source, h.RunDir+"/"), Label: p.Spec.Linux.MountLabel,
+		})
 		if err != nil {
 			l.Close()
 			return nil, fmt.Errorf("mount %s: %w", m.Destination, err)

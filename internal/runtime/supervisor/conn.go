@@ -60,7 +60,7 @@ func (c *conn) read(event func(wire.Packet)) {
 		}
 		var p wire.Packet
 		p.Decode(&b)
-		if p.Op == wire.Exit {
+		if p.Op == wire.Exit || p.Op == wire.Full {
 			event(p)
 			continue
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"hash/fnv"
 	"io"
+	"log/slog"
 	"os"
 	"strconv"
 	"strings"
@@ -27,6 +28,7 @@ type Pool struct {
 	closed  sync.Once
 
 	sandboxes sandboxes
+	log       *slog.Logger
 
 	startScope func(ctx context.Context, group string, pid int) error
 }
@@ -39,6 +41,8 @@ type Config struct {
 	// StartScope has the service manager make the scope that the path of a pod's cgroup
 	// names around a process, and returns when it is there.
 	StartScope func(ctx context.Context, group string, pid int) error
+	// Log is told of logs of containers that are not rotated; nil tells nobody.
+	Log *slog.Logger
 }
 
 // New returns a pool without supervisors.
@@ -47,9 +51,12 @@ func New(c Config) (*Pool, error) {
 	if err != nil {
 		return nil, err
 	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
 	hugePages, _ := os.ReadFile(wire.HugePages) // a kernel without them has no such file
 	return &Pool{
-		binary: sealed, layout: c.Layout, startScope: c.StartScope, lastCap: LastCap(), env: wire.Env(string(hugePages)),
+		binary: sealed, layout: c.Layout, startScope: c.StartScope, log: c.Log, lastCap: LastCap(), env: wire.Env(string(hugePages)),
 		exits:     exits{to: make(chan pod.ProcessExit, 64), closing: make(chan struct{})},
 		sandboxes: sandboxes{byPod: map[string]*Sandbox{}},
 	}, nil

@@ -56,7 +56,7 @@ func (s *Sandbox) Spawn(ctx context.Context, x Spawn) (int, error) {
 		return 0, err
 	}
 	defer image.Close()
-	log, err := openLog(x.Process.LogPath)
+	log, room, err := openLog(x.Process.Log)
 	if err != nil {
 		return 0, err
 	}
@@ -68,8 +68,8 @@ func (s *Sandbox) Spawn(ctx context.Context, x Spawn) (int, error) {
 		return 0, fault.New(fault.Invalid, fmt.Sprintf("mounts: %d files are too many for one container", len(files)))
 	}
 	h := handle(x.Process.ID)
-	s.add(&process{id: x.Process.ID, cgroup: x.Process.Cgroup, sub: x.Sub, ended: x.Ended})
-	p := wire.Packet{Op: wire.Spawn, Handle: h, A: flags}
+	s.add(&process{id: x.Process.ID, cgroup: x.Process.Cgroup, sub: x.Sub, ended: x.Ended, rotation: rotation{log: x.Process.Log}})
+	p := wire.Packet{Op: wire.Spawn, Handle: h, A: flags, C: room}
 	if x.Target != "" {
 		p.B = handle(x.Target)
 	}
@@ -213,17 +213,6 @@ func (s *Sandbox) abandon(ctx context.Context, p wire.Packet, answer func() (wir
 	}
 }
 
-func openLog(path string) (*os.File, error) {
-	if path == "" {
-		return nil, nil
-	}
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND|fd.NoFollow, 0o640)
-	if err != nil {
-		return nil, fault.Wrap(fault.Invalid, "log", err)
-	}
-	return f, nil
-}
-
 // Signal sends a signal.
 func (n *Pool) Signal(ctx context.Context, podID, processID string, signal int) error {
 	sb, err := n.sandboxes.find(podID)
@@ -283,20 +272,6 @@ func (n *Pool) Resize(ctx context.Context, podID, processID string, rows, cols u
 	return sb.conn.do(ctx, "resize", wire.Packet{Op: wire.Resize, Handle: handle(processID), A: uint64(rows), B: uint64(cols)})
 }
 
-// ReopenLog hands the supervisor the file that is at the log's path now.
-func (n *Pool) ReopenLog(ctx context.Context, podID, processID, path string) error {
-	sb, err := n.sandboxes.find(podID)
-	if err != nil {
-		return err
-	}
-	f, err := openLog(path)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	return sb.conn.do(ctx, "log", wire.Packet{Op: wire.Reopen, Handle: handle(processID)}, f)
-}
-
 // Forget drops the record of an ended process, and the group of an exec.
 func (n *Pool) Forget(ctx context.Context, podID, processID string) error {
 	sb, err := n.sandboxes.find(podID)
@@ -307,6 +282,9 @@ func (n *Pool) Forget(ctx context.Context, podID, processID string) error {
 		return err
 	}
 	p, ok := sb.find(processID)
+	if ok {
+		p.end()
+	}
 	sb.drop(handle(processID))
 	err = sb.conn.do(ctx, "forget", wire.Packet{Op: wire.Forget, Handle: handle(processID)})
 	if fault.Is(err, fault.NotFound) {

@@ -289,7 +289,7 @@ func attend(n *Pool, s pod.Sandbox, c *conn) *Sandbox {
 	sb := &Sandbox{podID: s.PodID, ids: s.IDs, cgroup: s.Cgroup, conn: c, processes: map[uint64]*process{}}
 	sb.add(&process{id: ReaperID})
 	for _, k := range s.Known { // before any event can come
-		p := &process{id: k.ID, cgroup: k.Cgroup}
+		p := &process{id: k.ID, cgroup: k.Cgroup, rotation: rotation{log: k.Log}}
 		if k.Deadline {
 			p.sub = ExecGroup(k.ID)
 		}
@@ -302,7 +302,7 @@ func attend(n *Pool, s pod.Sandbox, c *conn) *Sandbox {
 // serve receives events until the connection ends. When nobody meant it to end,
 // the supervisor has died.
 func (n *Pool) serve(sb *Sandbox) {
-	sb.conn.read(func(p wire.Packet) { n.ended(sb, p) })
+	sb.conn.read(func(p wire.Packet) { n.happened(sb, p) })
 	lost := n.sandboxes.drop(sb)
 	select {
 	case <-n.exits.closing:
@@ -319,12 +319,16 @@ func (n *Pool) serve(sb *Sandbox) {
 	}
 }
 
-// ended turns an exit event into the engine's.
-func (n *Pool) ended(sb *Sandbox, p wire.Packet) {
+// happened turns an exit event into the engine's, and sees to a log that is full.
+func (n *Pool) happened(sb *Sandbox, p wire.Packet) {
 	sb.mu.Lock()
 	proc := sb.processes[p.Handle]
 	sb.mu.Unlock()
 	if proc == nil || proc.id == ReaperID {
+		return
+	}
+	if p.Op == wire.Full {
+		rotate(n, sb, proc)
 		return
 	}
 	exit := exitOf(p.A, p.B, p.D)
@@ -430,6 +434,7 @@ func (n *Pool) Reconnect(ctx context.Context, s pod.Sandbox) (*Sandbox, []Known,
 		sb.reaper = all[i].Pid
 		all = slices.Delete(all, i, i+1)
 	}
+	rotateAll(n, sb, all)
 	return sb, all, nil
 }
 

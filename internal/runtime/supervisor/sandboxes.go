@@ -35,6 +35,7 @@ type process struct {
 	sub    string
 	// ended, when set, takes the process's end in the engine's place: see Spawn.
 	ended func(status.Exit)
+	rotation
 }
 
 // Pid is the supervisor's, which holds the pod's namespaces.

@@ -30,6 +30,15 @@ func DupAbove(f *os.File, number int) (*os.File, error) {
 	return os.NewFile(uintptr(n), f.Name()), nil
 }
 
+// Onto makes old, and whoever has its descriptor, refer to f's open file from now on. Both
+// stay the caller's.
+func Onto(f, old *os.File) error {
+	return control(old, func(to int) error {
+		err := control(f, func(from int) error { return retry(func() error { return unix.Dup3(from, to, 0) }) })
+		return failed("dup3", f.Name(), err)
+	})
+}
+
 // OpenPath opens a path of the host as an O_PATH descriptor, following links.
 func OpenPath(path string) (*os.File, error) {
 	n, err := unix.Open(path, unix.O_PATH|unix.O_CLOEXEC, 0)

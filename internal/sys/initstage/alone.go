@@ -118,6 +118,9 @@ func (a *Alone) begin(b *spawn.Builder, p *specs.Process, score bool) {
 	b.Call(unix.SYS_PRCTL, spawn.Imm(unix.PR_SET_DUMPABLE), spawn.Imm(0), spawn.Imm(0), spawn.Imm(0), spawn.Imm(0))
 	if a.Keyring != "" {
 		b.Step("session keyring")
+		if p.SelinuxLabel != "" { // until execve
+			writeFile(b, "/proc/self/attr/keycreate", p.SelinuxLabel)
+		}
 		b.Call(unix.SYS_KEYCTL, spawn.Imm(unix.KEYCTL_JOIN_SESSION_KEYRING), b.Str(a.Keyring)).Allow(uintptr(unix.ENOSYS))
 	}
 }

@@ -254,13 +254,18 @@ func (c Container) kernelMounts(b *spawn.Builder, which []int) map[int]spawn.Arg
 	for _, i := range which {
 		m := c.Spec.Mounts[i]
 		switch m.Type {
-		case "proc", "sysfs", "mqueue":
+		case "proc", "sysfs":
 			b.Step("mount " + m.Destination)
-			made[i] = newMount(b, m)
+			made[i] = newMount(b, m, "")
+		case "mqueue":
+			b.Step("mount " + m.Destination)
+			made[i] = newMount(b, m, "")
+			c.labelQueues(b, made[i])
 		}
 		if m.Source == ShmSource && c.Files.Shm < 0 && c.Alone == nil {
 			b.Step("mount " + m.Destination)
 			made[i] = b.Call(unix.SYS_OPEN_TREE, cwd(), b.Str(shmDir), spawn.Imm(unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC)).Result()
+			label(b, made[i], c.Spec.Linux.MountLabel)
 		}
 	}
 	return made
@@ -270,9 +275,9 @@ func (c Container) kernelMounts(b *spawn.Builder, which []int) map[int]spawn.Arg
 // file system into a container.
 const ShmSource = "carob:shm"
 
-// newMount makes a file system of a mount's type. Package ocispec and plan/oci have
-// checked the options.
-func newMount(b *spawn.Builder, m specs.Mount) spawn.Arg {
+// newMount makes a file system of a mount's type, all of it with an SELinux label unless
+// that is empty. Package ocispec and plan/oci have checked the options.
+func newMount(b *spawn.Builder, m specs.Mount, label string) spawn.Arg {
 	o, _ := mountopt.Parse(m.Options)
 	fs := b.Call(unix.SYS_FSOPEN, b.Str(m.Type), spawn.Imm(unix.FSOPEN_CLOEXEC)).Result()
 	b.Call(unix.SYS_FSCONFIG, fs, spawn.Imm(unix.FSCONFIG_SET_STRING), b.Str("source"), b.Str(m.Type), spawn.Imm(0))
@@ -283,6 +288,9 @@ func newMount(b *spawn.Builder, m specs.Mount) spawn.Arg {
 			continue
 		}
 		b.Call(unix.SYS_FSCONFIG, fs, spawn.Imm(unix.FSCONFIG_SET_FLAG), b.Str(key), spawn.Imm(0), spawn.Imm(0))
+	}
+	if label != "" {
+		b.Call(unix.SYS_FSCONFIG, fs, spawn.Imm(unix.FSCONFIG_SET_STRING), b.Str("context"), b.Str(label), spawn.Imm(0))
 	}
 	b.Call(unix.SYS_FSCONFIG, fs, spawn.Imm(unix.FSCONFIG_CMD_CREATE), spawn.Imm(0), spawn.Imm(0), spawn.Imm(0))
 	mnt := b.Call(unix.SYS_FSMOUNT, fs, spawn.Imm(unix.FSMOUNT_CLOEXEC), spawn.Imm(o.Set|o.SetTree)).Result()
@@ -395,8 +403,8 @@ func (c Container) hide(b *spawn.Builder) {
 	gone := []uintptr{uintptr(unix.ENOENT), uintptr(unix.ENOTDIR)} // this kernel has no such file
 	for _, p := range c.Spec.Linux.MaskedPaths {
 		b.Step("mask " + p)
-		dir := openTarget(b, p, unix.O_DIRECTORY, noLinks).Allow(gone...).SkipOnErr(8).Result()
-		cover(b, newMount(b, emptyDir()), dir).SkipOnOK(5)
+		dir := openTarget(b, p, unix.O_DIRECTORY, noLinks).Allow(gone...).SkipOnErr(c.covering()).Result()
+		cover(b, newMount(b, emptyDir(), c.Spec.Linux.MountLabel), dir).SkipOnOK(5)
 		file := openTarget(b, p, 0, noLinks).Allow(gone...).SkipOnErr(4).Result()
 		null := b.Call(unix.SYS_OPEN_TREE, cwd(), b.Str("/dev/null"), spawn.Imm(unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_SYMLINK_NOFOLLOW)).Result()
 		cover(b, null, file)

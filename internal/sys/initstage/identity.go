@@ -33,9 +33,6 @@ func (e *ending) identity(b *spawn.Builder) error {
 	if err != nil {
 		return err
 	}
-	if p.SelinuxLabel != "" { // it would take labels on mounts and files, too
-		return fault.New(fault.Unsupported, "selinux label "+strconv.Quote(p.SelinuxLabel)+": carob labels nothing")
-	}
 	if none := uint32(math.MaxUint32); p.User.UID == none || p.User.GID == none { // setresuid(2) would leave root's
 		return fault.New(fault.Invalid, "user "+strconv.FormatUint(math.MaxUint32, 10)+": is no id")
 	}

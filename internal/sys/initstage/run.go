@@ -120,32 +120,6 @@ func oomScoreAdj(b *spawn.Builder, p *specs.Process) {
 	b.Call(unix.SYS_PRCTL, spawn.Imm(unix.PR_SET_DUMPABLE), spawn.Imm(0), spawn.Imm(0), spawn.Imm(0), spawn.Imm(0))
 }
 
-// procfs keeps the supervisor's procfs for confine: the container's can have anything
-// mounted over it, and a label written there goes nowhere (CVE-2019-16884,
-// CVE-2025-52881).
-func procfs(b *spawn.Builder, p *specs.Process) spawn.Arg {
-	if p.ApparmorProfile == "" {
-		return spawn.Arg{}
-	}
-	b.Step("apparmor")
-	return b.Call(unix.SYS_OPENAT, cwd(), b.Str("/proc"), spawn.Imm(unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC), spawn.Imm(0)).Result()
-}
-
-// confine asks for the AppArmor profile that execve changes to. It takes the process
-// that will execute (the kernel refuses a file of its parent's), and comes before
-// the filter, which need not allow it.
-func confine(b *spawn.Builder, p *specs.Process, procfs spawn.Arg) {
-	if p.ApparmorProfile == "" {
-		return
-	}
-	order := "exec " + p.ApparmorProfile
-	b.Step("apparmor profile " + strconv.Quote(p.ApparmorProfile) + " (is it loaded?)")
-	f := b.Call(unix.SYS_OPENAT, procfs, b.Str("self/attr/apparmor/exec"), spawn.Imm(unix.O_WRONLY|unix.O_CLOEXEC), spawn.Imm(0)).Result()
-	b.Call(unix.SYS_WRITE, f, b.Str(order), spawn.Imm(len(order)))
-	b.Close(f)
-	b.Close(procfs)
-}
-
 // Exec is what the program of one more process in a running container is made
 // from. The container's first process is the target that Spawn names.
 type Exec struct {

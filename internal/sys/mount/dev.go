@@ -47,11 +47,11 @@ type Device struct {
 // default devices, extra ones, the links, and the directories that other mounts go
 // to. owner is the host's id of the container's root. The nodes are made here
 // because no user namespace but the first may make them, and they work because the
-// file system belongs to it.
-func Dev(owner int, extra []Device) (*os.File, error) {
+// file system belongs to it. label is that of SELinux, "" for none.
+func Dev(owner int, extra []Device, label string) (*os.File, error) {
 	id := strconv.Itoa(owner)
-	m, err := New("tmpfs", NoSuid, Option{Key: "mode", Value: "0755"}, Option{Key: "size", Value: "64m"},
-		Option{Key: "uid", Value: id}, Option{Key: "gid", Value: id})
+	options := []Option{{Key: "mode", Value: "0755"}, {Key: "size", Value: "64m"}, {Key: "uid", Value: id}, {Key: "gid", Value: id}}
+	m, err := New("tmpfs", NoSuid, append(options, Context(label)...)...)
 	if err != nil {
 		return nil, err
 	}
@@ -124,21 +124,21 @@ func mknod(dir int, d Device) error {
 }
 
 // Pts makes a container's own devpts. owner is the host's id of its root; terminals
-// belong to its group 5 as everywhere.
-func Pts(owner int) (*os.File, error) {
+// belong to its group 5 as everywhere. label is that of SELinux, "" for none.
+func Pts(owner int, label string) (*os.File, error) {
 	group := uint32(owner) + 5
-	pts, err := newPts(strconv.FormatUint(uint64(group), 10))
+	pts, err := newPts(strconv.FormatUint(uint64(group), 10), label)
 	if group > math.MaxInt32 && errors.Is(err, unix.EINVAL) {
 		// Seen with Linux 6.12: it reads the number as an int, into which it wraps what
 		// it has read as 64 bits. A kubelet gives its pods any of the 2^32 ids.
-		pts, err = newPts("0x" + strconv.FormatUint(uint64(int32(group)), 16))
+		pts, err = newPts("0x"+strconv.FormatUint(uint64(int32(group)), 16), label)
 	}
 	return pts, err
 }
 
-func newPts(group string) (*os.File, error) {
-	return New("devpts", NoSuid|NoExec, Option{Key: "newinstance"}, Option{Key: "ptmxmode", Value: "0666"},
-		Option{Key: "mode", Value: "0620"}, Option{Key: "gid", Value: group})
+func newPts(group, label string) (*os.File, error) {
+	options := []Option{{Key: "newinstance"}, {Key: "ptmxmode", Value: "0666"}, {Key: "mode", Value: "0620"}, {Key: "gid", Value: group}}
+	return New("devpts", NoSuid|NoExec, append(options, Context(label)...)...)
 }
 
 // Terminal is a pseudo terminal of a container's devpts.
@@ -183,9 +183,11 @@ func OpenTerminal(pts *os.File, uid int) (t Terminal, err error) {
 	return t, wrap("fchown", "terminal", unix.Fchown(int(peer), uid, -1))
 }
 
-// Empty makes a small detached memory file system with these empty directories.
-func Empty(dirs []string) (*os.File, error) {
-	m, err := New("tmpfs", NoSuid|NoDev|NoExec, Option{Key: "mode", Value: "0755"}, Option{Key: "size", Value: "64k"})
+// Empty makes a small detached memory file system with these empty directories. label is
+// that of SELinux, "" for none.
+func Empty(dirs []string, label string) (*os.File, error) {
+	options := []Option{{Key: "mode", Value: "0755"}, {Key: "size", Value: "64k"}}
+	m, err := New("tmpfs", NoSuid|NoDev|NoExec, append(options, Context(label)...)...)
 	if err != nil {
 		return nil, err
 	}

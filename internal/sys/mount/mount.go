@@ -50,6 +50,14 @@ type Option struct {
 	File       *os.File
 }
 
+// Context is the option that gives every file of a file system an SELinux label; "" is none.
+func Context(label string) []Option {
+	if label == "" {
+		return nil
+	}
+	return []Option{{Key: "context", Value: label}}
+}
+
 // Flags are attributes of a mount, as mount_setattr(2) names them.
 type Flags uint64
 

@@ -181,7 +181,7 @@ func TestTheFirstThreadStaysWhereItIs(t *testing.T) {
 
 func TestDev(t *testing.T) {
 	testenv.Require(t, testenv.Root)
-	m, err := Dev(4000, []Device{{Path: "net/tun", Mode: unix.S_IFCHR | 0o600, Major: 10, Minor: 200, UID: 1, GID: 2}})
+	m, err := Dev(4000, []Device{{Path: "net/tun", Mode: unix.S_IFCHR | 0o600, Major: 10, Minor: 200, UID: 1, GID: 2}}, "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -205,7 +205,7 @@ func TestDev(t *testing.T) {
 
 func TestTerminal(t *testing.T) {
 	testenv.Require(t, testenv.Root)
-	pts, err := Pts(0)
+	pts, err := Pts(0, "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -233,7 +233,7 @@ func TestTerminal(t *testing.T) {
 func TestTerminalsOfHighIDs(t *testing.T) {
 	testenv.Require(t, testenv.Root)
 	for _, root := range []int{0, 1 << 30, 1<<31 - 5, 4050845696, 1<<32 - 65536} {
-		pts, err := Pts(root)
+		pts, err := Pts(root, "")
 		if err != nil {
 			t.Errorf("root %d: %v", root, err)
 			continue
@@ -398,5 +398,21 @@ func TestSplitLower(t *testing.T) {
 		if got := SplitLower(text); !slices.Equal(got, want) {
 			t.Errorf("%q: %q", text, got)
 		}
+	}
+}
+
+// TestOverlayLabel: the label's commas must not end the option, where mount(2) takes them all
+// as one string.
+func TestOverlayLabel(t *testing.T) {
+	const label = "system_u:object_r:container_file_t:s0:c1,c2"
+	got := Layers{Upper: "/u", Work: "/w", Label: label}.data([]string{"0", "1"})
+	if want := `lowerdir=0:1,upperdir=/u,workdir=/w,volatile,context="` + label + `"`; got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+	if got := (Layers{}).data([]string{"0", "1"}); got != "lowerdir=0:1" {
+		t.Errorf("without: %s", got)
+	}
+	if o := Context(label); len(o) != 1 || o[0] != (Option{Key: "context", Value: label}) || Context("") != nil {
+		t.Errorf("%+v", o)
 	}
 }

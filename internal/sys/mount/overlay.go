@@ -26,6 +26,8 @@ type Layers struct {
 	// host's; Owner is the host's id of its root.
 	Users *os.File
 	Owner int
+	// Label is the SELinux label of every file in it, "" for what the layers say.
+	Label string
 }
 
 // Overlay mounts the layers over one another, detached. With a user namespace the
@@ -51,7 +53,14 @@ func Overlay(l Layers) (root *os.File, layers []*os.File, err error) {
 		return nil, layers, err
 	}
 	if l.Upper == "" && len(layers) == 1 { // overlayfs wants two, and one needs none
-		return layers[0], nil, nil
+		if l.Label == "" {
+			return layers[0], nil, nil
+		}
+		nothing, err := Empty(nil, "")
+		if err != nil {
+			return nil, layers, err
+		}
+		layers = append(layers, nothing)
 	}
 	root, err = New("overlay", 0, l.options(layers)...)
 	if err != nil && noFileLayers(err) {
@@ -79,6 +88,7 @@ func (l Layers) clone() ([]*os.File, error) {
 func (l Layers) options(layers []*os.File) []Option {
 	out := make([]Option, 0, len(layers)+4)
 	out = append(out, Option{Key: "source", Value: l.source()})
+	out = append(out, Context(l.Label)...)
 	for _, layer := range layers {
 		out = append(out, Option{Key: "lowerdir+", File: layer})
 	}
@@ -173,7 +183,7 @@ func overlayInside(l Layers, layers []*os.File) (*os.File, error) {
 		for i := range layers {
 			names = append(names, strconv.Itoa(i))
 		}
-		base, err := Empty(names)
+		base, err := Empty(names, "")
 		if err != nil {
 			return nil, err
 		}
@@ -201,10 +211,14 @@ func overlayInside(l Layers, layers []*os.File) (*os.File, error) {
 // an image may have 127 layers.
 func (l Layers) data(lower []string) string {
 	escape := strings.NewReplacer(`\`, `\\`, `,`, `\,`)
-	if l.Upper == "" {
-		return "lowerdir=" + strings.Join(lower, ":")
+	data := "lowerdir=" + strings.Join(lower, ":")
+	if l.Upper != "" {
+		data += ",upperdir=" + escape.Replace(l.Upper) + ",workdir=" + escape.Replace(l.Work) + ",volatile"
 	}
-	return "lowerdir=" + strings.Join(lower, ":") + ",upperdir=" + escape.Replace(l.Upper) + ",workdir=" + escape.Replace(l.Work) + ",volatile"
+	if l.Label != "" { // its commas are none of the list's
+		data += `,context="` + l.Label + `"`
+	}
+	return data
 }
 
 // refused explains a kernel whose overlayfs does not know id-mapped layers.
