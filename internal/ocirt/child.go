@@ -31,20 +31,11 @@ type child struct {
 // answers are what is done in the steps in which a child waits, by the step's name.
 type answers map[string]func(pid int, number uint64) error
 
-// launch starts a program with its passed files and this process's own streams; target,
-// if there is one, is the pidfd of the process whose namespaces are joined.
-func launch(b *spawn.Builder, passed []*os.File, target, turn *os.File) (*child, error) {
-	c, err := launchWith(b, nil, passed, target)
-	if err == nil {
-		c.turn = turn
-	}
-	return c, err
-}
-
-// launchWith is launch with other streams. The child begins in a nest, and so has nothing of
-// this process's memory while it waits. Whatever else is cloned and not executed (ns.Hold,
-// ns.Mappings) has to be before: see spawn.NewNest.
-func launchWith(b *spawn.Builder, streams, passed []*os.File, target *os.File) (*child, error) {
+// launch starts a program with its passed files, with this process's own streams or others;
+// target, if there is one, is the pidfd of the process whose namespaces are joined. The child
+// begins in a nest, and so has nothing of this process's memory while it waits. Whatever
+// else is cloned and not executed (ns.Hold, ns.Mappings) has to be before: see spawn.NewNest.
+func launch(b *spawn.Builder, streams, passed []*os.File, target *os.File) (*child, error) {
 	nest, errno := spawn.NewNest(task.Slack())
 	if errno != 0 {
 		return nil, errno

@@ -111,7 +111,7 @@ func (n *creation) atOnce() bool {
 }
 
 func (n *creation) close() {
-	n.door.close()
+	fd.CloseAll([]*os.File{n.door.wait, n.door.report}) // the process has them itself
 	n.term.close()
 	n.held.Release()
 }
@@ -270,10 +270,11 @@ func (n *creation) begin(ctx context.Context, group *cgroup.Group) error {
 		return err
 	}
 	n.LastStep = len(program.Steps()) - 1
-	child, err := launch(program, s.passed.files, nil, turn)
+	child, err := launch(program, nil, s.passed.files, nil)
 	if err != nil {
 		return err
 	}
+	child.turn = turn
 	ready.Close() // closed twice, which is harmless: a child that has died must not be written to
 	early := n.direct && !child.fork
 	if early { // it takes no part in this

@@ -31,9 +31,6 @@ func (n *creation) openDoor() (err error) {
 	return err
 }
 
-// close closes the process's ends, which it has itself.
-func (d *door) close() { fd.CloseAll([]*os.File{d.wait, d.report}) }
-
 // waits tells whether a container's process, which lives, waits to be started.
 func waits(c *Container) bool {
 	_, err := os.Lstat(c.file(startFile))

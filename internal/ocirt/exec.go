@@ -206,7 +206,7 @@ func launchExec(c *Container, s *scene, m more, init *os.File) (*child, error) {
 	if err != nil {
 		return nil, err
 	}
-	child, err := launchWith(program, m.streams, append(s.passed.files, turn), init)
+	child, err := launch(program, m.streams, append(s.passed.files, turn), init)
 	if err != nil {
 		return nil, err
 	}

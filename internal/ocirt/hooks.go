@@ -200,7 +200,7 @@ func asRuntime(pid int, dir string) inside {
 		}
 		defer target.Close()
 		hook := initstage.Hook{Namespaces: joined(pid), Dir: dir, Path: h.Path, Args: h.Args, Env: h.Env}
-		child, err := launchWith(hook.Program(), streams, nil, target)
+		child, err := launch(hook.Program(), streams, nil, target)
 		if err != nil {
 			return nil, err
 		}

@@ -129,7 +129,7 @@ func (r *Runtime) creation(o CreateOptions) (n *creation, err error) {
 // Launch starts a program with this process's streams, as its child, and returns its number
 // when it has come to its command.
 func Launch(program *spawn.Builder, passed []*os.File) (pid int, err error) {
-	c, err := launch(program, passed, nil, nil)
+	c, err := launch(program, nil, passed, nil)
 	if err != nil {
 		return 0, err
 	}

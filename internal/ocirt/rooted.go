@@ -55,10 +55,11 @@ func rooted(r initstage.Rooted, target *os.File, mapping func(pid int) error) (p
 	defer ready.Close()
 	defer turn.Close()
 	r.Env, r.Alone.Turn, r.Alone.Release = os.Environ(), 0, 1
-	c, err := launch(r.Program(), []*os.File{ready, turn}, target, turn)
+	c, err := launch(r.Program(), nil, []*os.File{ready, turn}, target)
 	if err != nil {
 		return 0, err
 	}
+	c.turn = turn
 	return c.pid, c.converse(answers{initstage.StepMapping: func(pid int, _ uint64) error { return mapping(pid) }})
 }
 
