@@ -86,7 +86,8 @@ func TestVolumePrune(t *testing.T) {
 	if out := h.ok("volume", "ls", "-q"); out != "" {
 		t.Errorf("left: %q", out)
 	}
-	h.refuses("dangling, name", "volume", "ls", "--filter", "driver=local")
+	h.refuses("dangling, driver, name", "volume", "ls", "--filter", "label=x")
+	h.refuses("only driver is local", "volume", "ls", "--filter", "driver=nfs")
 	h.refuses("true or false", "volume", "ls", "--filter", "dangling=maybe")
 	h.refuses("volume name", "volume", "create", "../x")
 	h.refuses("anonymous", "volume", "create", strings.Repeat("0", 64))
