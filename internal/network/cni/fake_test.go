@@ -96,7 +96,14 @@ func (c *fakeConf) act(what, command string) int {
 	case "child": // goes, and leaves a child that holds the output open
 		cmd := exec.Command("/proc/self/exe")
 		cmd.Env = append(slices.DeleteFunc(os.Environ(), func(e string) bool { return strings.HasPrefix(e, "CNI_COMMAND=") }), "CNI_COMMAND=SLEEP")
-		cmd.Stdin, cmd.Stdout = strings.NewReader(`{"do":{"SLEEP":"hang"}}`), os.Stdout
+		in, order, err := os.Pipe() // a reader would be copied by a goroutine, which may not come to it
+		if err != nil {
+			return 1
+		}
+		if _, err := order.WriteString(`{"do":{"SLEEP":"hang"}}`); err != nil || order.Close() != nil {
+			return 1
+		}
+		cmd.Stdin, cmd.Stdout = in, os.Stdout
 		if cmd.Start() == nil {
 			_ = os.WriteFile(c.Log+".pid", []byte(strconv.Itoa(cmd.Process.Pid)), 0o600)
 		}
