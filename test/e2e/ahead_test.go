@@ -11,7 +11,8 @@ import (
 // is such a pod, and connects it as any other.
 func TestConnectedAhead(t *testing.T) {
 	l := newLab(t)
-	one := l.container("one")
+	parent := []string{"--cgroup-parent", ""} // on cgroup v2 a sandbox that is made ahead begins below the default one
+	one := l.container("one", parent...)
 	l.echo(l.pid(one), 80)
 	links := func() (names []string) {
 		for line := range strings.Lines(l.inside(l.here, "ip -o link show type veth")) {
@@ -30,7 +31,7 @@ func TestConnectedAhead(t *testing.T) {
 	if listed := l.ok("network", "ls"); strings.Contains(listed, made[0]) {
 		t.Errorf("network ls:\n%s", listed)
 	}
-	two := l.container("two", "-p", "8080:80")
+	two := l.container("two", append(parent, "-p", "8080:80")...)
 	if shown := l.ok("network", "inspect", "default"); !strings.Contains(shown, made[0]) {
 		t.Errorf("%s was made ahead, shown is\n%s", made[0], shown)
 	}
