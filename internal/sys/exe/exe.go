@@ -5,7 +5,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"syscall"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -26,7 +25,8 @@ func Protect() error {
 		return failed("statfs /proc/self/exe", err)
 	}
 	if st.Flags&unix.ST_RDONLY != 0 || sealed() {
-		return failed("prctl PR_SET_NAME", setName())
+		setName()
+		return nil
 	}
 	copied, err := readOnly(self)
 	if err != nil {
@@ -57,12 +57,15 @@ func again(program int) error {
 }
 
 // setName gives the process the name of its program: execve took that of a descriptor.
-func setName() error {
-	name, err := unix.BytePtrFromString(filepath.Base(os.Args[0]))
+// prctl(2) would name this thread, which need not be the first. A name that ps shows is
+// worth no error.
+func setName() {
+	n, err := unix.Open("/proc/self/comm", unix.O_WRONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return err
+		return
 	}
-	return unix.Prctl(unix.PR_SET_NAME, uintptr(unsafe.Pointer(name)), 0, 0, 0)
+	_, _ = unix.Write(n, []byte(filepath.Base(os.Args[0])))
+	_ = unix.Close(n)
 }
 
 const seals = unix.F_SEAL_SEAL | unix.F_SEAL_SHRINK | unix.F_SEAL_GROW | unix.F_SEAL_WRITE
