@@ -33,16 +33,23 @@ var states = []string{"created", "running", "paused", "exited"}
 // Filters reads words KEY=VALUE.
 func Filters(words []string) (Filter, error) {
 	f := Filter{labels: map[string]*string{}}
+	err := EachFilter(words, f.add)
+	return f, err
+}
+
+// EachFilter reads the words KEY=VALUE of a flag --filter, of whatever is listed. add takes
+// one; it returns what is wrong with it, "" is nothing. The error is Invalid and names the word.
+func EachFilter(words []string, add func(key, value string) (wrong string)) error {
 	for _, w := range words {
 		k, v, ok := strings.Cut(w, "=")
 		if !ok || v == "" {
-			return f, bad("filter", w, "not KEY=VALUE")
+			return bad("filter", w, "not KEY=VALUE")
 		}
-		if wrong := f.add(k, v); wrong != "" {
-			return f, bad("filter", w, wrong)
+		if wrong := add(k, v); wrong != "" {
+			return bad("filter", w, wrong)
 		}
 	}
-	return f, nil
+	return nil
 }
 
 // add takes one key; it returns what is wrong with it.
@@ -122,11 +129,11 @@ func (f Filter) Fits(c Seen) bool {
 		return false
 	}
 	return f.fits(c.Container) &&
-		anyOf(f.networks, func(v string) bool { return slices.Contains(c.Networks, v) }) &&
-		anyOf(f.volumes, func(v string) bool {
+		AnyOf(f.networks, func(v string) bool { return slices.Contains(c.Networks, v) }) &&
+		AnyOf(f.volumes, func(v string) bool {
 			return slices.ContainsFunc(c.Spec.Mounts, func(m spec.Mount) bool { return v == m.Source || v == m.Target })
 		}) &&
-		anyOf(f.published, func(want spec.Port) bool {
+		AnyOf(f.published, func(want spec.Port) bool {
 			return slices.ContainsFunc(c.Ports, func(p spec.Port) bool { return p.HostPort == want.HostPort && protocol(p) == protocol(want) })
 		})
 }
@@ -143,16 +150,16 @@ func (f Filter) fits(c status.Container) bool {
 			return false
 		}
 	}
-	return anyOf(f.ids, func(v string) bool { return strings.HasPrefix(c.ID, v) }) &&
-		anyOf(f.names, func(v string) bool { return strings.Contains(c.PodName+"/"+c.Name, v) }) &&
-		anyOf(f.statuses, func(v string) bool { return v == state }) &&
-		anyOf(f.ancestors, func(v string) bool {
+	return AnyOf(f.ids, func(v string) bool { return strings.HasPrefix(c.ID, v) }) &&
+		AnyOf(f.names, func(v string) bool { return strings.Contains(c.PodName+"/"+c.Name, v) }) &&
+		AnyOf(f.statuses, func(v string) bool { return v == state }) &&
+		AnyOf(f.ancestors, func(v string) bool {
 			return v == c.Image || strings.TrimSuffix(c.Image, ":latest") == v || strings.HasPrefix(c.ImageID, v)
 		}) &&
-		anyOf(f.exited, func(n int) bool { return state == "exited" && c.ExitCode == n })
+		AnyOf(f.exited, func(n int) bool { return state == "exited" && c.ExitCode == n })
 }
 
-// anyOf is true when no value was asked for or one of them fits.
-func anyOf[T any](asked []T, fits func(T) bool) bool {
+// AnyOf is true when no value was asked for or one of them fits.
+func AnyOf[T any](asked []T, fits func(T) bool) bool {
 	return len(asked) == 0 || slices.ContainsFunc(asked, fits)
 }

@@ -87,5 +87,5 @@ func (w EventWindow) Fits(e status.Event) bool {
 	return !e.Time.Before(w.Since) && (w.Until.IsZero() || !e.Time.After(w.Until)) &&
 		(len(w.types) == 0 || slices.Contains(w.types, e.Type)) &&
 		(len(w.actions) == 0 || slices.Contains(w.actions, e.Action)) &&
-		anyOf(w.pods, is(e.PodID, e.PodName)) && anyOf(w.containers, is(e.ContainerID, e.Name))
+		AnyOf(w.pods, is(e.PodID, e.PodName)) && AnyOf(w.containers, is(e.ContainerID, e.Name))
 }

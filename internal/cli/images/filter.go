@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"carob/internal/api"
+	"carob/internal/cli/ask"
 	"carob/internal/cli/show"
 	"carob/internal/fault"
 )
@@ -26,32 +27,23 @@ type Filter struct {
 // Filters reads words KEY=VALUE, and patterns of names as arguments.
 func Filters(words, patterns []string, now time.Time) (Filter, error) {
 	f := Filter{references: slices.Clone(patterns)}
-	for _, w := range words {
-		k, v, ok := strings.Cut(w, "=")
-		if !ok || v == "" {
-			return f, bad(w, "not KEY=VALUE")
-		}
-		if err := f.add(k, v, now); err != nil {
-			return f, bad(w, err.Error())
-		}
+	err := ask.EachFilter(words, func(k, v string) string { return f.add(k, v, now) })
+	if err != nil {
+		return f, err
 	}
 	for _, p := range f.references {
 		if _, err := path.Match(p, ""); err != nil {
-			return f, bad("reference="+p, err.Error())
+			return f, fault.New(fault.Invalid, fmt.Sprintf("--filter %q: %s", "reference="+p, err))
 		}
 	}
 	return f, nil
 }
 
-func bad(word, why string) error {
-	return fault.New(fault.Invalid, fmt.Sprintf("--filter %q: %s", word, why))
-}
-
-func (f *Filter) add(k, v string, now time.Time) (err error) {
+func (f *Filter) add(k, v string, now time.Time) (wrong string) {
 	switch k {
 	case "dangling":
 		if v != "true" && v != "false" {
-			return fmt.Errorf("true or false")
+			return "true or false"
 		}
 		f.dangling = v
 	case "label":
@@ -63,24 +55,24 @@ func (f *Filter) add(k, v string, now time.Time) (err error) {
 	case "since":
 		f.since = append(f.since, v)
 	case "until":
-		f.until, err = moment(v, now)
+		f.until, wrong = moment(v, now)
 	default:
-		return fmt.Errorf("unknown key (dangling, label, reference, before, since, until)")
+		return "unknown key (dangling, label, reference, before, since, until)"
 	}
-	return err
+	return wrong
 }
 
 // moment reads a time, or how long ago it was.
-func moment(s string, now time.Time) (time.Time, error) {
+func moment(s string, now time.Time) (_ time.Time, wrong string) {
 	if d, err := time.ParseDuration(s); err == nil && d >= 0 {
-		return now.Add(-d), nil
+		return now.Add(-d), ""
 	}
 	for _, layout := range []string{time.RFC3339Nano, "2006-01-02T15:04:05", "2006-01-02"} {
 		if t, err := time.Parse(layout, s); err == nil {
-			return t, nil
+			return t, ""
 		}
 	}
-	return time.Time{}, fmt.Errorf("neither a duration such as 24h nor a time such as 2026-01-02T15:04:05Z")
+	return time.Time{}, "neither a duration such as 24h nor a time such as 2026-01-02T15:04:05Z"
 }
 
 // Apply chooses from all images there are, listed once per name. NotFound is an image

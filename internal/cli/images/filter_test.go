@@ -81,7 +81,7 @@ func TestPruningFilters(t *testing.T) {
 	now := time.Unix(100_000, 0)
 	var p api.PruneParams
 	for _, w := range []string{"label=a", "label=b=1", "label!=keep", "until=10h"} {
-		if err := pruning(&p, w, now); err != nil {
+		if err := pruning(&p, []string{w}, now); err != nil {
 			t.Errorf("%s: %v", w, err)
 		}
 	}
@@ -90,7 +90,7 @@ func TestPruningFilters(t *testing.T) {
 		t.Error(d)
 	}
 	for _, wrong := range []string{"label", "label=", "until=x", "dangling=true"} {
-		if err := pruning(&p, wrong, now); !fault.Is(err, fault.Invalid) {
+		if err := pruning(&p, []string{wrong}, now); !fault.Is(err, fault.Invalid) {
 			t.Errorf("%s: %v", wrong, err)
 		}
 	}

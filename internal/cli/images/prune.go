@@ -2,7 +2,6 @@ package images
 
 import (
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/docker/go-units"
@@ -27,10 +26,8 @@ container is made of, running or not, and pinned ones stay.`,
 		Example: "  carob image prune\n  carob image prune -af --filter until=240h --filter label!=keep",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			for _, w := range filters {
-				if err := pruning(&p, w, time.Now()); err != nil {
-					return err
-				}
+			if err := pruning(&p, filters, time.Now()); err != nil {
+				return err
 			}
 			if !force && !show.Sure(e.Stdin, e.Stdout, warning(p.All)) {
 				return fault.New(fault.Invalid, "image prune: cancelled; -f does not ask")
@@ -51,24 +48,21 @@ container is made of, running or not, and pinned ones stay.`,
 	return c
 }
 
-// pruning reads one filter.
-func pruning(p *api.PruneParams, word string, now time.Time) (err error) {
-	k, v, ok := strings.Cut(word, "=")
-	switch {
-	case !ok || v == "":
-		return bad(word, "not KEY=VALUE")
-	case k == "label":
-		p.Labels = append(p.Labels, v)
-	case k == "label!":
-		p.NotLabels = append(p.NotLabels, v)
-	case k == "until":
-		if p.Until, err = moment(v, now); err != nil {
-			return bad(word, err.Error())
+// pruning reads the filters.
+func pruning(p *api.PruneParams, words []string, now time.Time) error {
+	return ask.EachFilter(words, func(k, v string) (wrong string) {
+		switch k {
+		case "label":
+			p.Labels = append(p.Labels, v)
+		case "label!":
+			p.NotLabels = append(p.NotLabels, v)
+		case "until":
+			p.Until, wrong = moment(v, now)
+		default:
+			return "unknown key (until, label, label!)"
 		}
-	default:
-		return bad(word, "unknown key (until, label, label!)")
-	}
-	return nil
+		return wrong
+	})
 }
 
 // warning is what to ask about.

@@ -2,10 +2,9 @@ package network
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 
-	"carob/internal/fault"
+	"carob/internal/cli/ask"
 	"carob/internal/status"
 )
 
@@ -14,25 +13,22 @@ import (
 type filter struct{ names, labels, drivers, dangling []string }
 
 func filterOf(words []string) (f filter, err error) {
-	for _, w := range words {
-		k, v, ok := strings.Cut(w, "=")
-		to := map[string]*[]string{"name": &f.names, "label": &f.labels, "driver": &f.drivers, "dangling": &f.dangling}[k]
-		switch {
-		case !ok || v == "":
-			err = fault.New(fault.Invalid, "not KEY=VALUE")
-		case to == nil:
-			err = fault.New(fault.Invalid, "unknown key (name, label, driver, dangling)")
-		case k == "driver" && v != "builtin" && v != "cni":
-			err = fault.New(fault.Invalid, "builtin or cni")
-		case k == "dangling" && v != "true" && v != "false":
-			err = fault.New(fault.Invalid, "true or false")
-		}
-		if err != nil {
-			return f, fmt.Errorf("--filter %q: %w", w, err)
-		}
-		*to = append(*to, v)
+	err = ask.EachFilter(words, f.add)
+	return f, err
+}
+
+func (f *filter) add(k, v string) (wrong string) {
+	to := map[string]*[]string{"name": &f.names, "label": &f.labels, "driver": &f.drivers, "dangling": &f.dangling}[k]
+	switch {
+	case to == nil:
+		return "unknown key (name, label, driver, dangling)"
+	case k == "driver" && v != "builtin" && v != "cni":
+		return "builtin or cni"
+	case k == "dangling" && v != "true" && v != "false":
+		return "true or false"
 	}
-	return f, nil
+	*to = append(*to, v)
+	return ""
 }
 
 func (f filter) fits(n status.Network) bool {
@@ -46,11 +42,7 @@ func (f filter) fits(n status.Network) bool {
 			return false
 		}
 	}
-	return anyOf(f.drivers, func(v string) bool { return v == driver }) &&
-		anyOf(f.dangling, func(v string) bool { return v == fmt.Sprint(len(n.Members) == 0) }) &&
-		anyOf(f.names, func(v string) bool { return strings.Contains(n.Name, v) })
-}
-
-func anyOf(asked []string, fits func(string) bool) bool {
-	return len(asked) == 0 || slices.ContainsFunc(asked, fits)
+	return ask.AnyOf(f.drivers, func(v string) bool { return v == driver }) &&
+		ask.AnyOf(f.dangling, func(v string) bool { return v == fmt.Sprint(len(n.Members) == 0) }) &&
+		ask.AnyOf(f.names, func(v string) bool { return strings.Contains(n.Name, v) })
 }

@@ -213,38 +213,31 @@ type filter struct {
 }
 
 func filterOf(words []string) (f filter, err error) {
-	for _, w := range words {
-		k, v, ok := strings.Cut(w, "=")
-		switch {
-		case !ok || v == "":
-			err = errors.New("not KEY=VALUE")
-		case k == "name":
-			f.names = append(f.names, v)
-		case k == "driver" && v == "local": // there is no other
-		case k == "driver":
-			err = errors.New("the only driver is local")
-		case k != "dangling":
-			err = errors.New("unknown key (dangling, driver, name); volumes have no labels")
-		case v != "true" && v != "false":
-			err = errors.New("true or false")
-		default:
-			f.dangling = v
-		}
-		if err != nil {
-			return f, fault.New(fault.Invalid, fmt.Sprintf("--filter %q: %s", w, err))
-		}
+	err = ask.EachFilter(words, f.add)
+	return f, err
+}
+
+func (f *filter) add(k, v string) (wrong string) {
+	switch {
+	case k == "name":
+		f.names = append(f.names, v)
+	case k == "driver" && v == "local": // there is no other
+	case k == "driver":
+		return "the only driver is local"
+	case k != "dangling":
+		return "unknown key (dangling, driver, name); volumes have no labels"
+	case v != "true" && v != "false":
+		return "true or false"
+	default:
+		f.dangling = v
 	}
-	return f, nil
+	return ""
 }
 
 func (f filter) chosen(all []status.Volume) (chosen []status.Volume) {
 	for _, v := range all {
 		fits := f.dangling == "" || f.dangling == fmt.Sprint(len(v.Containers) == 0)
-		named := len(f.names) == 0
-		for _, n := range f.names {
-			named = named || strings.Contains(v.Name, n)
-		}
-		if fits && named {
+		if fits && ask.AnyOf(f.names, func(n string) bool { return strings.Contains(v.Name, n) }) {
 			chosen = append(chosen, v)
 		}
 	}
