@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -202,11 +203,10 @@ func (e registry) levelLocked(peers map[string]string) (string, error) {
 			return c.pod.view.Load().status.Level, nil
 		}
 	}
-	used := map[string]bool{}
-	for _, p := range e.pods {
-		used[p.view.Load().status.Level] = true
-	}
-	return selinux.Labels{Process: e.d.Facts.SELinuxProcess}.FreeLevel(used)
+	return selinux.Labels{Process: e.d.Facts.SELinuxProcess}.FreeLevel(func(level string) bool {
+		has := func(p *pod) bool { return p.view.Load().status.Level == level }
+		return slices.ContainsFunc(slices.Collect(maps.Values(e.pods)), has)
+	})
 }
 
 func (e registry) peerLocked(ref string) (namespace.Peer, error) {

@@ -142,15 +142,15 @@ func Context(label string) error {
 const categories = 1024
 
 // FreeLevel draws a level of two categories that is not in use: there are half a million.
-// Labels without levels need none.
-func (l Labels) FreeLevel(used map[string]bool) (string, error) {
+// Labels without levels need none, and nobody is asked.
+func (l Labels) FreeLevel(used func(level string) bool) (string, error) {
 	if split(l.Process)[level] == "" {
 		return "", nil
 	}
 	for range 10000 {
 		a, b := rand.IntN(categories), rand.IntN(categories)
 		free := fmt.Sprintf("s0:c%d,c%d", min(a, b), max(a, b))
-		if a != b && !used[free] {
+		if a != b && !used(free) {
 			return free, nil
 		}
 	}

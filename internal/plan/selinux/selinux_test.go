@@ -80,7 +80,7 @@ func TestContext(t *testing.T) {
 func TestFreeLevel(t *testing.T) {
 	used := map[string]bool{}
 	for range 2000 {
-		l, err := policy.FreeLevel(used)
+		l, err := policy.FreeLevel(func(level string) bool { return used[level] })
 		if err != nil || used[l] || !words.MatchString(":::"+l) || !strings.HasPrefix(l, "s0:c") {
 			t.Fatalf("%q after %d, %v", l, len(used), err)
 		}
